@@ -1,0 +1,1 @@
+//! A client for every kind of listener.

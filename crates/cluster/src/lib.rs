@@ -1,0 +1,1 @@
+//! Nodes over NATS: topics as NATS subjects and back.

@@ -1,0 +1,1 @@
+//! What a person may set: one table of settings, its reading and its reference page.

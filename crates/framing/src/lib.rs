@@ -1,0 +1,1 @@
+//! Raw byte streams to frames and back.

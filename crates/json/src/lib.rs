@@ -1,0 +1,1 @@
+//! The JSON protocol of WebSocket text frames, TCP lines and UDP datagrams.

@@ -1,0 +1,1 @@
+//! MQTT-SN 1.2 packets: decode and encode, nothing else.

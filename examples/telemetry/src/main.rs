@@ -1,0 +1,2 @@
+//! Live telemetry.
+fn main() {}
