@@ -1,2 +1,174 @@
-//! Project tasks.
-fn main() {}
+//! Project tasks: `cargo xtask test` installs what the tests need and runs every check of the project.
+//!
+//! Three parts meet here. `install` brings in the tools that are missing and says which and why. `checks`
+//! has one function for each check, from the tidy test (`tidy`) to the short run of the fuzz targets (`fuzz`).
+//! `run` carries them out: [`run::Steps`] prints a heading for each, takes its time and sums up, and
+//! [`run::Tool`] starts an outside command with a limit on its time. A part that is missing is an error
+//! that says what and how to get it, never a check left out in silence.
+
+#![allow(clippy::print_stdout, reason = "talking to the person at the terminal is what this program is for")]
+
+mod checks;
+mod fuzz;
+mod install;
+mod run;
+mod tidy;
+
+use run::Steps;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const HELP: &str = "\
+Project tasks of Trefoil.
+
+Usage: cargo xtask COMMAND
+
+Commands:
+  test        Install what is missing, then run every check below. This is what CI runs.
+  install     Install what the tests need and is missing (Debian, npm and Python packages). Needs root
+              only when a Debian package is missing.
+  tidy        The order of the tree: file lengths, crate heads, arrows between crates, links, licences
+  lint        rustfmt, clippy and the documentation build, warnings denied
+  unit        Unit, property and documentation tests, and every benchmark once
+  blackbox    Tests through the release binary with clients that are not ours
+  js          Build and test the JavaScript client
+  browser     The web console in Chromium
+  fuzz        A short run of every fuzz target
+
+Options:
+  --seconds N   With `fuzz` and `test`: how long each fuzz target runs (default 5)
+  --target T    With `fuzz`: only this target
+  --help        This text
+
+Everything that `install` adds beside Debian packages lies in target/ and in node_modules folders.
+";
+
+/// What the command line asked for.
+struct Request {
+    command: String,
+    fuzz: fuzz::Options,
+}
+
+fn main() -> ExitCode {
+    let request = match parse(std::env::args().skip(1)) {
+        Ok(Some(request)) => request,
+        Ok(None) => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(reason) => {
+            eprintln!("{reason}\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut steps = Steps::new();
+    if !carry_out(&request, &mut steps) {
+        eprintln!("There is no task named `{}`.\n\n{HELP}", request.command);
+        return ExitCode::from(2);
+    }
+    if steps.summary() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs the steps of one command. False when the command is unknown.
+fn carry_out(request: &Request, steps: &mut Steps) -> bool {
+    match request.command.as_str() {
+        "test" => {
+            steps.step("install what is missing", install::everything);
+            tidy(steps);
+            lint(steps);
+            unit(steps);
+            blackbox(steps);
+            steps.step("JavaScript client", checks::javascript_client);
+            steps.step("browser test in Chromium", checks::browser);
+            steps.step("fuzz targets, a short run of each", || fuzz::run(&request.fuzz));
+        }
+        "install" => steps.step("install what is missing", install::everything),
+        "tidy" => tidy(steps),
+        "lint" => lint(steps),
+        "unit" => unit(steps),
+        "blackbox" => blackbox(steps),
+        "js" => steps.step("JavaScript client", checks::javascript_client),
+        "browser" => {
+            steps.step("release build", checks::release_build);
+            steps.step("browser test in Chromium", checks::browser);
+        }
+        "fuzz" => steps.step("fuzz targets", || fuzz::run(&request.fuzz)),
+        _ => return false,
+    }
+    true
+}
+
+fn tidy(steps: &mut Steps) {
+    steps.step("tidy", tidy::tree);
+    steps.step("dependencies: licences, bans, duplicates", tidy::dependencies);
+}
+
+fn lint(steps: &mut Steps) {
+    steps.step("rustfmt", checks::format);
+    steps.step("clippy, warnings denied", checks::clippy);
+    steps.step("documentation build, warnings denied", checks::documentation);
+}
+
+fn unit(steps: &mut Steps) {
+    steps.step("unit and property tests", checks::unit_tests);
+    steps.step("documentation tests", checks::documentation_tests);
+    steps.step("every benchmark once", checks::benches);
+}
+
+fn blackbox(steps: &mut Steps) {
+    steps.step("release build", checks::release_build);
+    steps.step("black-box tests", checks::blackbox);
+}
+
+/// `None` asks for the help text.
+fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Request>, String> {
+    let mut command = None;
+    let mut fuzz = fuzz::Options { time: Duration::from_secs(5), only: None };
+    let mut arguments = arguments;
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("`{argument}` needs a value."));
+        match argument.as_str() {
+            "--help" | "-h" | "help" => return Ok(None),
+            "--seconds" => {
+                let text = value()?;
+                let seconds = text.parse().map_err(|_| format!("`--seconds {text}`: not a whole number."))?;
+                fuzz.time = Duration::from_secs(seconds);
+            }
+            "--target" => fuzz.only = Some(value()?),
+            option if option.starts_with('-') => return Err(format!("There is no option `{option}`.")),
+            _ if command.is_some() => {
+                return Err(format!("One command at a time: `{argument}` is one more."));
+            }
+            _ => command = Some(argument),
+        }
+    }
+    Ok(command.map(|command| Request { command, fuzz }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> impl Iterator<Item = String> {
+        line.split_whitespace().map(str::to_owned)
+    }
+
+    #[test]
+    fn options_are_read_and_mistakes_named() {
+        let request = parse(words("fuzz --seconds 9 --target detect")).ok().flatten().expect("a request");
+        assert_eq!(request.command, "fuzz");
+        assert_eq!(request.fuzz.time, Duration::from_secs(9));
+        assert_eq!(request.fuzz.only.as_deref(), Some("detect"));
+        assert!(parse(words("")).is_ok_and(|request| request.is_none()));
+        assert!(parse(words("fuzz --seconds soon")).is_err_and(|reason| reason.contains("soon")));
+        assert!(parse(words("fuzz --seconds")).is_err());
+        assert!(parse(words("tidy lint")).is_err_and(|reason| reason.contains("lint")));
+        assert!(parse(words("--quick")).is_err_and(|reason| reason.contains("--quick")));
+    }
+
+    #[test]
+    fn an_unknown_command_is_no_success() {
+        let request = Request { command: "tests".into(), fuzz: fuzz::Options::default() };
+        assert!(!carry_out(&request, &mut Steps::new()));
+    }
+}
