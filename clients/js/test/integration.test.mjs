@@ -1,0 +1,163 @@
+// The client against a real hub: the one at TREFOIL_URL, or one that is started here from the binary TREFOIL_BIN.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { after, before, describe, it } from "node:test";
+import WebSocket from "ws";
+
+import { Client, nodeSocket, webSocket } from "../dist/node.js";
+
+let url;
+let stop = async () => {};
+const root = `js-client-test/${process.pid}`;
+
+before(async () => {
+  url = process.env.TREFOIL_URL;
+  if (url) return;
+  assert.ok(
+    process.env.TREFOIL_BIN,
+    "no hub to test against: set TREFOIL_URL to the address of a running hub (http://127.0.0.1:8080) or TREFOIL_BIN to the trefoil binary",
+  );
+  ({ url, stop } = await startHub(process.env.TREFOIL_BIN));
+});
+
+after(() => stop());
+
+for (const [name, transport] of [["plain socket", () => nodeSocket], ["ws", () => webSocket(WebSocket)]]) {
+  describe(`real hub over ${name}`, { timeout: 30_000 }, () => {
+    const open = async (options) => {
+      const client = new Client(url, { transport: transport(), ...options });
+      await new Promise((resolve) => client.on("open", resolve));
+      return client;
+    };
+
+    it("carries text, JSON and bytes there and back at QoS 0 and 1", async () => {
+      const client = await open();
+      const values = ["text", "ünïcödé ☘", { a: [1, null, true] }, 4.5, null, Uint8Array.from([0, 255, 254, 128]), ""];
+      for (const qos of [0, 1]) {
+        const topic = `${root}/values/${name}/${qos}`;
+        const subscription = client.subscribe(topic, { qos });
+        assert.deepEqual(await subscription.ready, [qos]);
+        for (const value of values) await client.publish(topic, value, { qos });
+        for (const value of values) {
+          const { value: message } = await subscription.next();
+          assert.equal(message.qos, qos);
+          assert.equal(message.retain, false);
+          assert.deepEqual(message.data, value);
+        }
+        await subscription.unsubscribe();
+      }
+      client.close();
+    });
+
+    it("delivers a thousand messages in order, none lost, none twice, and acknowledges them", async () => {
+      const [from, to] = [await open(), await open()];
+      const topic = `${root}/many/${name}`;
+      const subscription = to.subscribe(`${root}/many/+`, { qos: 1 });
+      await subscription.ready;
+      // In flights, since a publisher that never waits is told so by its queue.
+      const publishing = (async () => {
+        for (let flight = 0; flight < 10; flight++) {
+          await Promise.all(Array.from({ length: 100 }, (_, i) => from.publish(topic, flight * 100 + i, { qos: 1 })));
+        }
+      })();
+      for (let i = 0; i < 1000; i++) assert.equal((await subscription.next()).value.data, i);
+      await publishing;
+      await subscription.unsubscribe();
+      from.close();
+      to.close();
+    });
+
+    it("gets retained messages, unless it does not want them, and clears them", async () => {
+      const client = await open();
+      const topic = `${root}/retained/${name}`;
+      await client.publish(topic, "kept", { qos: 1, retain: true });
+      const without = client.subscribe(topic, () => assert.fail("nothing retained was wanted"), { retained: false });
+      await without.ready;
+      await client.ping();
+      await without.unsubscribe();
+      for await (const message of client.subscribe(topic)) {
+        assert.equal(message.data, "kept");
+        assert.equal(message.retain, true);
+        break;
+      }
+      await client.publish(topic, undefined, { qos: 1, retain: true });
+      client.close();
+    });
+
+    it("carries the properties of a message", async () => {
+      const client = await open();
+      const topic = `${root}/properties/${name}`;
+      const subscription = client.subscribe(topic);
+      await subscription.ready;
+      const options = {
+        contentType: "text/plain",
+        responseTopic: `${root}/back`,
+        correlation: Uint8Array.of(0, 255, 3),
+        userProperties: [["a", "1"], ["a", "2"]],
+      };
+      await client.publish(topic, "x", options);
+      const { value: message } = await subscription.next();
+      for (const [key, value] of Object.entries(options)) assert.deepEqual(message[key], value);
+      client.close();
+    });
+
+    it("hears its own messages only if it wants to", async () => {
+      const client = await open();
+      const topic = `${root}/local/${name}`;
+      const subscription = client.subscribe(topic, () => assert.fail("its own message came back"), { noLocal: true });
+      await subscription.ready;
+      await client.publish(topic, "x", { qos: 1 });
+      await client.ping();
+      client.close();
+    });
+
+    it("is told what is wrong with a request", async () => {
+      const client = await open();
+      await assert.rejects(client.publish(`${root}/#`, 1, { qos: 1 }), { code: "bad_topic" });
+      await assert.rejects(client.subscribe("a/#/b").ready, { code: "bad_topic" });
+      await assert.rejects(client.publish(`${root}/t`, 1, { qos: 7 }), { code: "bad_field", field: "qos" });
+      assert.ok((await client.ping()) >= 0);
+      client.close();
+    });
+
+    it("sees the hub's own figures", async () => {
+      const client = await open();
+      for await (const { data } of client.subscribe("$SYS/trefoil/stats")) {
+        assert.ok(data.connections.json_ws >= 1, JSON.stringify(data));
+        for (const key of ["uptime_s", "sessions", "subscriptions", "retained", "messages_in", "messages_out", "dropped"]) {
+          assert.equal(typeof data[key], "number", key);
+        }
+        break;
+      }
+      client.close();
+    });
+  });
+}
+
+/** Starts the binary on a free port and reads its address from the line it prints. */
+async function startHub(binary) {
+  const folder = await mkdtemp(join(tmpdir(), "trefoil-js-"));
+  const file = join(folder, "trefoil.toml");
+  await writeFile(file, '[[listener]]\nbind = "127.0.0.1:0"\n');
+  const hub = spawn(binary, ["serve", file], { cwd: folder, stdio: ["ignore", "pipe", "inherit"] });
+  const ended = new Promise((resolve) => hub.on("close", resolve));
+  const stop = async () => {
+    hub.kill("SIGTERM");
+    await ended;
+    await rm(folder, { recursive: true, force: true });
+  };
+  const address = await new Promise((resolve, reject) => {
+    hub.on("error", reject);
+    ended.then((code) => reject(new Error(`${binary} ended with ${code} before it listened`)));
+    createInterface({ input: hub.stdout }).on("line", (line) => {
+      const found = /listening on tcp:\/\/(\S+)/.exec(line);
+      if (found) resolve(found[1]);
+    });
+  });
+  return { url: `http://${address}`, stop };
+}
+
