@@ -1,0 +1,215 @@
+//! What is left of a configuration once everything in it has been checked.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use crate::Limits;
+
+/// A whole configuration, checked: the server may rely on every field without looking again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Anybody may connect to any listener, also from other machines. Whoever needs it for one listener only
+    /// says so there; by the time a `Config` exists, that has been checked.
+    pub allow_anonymous: bool,
+    /// Threads that serve connections; 0 means one per core.
+    pub shards: usize,
+    /// Where the server accepts. Never empty, and no address (port 0 excepted) occurs twice.
+    pub listeners: Vec<Listener>,
+    /// How much of everything there may be.
+    pub limits: Limits,
+    /// What is written to standard error.
+    pub log: Log,
+    /// What was accepted and yet deserves a word: each is one sentence for the person who starts the server.
+    pub warnings: Vec<String>,
+}
+
+impl Default for Config {
+    /// What a server without a configuration does: three listeners, all on loopback.
+    fn default() -> Self {
+        let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        let web = Protocols { http: true, websocket: true, ..Protocols::NONE };
+        let listener = |bind: Bind, protocols| Listener { bind, protocols, echo: false, connections_max: 0 };
+        let (tcp, udp, http) = (Bind::Tcp(local(1883)), Bind::Udp(local(1883)), Bind::Tcp(local(8080)));
+        Config {
+            allow_anonymous: false,
+            shards: 0,
+            listeners: vec![
+                listener(tcp, Protocols::usual(&tcp)),
+                listener(udp, Protocols::usual(&udp)),
+                listener(http, web),
+            ],
+            limits: Limits::default(),
+            log: Log::default(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// One address on which the server accepts, and what it speaks there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Transport and address. Port 0 lets the system choose.
+    pub bind: Bind,
+    /// What is spoken here; at least one.
+    pub protocols: Protocols,
+    /// `/ws/echo` sends every message back, for outside WebSocket test suites. Only together with `websocket`.
+    pub echo: bool,
+    /// Connections (over UDP: peers) at one time; 0 means as many as the process may open files.
+    pub connections_max: usize,
+}
+
+/// Transport and address of a listener. Displayed as it is written in the file: `tcp://127.0.0.1:1883`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bind {
+    /// A TCP listener.
+    Tcp(SocketAddr),
+    /// A UDP socket.
+    Udp(SocketAddr),
+}
+
+impl Bind {
+    /// The address without its transport.
+    pub fn addr(&self) -> SocketAddr {
+        match self {
+            Bind::Tcp(addr) | Bind::Udp(addr) => *addr,
+        }
+    }
+
+    /// Whether only this machine can reach it.
+    pub fn is_loopback(&self) -> bool {
+        self.addr().ip().to_canonical().is_loopback()
+    }
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bind::Tcp(addr) => write!(f, "tcp://{addr}"),
+            Bind::Udp(addr) => write!(f, "udp://{addr}"),
+        }
+    }
+}
+
+/// The protocols of a listener. Displayed as a list: `mqtt, http, websocket, json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Protocols {
+    /// MQTT 3.1, 3.1.1 and 5.0 straight on TCP.
+    pub mqtt: bool,
+    /// HTTP: console, API, server-sent events, metrics.
+    pub http: bool,
+    /// WebSocket: MQTT on `/mqtt`, JSON on `/ws`.
+    pub websocket: bool,
+    /// JSON: lines on TCP, datagrams on UDP.
+    pub json: bool,
+}
+
+impl Protocols {
+    /// Nothing at all, to start from.
+    pub const NONE: Protocols = Protocols { mqtt: false, http: false, websocket: false, json: false };
+
+    /// What a listener speaks when its `protocols` are not written down: all that its transport can carry.
+    pub fn usual(bind: &Bind) -> Protocols {
+        match bind {
+            Bind::Tcp(_) => Protocols { mqtt: true, http: true, websocket: true, json: true },
+            Bind::Udp(_) => Protocols { json: true, ..Protocols::NONE },
+        }
+    }
+
+    /// The names of those that are on, as they are written in the file.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        let all =
+            [("mqtt", self.mqtt), ("http", self.http), ("websocket", self.websocket), ("json", self.json)];
+        all.into_iter().filter(|(_, on)| *on).map(|(name, _)| name)
+    }
+
+    /// Whether nothing is on.
+    pub fn is_empty(&self) -> bool {
+        *self == Protocols::NONE
+    }
+}
+
+impl fmt::Display for Protocols {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, name) in self.names().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}{name}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What is written to standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Log {
+    /// The least important kind of line that is still written.
+    pub level: LogLevel,
+}
+
+/// How important a line of the log is, from most to least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum LogLevel {
+    /// Something failed.
+    Error,
+    /// Something is odd and the server went on.
+    Warn,
+    /// What an operator wants to read afterwards.
+    #[default]
+    Info,
+    /// What a developer wants to know.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// All of them, from most to least important.
+    pub const ALL: [LogLevel; 5] =
+        [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
+
+    /// Its name in the file; `tracing` knows it by the same.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_configured_is_reachable_from_this_machine_only() {
+        let config = Config::default();
+        assert!(config.listeners.iter().all(|l| l.bind.is_loopback()));
+        let shown: Vec<String> =
+            config.listeners.iter().map(|l| format!("{}  {}", l.bind, l.protocols)).collect();
+        assert_eq!(
+            shown,
+            [
+                "tcp://127.0.0.1:1883  mqtt, http, websocket, json",
+                "udp://127.0.0.1:1883  json",
+                "tcp://127.0.0.1:8080  http, websocket",
+            ]
+        );
+    }
+
+    #[test]
+    fn loopback_is_seen_in_every_spelling() {
+        for (text, loopback) in [
+            ("127.9.9.9:1", true),
+            ("[::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("0.0.0.0:1", false),
+            ("[::]:1", false),
+            ("192.168.0.1:1", false),
+        ] {
+            let addr: SocketAddr = text.parse().expect("an address of the list above");
+            assert_eq!(Bind::Tcp(addr).is_loopback(), loopback, "{text}");
+        }
+    }
+}
