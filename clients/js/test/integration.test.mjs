@@ -14,14 +14,15 @@ let url;
 let stop = async () => {};
 const root = `js-client-test/${process.pid}`;
 
-before(async () => {
-  url = process.env.TREFOIL_URL;
-  if (url) return;
-  assert.ok(
-    process.env.TREFOIL_BIN,
+if (!process.env.TREFOIL_URL && !process.env.TREFOIL_BIN) {
+  throw new Error(
     "no hub to test against: set TREFOIL_URL to the address of a running hub (http://127.0.0.1:8080) or TREFOIL_BIN to the trefoil binary",
   );
-  ({ url, stop } = await startHub(process.env.TREFOIL_BIN));
+}
+
+before(async () => {
+  url = process.env.TREFOIL_URL;
+  if (!url) ({ url, stop } = await startHub(process.env.TREFOIL_BIN));
 });
 
 after(() => stop());
@@ -160,4 +161,3 @@ async function startHub(binary) {
   });
   return { url: `http://${address}`, stop };
 }
-

@@ -1,0 +1,74 @@
+// The row of figures on top: what `$SYS/trefoil/stats` says, once a second.
+
+import { Chart } from "./chart.js";
+import { duration, number, rate } from "./format.js";
+
+const KINDS = {
+  mqtt: "MQTT",
+  mqtt_ws: "MQTT over WebSocket",
+  json_ws: "JSON over WebSocket",
+  json_tcp: "JSON lines",
+  json_udp: "JSON datagrams",
+  sse: "Server-sent events",
+  http: "HTTP",
+};
+
+const $ = (id) => document.getElementById(id);
+
+export class Figures {
+  #chart = new Chart($("rate-chart"), ["--in", "--out"], $("rate-top"));
+  #last;
+
+  show(stats) {
+    const kinds = Object.entries(stats.connections);
+    set("connections", kinds.reduce((sum, [, count]) => sum + count, 0));
+    this.#showKinds(kinds);
+    for (const key of ["sessions", "subscriptions", "retained", "dropped"]) set(key, stats[key]);
+    $("dropped").classList.toggle("warn", stats.dropped > 0);
+    $("about").textContent = `${stats.version} · up ${duration(stats.uptime_s)}`;
+    this.#showRates(stats);
+  }
+
+  /** After a break the next rates would be taken over a span that nobody watched. */
+  interrupted() {
+    this.#last = undefined;
+  }
+
+  #showRates(stats) {
+    const now = performance.now();
+    const last = this.#last;
+    this.#last = { stats, now };
+    // A hub that was restarted counts from zero again.
+    if (!last || stats.messages_in < last.stats.messages_in || stats.uptime_s < last.stats.uptime_s) return;
+    const seconds = Math.max(0.5, (now - last.now) / 1000);
+    const incoming = (stats.messages_in - last.stats.messages_in) / seconds;
+    const outgoing = Math.max(0, stats.messages_out - last.stats.messages_out) / seconds;
+    for (const [id, value] of [["rate-in", incoming], ["rate-out", outgoing]]) {
+      // Within a second each way of counting is off by a little; nobody wants to read 39.97.
+      const rounded = value < 10 ? Math.round(value * 10) / 10 : Math.round(value);
+      $(id).textContent = rate(rounded);
+      $(id).dataset.value = rounded;
+    }
+    this.#chart.push([incoming, outgoing]);
+  }
+
+  #showKinds(kinds) {
+    const list = $("kinds");
+    for (const [kind, count] of kinds) {
+      let item = list.querySelector(`[data-kind="${CSS.escape(kind)}"]`);
+      if (!item) {
+        item = document.createElement("li");
+        item.dataset.kind = kind;
+        item.append(document.createElement("b"), document.createTextNode(` ${KINDS[kind] ?? kind}`));
+        list.append(item);
+      }
+      item.firstChild.textContent = number(count);
+      item.classList.toggle("none", count === 0);
+    }
+  }
+}
+
+function set(id, value) {
+  $(id).textContent = number(value);
+  $(id).dataset.value = value;
+}

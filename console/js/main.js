@@ -1,0 +1,15 @@
+// The console. `monitor.js` watches the hub and fills figures and tree; `panel.js` publishes and subscribes for the
+// reader; `snippets.js` shows how other clients get in. Each stands on `connection.js` alone.
+
+import { Monitor } from "./monitor.js";
+import { Panel } from "./panel.js";
+import { showSnippets } from "./snippets.js";
+
+const $ = (id) => document.getElementById(id);
+
+showSnippets();
+const panel = new Panel();
+const { view } = new Monitor(showSnippets);
+
+$("detail-subscribe").addEventListener("click", () => panel.subscribeTo(view.selected));
+$("detail-publish").addEventListener("click", () => panel.publishTo(view.selected));

@@ -1,0 +1,101 @@
+// Lines to try, with the addresses of this hub in them.
+
+const $ = (id) => document.getElementById(id);
+let shown;
+
+/**
+ * Writes the snippets. `listeners`, when the hub names them in its figures, is a list of
+ * `{bind: "tcp://HOST:PORT", protocols: [...]}`; without it, the port that Trefoil takes by default stands there.
+ */
+export function showSnippets(listeners = []) {
+  const addresses = addressesOf(listeners);
+  const key = JSON.stringify(addresses);
+  if (key === shown) return;
+  shown = key;
+  $("snippets").replaceChildren(...snippets(addresses).map(([title, about, text]) => newCard(title, about, text)));
+}
+
+function addressesOf(listeners) {
+  const secure = location.protocol === "https:";
+  const port = (protocol) => {
+    const found = listeners.find(({ bind, protocols }) => bind.startsWith("tcp://") && protocols.includes(protocol));
+    return found ? new URL(found.bind.replace("tcp:", "http:")).port || "80" : "1883";
+  };
+  return {
+    // The name that brought the reader here surely reaches the hub; what it is bound to may be 0.0.0.0.
+    host: location.hostname.replace(/^\[|\]$/g, ""),
+    mqtt: port("mqtt"),
+    json: port("json"),
+    http: location.origin,
+    ws: `${secure ? "wss" : "ws"}://${location.host}/ws`,
+  };
+}
+
+function snippets({ host, mqtt, json, http, ws }) {
+  return [
+    [
+      "MQTT",
+      "mosquitto, or any other client",
+      `mosquitto_sub -h ${host} -p ${mqtt} -t 'demo/#' -v\nmosquitto_pub -h ${host} -p ${mqtt} -t demo/hello -m 'Hello from MQTT'`,
+    ],
+    [
+      "JavaScript",
+      "in a page, or in this one's developer tools",
+      `const hub = new WebSocket("${ws}");\nhub.onmessage = (event) => console.log(event.data);\nhub.onopen = () => {\n  hub.send('{"sub":"demo/#"}');\n  hub.send('{"pub":"demo/hello","data":"Hello from JS"}');\n};`,
+    ],
+    [
+      "HTTP",
+      "publish; listen to server-sent events",
+      `curl -N '${http}/sse?topic=demo/%23'\ncurl ${http}/api/v1/publish \\\n  -H 'content-type: application/json' \\\n  -d '{"topic":"demo/hello","data":"Hello from HTTP"}'`,
+    ],
+    [
+      "WebSocket",
+      "in a terminal, with websocat",
+      `echo '{"pub":"demo/hello","data":"Hello from websocat"}' | websocat ${ws}\n(echo '{"sub":"demo/#"}'; cat) | websocat ${ws}`,
+    ],
+    [
+      "TCP socket",
+      "one JSON object in a line",
+      `echo '{"pub":"demo/hello","data":"Hello from nc"}' | nc -w 1 ${host} ${json}\n(echo '{"sub":"demo/#"}'; cat) | nc ${host} ${json}`,
+    ],
+  ];
+}
+
+function newCard(title, about, text) {
+  const card = document.createElement("article");
+  card.className = "card snippet";
+  const bar = document.createElement("div");
+  bar.className = "bar";
+  const heading = document.createElement("h3");
+  heading.textContent = title;
+  const note = document.createElement("span");
+  note.className = "count grow";
+  note.textContent = about;
+  const copy = document.createElement("button");
+  copy.type = "button";
+  copy.className = "quiet";
+  copy.textContent = "Copy";
+  copy.setAttribute("aria-label", `Copy the ${title} lines`);
+  const code = document.createElement("pre");
+  code.tabIndex = 0;
+  code.textContent = text;
+  copy.addEventListener("click", async () => {
+    const done = await copyText(text, code);
+    copy.textContent = done ? "Copied" : "Press Ctrl+C";
+    setTimeout(() => (copy.textContent = "Copy"), 1_500);
+  });
+  bar.append(heading, note, copy);
+  card.append(bar, code);
+  return card;
+}
+
+/** Without the clipboard (a page over plain HTTP has none) the text is selected, so that one key copies it. */
+async function copyText(text, element) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    getSelection().selectAllChildren(element);
+    return false;
+  }
+}

@@ -1,0 +1,110 @@
+// Takes a picture of a page in Chromium, by default of the telemetry page for the README:
+//
+//   cargo run --release                      (the hub)
+//   cargo run --release -p telemetry         (the example)
+//   node examples/telemetry/screenshot.mjs   (writes docs/images/telemetry.png)
+//
+// Options: --url URL --out FILE --width N --height N --scale N --scheme light|dark --wait SECONDS --eval SCRIPT.
+// It speaks to Chromium over a pipe, so it needs nothing but Node and Chromium. An error in the page is a failure.
+import { spawn } from "node:child_process";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const { values: options } = parseArgs({
+  options: {
+    url: { type: "string", default: "http://127.0.0.1:8090/" },
+    out: { type: "string", default: fileURLToPath(new URL("../../docs/images/telemetry.png", import.meta.url)) },
+    width: { type: "string", default: "1200" },
+    height: { type: "string", default: "860" },
+    scale: { type: "string", default: "1" },
+    scheme: { type: "string", default: "light" },
+    wait: { type: "string", default: "45" },
+    eval: { type: "string" },
+  },
+});
+
+const profile = await mkdtemp(join(tmpdir(), "chromium-"));
+const chromium = spawn(
+  process.env.CHROMIUM ?? "chromium",
+  [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--hide-scrollbars", `--user-data-dir=${profile}`,
+    "--remote-debugging-pipe", "about:blank",
+  ],
+  { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] },
+);
+const ended = new Promise((resolve) => chromium.on("exit", resolve));
+const failed = new Promise((_, reject) => {
+  chromium.on("error", reject);
+  ended.then((code) => reject(new Error(`chromium ended with ${code}`)));
+});
+failed.catch(() => {});
+
+try {
+  await Promise.race([picture(browser()), failed]);
+} finally {
+  chromium.kill();
+  await ended;
+  await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+}
+
+async function picture({ call, on }) {
+  const problems = [];
+  on("Runtime.exceptionThrown", ({ exceptionDetails: it }) => problems.push(it.exception?.description ?? it.text));
+  on("Log.entryAdded", ({ entry }) => entry.level === "error" && problems.push(`${entry.text} ${entry.url ?? ""}`));
+  const { targetId } = await call("Target.createTarget", { url: "about:blank" });
+  const { sessionId } = await call("Target.attachToTarget", { targetId, flatten: true });
+  const page = (method, params) => call(method, params, sessionId);
+  const [width, height, scale] = [options.width, options.height, options.scale].map(Number);
+  await page("Runtime.enable");
+  await page("Log.enable");
+  await page("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: scale, mobile: width < 600 });
+  await page("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: options.scheme }] });
+  await page("Page.navigate", { url: options.url });
+  await sleep(Number(options.wait) * 1000);
+  if (options.eval) {
+    const { result } = await page("Runtime.evaluate", { expression: options.eval, awaitPromise: true, returnByValue: true });
+    if (result.value !== undefined) console.log(result.value);
+    await sleep(600);
+  }
+  const { data } = await page("Page.captureScreenshot", { format: "png" });
+  await mkdir(dirname(options.out), { recursive: true });
+  await writeFile(options.out, Buffer.from(data, "base64"));
+  if (problems.length) throw new Error(`the page has errors:\n${problems.join("\n")}`);
+}
+
+/** The DevTools protocol over the pipe: JSON texts, each ended by a zero byte. */
+function browser() {
+  const [, , , input, output] = chromium.stdio;
+  const waiting = new Map();
+  const listeners = new Map();
+  let nextId = 1;
+  let rest = "";
+  output.setEncoding("utf8").on("data", (chunk) => {
+    const texts = (rest + chunk).split("\0");
+    rest = texts.pop();
+    for (const message of texts.map((text) => JSON.parse(text))) {
+      if (message.id === undefined) {
+        listeners.get(message.method)?.(message.params);
+      } else {
+        const { resolve, reject } = waiting.get(message.id);
+        waiting.delete(message.id);
+        if (message.error) reject(new Error(message.error.message));
+        else resolve(message.result);
+      }
+    }
+  });
+  return {
+    on: (method, listener) => listeners.set(method, listener),
+    call: (method, params = {}, sessionId = undefined) =>
+      new Promise((resolve, reject) => {
+        const id = nextId++;
+        waiting.set(id, { resolve, reject });
+        input.write(`${JSON.stringify({ id, method, params, sessionId })}\0`);
+      }),
+  };
+}
