@@ -1,0 +1,1 @@
+//! The rules of PUBLISH, each with bytes written by hand.
