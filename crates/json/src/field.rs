@@ -1,0 +1,146 @@
+//! The names of all members, in requests and in what the hub sends.
+
+/// Declares the fields once, with their names in both directions.
+macro_rules! fields {
+    ($($field:ident = $name:literal),* $(,)?) => {
+        /// A member that the protocol knows.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Field { $($field),* }
+
+        impl Field {
+            pub(crate) const ALL: &'static [Field] = &[$(Field::$field),*];
+
+            pub(crate) const fn name(self) -> &'static str {
+                match self { $(Field::$field => $name),* }
+            }
+
+            pub(crate) fn from_name(name: &str) -> Option<Field> {
+                match name { $($name => Some(Field::$field),)* _ => None }
+            }
+        }
+    };
+}
+
+fields! {
+    Pub = "pub",
+    Sub = "sub",
+    Unsub = "unsub",
+    Ping = "ping",
+    Ack = "ack",
+    Data = "data",
+    DataBase64 = "data_base64",
+    Qos = "qos",
+    Retain = "retain",
+    Id = "id",
+    ContentType = "content_type",
+    ResponseTopic = "response_topic",
+    CorrelationBase64 = "correlation_base64",
+    Expiry = "expiry",
+    UserProperties = "user_properties",
+    Retained = "retained",
+    NoLocal = "no_local",
+    Topic = "topic",
+    Dup = "dup",
+    Pong = "pong",
+    Error = "error",
+    Code = "code",
+    Culprit = "field",
+    Reason = "reason",
+}
+
+/// A set of fields, one bit for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FieldSet(u32);
+
+const _: () = assert!(Field::ALL.len() <= u32::BITS as usize);
+
+impl FieldSet {
+    pub(crate) const fn of(fields: &[Field]) -> FieldSet {
+        let mut bits = 0;
+        let mut index = 0;
+        while index < fields.len() {
+            bits |= 1 << fields[index] as u32;
+            index += 1;
+        }
+        FieldSet(bits)
+    }
+
+    pub(crate) fn contains(self, field: Field) -> bool {
+        self.0 & (1 << field as u32) != 0
+    }
+
+    pub(crate) fn insert(&mut self, field: Field) {
+        self.0 |= 1 << field as u32;
+    }
+
+    pub(crate) fn intersection(self, other: FieldSet) -> FieldSet {
+        FieldSet(self.0 & other.0)
+    }
+
+    pub(crate) fn without(self, other: FieldSet) -> FieldSet {
+        FieldSet(self.0 & !other.0)
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = Field> {
+        Field::ALL.iter().copied().filter(move |field| self.contains(*field))
+    }
+}
+
+/// The field out of `candidates` that someone who wrote `name` most likely meant: a few letters away from it, or
+/// one that is the beginning of the other (`publish`, `sub`, `data_base`).
+pub(crate) fn nearest(name: &str, candidates: FieldSet) -> Option<Field> {
+    let name = name.to_ascii_lowercase();
+    let close = candidates.iter().filter_map(|field| {
+        let known = field.name();
+        let distance = strsim::osa_distance(&name, known);
+        let alike = distance <= known.len().max(name.len()) / 3;
+        // A single letter is the beginning of too much to be a hint.
+        let beginning = name.len() > 1 && (known.starts_with(&name) || name.starts_with(known));
+        (alike || beginning).then_some((distance, field))
+    });
+    close.min_by_key(|(distance, _)| *distance).map(|(_, field)| field)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_is_found_by_its_name() {
+        for field in Field::ALL {
+            assert_eq!(Field::from_name(field.name()), Some(*field));
+        }
+        assert_eq!(Field::from_name("Pub"), None);
+    }
+
+    #[test]
+    fn a_set_holds_what_was_put_in() {
+        let mut set = FieldSet::of(&[Field::Pub, Field::Reason]);
+        set.insert(Field::Qos);
+        assert!(set.contains(Field::Reason) && !set.contains(Field::Sub));
+        assert_eq!(set.iter().collect::<Vec<_>>(), [Field::Pub, Field::Qos, Field::Reason]);
+        assert_eq!(set.without(FieldSet::of(&[Field::Qos])), FieldSet::of(&[Field::Reason, Field::Pub]));
+        assert_eq!(set.intersection(FieldSet::of(&[Field::Qos, Field::Id])), FieldSet::of(&[Field::Qos]));
+    }
+
+    #[test]
+    fn the_nearest_name_is_what_was_probably_meant() {
+        let all = FieldSet::of(Field::ALL);
+        for (written, meant) in [
+            ("qso", Some(Field::Qos)),
+            ("QoS", Some(Field::Qos)),
+            ("publish", Some(Field::Pub)),
+            ("unsubscribe", Some(Field::Unsub)),
+            ("dat", Some(Field::Data)),
+            ("database64", Some(Field::DataBase64)),
+            ("contentType", Some(Field::ContentType)),
+            ("userProperties", Some(Field::UserProperties)),
+            ("retian", Some(Field::Retain)),
+            ("payload", None),
+            ("x", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(written, all), meant, "{written}");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What a client asks of the hub.
+
+use std::borrow::Cow;
+
+use crate::error::{Code, RequestError};
+use crate::extras::Extras;
+use crate::field::{Field, FieldSet, nearest};
+use crate::members::{Members, read};
+use crate::reader::{Outcome, Reader, bad};
+
+pub(crate) const DEPTH_MAX_DEFAULT: usize = 64;
+
+/// Bounds on a request beside its length, which the line, frame or datagram around it bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many arrays and objects may stand in each other in `data` and `ping`, in levels. 64 by default.
+    pub depth_max: usize,
+    /// How many topic filters one subscribe or unsubscribe may name. 1024 by default.
+    pub filters_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { depth_max: DEPTH_MAX_DEFAULT, filters_max: 1024 }
+    }
+}
+
+/// One request, borrowed from its text wherever it holds no escapes and no base64.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// `{"pub":…}`
+    Publish(PublishRequest<'a>),
+    /// `{"sub":…}`
+    Subscribe {
+        /// The topic filters, at least one. Their syntax is not checked here.
+        filters: Vec<Cow<'a, str>>,
+        /// The highest QoS wanted, 0 or 1.
+        qos: u8,
+        /// Whether retained messages are wanted at once.
+        retained: bool,
+        /// Whether the client's own messages are to be left out.
+        no_local: bool,
+        /// What the answer carries as `ack`.
+        id: Option<u64>,
+        /// Whether the filters stood in an array, so that the answer has an array too.
+        many: bool,
+    },
+    /// `{"unsub":…}`
+    Unsubscribe {
+        /// The topic filters, at least one. Their syntax is not checked here.
+        filters: Vec<Cow<'a, str>>,
+        /// What the answer carries as `ack`.
+        id: Option<u64>,
+        /// Whether the filters stood in an array, so that the answer has an array too.
+        many: bool,
+    },
+    /// `{"ping":…}`: any JSON value, as its text, which the answer repeats.
+    Ping(&'a str),
+    /// `{"ack":…}`: the client has taken the delivery with this id.
+    Ack(u64),
+}
+
+/// A message that a client publishes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishRequest<'a> {
+    /// The topic: not empty, no U+0000, at most [`STRING_BYTES_MAX`] bytes. Whether there are wildcards in it is
+    /// not checked here.
+    pub topic: Cow<'a, str>,
+    /// The payload: the text of a JSON string, or any other JSON value as it was written, or the bytes behind
+    /// `data_base64`, or nothing.
+    pub payload: Cow<'a, [u8]>,
+    /// 0 or 1.
+    pub qos: u8,
+    /// Whether the message is to be retained.
+    pub retain: bool,
+    /// What the acknowledgement carries. At QoS 1 there always is one.
+    pub id: Option<u64>,
+    /// The other properties.
+    pub extras: Extras<'a>,
+}
+
+/// Reads one request: one JSON object and nothing else but white space around it.
+pub fn parse(input: &[u8], limits: Limits) -> Result<Request<'_>, RequestError> {
+    let mut members = Members::default();
+    let request = match read(input, &mut members) {
+        Ok(()) => Reader { members: &members, limits }.request(),
+        Err(reason) => Err(RequestError::new(Code::BadJson, reason)),
+    };
+    request.map_err(|error| error.id(members.id()))
+}
+
+const OPERATIONS: FieldSet = FieldSet::of(&[Field::Pub, Field::Sub, Field::Unsub, Field::Ping, Field::Ack]);
+
+/// The fields that an operation has, itself among them.
+fn fields_of(operation: Field) -> FieldSet {
+    use Field::*;
+    match operation {
+        Pub => FieldSet::of(&[
+            Pub,
+            Data,
+            DataBase64,
+            Qos,
+            Retain,
+            Id,
+            ContentType,
+            ResponseTopic,
+            CorrelationBase64,
+            Expiry,
+            UserProperties,
+        ]),
+        Sub => FieldSet::of(&[Sub, Qos, Id, Retained, NoLocal]),
+        Unsub => FieldSet::of(&[Unsub, Id]),
+        other => FieldSet::of(&[other]),
+    }
+}
+
+/// The grammar of requests; the reader has the types of their fields.
+impl<'a> Reader<'_, 'a> {
+    fn request(&self) -> Outcome<Request<'a>> {
+        let operation = self.operation()?;
+        self.check_fields(operation)?;
+        match operation {
+            Field::Pub => self.publish().map(Request::Publish),
+            Field::Sub => self.subscribe(),
+            Field::Unsub => self.unsubscribe(),
+            Field::Ping => self.json(Field::Ping).map(|ping| Request::Ping(ping.unwrap_or_default())),
+            _ => self.unsigned(Field::Ack, u64::MAX).map(|id| Request::Ack(id.unwrap_or_default())),
+        }
+    }
+
+    /// The one member that says what is asked.
+    fn operation(&self) -> Outcome<Field> {
+        let mut operations = self.members.present.intersection(OPERATIONS).iter();
+        let Some(operation) = operations.next() else {
+            return Err(self.no_operation());
+        };
+        match operations.next() {
+            None => Ok(operation),
+            Some(second) => Err(bad(
+                second,
+                format!(
+                    "{} and {} are both there; a request has one operation",
+                    operation.name(),
+                    second.name()
+                ),
+            )),
+        }
+    }
+
+    fn no_operation(&self) -> RequestError {
+        let reason = "no operation is named: one of pub, sub, unsub, ping, ack";
+        let meant = self.members.unknown.as_deref().and_then(|name| Some((name, nearest(name, OPERATIONS)?)));
+        match meant {
+            Some((name, operation)) => {
+                let reason = format!("{reason}; did you mean {} where it says {name}?", operation.name());
+                RequestError::new(Code::UnknownOperation, reason).field(name.to_owned())
+            }
+            // Somebody sends a request in the shape of a delivery.
+            None if self.members.present.contains(Field::Topic) => RequestError::new(
+                Code::UnknownOperation,
+                format!("{reason}; to publish, say pub where it says topic"),
+            )
+            .field(Field::Topic.name()),
+            None => RequestError::new(Code::UnknownOperation, reason),
+        }
+    }
+
+    /// Refuses members that stand twice and members that the operation does not have.
+    fn check_fields(&self, operation: Field) -> Outcome<()> {
+        if let Some(field) = self.members.duplicate {
+            return Err(bad(field, format!("{} is there twice", field.name())));
+        }
+        let allowed = fields_of(operation);
+        let of_others = self.members.present.without(allowed).iter().next().map(Field::name);
+        let Some(name) = self.members.unknown.as_deref().or(of_others) else {
+            return Ok(());
+        };
+        let mut reason = format!("{name} is not a field of {}", operation.name());
+        if let Some(meant) = nearest(name, allowed.without(self.members.present)) {
+            reason += &format!("; did you mean {}?", meant.name());
+        }
+        Err(RequestError::new(Code::UnknownField, reason).field(name.to_owned()))
+    }
+
+    fn publish(&self) -> Outcome<PublishRequest<'a>> {
+        let topic = self.topic(Field::Pub)?.unwrap_or_default();
+        let payload = self.payload()?;
+        let qos = self.qos()?;
+        let id = self.id()?;
+        if qos == 1 && id.is_none() {
+            let reason = "qos 1 needs an id, by which the message is acknowledged";
+            return Err(RequestError::new(Code::MissingField, reason).field(Field::Id.name()));
+        }
+        let retain = self.boolean(Field::Retain, false)?;
+        Ok(PublishRequest { topic, payload, qos, retain, id, extras: self.extras()? })
+    }
+
+    fn subscribe(&self) -> Outcome<Request<'a>> {
+        let (filters, many) = self.filters(Field::Sub)?;
+        Ok(Request::Subscribe {
+            filters,
+            qos: self.qos()?,
+            retained: self.boolean(Field::Retained, true)?,
+            no_local: self.boolean(Field::NoLocal, false)?,
+            id: self.id()?,
+            many,
+        })
+    }
+
+    fn unsubscribe(&self) -> Outcome<Request<'a>> {
+        let (filters, many) = self.filters(Field::Unsub)?;
+        Ok(Request::Unsubscribe { filters, id: self.id()?, many })
+    }
+}
