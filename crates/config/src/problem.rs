@@ -9,13 +9,11 @@ use std::fmt;
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// Sorts them by place; `Ok` when there are none.
-    pub(crate) fn check(mut problems: Vec<Problem>) -> Result<(), Problems> {
-        if problems.is_empty() {
-            return Ok(());
-        }
+    /// Sorts them by place.
+    pub(crate) fn new(mut problems: Vec<Problem>) -> Problems {
+        assert!(!problems.is_empty(), "nothing is wrong, and yet the configuration is refused");
         problems.sort_by(|a, b| a.place.cmp(&b.place));
-        Err(Problems(problems))
+        Problems(problems)
     }
 
     /// One by one.

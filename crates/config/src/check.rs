@@ -1,0 +1,156 @@
+//! Whether the answers go together, and the [`Config`] that they make.
+
+use crate::limits::Limits;
+use crate::model::{Bind, Config, Listener, Log, LogLevel, Protocols};
+use crate::problem::{Place, Problem};
+use crate::settings::{MQTT_SN, Section};
+use crate::sheet::{Answers, ListenerSheet, Sheet};
+use crate::value::Value;
+
+/// Puts the answers over the defaults. What does not go together goes to `problems`; the result then is worth nothing.
+pub(crate) fn assemble(sheet: &Sheet, mut warnings: Vec<String>, problems: &mut Vec<Problem>) -> Config {
+    let preset = Config::default();
+    let allow_anonymous = sheet
+        .answers
+        .bool(Section::Top, "allow_anonymous")
+        .map_or(preset.allow_anonymous, |(value, _)| value);
+    let shards = sheet.answers.number(Section::Top, "shards").map_or(preset.shards, |n| n as usize);
+    let mut limits = Limits::default();
+    for (key, number) in sheet.numbers(Section::Limits) {
+        limits.set(key, number);
+    }
+    if let Some(place) = &sheet.store {
+        warnings.push(format!(
+            "{place}: [store] has no effect yet: this version keeps everything in memory, and what it holds is gone \
+             when it stops"
+        ));
+    }
+    let listeners = match &sheet.listeners {
+        None => preset.listeners,
+        Some(sheets) => {
+            let mut check = Check { allow_anonymous, seen: Vec::new(), warnings: &mut warnings, problems };
+            let listeners: Vec<Listener> = sheets.iter().filter_map(|sheet| check.listener(sheet)).collect();
+            if listeners.is_empty() && check.problems.is_empty() && !sheet.listeners_refused {
+                check.nowhere(sheet);
+            }
+            listeners
+        }
+    };
+    Config { allow_anonymous, shards, listeners, limits, log: log(sheet), warnings }
+}
+
+fn log(sheet: &Sheet) -> Log {
+    let level = match sheet.answers.get(Section::Log, "level") {
+        Some((Value::Word(word), _)) => LogLevel::ALL.into_iter().find(|level| level.as_str() == *word),
+        _ => None,
+    };
+    Log { level: level.unwrap_or_default() }
+}
+
+struct Check<'a> {
+    allow_anonymous: bool,
+    /// The addresses so far, and where each was written.
+    seen: Vec<(Bind, &'a Place)>,
+    warnings: &'a mut Vec<String>,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl<'a> Check<'a> {
+    /// The listener, or `None` when it is not to be opened or when something about it is wrong.
+    fn listener(&mut self, sheet: &'a ListenerSheet) -> Option<Listener> {
+        let answers = &sheet.answers;
+        if !answers.was_written(Section::Listener, "bind") {
+            let reason =
+                "this listener has no `bind`; write where it accepts, as in bind = \"127.0.0.1:1883\"";
+            self.fail(&sheet.place, reason.into());
+        }
+        // Without an address nothing else can be said about the listener; the problem is known already.
+        let (bind, bind_place) = answers.bind()?;
+        self.address(bind, bind_place, answers);
+        if answers.was_written(Section::Listener, "protocols") && answers.protocols().is_none() {
+            return None;
+        }
+        let protocols = self.protocols(bind, answers);
+        let echo = answers.bool(Section::Listener, "echo");
+        if let Some((true, place)) = echo
+            && !protocols.is_some_and(|protocols| protocols.websocket)
+        {
+            let way_out = match bind {
+                Bind::Tcp(_) => "add \"websocket\" to `protocols` or leave `echo` out",
+                Bind::Udp(_) => "leave it out",
+            };
+            self.fail(
+                place,
+                format!("`echo` answers on WebSocket only, and {bind} does not speak that; {way_out}"),
+            );
+        }
+        Some(Listener {
+            bind,
+            protocols: protocols?,
+            echo: echo.is_some_and(|(echo, _)| echo),
+            connections_max: answers.number(Section::Listener, "connections_max").unwrap_or(0) as usize,
+        })
+    }
+
+    fn address(&mut self, bind: Bind, place: &'a Place, answers: &Answers) {
+        let same = self.seen.iter().find(|(other, _)| *other == bind && bind.addr().port() != 0);
+        if let Some((_, other)) = same {
+            let reason = format!("{bind} is the address of another listener already, at {other}");
+            self.fail(place, reason);
+        }
+        self.seen.push((bind, place));
+        let own = answers.bool(Section::Listener, "allow_anonymous").map(|(value, _)| value);
+        if !bind.is_loopback() && !own.unwrap_or(self.allow_anonymous) {
+            self.fail(
+                place,
+                format!(
+                    "other machines can reach {bind}, and nobody would ask them who they are; use a loopback \
+                     address such as 127.0.0.1, or, if anybody may connect, write `allow_anonymous = true` in \
+                     this [[listener]]{}",
+                    if own.is_none() { " or at the top level" } else { ", where it is false now" }
+                ),
+            );
+        }
+    }
+
+    /// What is spoken there. `None` when that is nothing, in this version.
+    fn protocols(&mut self, bind: Bind, answers: &Answers) -> Option<Protocols> {
+        let Some((words, place)) = answers.protocols() else { return Some(Protocols::usual(&bind)) };
+        let possible: &[&str] = match bind {
+            Bind::Tcp(_) => &["mqtt", "http", "websocket", "json"],
+            Bind::Udp(_) => &["json", MQTT_SN],
+        };
+        let other_transport = if matches!(bind, Bind::Tcp(_)) { "udp" } else { "tcp" };
+        for word in words.iter().filter(|word| !possible.contains(*word)) {
+            let reason = format!(
+                "{bind} cannot carry \"{word}\"; give it a listener of its own whose `bind` begins with \
+                 {other_transport}://"
+            );
+            self.fail(place, reason);
+        }
+        let on = |name| words.contains(&name);
+        let protocols =
+            Protocols { mqtt: on("mqtt"), http: on("http"), websocket: on("websocket"), json: on("json") };
+        if on(MQTT_SN) && matches!(bind, Bind::Udp(_)) {
+            let rest = if protocols.is_empty() {
+                format!("{bind} is not opened")
+            } else {
+                format!("{bind} speaks {protocols} only")
+            };
+            self.warnings.push(format!("{place}: this version does not speak \"{MQTT_SN}\" yet: {rest}"));
+        }
+        (!protocols.is_empty()).then_some(protocols)
+    }
+
+    fn nowhere(&mut self, sheet: &'a Sheet) {
+        if let Some(place) = &sheet.listeners_place {
+            let reason = "no listener is left to open, so nobody could connect; write a [[listener]] that this \
+                          version opens, or leave them all out for the usual ones";
+            self.fail(place, reason.into());
+        }
+    }
+
+    fn fail(&mut self, place: &Place, reason: String) {
+        self.problems.push(Problem { place: place.clone(), reason });
+    }
+}

@@ -1,0 +1,115 @@
+//! The reference page, out of the table.
+
+use std::fmt::Write as _;
+
+use crate::settings::{Preset, Section, Setting};
+use crate::units::Shown;
+
+/// The page `docs/configuration.md`. A test compares; after a change of the table write it anew with
+/// `cargo run -p trefoil-config --example reference > docs/configuration.md`.
+pub fn reference() -> String {
+    let mut page = String::from(HEAD);
+    for section in Section::ALL {
+        let (title, text) = introduction(section);
+        write!(page, "\n## {title}\n\n{text}\n").expect("writing to a String cannot fail");
+        for setting in Setting::of(section) {
+            entry(&mut page, setting);
+        }
+    }
+    page.push_str(TAIL);
+    page
+}
+
+fn entry(page: &mut String, setting: &Setting) {
+    let shown = Shown(setting.preset, setting.kind);
+    let default = match setting.preset {
+        Preset::Said(_) | Preset::Required => shown.to_string(),
+        _ => format!("`{shown}`"),
+    };
+    write!(
+        page,
+        "\n### `{}`\n\n{}\n\n- allowed: {}\n- default: {default}\n- environment: `{}`\n",
+        setting.key,
+        setting.help,
+        setting.kind,
+        setting.environment()
+    )
+    .expect("writing to a String cannot fail");
+}
+
+fn introduction(section: Section) -> (&'static str, &'static str) {
+    match section {
+        Section::Top => ("Top level", "Before the first section of the file."),
+        Section::Listener => (
+            "`[[listener]]`",
+            "One for each address on which Trefoil accepts. As soon as one is written, the usual three are no longer \
+             opened. In the names of variables, `N` is the number of the listener, counted from 0, those of the file \
+             first: `TREFOIL_LISTENER_0_BIND`.",
+        ),
+        Section::Limits => (
+            "`[limits]`",
+            "How much of everything there may be. Names end in the unit: `_bytes_max` are sizes, `_s` and `_s_max` \
+             durations in seconds, `_max` alone counts.",
+        ),
+        Section::Log => ("`[log]`", "What is written to standard error."),
+        Section::Store => (
+            "`[store]`",
+            "What survives a restart. This version reads the section, says at start that it has no effect yet, and \
+             keeps everything in memory.",
+        ),
+    }
+}
+
+const HEAD: &str = r#"# Configuration
+
+<!-- Written from the table of settings by `cargo run -p trefoil-config --example reference`. Do not edit. -->
+
+Trefoil needs no configuration. Without one it listens on this machine only:
+
+| listener | speaks |
+| --- | --- |
+| `tcp://127.0.0.1:1883` | MQTT, HTTP, WebSocket and JSON lines, told apart by their first bytes |
+| `udp://127.0.0.1:1883` | JSON datagrams |
+| `tcp://127.0.0.1:8080` | HTTP and WebSocket |
+
+A file `trefoil.toml` says no more than what differs from that:
+
+```toml
+[[listener]]
+bind = "127.0.0.1:1883"
+
+[[listener]]
+bind = "0.0.0.0:8080"
+protocols = ["http", "websocket"]
+allow_anonymous = true        # anybody who reaches this machine may connect here
+
+[limits]
+packet_bytes_max = "16 MiB"   # or 16777216
+udp_idle_s = "2 min"          # or 120
+```
+
+Each setting also has an **environment variable**, which goes over the file. Lists are written with commas:
+`TREFOIL_LISTENER_0_PROTOCOLS=http,websocket`. An empty variable counts as not set.
+
+**Sizes** are bytes, or text with one of `B`, `kB`, `KiB`, `MB`, `MiB`, `GB`, `GiB`. **Durations** are seconds, or text
+with one of `s`, `min`, `h`, `d`.
+
+`trefoil check FILE` says what is wrong with a file without starting anything: every problem at once, each with its
+line, what is allowed there and the name that was probably meant. `trefoil serve` refuses to start with the same words.
+"#;
+
+const TAIL: &str = r#"
+## What is refused
+
+- a key that is not known, a value of another type or out of range, an address that is none;
+- a variable whose name begins with `TREFOIL_LIMITS_`, `TREFOIL_LISTENER_`, `TREFOIL_LOG_` or `TREFOIL_STORE_` and is not
+  one of the above, or that looks like one of the others mistyped (other variables that begin with `TREFOIL_` only
+  lead to a warning);
+- `mqtt`, `http` or `websocket` on `udp://`, and `mqtt-sn` on `tcp://`;
+- `echo` without `websocket`;
+- a list of protocols with nothing in it;
+- the same address twice, unless its port is 0;
+- no listener at all, or none that this version opens;
+- an address that other machines can reach, unless `allow_anonymous = true` is written for that listener or at the
+  top level.
+"#;

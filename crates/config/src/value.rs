@@ -1,0 +1,245 @@
+//! From what somebody wrote, in a file or in a variable, to a value that its setting allows.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::model::Bind;
+use crate::nearest::did_you_mean;
+use crate::problem::{Place, Problem};
+use crate::settings::{Kind, Setting};
+use crate::units::{read_bytes, read_seconds};
+
+/// Something that was written, not yet held against its setting.
+pub(crate) enum Raw<'a> {
+    Bool(bool),
+    /// Beyond 64 bits it is kept as text only, to be shown.
+    Integer(Option<i64>, String),
+    Text(&'a str),
+    List(Vec<(Raw<'a>, Place)>),
+    /// What no setting takes, by the name that an error shall give it.
+    Other(&'static str),
+    /// Text of an environment variable: its kind decides what it is.
+    Untyped(&'a str),
+}
+
+/// How many entries of a list are looked at. All lists choose among a handful of words, so a longer one is a mistake
+/// and need not be read to its end.
+pub(crate) const LIST_ENTRIES_MAX: usize = 64;
+
+/// A value that its setting allows.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    Bool(bool),
+    Number(u64),
+    Word(&'static str),
+    Words(Vec<&'static str>),
+    Bind(Bind),
+    /// Text that this version reads and does not use.
+    Text,
+}
+
+/// Holds `raw` against `setting`. What is wrong goes to `problems`, a list's entries one by one.
+pub(crate) fn read(
+    setting: &Setting,
+    raw: &Raw<'_>,
+    place: &Place,
+    problems: &mut Vec<Problem>,
+) -> Option<Value> {
+    if let Kind::Choices(words) = setting.kind {
+        return read_list(setting, words, raw, place, problems);
+    }
+    let reason = match read_single(setting.kind, raw) {
+        Ok(value) => return Some(value),
+        Err(Wrong::Kind) => format!("`{}` is {raw}; it must be {}", setting.key, setting.kind),
+        Err(Wrong::Because(why)) => format!("`{}` is {raw}; {why}", setting.key),
+    };
+    problems.push(Problem { place: place.clone(), reason });
+    None
+}
+
+enum Wrong {
+    /// It is not what the setting takes, or not in its range.
+    Kind,
+    /// It is nearly that, and this is what is missing.
+    Because(String),
+}
+
+fn read_single(kind: Kind, raw: &Raw<'_>) -> Result<Value, Wrong> {
+    let text = match raw {
+        Raw::Text(text) | Raw::Untyped(text) => Some(text.trim()),
+        _ => None,
+    };
+    match kind {
+        Kind::Bool => match raw {
+            Raw::Bool(value) => Ok(Value::Bool(*value)),
+            Raw::Untyped(text) => text.trim().parse().map(Value::Bool).map_err(|_| Wrong::Kind),
+            _ => Err(Wrong::Kind),
+        },
+        Kind::Count { min, max } => in_range(number(raw, |_| None), min, max),
+        Kind::Bytes { min, max } => in_range(number(raw, |text| read_bytes(text).ok()), min, max),
+        Kind::Seconds { min, max } => in_range(number(raw, |text| read_seconds(text).ok()), min, max),
+        Kind::Choice(words) => {
+            let text = text.ok_or(Wrong::Kind)?;
+            word(words, text).map(Value::Word)
+        }
+        Kind::Address => bind(text.ok_or(Wrong::Kind)?).map(Value::Bind).map_err(Wrong::Because),
+        Kind::Text => match text {
+            Some("") | None => Err(Wrong::Kind),
+            Some(_) => Ok(Value::Text),
+        },
+        Kind::Choices(_) => unreachable!("lists are read by read_list"),
+    }
+}
+
+fn number(raw: &Raw<'_>, with_unit: impl Fn(&str) -> Option<u64>) -> Option<u64> {
+    match raw {
+        Raw::Integer(number, _) => number.and_then(|n| n.try_into().ok()),
+        Raw::Text(text) => with_unit(text),
+        Raw::Untyped(text) => text.trim().parse().ok().or_else(|| with_unit(text)),
+        _ => None,
+    }
+}
+
+fn in_range(number: Option<u64>, min: u64, max: u64) -> Result<Value, Wrong> {
+    number.filter(|n| (min..=max).contains(n)).map(Value::Number).ok_or(Wrong::Kind)
+}
+
+fn word(words: &'static [&'static str], text: &str) -> Result<&'static str, Wrong> {
+    if let Some(word) = words.iter().find(|word| **word == text) {
+        return Ok(word);
+    }
+    match did_you_mean(text, words.iter().copied()) {
+        Some(hint) => Err(Wrong::Because(format!("{hint} It must be {}", Kind::Choice(words)))),
+        None => Err(Wrong::Kind),
+    }
+}
+
+fn read_list(
+    setting: &Setting,
+    words: &'static [&'static str],
+    raw: &Raw<'_>,
+    place: &Place,
+    problems: &mut Vec<Problem>,
+) -> Option<Value> {
+    let mut fail = |place: &Place, reason| problems.push(Problem { place: place.clone(), reason });
+    let key = setting.key;
+    let parts: Vec<(Raw<'_>, Place)>;
+    let entries: &[(Raw<'_>, Place)] = match raw {
+        Raw::List(entries) => entries,
+        Raw::Untyped(text) => {
+            let texts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            parts = texts.take(LIST_ENTRIES_MAX + 1).map(|part| (Raw::Text(part), place.clone())).collect();
+            &parts
+        }
+        _ => {
+            fail(place, format!("`{key}` is {raw}; it must be {}", setting.kind));
+            return None;
+        }
+    };
+    if entries.is_empty() || entries.len() > LIST_ENTRIES_MAX {
+        let what = if entries.is_empty() { "an empty list" } else { "a list with far too many entries" };
+        fail(place, format!("`{key}` is {what}; it must be {}, and at least one", setting.kind));
+        return None;
+    }
+    let mut found = Vec::new();
+    let mut whole = true;
+    for (entry, place) in entries {
+        match read_single(Kind::Choice(words), entry) {
+            Ok(Value::Word(word)) if !found.contains(&word) => found.push(word),
+            Ok(_) => {}
+            Err(wrong) => {
+                whole = false;
+                let why = match wrong {
+                    Wrong::Kind => format!("it must be {}", Kind::Choice(words)),
+                    Wrong::Because(why) => why,
+                };
+                fail(place, format!("an entry of `{key}` is {entry}; {why}"));
+            }
+        }
+    }
+    whole.then_some(Value::Words(found))
+}
+
+/// A transport and an address, or what is wrong with it and what to do.
+fn bind(text: &str) -> Result<Bind, String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("tcp", text));
+    let transport = match scheme {
+        "tcp" => Bind::Tcp,
+        "udp" => Bind::Udp,
+        "ws" | "http" | "mqtt" => {
+            return Err(format!(
+                "a listener is `tcp://` or `udp://`; for {scheme} write \"tcp://{}\" and the protocol into `protocols`",
+                Clipped(rest)
+            ));
+        }
+        "wss" | "https" | "mqtts" => {
+            return Err("a listener is `tcp://` or `udp://`; this version does not speak TLS".into());
+        }
+        other => {
+            let hint = did_you_mean(other, ["tcp", "udp"].into_iter());
+            return Err(format!(
+                "\"{}\" is no transport; {}write `tcp://` or `udp://`",
+                Clipped(other),
+                hint.map(|hint| hint + " ").unwrap_or_default()
+            ));
+        }
+    };
+    let addr = match rest.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}").parse::<SocketAddr>(),
+        None => rest.parse::<SocketAddr>(),
+    };
+    addr.map(transport).map_err(|_| explain(rest))
+}
+
+/// Why `rest` is no address and port.
+fn explain(rest: &str) -> String {
+    let is_ip = |host: &str| host.parse::<std::net::IpAddr>().is_ok();
+    let bare_v6 = |host: &str| host.parse::<std::net::Ipv6Addr>().is_ok();
+    if bare_v6(rest) || rest.rsplit_once(':').is_some_and(|(host, _)| bare_v6(host)) {
+        return "write an IPv6 address in brackets and a port after it, as in \"[::1]:1883\"".into();
+    }
+    if is_ip(rest) || rest == "localhost" || (rest.starts_with('[') && rest.ends_with(']')) {
+        return format!("the port is missing, as in \"{}:1883\"", Clipped(rest));
+    }
+    match rest.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_err() => {
+            format!("\"{}\" is no port; a port is a whole number from 0 to 65535", Clipped(port))
+        }
+        Some((host, _))
+            if !host.is_empty() && host.chars().all(|c| c.is_alphanumeric() || ".-_".contains(c)) =>
+        {
+            format!(
+                "\"{}\" is no IP address; write one, such as 127.0.0.1, or 0.0.0.0 for every interface",
+                Clipped(host)
+            )
+        }
+        _ => format!("it must be {}", Kind::Address),
+    }
+}
+
+/// Text of strangers in an error: escaped, and never longer than a line bears.
+struct Clipped<'a>(&'a str);
+
+impl fmt::Display for Clipped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const CHARS_MAX: usize = 60;
+        let mut chars = self.0.chars();
+        for c in chars.by_ref().take(CHARS_MAX) {
+            write!(f, "{}", c.escape_debug())?;
+        }
+        if chars.next().is_some() { f.write_str("…") } else { Ok(()) }
+    }
+}
+
+/// What was written, as an error shows it.
+impl fmt::Display for Raw<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Raw::Bool(value) => write!(f, "{value}"),
+            Raw::Integer(_, text) => Clipped(text).fmt(f),
+            Raw::Text(text) | Raw::Untyped(text) => write!(f, "\"{}\"", Clipped(text)),
+            Raw::List(_) => f.write_str("a list"),
+            Raw::Other(what) => f.write_str(what),
+        }
+    }
+}

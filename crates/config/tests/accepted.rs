@@ -1,0 +1,201 @@
+//! What is accepted, and what it means.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use proptest::prelude::*;
+use trefoil_config::{Bind, Config, LogLevel, Section, Setting, load};
+
+fn file(text: &str) -> Config {
+    load(Some((Path::new("t.toml"), text)), &mut std::iter::empty()).unwrap()
+}
+
+fn with(text: &str, variables: &[(&str, &str)]) -> Config {
+    let mut env = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    load(Some((Path::new("t.toml"), text)), &mut env).unwrap()
+}
+
+/// Listeners as the server prints them.
+fn shown(config: &Config) -> Vec<String> {
+    config.listeners.iter().map(|l| format!("{}  {}", l.bind, l.protocols)).collect()
+}
+
+#[test]
+fn nothing_written_gives_the_defaults() {
+    assert_eq!(load(None, &mut std::iter::empty()).unwrap(), Config::default());
+    assert_eq!(file(""), Config::default());
+    assert_eq!(with("", &[("PATH", "/bin"), ("TREFOIL_SHARDS", "")]), Config::default());
+}
+
+#[test]
+fn the_example_of_the_design_is_accepted_with_two_warnings() {
+    let config = file(
+        r#"
+        [[listener]]
+        bind = "127.0.0.1:1883"
+        [[listener]]
+        bind = "127.0.0.1:8080"
+        protocols = ["http", "websocket"]
+        echo = true
+        [[listener]]
+        bind = "udp://127.0.0.1:1884"
+        protocols = ["mqtt-sn"]
+        [store]
+        path = "trefoil-data"
+        durability = "sync"
+        "#,
+    );
+    assert_eq!(
+        shown(&config),
+        ["tcp://127.0.0.1:1883  mqtt, http, websocket, json", "tcp://127.0.0.1:8080  http, websocket"]
+    );
+    assert_eq!(config.listeners.iter().map(|l| l.echo).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(
+        config.warnings,
+        [
+            "t.toml:11:10: [store] has no effect yet: this version keeps everything in memory, and what it holds is \
+             gone when it stops",
+            "t.toml:10:21: this version does not speak \"mqtt-sn\" yet: udp://127.0.0.1:1884 is not opened",
+        ]
+    );
+}
+
+#[test]
+fn addresses_in_every_spelling() {
+    let bind = |text: &str| file(&format!("[[listener]]\nbind = \"{text}\"")).listeners[0].bind;
+    assert_eq!(bind("127.0.0.1:1883"), Bind::Tcp("127.0.0.1:1883".parse().unwrap()));
+    assert_eq!(bind("tcp://[::1]:0"), Bind::Tcp("[::1]:0".parse().unwrap()));
+    assert_eq!(bind("localhost:7"), Bind::Tcp("127.0.0.1:7".parse().unwrap()));
+    assert_eq!(bind("udp://127.0.0.1:1883"), Bind::Udp("127.0.0.1:1883".parse().unwrap()));
+}
+
+#[test]
+fn an_address_may_serve_both_transports_and_port_0_as_often_as_one_likes() {
+    let config = file(
+        "[[listener]]\nbind = \"127.0.0.1:1\"\n[[listener]]\nbind = \"udp://127.0.0.1:1\"\n\
+         [[listener]]\nbind = \"127.0.0.1:0\"\n[[listener]]\nbind = \"127.0.0.1:0\"",
+    );
+    assert_eq!(config.listeners.len(), 4);
+}
+
+#[test]
+fn an_open_listener_needs_one_word_in_either_place() {
+    let open = "[[listener]]\nbind = \"0.0.0.0:1\"\n";
+    assert!(file(&format!("allow_anonymous = true\n{open}")).allow_anonymous);
+    assert!(!file(&format!("{open}allow_anonymous = true")).allow_anonymous);
+    assert_eq!(with(open, &[("TREFOIL_ALLOW_ANONYMOUS", "true")]).listeners.len(), 1);
+}
+
+#[test]
+fn sizes_and_durations_as_numbers_and_as_text() {
+    let limits = file("[limits]\npacket_bytes_max = 5000\noutbox_bytes_max = \"2 MiB\"\nudp_idle_s = \"2 min\"\ndrain_s = 0").limits;
+    assert_eq!((limits.packet_bytes_max, limits.outbox_bytes_max), (5000, 2 << 20));
+    assert_eq!((limits.udp_idle_s, limits.drain_s), (120, 0));
+}
+
+#[test]
+fn variables_go_over_the_file() {
+    let text = "shards = 1\n[[listener]]\nbind = \"127.0.0.1:1\"\n[limits]\ninflight_max = 5";
+    let config = with(
+        text,
+        &[
+            ("TREFOIL_SHARDS", "3"),
+            ("TREFOIL_LISTENER_1_PROTOCOLS", "http,websocket"),
+            ("TREFOIL_LISTENER_1_BIND", "127.0.0.1:2"),
+            ("TREFOIL_LISTENER_1_ECHO", "true"),
+            ("TREFOIL_LISTENER_0_CONNECTIONS_MAX", "9"),
+            ("TREFOIL_LIMITS_INFLIGHT_MAX", "7"),
+            ("TREFOIL_LIMITS_PACKET_BYTES_MAX", "1 MiB"),
+            ("TREFOIL_LOG_LEVEL", "debug"),
+        ],
+    );
+    assert_eq!((config.shards, config.limits.inflight_max, config.limits.packet_bytes_max), (3, 7, 1 << 20));
+    assert_eq!(shown(&config)[1], "tcp://127.0.0.1:2  http, websocket");
+    assert_eq!((config.listeners[0].connections_max, config.listeners[1].echo), (9, true));
+    assert_eq!(config.log.level, LogLevel::Debug);
+}
+
+#[test]
+fn variables_of_a_container_host_only_lead_to_a_warning() {
+    let config =
+        with("", &[("TREFOIL_SERVICE_HOST", "10.0.0.1"), ("TREFOIL_PORT_1883_TCP", "tcp://10.0.0.1:1883")]);
+    assert_eq!(config.listeners, Config::default().listeners);
+    assert_eq!(
+        config.warnings[0],
+        "the environment variable TREFOIL_SERVICE_HOST begins like a setting of Trefoil and is none; it has no effect"
+    );
+    assert_eq!(config.warnings.len(), 2);
+}
+
+#[test]
+fn every_limit_can_be_set_in_both_ways() {
+    for setting in Setting::of(Section::Limits) {
+        let written = file(&format!("[limits]\n{} = 2048", setting.key).replace("2048", &fitting(setting)));
+        let given = with("", &[(&setting.environment(), &fitting(setting))]);
+        assert_eq!(written, given, "{}", setting.key);
+        assert_ne!(written, Config::default(), "{} was read and not kept", setting.key);
+    }
+}
+
+/// A number that a setting allows and that is not its default.
+fn fitting(setting: &Setting) -> String {
+    match setting.kind {
+        trefoil_config::Kind::Bytes { .. } => "2048".into(),
+        _ => "77".into(),
+    }
+}
+
+#[test]
+fn the_reference_page_is_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    assert!(
+        page == trefoil_config::reference(),
+        "docs/configuration.md is stale; write it anew with\n  cargo run -p trefoil-config --example reference > \
+         docs/configuration.md"
+    );
+}
+
+#[test]
+fn the_example_on_the_reference_page_is_accepted() {
+    let page = trefoil_config::reference();
+    let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let config = file(example);
+    assert_eq!(config.limits.packet_bytes_max, 16_777_216);
+    assert_eq!(config.limits.udp_idle_s, 120);
+}
+
+/// Lines out of which files are made that are nearly right.
+fn line() -> impl Strategy<Value = String> {
+    let keys: Vec<String> =
+        Setting::all().map(|setting| setting.key.to_owned()).chain(["listener".into(), "x".into()]).collect();
+    let values = prop_oneof![
+        Just("true".to_owned()),
+        Just("\"udp://127.0.0.1:1\"".to_owned()),
+        Just("[\"mqtt\", \"x\", 1]".to_owned()),
+        Just("[{bind = \"[::1]:0\", protocols = [\"mqtt-sn\"]}]".to_owned()),
+        Just("0xffff_ffff_ffff_ffff".to_owned()),
+        any::<i64>().prop_map(|number| number.to_string()),
+        "\\PC{0,12}".prop_map(|text| format!("{text:?}")),
+        "\\PC{0,12}",
+    ];
+    prop_oneof![
+        4 => (prop::sample::select(keys), values).prop_map(|(key, value)| format!("{key} = {value}")),
+        1 => prop::sample::select(vec!["[[listener]]", "[limits]", "[store]", "[log]", "[listener]", "[["])
+            .prop_map(str::to_owned),
+        1 => "\\PC{0,20}",
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused_and_never_panics(
+        text in prop_oneof![any::<String>(), prop::collection::vec(line(), 0..12).prop_map(|lines| lines.join("\n"))],
+        name in "TREFOIL_(LISTENER_[0-3]{0,2}_)?[A-Z_]{0,12}", value in any::<String>(),
+    ) {
+        match load(Some((Path::new("t.toml"), &text)), &mut std::iter::once((name, value))) {
+            Ok(config) => prop_assert!(!config.listeners.is_empty()),
+            Err(problems) => prop_assert!(problems.iter().count() > 0 && !problems.to_string().is_empty()),
+        }
+    }
+}
