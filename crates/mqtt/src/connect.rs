@@ -100,8 +100,10 @@ pub fn connect_version(bytes: &[u8]) -> Option<Version> {
     }
     match read_protocol(&mut Reader::new(&bytes[found.header_len..])) {
         Ok(version) => Some(version),
-        Err(DecodeError::UnsupportedProtocolLevel { level: 5.. }) => Some(Version::V5),
-        Err(DecodeError::UnsupportedProtocolLevel { .. }) => Some(Version::V3_1_1),
+        Err(DecodeError::UnsupportedProtocolLevel { level }) => {
+            // Some bridges first try their level with the highest bit set, and go on in its form when refused.
+            Some(if level & 0x7F < 5 { Version::V3_1_1 } else { Version::V5 })
+        }
         Err(_) => None,
     }
 }

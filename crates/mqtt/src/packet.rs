@@ -210,10 +210,10 @@ impl Packet<'_> {
         }
     }
 
-    /// Appends the packet to `out`.
+    /// Appends the packet to `out`; a CONNECT in the version that it announces, all others in the given one.
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) {
         match self {
-            Packet::Connect(packet) => packet.encode(version, out),
+            Packet::Connect(packet) => packet.encode(packet.version, out),
             Packet::ConnAck(packet) => packet.encode(version, out),
             Packet::Publish(packet) => {
                 packet.encode(version, out);
@@ -229,5 +229,62 @@ impl Packet<'_> {
             Packet::Disconnect(packet) => packet.encode(version, out),
             Packet::Auth(packet) => packet.encode(version, out),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VERSIONS: [Version; 3] = [Version::V3_1, Version::V3_1_1, Version::V5];
+
+    #[test]
+    fn pings_are_two_bytes() {
+        for version in VERSIONS {
+            for (packet, wire) in [(Packet::PingReq, [0xC0, 0]), (Packet::PingResp, [0xD0, 0])] {
+                let mut out = Vec::new();
+                packet.encode(version, &mut out);
+                assert_eq!(out, wire);
+                assert_eq!(decode(&wire, version), Ok(packet));
+                assert_eq!(decode(&[wire[0], 1, 0], version), Err(DecodeError::TrailingBytes));
+                let first_byte = wire[0] | 1;
+                assert_eq!(decode(&[first_byte, 0], version), Err(DecodeError::ReservedFlags { first_byte }));
+            }
+        }
+    }
+
+    #[test]
+    fn types_and_first_bytes_agree() {
+        assert_eq!(PacketType::from_first_byte(0x0F), None);
+        for number in 1..=15 {
+            let packet_type = PacketType::from_first_byte(number << 4).expect("1 to 15 exist");
+            assert_eq!(packet_type as u8, number);
+            assert_eq!(PacketType::from_first_byte(packet_type.first_byte()), Some(packet_type));
+        }
+    }
+
+    #[test]
+    fn flags_are_looked_at_before_the_body() {
+        // [MQTT-2.1.3-1]: of the sixteen forms of each type but PUBLISH, one is right.
+        for version in [Version::V3_1_1, Version::V5] {
+            for packet_type in (1..=15).filter_map(|number| PacketType::from_first_byte(number << 4)) {
+                let refused = (0..16)
+                    .map(|flags| (packet_type as u8) << 4 | flags)
+                    .filter(|&first_byte| {
+                        decode(&[first_byte, 0], version) == Err(DecodeError::ReservedFlags { first_byte })
+                    })
+                    .count();
+                assert_eq!(refused, if packet_type == PacketType::Publish { 0 } else { 15 }, "{packet_type}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_bytes_are_one_packet_exactly() {
+        assert_eq!(decode(&[], Version::V5), Err(DecodeError::Truncated));
+        assert_eq!(decode(&[0xC0], Version::V5), Err(DecodeError::Truncated));
+        assert_eq!(decode(&[0x40, 2, 0], Version::V5), Err(DecodeError::Truncated));
+        assert_eq!(decode(&[0xC0, 0, 0xC0, 0], Version::V5), Err(DecodeError::TrailingBytes));
+        assert_eq!(decode(&[0x00, 0], Version::V5), Err(DecodeError::UnknownPacketType { packet_type: 0 }));
     }
 }

@@ -220,13 +220,16 @@ pub(crate) fn put_with_length(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)
         out[at] = len as u8;
         return true;
     }
+    if len > VARINT_MAX {
+        return false;
+    }
     let end = out.len();
     put_varint(len, out);
     let length_bytes = out.len() - end;
     // The length now stands behind the body: turn it to the front and drop the byte that was kept free.
     out[at..].rotate_right(length_bytes);
     out.remove(at + length_bytes);
-    len <= VARINT_MAX
+    true
 }
 
 #[cfg(test)]
@@ -299,9 +302,12 @@ mod tests {
 
     #[test]
     fn a_packet_that_cannot_be_announced_is_not_written() {
-        let mut out = b"before".to_vec();
-        put_packet(0x30, &mut out, |out| out.resize(out.len() + VARINT_MAX + 1, 0));
-        assert_eq!(out, b"before");
+        let mut out = vec![0; 6];
+        // Zeroed memory that nobody touches is free, where growing the vector would not be.
+        put_packet(0x30, &mut out, |out| *out = vec![0; out.len() + VARINT_MAX + 1]);
+        assert_eq!(out.len(), 6);
+        put_packet(0x30, &mut out, |out| out.push(9));
+        assert_eq!(out[6..], [0x30, 1, 9]);
     }
 
     #[test]
