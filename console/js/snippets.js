@@ -89,13 +89,13 @@ function newCard(title, about, text) {
   return card;
 }
 
-/** Without the clipboard (a page over plain HTTP has none) the text is selected, so that one key copies it. */
+/** A page over plain HTTP has no clipboard: there the text is selected and copied the old way, or by the reader. */
 async function copyText(text, element) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
     getSelection().selectAllChildren(element);
-    return false;
+    return document.execCommand("copy");
   }
 }
