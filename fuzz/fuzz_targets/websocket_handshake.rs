@@ -16,7 +16,8 @@ fuzz_target!(|data: &[u8]| {
     let Some((&present, input)) = data.split_first() else { return };
 
     // Each bit leaves one of the necessary headers in, so that the others are reached.
-    let kept = COMPLETE.into_iter().enumerate().filter(|(i, _)| present >> i & 1 == 1).map(|(_, header)| header);
+    let kept =
+        COMPLETE.into_iter().enumerate().filter(|(i, _)| present >> i & 1 == 1).map(|(_, header)| header);
     let given = input.split(|&byte| byte == b'\n').filter_map(|line| {
         let colon = line.iter().position(|&byte| byte == b':')?;
         Some((std::str::from_utf8(&line[..colon]).ok()?, &line[colon + 1..]))
