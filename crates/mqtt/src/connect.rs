@@ -1,7 +1,7 @@
 //! CONNECT: the first packet of a client.
 
 use crate::property::{Property, Section, misplaced, once, put};
-use crate::wire::{Reader, has_wildcard, put_binary, put_packet, put_text, put_with_length};
+use crate::wire::{Reader, put_binary, put_packet, put_text, put_with_length};
 use crate::{DecodeError, MessageProperties, PacketType, PropertyId, QoS, UserProperties, Version, frame};
 
 const RESERVED: u8 = 0b0000_0001;
@@ -217,12 +217,9 @@ impl<'a> Will<'a> {
             will.read_properties(Section::open(reader)?)?;
         }
         // [MQTT-3.1.3-11]; a will is published like any message, so its topic obeys the same rules.
-        will.topic = reader.text()?;
+        will.topic = reader.topic_name()?;
         if will.topic.is_empty() {
             return Err(DecodeError::EmptyTopicName);
-        }
-        if has_wildcard(will.topic) {
-            return Err(DecodeError::WildcardInTopicName);
         }
         will.payload = reader.binary()?;
         Ok(will)

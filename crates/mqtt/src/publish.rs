@@ -2,7 +2,7 @@
 
 use crate::packet::open;
 use crate::property::{Property, Section, misplaced, once};
-use crate::wire::{Reader, VARINT_MAX, fitting_text, has_wildcard, put_text, put_varint, varint_len};
+use crate::wire::{Reader, VARINT_MAX, fitting_text, put_text, put_varint, varint_len};
 use crate::{DecodeError, MessageProperties, PacketType, PropertyId, QoS, SubscriptionIds, Version};
 
 const RETAIN: u8 = 0b0001;
@@ -72,11 +72,7 @@ impl<'a> Publish<'a> {
             return Err(DecodeError::DupAtQoS0);
         }
         // [MQTT-3.3.2-1]
-        let topic = reader.text()?;
-        // [MQTT-3.3.2-2]
-        if has_wildcard(topic) {
-            return Err(DecodeError::WildcardInTopicName);
-        }
+        let topic = reader.topic_name()?;
         // [MQTT-2.2.1-2]
         let packet_id = if qos == QoS::AtMostOnce { 0 } else { reader.packet_id()? };
         let mut publish = Publish {

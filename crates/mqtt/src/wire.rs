@@ -38,10 +38,32 @@ pub fn validate_topic_name(topic: &str) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// Whether there is a `+` or `#` in it. Without an early end, so that the compiler makes vector code of it.
+/// Whether there is a `+` or `#` in it.
 #[inline]
 pub(crate) fn has_wildcard(text: &str) -> bool {
-    text.bytes().fold(false, |found, byte| found | (byte == b'+') | (byte == b'#'))
+    contains_any(text.as_bytes(), [b'+', b'#'])
+}
+
+/// Whether one of these bytes is among them, eight at a time: topics are too short for wider vectors to pay.
+#[inline]
+fn contains_any<const N: usize>(bytes: &[u8], wanted: [u8; N]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let word_has_any = |word: u64| {
+        wanted.iter().fold(0, |found, &byte| {
+            // The highest bit of the lowest byte that is equal stays set; of the others it may, but then one is equal.
+            let difference = word ^ (ONES * u64::from(byte));
+            found | (difference.wrapping_sub(ONES) & !difference & (ONES << 7))
+        }) != 0
+    };
+    let (words, rest) = bytes.as_chunks::<8>();
+    if words.iter().any(|&word| word_has_any(u64::from_le_bytes(word))) {
+        return true;
+    }
+    match bytes.last_chunk::<8>() {
+        // The last eight bytes overlap what was looked at already, which is quicker than one byte after the other.
+        Some(&last) => word_has_any(u64::from_le_bytes(last)),
+        None => rest.iter().any(|byte| wanted.contains(byte)),
+    }
 }
 
 /// What is left to read of a packet or of a part of it.
@@ -125,13 +147,26 @@ impl<'a> Reader<'a> {
     /// other [MQTT-1.5.4-3].
     #[inline]
     pub(crate) fn text(&mut self) -> Result<&'a str, DecodeError> {
-        let bytes = self.binary()?;
-        let text = simdutf8::basic::from_utf8(bytes).map_err(|_| DecodeError::InvalidUtf8)?;
-        // [MQTT-1.5.4-2]; without an early end, so that the compiler makes vector code of it.
-        if bytes.iter().fold(false, |found, &byte| found | (byte == 0)) {
-            return Err(DecodeError::NullCharacter);
+        let text = self.utf8()?;
+        // [MQTT-1.5.4-2]
+        if contains_any(text.as_bytes(), [0]) { Err(DecodeError::NullCharacter) } else { Ok(text) }
+    }
+
+    /// A topic name, which may be empty: a string without wildcards [MQTT-3.3.2-2].
+    #[inline]
+    pub(crate) fn topic_name(&mut self) -> Result<&'a str, DecodeError> {
+        let text = self.utf8()?;
+        // One look for all three bytes, since nearly always there is none.
+        if contains_any(text.as_bytes(), [0, b'+', b'#']) {
+            let null = text.as_bytes().contains(&0);
+            return Err(if null { DecodeError::NullCharacter } else { DecodeError::WildcardInTopicName });
         }
         Ok(text)
+    }
+
+    #[inline]
+    fn utf8(&mut self) -> Result<&'a str, DecodeError> {
+        simdutf8::basic::from_utf8(self.binary()?).map_err(|_| DecodeError::InvalidUtf8)
     }
 
     /// A variable byte integer in its shortest form [MQTT-1.5.5-1].
@@ -265,6 +300,22 @@ mod tests {
         assert_eq!(text(&[0, 4, 0xEF, 0xBB, 0xBF, b'a']), Ok("\u{FEFF}a"));
         assert_eq!(text(&[0, 3, 0xEF, 0xBF, 0xBF]), Ok("\u{FFFF}"));
         assert_eq!(text(&[0, 1, 0x01]), Ok("\u{1}"));
+    }
+
+    #[test]
+    fn bytes_are_found_wherever_they_stand() {
+        for len in 0..40 {
+            let mut bytes = vec![0x81; len];
+            assert!(!contains_any(&bytes, [0, b'+', b'#']), "{len}");
+            for at in 0..len {
+                for wanted in [0, b'+', b'#'] {
+                    bytes[at] = wanted;
+                    assert!(contains_any(&bytes, [0, b'+', b'#']), "{wanted} at {at} of {len}");
+                    assert!(!contains_any(&bytes, [1, b'*', b'$']), "{wanted} at {at} of {len}");
+                }
+                bytes[at] = 0x80;
+            }
+        }
     }
 
     #[test]
