@@ -81,8 +81,14 @@ impl FieldSet {
         FieldSet(self.0 & !other.0)
     }
 
+    /// The fields in the order of their declaration.
     pub(crate) fn iter(self) -> impl Iterator<Item = Field> {
-        Field::ALL.iter().copied().filter(move |field| self.contains(*field))
+        let mut bits = self.0;
+        std::iter::from_fn(move || {
+            let field = *Field::ALL.get(bits.trailing_zeros() as usize)?;
+            bits &= bits - 1;
+            Some(field)
+        })
     }
 }
 

@@ -49,22 +49,13 @@ pub(crate) fn read<'a>(input: &'a [u8], members: &mut Members<'a>) -> Result<(),
     let Ok(text) = simdutf8::basic::from_utf8(input) else {
         return Err(not_utf8(input, members));
     };
-    let text = text.trim_ascii_start();
-    match text.chars().next() {
-        None => return Err("there is no JSON object, only white space or nothing at all".into()),
+    match text.trim_ascii_start().chars().next() {
         Some('{') => {}
-        Some('[') => {
-            return Err(
-                "it starts with [, but a message is one JSON object: {…}; send them one by one".into()
-            );
-        }
         Some(other) => {
-            return Err(format!(
-                "it starts with {}, but a message is one JSON object: {{…}}",
-                other.escape_debug()
-            )
-            .into());
+            let start = other.escape_debug();
+            return Err(format!("it starts with {start}, but a message is one JSON object: {{…}}").into());
         }
+        None => return Err("it is empty, but a message is one JSON object: {…}".into()),
     }
     let mut json = serde_json::Deserializer::from_str(text);
     json.deserialize_map(MembersVisitor(members)).map_err(|error| format!("it is not JSON: {error}"))?;
@@ -74,12 +65,10 @@ pub(crate) fn read<'a>(input: &'a [u8], members: &mut Members<'a>) -> Result<(),
 
 /// Says where the text stops being UTF-8, and reads the part before that for the sake of the id.
 fn not_utf8<'a>(input: &'a [u8], members: &mut Members<'a>) -> Cow<'static, str> {
-    let (good, bad) = match std::str::from_utf8(input) {
-        Ok(_) => unreachable!("simdutf8 and the standard library agree on what UTF-8 is"),
-        Err(error) => input.split_at(error.valid_up_to()),
-    };
+    let good_len = std::str::from_utf8(input).map_or_else(|error| error.valid_up_to(), str::len);
+    let (good, bad) = input.split_at(good_len);
+    // Whatever is wrong with that part, and be it nothing, the text as a whole is broken by what comes after it.
     let _ = read(good, members);
-    // The part before may look like a whole object, or may even be one. Neither would be what the sender meant.
     let byte = bad.first().copied().unwrap_or_default();
     format!("it is not UTF-8: byte 0x{byte:02x} at offset {}; send binary data as data_base64", good.len())
         .into()

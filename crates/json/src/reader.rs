@@ -52,18 +52,13 @@ impl<'a> Reader<'_, 'a> {
         if self.members.present.intersection(EXTRAS) == FieldSet::default() {
             return Ok(Extras::default());
         }
-        let response_topic = self.topic(Field::ResponseTopic)?;
-        if response_topic.as_ref().is_some_and(|topic| topic.contains(['+', '#'])) {
-            // [MQTT-3.3.2-14]: an answer goes to one topic.
-            return Err(bad_topic(Field::ResponseTopic, "has a wildcard in it"));
-        }
         let correlation = self.base64(Field::CorrelationBase64)?;
         if correlation.as_ref().is_some_and(|bytes| bytes.len() > STRING_BYTES_MAX) {
             return Err(too_long(Field::CorrelationBase64, Code::TooLarge));
         }
         Ok(Extras {
             content_type: self.string(Field::ContentType, Code::BadField)?,
-            response_topic,
+            response_topic: self.string(Field::ResponseTopic, Code::BadTopic)?,
             correlation: correlation.map(Cow::Owned),
             expiry_s: self.unsigned(Field::Expiry, u32::MAX.into())?.map(|seconds| seconds as u32),
             user_properties: self.user_properties()?,
@@ -111,7 +106,8 @@ impl<'a> Reader<'_, 'a> {
             return Err(RequestError::new(Code::TooLarge, reason).field(field.name()));
         }
         for filter in &filters {
-            check_topic(field, filter)?;
+            check_not_empty(field, filter)?;
+            check_string(field, filter, Code::BadTopic)?;
         }
         Ok((filters, true))
     }
@@ -148,7 +144,7 @@ impl<'a> Reader<'_, 'a> {
     pub(crate) fn topic(&self, field: Field) -> Outcome<Option<Cow<'a, str>>> {
         let topic = self.string(field, Code::BadTopic)?;
         if let Some(topic) = &topic {
-            check_topic(field, topic)?;
+            check_not_empty(field, topic)?;
         }
         Ok(topic)
     }
@@ -196,11 +192,8 @@ impl<'a> Reader<'_, 'a> {
     }
 }
 
-fn check_topic(field: Field, topic: &str) -> Outcome<()> {
-    if topic.is_empty() {
-        return Err(bad_topic(field, "is empty"));
-    }
-    check_string(field, topic, Code::BadTopic)
+pub(crate) fn check_not_empty(field: Field, topic: &str) -> Outcome<()> {
+    if topic.is_empty() { Err(bad_topic(field, "is empty")) } else { Ok(()) }
 }
 
 /// [MQTT-1.5.4-2] forbids U+0000 in strings, and their length has two bytes on the wire.
@@ -223,7 +216,7 @@ pub(crate) fn bad_value(field: Field, json: &str, wanted: &str) -> RequestError 
     bad(field, format!("{} is {}; it must be {wanted}", field.name(), excerpt(json)))
 }
 
-fn bad_topic(field: Field, what: &str) -> RequestError {
+pub(crate) fn bad_topic(field: Field, what: &str) -> RequestError {
     RequestError::new(Code::BadTopic, format!("{} {what}", field.name())).field(field.name())
 }
 

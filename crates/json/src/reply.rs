@@ -190,7 +190,7 @@ impl<'a> Reader<'_, 'a> {
         if !many {
             return Ok(vec![self.qos()?]);
         }
-        let json = self.members.get(Field::Qos).unwrap_or_default();
+        let json = self.members.get(Field::Qos).unwrap_or("missing");
         let wanted = || bad_value(Field::Qos, json, "an array with 0 or 1 for each filter");
         let granted: Vec<u8> = serde_json::from_str(json).map_err(|_| wanted())?;
         if granted.len() != filters || granted.iter().any(|qos| *qos > 1) {
@@ -230,7 +230,10 @@ mod tests {
             reason(r#"{"sub":["a","b"],"qos":[0]}"#),
             "qos is [0]; it must be an array with 0 or 1 for each filter"
         );
-        assert_eq!(reason(r#"{"sub":["a"]}"#), "qos is ; it must be an array with 0 or 1 for each filter");
+        assert_eq!(
+            reason(r#"{"sub":["a"]}"#),
+            "qos is missing; it must be an array with 0 or 1 for each filter"
+        );
         assert_eq!(reason(r#"{"topic":"t","data":1,"data":2}"#), "data is there twice");
         assert_eq!(reason(r#"{"error":{"code":"quota"}}"#), "the error has no reason");
         assert!(reason(r#"{"error":[]}"#).starts_with("error: it starts with ["));

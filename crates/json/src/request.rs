@@ -6,7 +6,7 @@ use crate::error::{Code, RequestError};
 use crate::extras::Extras;
 use crate::field::{Field, FieldSet, nearest};
 use crate::members::{Members, read};
-use crate::reader::{Outcome, Reader, bad};
+use crate::reader::{Outcome, Reader, bad, bad_topic, check_not_empty};
 
 pub(crate) const DEPTH_MAX_DEFAULT: usize = 64;
 
@@ -192,7 +192,15 @@ impl<'a> Reader<'_, 'a> {
             return Err(RequestError::new(Code::MissingField, reason).field(Field::Id.name()));
         }
         let retain = self.boolean(Field::Retain, false)?;
-        Ok(PublishRequest { topic, payload, qos, retain, id, extras: self.extras()? })
+        let extras = self.extras()?;
+        if let Some(topic) = &extras.response_topic {
+            check_not_empty(Field::ResponseTopic, topic)?;
+            // [MQTT-3.3.2-14]: an answer goes to one topic.
+            if topic.contains(['+', '#']) {
+                return Err(bad_topic(Field::ResponseTopic, "has a wildcard in it"));
+            }
+        }
+        Ok(PublishRequest { topic, payload, qos, retain, id, extras })
     }
 
     fn subscribe(&self) -> Outcome<Request<'a>> {
