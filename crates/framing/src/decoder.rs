@@ -1,0 +1,229 @@
+//! Streams into frames.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::error::{FrameError, InvalidFraming};
+use crate::length::LengthPrefix;
+use crate::stuffing::{SLIP_END, cobs_stuffed_bytes_max, cobs_unstuff, slip_unstuff};
+use crate::until::{Cut, Until};
+use crate::{DELIMITER_BYTES_MAX, Framing};
+
+/// Takes frames out of one stream of bytes.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    frame_bytes_max: usize,
+    state: State,
+}
+
+/// What [`Decoder::next`] has to say about the bytes it was shown.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Step<'a> {
+    /// This many bytes at the beginning are done with; the next call is shown what follows them.
+    pub consumed: usize,
+    /// A frame, or what is wrong with one. `None` with nothing consumed means that more bytes are needed (for an
+    /// [idle gap](Framing::IdleGap): or time); `None` with something consumed means to come again with the rest.
+    pub found: Option<Result<Cow<'a, [u8]>, FrameError>>,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Marked(Until, Marked),
+    Length(LengthPrefix),
+    Fixed(usize),
+    Gap(Gap),
+    /// The place in the stream is lost for good.
+    Lost(FrameError),
+}
+
+/// What is done with the bytes before an end mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Marked {
+    Line,
+    Delimiter,
+    Slip,
+    Cobs,
+}
+
+#[derive(Clone, Debug)]
+struct Gap {
+    gap: Duration,
+    /// Bytes that came before `last`, or at it.
+    seen: usize,
+    /// When the last of them came.
+    last: Duration,
+    /// The frame under way was too long and has been reported; only the gap is still waited for.
+    skipping: bool,
+}
+
+impl Decoder {
+    /// A decoder at the beginning of a stream. No frame that it gives has more than `frame_bytes_max` bytes, not
+    /// counting prefixes, marks and escapes.
+    ///
+    /// # Errors
+    ///
+    /// The framing contradicts itself or the limit.
+    pub fn new(framing: Framing, frame_bytes_max: usize) -> Result<Decoder, InvalidFraming> {
+        if frame_bytes_max == 0 {
+            return Err(InvalidFraming::NoRoom);
+        }
+        let marked = |kind, mark: &[u8], raw_bytes_max| State::Marked(Until::new(mark, raw_bytes_max), kind);
+        let state = match framing {
+            // One more for the carriage return.
+            Framing::Line => marked(Marked::Line, b"\n", frame_bytes_max.saturating_add(1)),
+            Framing::Delimiter(mark) if (1..=DELIMITER_BYTES_MAX).contains(&mark.len()) => {
+                marked(Marked::Delimiter, &mark, frame_bytes_max)
+            }
+            Framing::Delimiter(_) => return Err(InvalidFraming::Delimiter),
+            Framing::LengthPrefix(prefix) => State::Length(prefix),
+            Framing::Fixed { frame_bytes } if (1..=frame_bytes_max).contains(&frame_bytes) => {
+                State::Fixed(frame_bytes)
+            }
+            Framing::Fixed { .. } => return Err(InvalidFraming::FixedLength),
+            Framing::IdleGap { gap } if gap.is_zero() => return Err(InvalidFraming::Gap),
+            Framing::IdleGap { gap } => {
+                State::Gap(Gap { gap, seen: 0, last: Duration::ZERO, skipping: false })
+            }
+            // Every byte may have been escaped.
+            Framing::Slip => marked(Marked::Slip, &[SLIP_END], frame_bytes_max.saturating_mul(2)),
+            Framing::Cobs => marked(Marked::Cobs, &[0], cobs_stuffed_bytes_max(frame_bytes_max)),
+        };
+        Ok(Decoder { frame_bytes_max, state })
+    }
+
+    /// Looks for the next frame. `buf` is what has come and not been consumed: the same bytes as in the last call
+    /// without those it consumed, and any new ones behind them. `now` is the time since any moment that stays the
+    /// same; only the [idle gap](Framing::IdleGap) looks at it, and its bytes must be shown as they come.
+    pub fn next<'a>(&mut self, buf: &'a [u8], now: Duration) -> Step<'a> {
+        let step = match &mut self.state {
+            State::Marked(until, kind) => {
+                let mark_bytes = until.mark_len();
+                match until.cut(buf) {
+                    Cut::More => Step::more(),
+                    Cut::Skip(consumed) => Step { consumed, found: None },
+                    Cut::TooLong(consumed) => {
+                        Step::error(consumed, FrameError::TooLong { frame_bytes_max: self.frame_bytes_max })
+                    }
+                    Cut::Frame(len) => {
+                        let found = unpack(*kind, &buf[..len], self.frame_bytes_max);
+                        Step { consumed: len + mark_bytes, found }
+                    }
+                }
+            }
+            State::Length(prefix) => next_by_length(*prefix, buf, self.frame_bytes_max),
+            State::Fixed(len) => match buf.split_at_checked(*len) {
+                Some((frame, _)) => Step::frame(*len, frame),
+                None => Step::more(),
+            },
+            State::Gap(gap) => gap.next(buf, now, self.frame_bytes_max),
+            State::Lost(error) => Step::error(0, *error),
+        };
+        if let Some(Err(error)) = step.found
+            && error.is_final()
+        {
+            self.state = State::Lost(error);
+        }
+        step
+    }
+
+    /// When [`next`](Decoder::next) has to be called again even though nothing came: only with an
+    /// [idle gap](Framing::IdleGap), while a frame is under way.
+    pub fn deadline(&self) -> Option<Duration> {
+        match &self.state {
+            State::Gap(gap) if gap.seen > 0 || gap.skipping => Some(gap.last.saturating_add(gap.gap)),
+            _ => None,
+        }
+    }
+
+    /// The stream has ended and `rest` was not consumed ([`next`](Decoder::next) has asked for more): what that is
+    /// worth. The decoder is of no use afterwards.
+    pub fn finish<'a>(&mut self, rest: &'a [u8]) -> Option<Result<Cow<'a, [u8]>, FrameError>> {
+        let ended = State::Lost(FrameError::Truncated);
+        match std::mem::replace(&mut self.state, ended) {
+            State::Lost(_) => None,
+            State::Marked(until, _) if until.is_skipping() => None,
+            State::Gap(gap) if gap.skipping => None,
+            _ if rest.is_empty() => None,
+            State::Marked(_, kind @ (Marked::Line | Marked::Delimiter)) => {
+                unpack(kind, rest, self.frame_bytes_max)
+            }
+            State::Gap(_) if rest.len() <= self.frame_bytes_max => Some(Ok(Cow::Borrowed(rest))),
+            State::Gap(_) => Some(Err(FrameError::TooLong { frame_bytes_max: self.frame_bytes_max })),
+            State::Marked(..) | State::Length(_) | State::Fixed(_) => Some(Err(FrameError::Truncated)),
+        }
+    }
+}
+
+impl<'a> Step<'a> {
+    fn more() -> Self {
+        Step { consumed: 0, found: None }
+    }
+
+    fn frame(consumed: usize, frame: &'a [u8]) -> Self {
+        Step { consumed, found: Some(Ok(Cow::Borrowed(frame))) }
+    }
+
+    fn error(consumed: usize, error: FrameError) -> Self {
+        Step { consumed, found: Some(Err(error)) }
+    }
+}
+
+/// The frame out of what stood before an end mark, or `None` when that was no frame.
+fn unpack(kind: Marked, raw: &[u8], frame_bytes_max: usize) -> Option<Result<Cow<'_, [u8]>, FrameError>> {
+    let frame = match kind {
+        Marked::Line => Ok(Cow::Borrowed(raw.strip_suffix(b"\r").unwrap_or(raw))),
+        Marked::Delimiter => Ok(Cow::Borrowed(raw)),
+        // Two marks in a row: the one that ends a frame and the one that begins the next.
+        Marked::Slip | Marked::Cobs if raw.is_empty() => return None,
+        Marked::Slip => slip_unstuff(raw),
+        Marked::Cobs => cobs_unstuff(raw).map(Cow::Owned),
+    };
+    Some(frame.and_then(|frame| {
+        if frame.len() > frame_bytes_max { Err(FrameError::TooLong { frame_bytes_max }) } else { Ok(frame) }
+    }))
+}
+
+fn next_by_length(prefix: LengthPrefix, buf: &[u8], frame_bytes_max: usize) -> Step<'_> {
+    let length = match prefix.read(buf) {
+        Ok(Some(length)) => length,
+        Ok(None) => return Step::more(),
+        Err(error) => return Step::error(0, error),
+    };
+    // Checked before anything is waited for, so that a large number costs no memory.
+    let Some(frame_bytes) =
+        usize::try_from(length.frame_bytes).ok().filter(|frame_bytes| *frame_bytes <= frame_bytes_max)
+    else {
+        let frame_bytes = length.frame_bytes;
+        return Step::error(0, FrameError::LengthTooLong { frame_bytes, frame_bytes_max });
+    };
+    let whole = length.prefix_bytes + frame_bytes;
+    match buf.get(length.prefix_bytes..whole) {
+        Some(frame) => Step::frame(whole, frame),
+        None => Step::more(),
+    }
+}
+
+impl Gap {
+    fn next<'a>(&mut self, buf: &'a [u8], now: Duration, frame_bytes_max: usize) -> Step<'a> {
+        let passed = now.saturating_sub(self.last) >= self.gap;
+        if passed && self.seen > 0 {
+            let consumed = std::mem::take(&mut self.seen).min(buf.len());
+            return Step::frame(consumed, &buf[..consumed]);
+        }
+        if passed {
+            self.skipping = false;
+        }
+        if buf.len() > self.seen {
+            self.last = now;
+            self.seen = buf.len();
+        }
+        if self.skipping {
+            return Step { consumed: std::mem::take(&mut self.seen), found: None };
+        }
+        if self.seen > frame_bytes_max {
+            self.skipping = true;
+            return Step::error(std::mem::take(&mut self.seen), FrameError::TooLong { frame_bytes_max });
+        }
+        Step::more()
+    }
+}
