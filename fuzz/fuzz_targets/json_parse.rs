@@ -4,7 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use trefoil_json::{
-    ExtrasRef, Limits, MessageView, PublishView, Reply, Request, encode_message, encode_publish, parse, parse_reply,
+    ExtrasRef, Limits, MessageView, PublishView, Reply, Request, encode_message, encode_publish, parse,
+    parse_reply,
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -19,7 +20,9 @@ fuzz_target!(|data: &[u8]| {
             let mut line = Vec::new();
             error.encode(&mut line);
             assert!(!line.contains(&b'\n'));
-            assert!(matches!(parse_reply(&line), Ok(Reply::Error(refusal)) if refusal.reason == error.reason));
+            assert!(
+                matches!(parse_reply(&line), Ok(Reply::Error(refusal)) if refusal.reason == error.reason)
+            );
         }
     }
     check_message("t", data);
@@ -29,7 +32,9 @@ fuzz_target!(|data: &[u8]| {
 fn check_publish(topic: &str, payload: &[u8]) {
     let mut line = Vec::new();
     encode_publish(&PublishView { topic, payload, ..PublishView::default() }, &mut line);
-    let Ok(Request::Publish(again)) = parse(&line, Limits::default()) else { panic!("what we write is a publish") };
+    let Ok(Request::Publish(again)) = parse(&line, Limits::default()) else {
+        panic!("what we write is a publish")
+    };
     assert_eq!(again.topic, topic);
     assert_eq!(again.payload.as_ref(), payload);
 }
@@ -42,6 +47,7 @@ fn check_message(topic: &str, payload: &[u8]) {
     assert!(!line.contains(&b'\n') && !line.contains(&b'\r'));
     let Ok(Reply::Message(message)) = parse_reply(&line) else { panic!("what we write is a message") };
     assert_eq!(message.topic, topic);
-    let solid = |bytes: &[u8]| bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect::<Vec<u8>>();
+    let solid =
+        |bytes: &[u8]| bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect::<Vec<u8>>();
     assert!(message.payload.as_ref() == payload || solid(&message.payload) == solid(payload));
 }

@@ -1,0 +1,324 @@
+//! The schema, the page and the AsyncAPI document say what the code does.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use jsonschema::Validator;
+use serde_json::{Value, json};
+use trefoil_json::{
+    Code, Delivery, ExtrasRef, Limits, MessageView, PublishView, Reply, Request, RequestError, SubscribeView,
+    encode_ack, encode_message, encode_ping, encode_pong, encode_publish, encode_subscribe,
+    encode_subscribed, encode_unsubscribe, encode_unsubscribed, parse, parse_reply,
+};
+
+const SCHEMA: &str = include_str!("../../../docs/json-protocol.schema.json");
+const PAGE: &str = include_str!("../../../docs/json-protocol.md");
+const ASYNCAPI: &str = include_str!("../../../docs/json-protocol.asyncapi.yaml");
+
+struct Schemas {
+    request: Validator,
+    reply: Validator,
+}
+
+impl Schemas {
+    fn load() -> Schemas {
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        jsonschema::meta::validate(&schema).unwrap_or_else(|error| panic!("the schema itself: {error}"));
+        let part = |name: &str| {
+            let mut schema = schema.clone();
+            let object = schema.as_object_mut().unwrap();
+            object.remove("anyOf");
+            object.insert("$ref".to_owned(), json!(format!("#/$defs/{name}")));
+            jsonschema::draft202012::new(&schema).unwrap_or_else(|error| panic!("{name}: {error}"))
+        };
+        Schemas { request: part("request"), reply: part("reply") }
+    }
+
+    /// Both the schema and the code take this as a request.
+    #[track_caller]
+    fn check_request(&self, text: &str) {
+        valid(&self.request, text);
+        parse(text.as_bytes(), Limits::default()).unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+
+    /// Both the schema and the code take this as a reply.
+    #[track_caller]
+    fn check_reply(&self, text: &str) {
+        valid(&self.reply, text);
+        parse_reply(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+}
+
+#[track_caller]
+fn valid(schema: &Validator, text: &str) {
+    let value: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let errors: Vec<String> = schema.iter_errors(&value).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{text}: {errors:?}");
+}
+
+fn written(encode: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut out = Vec::new();
+    encode(&mut out);
+    String::from_utf8(out).unwrap()
+}
+
+fn extras(index: usize) -> ExtrasRef<'static> {
+    [
+        ExtrasRef::default(),
+        ExtrasRef { content_type: Some("text/plain"), ..ExtrasRef::default() },
+        ExtrasRef { response_topic: Some("re/\"1\""), correlation: Some(b"\xff"), ..ExtrasRef::default() },
+        ExtrasRef {
+            content_type: Some(""),
+            response_topic: Some("r"),
+            correlation: Some(b""),
+            expiry_s: Some(u32::MAX),
+            user_properties: &[("a", "b"), ("a", "\n"), ("", "")],
+        },
+    ][index]
+}
+
+const PAYLOADS: [&[u8]; 8] =
+    [b"", b"text", b"180", b"null", b"{\"a\":\n[1, 2]}", b"\"quoted\"", b"\xff\xfe", br#"{"a":"\ud800"}"#];
+
+#[test]
+fn every_encoder_writes_what_the_schema_describes() {
+    let schemas = Schemas::load();
+    for payload in PAYLOADS {
+        for index in 0..4 {
+            let view = MessageView { topic: "a/é", payload, retain: index % 2 == 1, extras: extras(index) };
+            schemas.check_reply(&written(|out| encode_message(&view, None, out)));
+            for dup in [false, true] {
+                let delivery = Delivery { qos: 1, id: u64::MAX, dup };
+                schemas.check_reply(&written(|out| encode_message(&view, Some(delivery), out)));
+            }
+            let view = PublishView {
+                topic: "a/é",
+                payload,
+                qos: (index % 2) as u8,
+                retain: index > 1,
+                id: (index > 0).then_some(7),
+                extras: extras(index),
+            };
+            schemas.check_request(&written(|out| encode_publish(&view, out)));
+        }
+    }
+    for (filters, granted) in [(&["a/#"][..], &[1][..]), (&["a", "b"], &[0, 1])] {
+        for id in [None, Some(0)] {
+            let view = SubscribeView { filters, qos: 1, retained: id.is_none(), no_local: id.is_some(), id };
+            schemas.check_request(&written(|out| encode_subscribe(&view, out)));
+            schemas.check_request(&written(|out| encode_unsubscribe(filters, id, out)));
+            for many in [true, filters.len() > 1] {
+                schemas.check_reply(&written(|out| encode_subscribed(filters, granted, id, many, out)));
+                schemas.check_reply(&written(|out| encode_unsubscribed(filters, id, many, out)));
+            }
+        }
+    }
+    for raw in ["null", "[1,\n\"x\"]"] {
+        schemas.check_request(&written(|out| encode_ping(raw, out)));
+        schemas.check_reply(&written(|out| encode_pong(raw, out)));
+    }
+    let ack = written(|out| encode_ack(u64::MAX, out));
+    schemas.check_request(&ack);
+    schemas.check_reply(&ack);
+    for code in Code::ALL {
+        let error = RequestError::new(code, "because");
+        schemas.check_reply(&written(|out| error.encode(out)));
+        schemas.check_reply(&written(|out| error.field("pub").id(Some(1)).encode(out)));
+    }
+}
+
+#[test]
+fn what_the_code_refuses_the_schema_refuses() {
+    let schemas = Schemas::load();
+    for text in [
+        "{}",
+        "[]",
+        "1",
+        r#"{"data":1}"#,
+        r#"{"pub":""}"#,
+        r#"{"pub":1}"#,
+        r#"{"pub":"a\u0000"}"#,
+        r#"{"pub":"t","x":1}"#,
+        r#"{"pub":"t","data":1,"data_base64":""}"#,
+        r#"{"pub":"t","data_base64":"-_"}"#,
+        r#"{"pub":"t","data_base64":"Y"}"#,
+        r#"{"pub":"t","qos":2,"id":1}"#,
+        r#"{"pub":"t","qos":"1","id":1}"#,
+        r#"{"pub":"t","qos":1}"#,
+        r#"{"pub":"t","retain":1}"#,
+        r#"{"pub":"t","id":-1}"#,
+        r#"{"pub":"t","id":1.5}"#,
+        r#"{"pub":"t","id":18446744073709551616}"#,
+        r#"{"pub":"t","expiry":4294967296}"#,
+        r#"{"pub":"t","expiry":null}"#,
+        r#"{"pub":"t","response_topic":"a/#"}"#,
+        r#"{"pub":"t","user_properties":[["a"]]}"#,
+        r#"{"pub":"t","user_properties":{"a":"b"}}"#,
+        r#"{"pub":"t","sub":"t"}"#,
+        r#"{"pub":"t","retained":true}"#,
+        r#"{"sub":[]}"#,
+        r#"{"sub":"t","retain":true}"#,
+        r#"{"sub":"t","no_local":0}"#,
+        r#"{"sub":["a",""]}"#,
+        r#"{"unsub":"t","qos":1}"#,
+        r#"{"unsub":null}"#,
+        r#"{"ping":1,"id":1}"#,
+        r#"{"ack":"1"}"#,
+        r#"{"ack":1,"id":1}"#,
+    ] {
+        let value: Value = serde_json::from_str(text).unwrap();
+        assert!(!schemas.request.is_valid(&value), "the schema takes {text}");
+        assert!(parse(text.as_bytes(), Limits::default()).is_err(), "the code takes {text}");
+    }
+    for text in [
+        "{}",
+        r#"{"topic":"t"}"#,
+        r#"{"topic":"t","data":1,"data_base64":""}"#,
+        r#"{"topic":"t","data":1,"qos":1}"#,
+        r#"{"topic":"t","data":1,"dup":true}"#,
+        r#"{"topic":"t","data":1,"retain":false}"#,
+        r#"{"topic":"t","data_base64":"YQ"}"#,
+        r#"{"sub":"t"}"#,
+        r#"{"sub":"t","qos":[0]}"#,
+        r#"{"sub":["t"],"qos":0}"#,
+        r#"{"error":{"code":"x","reason":""}}"#,
+        r#"{"error":{"code":"quota"}}"#,
+        r#"{"pong":1,"ack":1}"#,
+    ] {
+        let value: Value = serde_json::from_str(text).unwrap();
+        assert!(!schemas.reply.is_valid(&value), "the schema takes {text}");
+    }
+}
+
+#[test]
+fn the_schema_lists_every_error_code() {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let listed = &schema["$defs"]["error"]["properties"]["error"]["properties"]["code"]["enum"];
+    assert_eq!(listed, &json!(Code::ALL.map(Code::name)));
+}
+
+/// An example of the page: a request with the answers that follow it, or answers that follow nothing.
+#[derive(Debug, Default)]
+struct Example {
+    request: Option<&'static str>,
+    replies: Vec<&'static str>,
+}
+
+fn examples() -> Vec<Example> {
+    let mut examples = Vec::new();
+    let mut in_block = false;
+    for line in PAGE.lines() {
+        if line.starts_with("```") {
+            in_block = line == "```text";
+            // What stands in another block is not an answer to a request in this one.
+            examples.push(Example::default());
+        } else if in_block {
+            if let Some(request) = line.strip_prefix("→ ") {
+                examples.push(Example { request: Some(request), replies: Vec::new() });
+            } else {
+                let reply = line.strip_prefix("← ").unwrap_or_else(|| panic!("{line}: an arrow is missing"));
+                examples.last_mut().unwrap().replies.push(reply);
+            }
+        }
+    }
+    examples.retain(|example| example.request.is_some() || !example.replies.is_empty());
+    examples
+}
+
+/// The one answer that the code writes, if it writes one, when the hub takes the request.
+fn answer(request: &Request<'_>) -> Option<String> {
+    match request {
+        Request::Publish(publish) => publish.id.map(|id| written(|out| encode_ack(id, out))),
+        Request::Subscribe { filters, qos, id, many, .. } => {
+            let granted = vec![*qos; filters.len()];
+            Some(written(|out| encode_subscribed(filters, &granted, *id, *many, out)))
+        }
+        Request::Unsubscribe { filters, id, many } => {
+            Some(written(|out| encode_unsubscribed(filters, *id, *many, out)))
+        }
+        Request::Ping(raw) => Some(written(|out| encode_pong(raw, out))),
+        Request::Ack(_) => None,
+    }
+}
+
+#[test]
+fn the_examples_of_the_page_are_what_the_code_does() {
+    let schemas = Schemas::load();
+    let hub_only = [Code::NotAuthorized, Code::Quota, Code::Overloaded, Code::Unavailable];
+    let mut codes_seen = BTreeSet::new();
+    let mut operations_seen = BTreeSet::new();
+    for Example { request, replies } in examples() {
+        for reply in &replies {
+            schemas.check_reply(reply);
+        }
+        let Some(text) = request else { continue };
+        let error = replies.first().and_then(|reply| match parse_reply(reply.as_bytes()).unwrap() {
+            Reply::Error(refusal) => refusal.known_code(),
+            _ => None,
+        });
+        codes_seen.extend(error.map(Code::name));
+        match parse(text.as_bytes(), Limits::default()) {
+            Ok(request) => {
+                schemas.check_request(text);
+                operations_seen.insert(match request {
+                    Request::Publish(_) => "pub",
+                    Request::Subscribe { .. } => "sub",
+                    Request::Unsubscribe { .. } => "unsub",
+                    Request::Ping(_) => "ping",
+                    Request::Ack(_) => "ack",
+                });
+                match error {
+                    Some(code) => assert!(hub_only.contains(&code), "{text} is not refused"),
+                    None => assert_eq!(replies, answer(&request).as_slice(), "{text}"),
+                }
+            }
+            Err(error) => assert_eq!(replies, [written(|out| error.encode(out))], "{text}"),
+        }
+    }
+    assert_eq!(operations_seen, BTreeSet::from(["ack", "ping", "pub", "sub", "unsub"]));
+    assert_eq!(codes_seen, Code::ALL.map(Code::name).into());
+}
+
+#[test]
+fn the_examples_of_messages_are_as_the_encoder_writes_them() {
+    let mut messages = 0;
+    for reply in examples().iter().flat_map(|example| &example.replies) {
+        let Reply::Message(message) = parse_reply(reply.as_bytes()).unwrap() else { continue };
+        messages += 1;
+        let pairs: Vec<(&str, &str)> = message
+            .extras
+            .user_properties
+            .iter()
+            .map(|(name, value)| (name.as_ref(), value.as_ref()))
+            .collect();
+        let extras = ExtrasRef {
+            content_type: message.extras.content_type.as_deref(),
+            response_topic: message.extras.response_topic.as_deref(),
+            correlation: message.extras.correlation.as_deref(),
+            expiry_s: message.extras.expiry_s,
+            user_properties: &pairs,
+        };
+        let view =
+            MessageView { topic: &message.topic, payload: &message.payload, retain: message.retain, extras };
+        let delivery = message.id.map(|id| Delivery { qos: message.qos, id, dup: message.dup });
+        assert_eq!(written(|out| encode_message(&view, delivery, out)), *reply);
+    }
+    assert!(messages >= 6, "the page has lost its messages: {messages}");
+}
+
+#[test]
+fn the_asyncapi_document_refers_to_every_message_of_the_schema() {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let refers = |text: &str, prefix: &str| -> BTreeSet<String> {
+        let after = text.split(prefix).skip(1);
+        after.map(|rest| rest.chars().take_while(|letter| letter.is_ascii_alphabetic()).collect()).collect()
+    };
+    let mut messages = BTreeSet::new();
+    for direction in ["request", "reply"] {
+        messages.extend(refers(&schema["$defs"][direction].to_string(), "#/$defs/"));
+    }
+    assert_eq!(refers(ASYNCAPI, "json-protocol.schema.json#/$defs/"), messages);
+    assert_eq!(refers(ASYNCAPI, "#/components/messages/"), messages);
+    assert_eq!(refers(ASYNCAPI, "#/channels/clients/messages/"), messages);
+}
