@@ -74,8 +74,8 @@ pub enum DecodeError {
     TopicNameAndAliasMissing,
     /// The topic name contains `+` or `#`.
     WildcardInTopicName,
-    /// The response topic contains `+` or `#`.
-    WildcardInResponseTopic,
+    /// The response topic is empty or contains `+` or `#`.
+    InvalidResponseTopic,
     /// SUBSCRIBE or UNSUBSCRIBE has no topic filter, SUBACK or (in 5.0) UNSUBACK no reason code.
     EmptyPayload,
     /// A topic filter is empty.
@@ -143,7 +143,7 @@ impl DecodeError {
             E::UnexpectedPacketType { .. }
             | E::SessionPresentOnRefusal
             | E::TopicNameAndAliasMissing
-            | E::WildcardInResponseTopic
+            | E::InvalidResponseTopic
             | E::EmptyPayload
             | E::InvalidSubscriptionQoS
             | E::InvalidRetainHandling
@@ -224,7 +224,7 @@ impl fmt::Display for DecodeError {
             E::EmptyTopicName => "the topic name is empty",
             E::TopicNameAndAliasMissing => "there is neither a topic name nor a topic alias",
             E::WildcardInTopicName => "the topic name contains a wildcard",
-            E::WildcardInResponseTopic => "the response topic contains a wildcard",
+            E::InvalidResponseTopic => "the response topic is empty or contains a wildcard",
             E::EmptyPayload => "the payload is empty",
             E::EmptyTopicFilter => "a topic filter is empty",
             E::InvalidSubscriptionQoS => "the subscription asks for QoS 3",

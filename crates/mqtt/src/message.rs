@@ -37,9 +37,9 @@ impl<'a> MessageProperties<'a> {
             Property::MessageExpiry(seconds) => once(&mut self.expiry_s, seconds, PropertyId::MessageExpiry)?,
             Property::ContentType(text) => once(&mut self.content_type, text, PropertyId::ContentType)?,
             Property::ResponseTopic(topic) => {
-                // [MQTT-3.3.2-14]
-                if has_wildcard(topic) {
-                    return Err(DecodeError::WildcardInResponseTopic);
+                // [MQTT-3.3.2-14], [MQTT-4.7.3-1]
+                if topic.is_empty() || has_wildcard(topic) {
+                    return Err(DecodeError::InvalidResponseTopic);
                 }
                 once(&mut self.response_topic, topic, PropertyId::ResponseTopic)?;
             }

@@ -164,8 +164,9 @@ fn properties_of_other_packets() {
 fn property_values() {
     let property = PropertyId::PayloadFormat;
     assert_eq!(refusal(&[0x01, 2]), DecodeError::InvalidPropertyValue { property, value: 2 });
-    // [MQTT-3.3.2-14]
-    assert_eq!(refusal(&[0x08, 0, 1, b'#']), DecodeError::WildcardInResponseTopic);
+    // [MQTT-3.3.2-14], [MQTT-4.7.3-1]
+    assert_eq!(refusal(&[0x08, 0, 0]), DecodeError::InvalidResponseTopic);
+    assert_eq!(refusal(&[0x08, 0, 1, b'#']), DecodeError::InvalidResponseTopic);
     // [MQTT-3.3.2-19]
     assert_eq!(refusal(&[0x03, 0, 1, 0xC0]), DecodeError::InvalidUtf8);
     // [MQTT-1.5.7-1]
