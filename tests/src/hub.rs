@@ -1,0 +1,243 @@
+//! The real binary, started for one test.
+
+use crate::{DEADLINE, Program, wait_until};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+
+/// One listener of each kind on ports that the system picks, with small waits where a test waits for one.
+pub const CONFIG: &str = r#"
+shards = 2
+
+[[listener]]
+bind = "127.0.0.1:0"
+
+[[listener]]
+bind = "udp://127.0.0.1:0"
+
+[[listener]]
+bind = "127.0.0.1:0"
+protocols = ["http", "websocket"]
+echo = true
+"#;
+
+/// A running hub. It is stopped when this goes out of scope, and must then not have panicked.
+pub struct Hub {
+    child: Child,
+    folder: tempfile::TempDir,
+    listeners: Vec<Listener>,
+    stderr: Arc<Mutex<String>>,
+    ended: bool,
+}
+
+struct Listener {
+    udp: bool,
+    port: u16,
+    protocols: String,
+}
+
+impl Hub {
+    /// Starts a hub with [`CONFIG`].
+    pub fn start() -> Self {
+        Self::with_config(CONFIG)
+    }
+
+    /// Starts a hub with the text of a configuration.
+    pub fn with_config(config: &str) -> Self {
+        Self::with_config_and_environment(config, &[])
+    }
+
+    /// Starts a hub with the text of a configuration and environment variables.
+    pub fn with_config_and_environment(config: &str, environment: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("trefoil.toml");
+        std::fs::write(&file, config).unwrap();
+        let mut command = Command::new(binary());
+        command.args(["serve", "--config"]).arg(&file).current_dir(folder.path());
+        command.envs(environment.iter().copied());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary().display()));
+        let stderr = collect(child.stderr.take().unwrap());
+        let lines = read_lines(child.stdout.take().unwrap());
+        let mut hub = Self { child, folder, listeners: Vec::new(), stderr, ended: false };
+        let wanted = config.matches("[[listener]]").count();
+        while hub.listeners.len() < wanted {
+            match lines.recv_timeout(DEADLINE) {
+                Ok(line) => hub.listeners.extend(parse_listening(&line)),
+                Err(_) => {
+                    panic!("the hub opened {} of {wanted} listeners:\n{}", hub.listeners.len(), hub.log())
+                }
+            }
+        }
+        hub
+    }
+
+    /// The port of the first TCP listener.
+    pub fn tcp_port(&self) -> u16 {
+        self.port("first TCP", |listener| !listener.udp)
+    }
+
+    /// The port of the first UDP listener.
+    pub fn udp_port(&self) -> u16 {
+        self.port("UDP", |listener| listener.udp)
+    }
+
+    /// The port of the last TCP listener: with [`CONFIG`], the one that serves HTTP and WebSocket only.
+    pub fn http_port(&self) -> u16 {
+        let http = self.listeners.iter().rev().find(|listener| !listener.udp);
+        http.expect("the configuration has a TCP listener").port
+    }
+
+    /// The port of the first listener whose list of protocols is this one, as the hub prints it.
+    pub fn port_of(&self, protocols: &str) -> u16 {
+        self.port(protocols, |listener| listener.protocols == protocols)
+    }
+
+    fn port(&self, what: &str, filter: impl Fn(&Listener) -> bool) -> u16 {
+        let found = self.listeners.iter().find(|listener| filter(listener));
+        found.unwrap_or_else(|| panic!("there is no listener for {what}")).port
+    }
+
+    /// The ports as the scenarios in `tests/python` and `tests/node` take them.
+    pub fn ports(&self) -> [String; 3] {
+        let udp = self.listeners.iter().find(|listener| listener.udp).map_or(0, |listener| listener.port);
+        [format!("tcp={}", self.tcp_port()), format!("http={}", self.http_port()), format!("udp={udp}")]
+    }
+
+    /// The hub's own folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What the hub wrote to standard error so far.
+    pub fn log(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    /// Sends a signal, by its name without `SIG`.
+    pub fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    /// Waits until the process has ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the hub has ended", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        self.ended = true;
+        status.unwrap()
+    }
+
+    /// Asks for a metric by its full name (with labels, as the text has it). `None` when it is not there.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let text =
+            Program::new("curl").args(["-sS", &format!("http://127.0.0.1:{}/metrics", self.http_port())]);
+        let text = text.run().success();
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.signal("TERM");
+            // A hub that does not stop must not outlive its test; that it does not is what the tests of
+            // stopping find.
+            let patience = std::time::Instant::now() + DEADLINE;
+            while self.child.try_wait().ok().flatten().is_none() {
+                if std::time::Instant::now() > patience {
+                    let _ = self.child.kill();
+                    let _ = self.child.wait();
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        }
+        let log = self.log();
+        if std::thread::panicking() {
+            eprintln!("--- what the hub wrote to standard error:\n{log}---");
+        } else {
+            assert!(!log.contains("panicked at"), "the hub panicked:\n{log}");
+        }
+    }
+}
+
+/// A run of the binary with these arguments, in a folder that holds nothing else.
+pub fn trefoil<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(arguments: I) -> Program {
+    Program::new(binary()).args(arguments)
+}
+
+/// The binary under test: `TREFOIL_BIN`, or the one that cargo built beside these tests.
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("TREFOIL_BIN") {
+        return path.into();
+    }
+    let path = profile_folder().join("trefoil");
+    assert!(
+        path.is_file(),
+        "{} is not built. `cargo xtask blackbox` builds it and runs these tests; or build it with \
+         `cargo build --package trefoil`, or name one in TREFOIL_BIN.",
+        path.display()
+    );
+    path
+}
+
+/// Where cargo built this test: `target/debug` or its like.
+pub(crate) fn profile_folder() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(2).expect("a test's program lies in PROFILE/deps").to_owned()
+}
+
+/// `listening on tcp://127.0.0.1:1883  mqtt, http`
+fn parse_listening(line: &str) -> Option<Listener> {
+    let (address, protocols) = line.strip_prefix("listening on ")?.split_once("  ")?;
+    let udp = address.starts_with("udp://");
+    let port = address.rsplit_once(':')?.1.parse().ok()?;
+    Some(Listener { udp, port, protocols: protocols.trim().to_owned() })
+}
+
+pub(crate) fn signal(pid: u32, name: &str) {
+    let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status().unwrap();
+    assert!(status.success(), "cannot send SIG{name} to {pid}");
+}
+
+/// Collects what is written until the end.
+fn collect(mut source: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let shared = Arc::clone(&text);
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = source.read(&mut buffer) {
+            shared.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..count]));
+        }
+    });
+    text
+}
+
+fn read_lines(source: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        // The pipe is read to its end, also when nobody listens any more, so that the hub never blocks on it.
+        for line in BufReader::new(source).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listening_lines_are_understood() {
+        let listener = parse_listening("listening on tcp://127.0.0.1:1883  mqtt, http").unwrap();
+        assert_eq!((listener.udp, listener.port, &*listener.protocols), (false, 1883, "mqtt, http"));
+        assert!(parse_listening("listening on udp://[::1]:1883  json").unwrap().udp);
+        assert!(parse_listening("try: mosquitto_sub -t '#'").is_none());
+    }
+}

@@ -1,0 +1,96 @@
+//! WebSocket by hand: frames written byte for byte.
+
+use crate::connect;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+/// The key of a handshake, and what must come back for it (RFC 6455, section 1.3).
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+/// The request of a handshake.
+pub fn handshake(path: &str, more_headers: &str) -> Vec<u8> {
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{more_headers}\r\n"
+    );
+    request.into_bytes()
+}
+
+/// A frame with its first byte (FIN, reserved bits, opcode), masked as clients must.
+pub fn frame(first_byte: u8, payload: &[u8]) -> Vec<u8> {
+    const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
+    let mut bytes = vec![first_byte];
+    match payload.len() {
+        length @ 0..126 => bytes.push(0x80 | length as u8),
+        length @ 126..65_536 => bytes.extend([0x80 | 126, (length >> 8) as u8, length as u8]),
+        length => {
+            bytes.push(0x80 | 127);
+            bytes.extend((length as u64).to_be_bytes());
+        }
+    }
+    bytes.extend(MASK);
+    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    bytes
+}
+
+/// A connection after the handshake.
+pub struct Connection {
+    /// The socket, for bytes that are no frames.
+    pub stream: TcpStream,
+}
+
+impl Connection {
+    /// Connects and shakes hands.
+    pub fn new(port: u16, path: &str) -> Self {
+        let mut stream = connect(port);
+        stream.write_all(&handshake(path, "")).unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap_or_else(|error| panic!("{error}; the hub said {head:?}"));
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap();
+        assert!(head.starts_with("HTTP/1.1 101 ") && head.contains(ACCEPT), "{head}");
+        Self { stream }
+    }
+
+    /// Sends bytes.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the hub takes what is sent");
+    }
+
+    /// Sends text in one frame.
+    pub fn send_text(&mut self, text: &str) {
+        self.send(&frame(0x81, text.as_bytes()));
+    }
+
+    /// The next frame: first byte and payload. `None` at the end of the connection.
+    pub fn receive(&mut self) -> Option<(u8, Vec<u8>)> {
+        let mut head = [0; 2];
+        self.stream.read_exact(&mut head).ok()?;
+        let mut length = u64::from(head[1]);
+        assert!(length < 128, "frames of a server are not masked");
+        let extended: usize = if length == 126 { 2 } else { 8 * usize::from(length == 127) };
+        if extended > 0 {
+            let mut bytes = [0; 8];
+            self.stream.read_exact(&mut bytes[8 - extended..]).ok()?;
+            length = u64::from_be_bytes(bytes);
+        }
+        let mut payload = vec![0; length as usize];
+        self.stream.read_exact(&mut payload).ok()?;
+        Some((head[0], payload))
+    }
+
+    /// The code of the close frame that comes before the end of the connection; other frames are passed over.
+    pub fn close_code(&mut self) -> Option<u16> {
+        let mut code = None;
+        while let Some((first_byte, payload)) = self.receive() {
+            if first_byte == 0x88 {
+                code = payload.first_chunk().map(|bytes| u16::from_be_bytes(*bytes));
+            }
+        }
+        code
+    }
+}
