@@ -1,1 +1,71 @@
-//! The heart: topics, index, sessions, QoS, retained messages and wills, without sockets, clocks or threads.
+//! The heart of Trefoil: topics, the index of subscriptions, sessions and their QoS state, retained messages, wills and
+//! shared subscriptions, without sockets, clocks or threads.
+//!
+//! A hub is a few [`Shard`]s that own their sessions outright and one [`Shared`] that they all know: the table of who
+//! wants what ([`Interest`](interest::Interest)) and the [`Retained`](retained::Retained) messages. The caller feeds a
+//! shard with what clients do (`connect`, `subscribe`, `publish`, `acknowledge`, …) and with the [`Time`]; the shard
+//! answers through an [`Outlet`], which puts each [`Delivery`] into bytes, and hands [`Parcel`]s for other shards to it.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use trefoil_hub::*;
+//!
+//! /// Prints what is delivered.
+//! struct Printer(Vec<String>);
+//!
+//! impl Outlet for Printer {
+//!     fn has_room(&mut self, _: ConnectionKey) -> bool {
+//!         true
+//!     }
+//!     fn deliver(&mut self, to: ConnectionKey, message: &Arc<Message>, _: &Delivery<'_>) -> Delivered {
+//!         self.0.push(format!("{}: {} to {}", message.topic, String::from_utf8_lossy(&message.payload), to.0));
+//!         Delivered::Sent
+//!     }
+//!     fn release(&mut self, _: ConnectionKey, _: u16) {}
+//!     fn forward(&mut self, _: usize, _: Parcel) {}
+//! }
+//!
+//! let shared = Arc::new(Shared::new(1, 42, Limits::default()));
+//! let mut shard = Shard::new(0, shared);
+//! let (now, mut out) = (Time::default(), Printer(Vec::new()));
+//!
+//! let kitchen = shard.connect(now, Connect::new("kitchen", ConnectionKey(7)), &mut out);
+//! shard.subscribe(kitchen.session, "home/+/temperature", Default::default(), RetainHandling::Send)?;
+//!
+//! let message = Message {
+//!     topic: Topic::new("home/attic/temperature", 128)?,
+//!     payload: "21.5".into(),
+//!     qos: QoS::AtMostOnce,
+//!     retain: false,
+//!     expires_at: None,
+//!     properties: None,
+//! };
+//! shard.publish(now, None, &Arc::new(message), &mut out);
+//! assert_eq!(out.0, ["home/attic/temperature: 21.5 to 7"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod index;
+pub mod interest;
+mod message;
+mod outgoing;
+mod outlet;
+pub mod retained;
+mod session;
+mod shard;
+mod shared;
+mod subscriptions;
+mod time;
+pub mod topic;
+mod wheel;
+
+pub use message::{Message, Properties};
+pub use outlet::{ConnectionKey, Delivered, Delivery, Outlet, Parcel};
+pub use session::{SessionKey, Will};
+pub use shard::{Connect, Connected, Counters, Ending, Published, Shard, SubscribeError};
+pub use shared::{Limits, Shared};
+pub use subscriptions::{Audience, Receiver, SubscriptionOptions};
+pub use time::Time;
+pub use topic::{Filter, Topic, TopicError};
+pub use trefoil_mqtt::{QoS, RetainHandling};
+pub use wheel::Wheel;

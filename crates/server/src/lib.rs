@@ -1,1 +1,211 @@
-//! Shards and their loop, listeners and protocols on sockets; beside them HTTP API, console and metrics.
+//! The server: shards with their loop, listeners and protocols on sockets; beside them HTTP API, console and metrics.
+//!
+//! [`Server::start`] opens the listeners of a [`Config`](trefoil_config::Config), starts a thread for each shard and a
+//! small runtime beside them, and returns; [`Server::stop`] says goodbye to all clients and ends it.
+//!
+//! Inside, a `ShardLoop` (module `shard`) owns its connections and, in a [`trefoil_hub::Shard`], their sessions. It reads,
+//! finds out what a connection speaks ([`detect`]), feeds the protocol, and flushes at the end of its tick what became
+//! dirty. What crosses from shard to shard goes by `mail`. HTTP requests that become neither a WebSocket nor a stream
+//! of events are handed over to what runs `beside`.
+//!
+//! ```
+//! use trefoil_config::{Bind, Config};
+//!
+//! let mut config = Config::default();
+//! config.listeners.truncate(1);
+//! config.listeners[0].bind = Bind::Tcp("127.0.0.1:0".parse()?);
+//! let server = trefoil_server::Server::start(&config)?;
+//! println!("listening on {}", server.listening()[0].bind);
+//! server.stop();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod beside;
+mod context;
+pub mod detect;
+mod listener;
+mod mail;
+mod outbox;
+mod shard;
+mod stats;
+
+use beside::Beside;
+use context::{Context, ListenerContext};
+use mail::Mail;
+use shard::ShardLoop;
+use stats::Stats;
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use trefoil_config::{Bind, Config, Protocols};
+
+/// A running server.
+pub struct Server {
+    context: Arc<Context>,
+    listening: Vec<Listening>,
+    shards: Vec<JoinHandle<io::Result<()>>>,
+    beside: Beside,
+    drain: Duration,
+}
+
+/// An open listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Listening {
+    /// Its address, with the port that the system chose where 0 was asked for.
+    pub bind: Bind,
+    /// What it speaks.
+    pub protocols: Protocols,
+}
+
+/// Why a server did not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A listener could not be opened.
+    Listen {
+        /// Its address.
+        bind: Bind,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The system gave no thread, no poll or no runtime.
+    System(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Listen { bind, error } => match error.kind() {
+                io::ErrorKind::AddrInUse => write!(
+                    f,
+                    "cannot listen on {bind}: the address is taken; is another hub or broker running there? \
+                     Stop it, or choose another port with bind in the configuration"
+                ),
+                io::ErrorKind::PermissionDenied => write!(
+                    f,
+                    "cannot listen on {bind}: not allowed; ports below 1024 need the right to bind them"
+                ),
+                io::ErrorKind::AddrNotAvailable => {
+                    write!(f, "cannot listen on {bind}: this machine has no such address")
+                }
+                _ => write!(f, "cannot listen on {bind}: {error}"),
+            },
+            StartError::System(error) => write!(f, "the system refuses what a server needs: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            StartError::Listen { error, .. } | StartError::System(error) => Some(error),
+        }
+    }
+}
+
+impl Server {
+    /// Opens the listeners and starts all threads. When this returns, connections are accepted.
+    ///
+    /// # Errors
+    /// When a listener cannot be opened, or the system has no thread to give.
+    pub fn start(config: &Config) -> Result<Server, StartError> {
+        let shards = shard_count(config.shards);
+        let (mut listening, mut sockets) = (Vec::new(), Vec::new());
+        for listener in &config.listeners {
+            let bind = listener.bind;
+            let (bound, opened) =
+                listener::open(bind, shards).map_err(|error| StartError::Listen { bind, error })?;
+            listening.push(Listening { bind: bound, protocols: listener.protocols });
+            sockets.push(opened);
+        }
+        Server::run(config, shards, listening, sockets).map_err(StartError::System)
+    }
+
+    fn run(
+        config: &Config,
+        shards: usize,
+        listening: Vec<Listening>,
+        sockets: Vec<listener::Sockets>,
+    ) -> io::Result<Server> {
+        let polls = (0..shards).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
+        let mailboxes =
+            polls.iter().map(|p| mail::mailbox(p.registry(), shard::WAKER)).collect::<io::Result<_>>()?;
+        // The hasher of the standard library is seeded by the system.
+        let seed = RandomState::new().hash_one(std::process::id());
+        let context = Arc::new(Context {
+            limits: config.limits.clone(),
+            listeners: config.listeners.iter().map(listener_context).collect(),
+            hub: Arc::new(trefoil_hub::Shared::new(shards, seed, hub_limits(&config.limits))),
+            mailboxes,
+            // One more for what runs beside the shards.
+            stats: (0..=shards).map(|_| Stats::default()).collect(),
+            connections: AtomicUsize::new(0),
+            started: Instant::now(),
+        });
+        let beside = Beside::start(context.clone())?;
+        let mut threads = Vec::new();
+        for (number, (poll, sockets)) in polls.into_iter().zip(shard::deal(sockets, shards)).enumerate() {
+            let random = RandomState::new().hash_one(number);
+            let shard = ShardLoop::new(number, poll, sockets, context.clone(), beside.hands(), random)?;
+            let thread = std::thread::Builder::new().name(format!("shard-{number}"));
+            threads.push(thread.spawn(move || shard.run())?);
+        }
+        let drain = Duration::from_secs(config.limits.drain_s.into());
+        Ok(Server { context, listening, shards: threads, beside, drain })
+    }
+
+    /// The open listeners.
+    pub fn listening(&self) -> &[Listening] {
+        &self.listening
+    }
+
+    /// Stops: listeners close, clients are told, what waits in outboxes goes out within the configured limit.
+    pub fn stop(self) {
+        for mailbox in &self.context.mailboxes {
+            mailbox.post(Mail::Stop);
+        }
+        for shard in self.shards {
+            match shard.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "a shard ended early"),
+                Err(_) => tracing::error!("a shard panicked"),
+            }
+        }
+        self.beside.stop(self.drain);
+    }
+}
+
+fn shard_count(configured: usize) -> usize {
+    let wanted = match configured {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    };
+    wanted.min(trefoil_hub::interest::SHARDS_MAX)
+}
+
+fn listener_context(listener: &trefoil_config::Listener) -> ListenerContext {
+    ListenerContext {
+        protocols: listener.protocols,
+        echo: listener.echo,
+        connections_max: listener.connections_max,
+        connections: AtomicUsize::new(0),
+    }
+}
+
+fn hub_limits(limits: &trefoil_config::Limits) -> trefoil_hub::Limits {
+    trefoil_hub::Limits {
+        topic_levels_max: limits.topic_levels_max,
+        subscriptions_per_session_max: limits.subscriptions_per_session_max,
+        inflight_max: limits.inflight_max,
+        session_queue_messages_max: limits.session_queue_messages_max,
+        session_queue_bytes_max: limits.session_queue_bytes_max,
+        session_expiry_s_max: limits.session_expiry_s_max,
+        retained_messages_max: limits.retained_messages_max,
+        retained_bytes_max: limits.retained_bytes_max,
+    }
+}

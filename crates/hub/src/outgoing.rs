@@ -1,0 +1,345 @@
+//! What a session has yet to bring to its client: deliveries in flight, those that wait for a place in the window,
+//! and retained messages still to be fetched.
+
+use crate::message::Message;
+use crate::retained::Cursor;
+use crate::subscriptions::SubscriptionIds;
+use crate::time::Time;
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use trefoil_mqtt::QoS;
+
+/// Packet ids go from 1 to this and start again.
+const PACKET_IDS: usize = 65_535;
+
+/// A message for one session, and how it is to be delivered.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) message: Arc<Message>,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) subscription_ids: SubscriptionIds,
+}
+
+/// A subscription's retained messages that have not been looked up yet.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    pub(crate) cursor: Cursor,
+    pub(crate) qos: QoS,
+    pub(crate) subscription_id: Option<NonZeroU32>,
+}
+
+/// Deliveries of one session, in order.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    /// Deliveries that have a packet id, in order of their ids, which follow each other from `first_id` on; so an id
+    /// says where its delivery stands. Acknowledged ones leave a hole until they are the first.
+    flights: VecDeque<Option<Flight>>,
+    first_id: u16,
+    /// Those before this place have been sent on this connection.
+    resend_at: usize,
+    /// How many have been sent on this connection and wait for the last acknowledgement.
+    outstanding: usize,
+    queue: VecDeque<Pending>,
+    queue_bytes: usize,
+    pub(crate) replays: VecDeque<Replay>,
+}
+
+#[derive(Debug)]
+struct Flight {
+    pending: Pending,
+    state: State,
+    sent_before: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum State {
+    /// Sent; the receiver owes a PUBACK or PUBREC.
+    Published,
+    /// The receiver has it; it owes a PUBCOMP.
+    Released,
+}
+
+/// What goes out next.
+pub(crate) enum Next<'a> {
+    Publish {
+        packet_id: u16,
+        dup: bool,
+        pending: &'a Pending,
+    },
+    /// At QoS 0 it leaves the queue with this.
+    PublishOnce(Pending),
+    Release {
+        packet_id: u16,
+    },
+}
+
+impl Default for Outgoing {
+    fn default() -> Self {
+        Outgoing {
+            flights: VecDeque::new(),
+            first_id: 1,
+            resend_at: 0,
+            outstanding: 0,
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            replays: VecDeque::new(),
+        }
+    }
+}
+
+impl Outgoing {
+    /// Whether nothing is under way or waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.flights.is_empty() && self.queue.is_empty() && self.replays.is_empty()
+    }
+
+    /// Whether no delivery has ever had a packet id.
+    pub(crate) fn was_never_used(&self) -> bool {
+        self.flights.capacity() == 0 && self.first_id == 1
+    }
+
+    /// How much waits: messages and bytes.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        (self.queue.len(), self.queue_bytes)
+    }
+
+    /// Whether a delivery may go out now without overtaking another.
+    pub(crate) fn is_clear(&self, window: usize) -> bool {
+        self.queue.is_empty()
+            && self.resend_at == self.flights.len()
+            && self.outstanding < window
+            && self.flights.len() < PACKET_IDS
+    }
+
+    /// Gives a delivery a packet id and takes it as sent. [`is_clear`](Self::is_clear) has been asked.
+    pub(crate) fn launch(&mut self, pending: Pending) -> u16 {
+        debug_assert!(self.resend_at == self.flights.len() && self.flights.len() < PACKET_IDS);
+        let packet_id = self.id_at(self.flights.len());
+        self.flights.push_back(Some(Flight { pending, state: State::Published, sent_before: true }));
+        self.resend_at = self.flights.len();
+        self.outstanding += 1;
+        packet_id
+    }
+
+    /// Lets a delivery wait. The caller has checked the bounds.
+    pub(crate) fn push(&mut self, pending: Pending) {
+        self.queue_bytes += pending.message.cost_bytes();
+        self.queue.push_back(pending);
+    }
+
+    /// What may go out now: first what has to be sent again, in the order in which it was sent [MQTT-4.6.0-1], then
+    /// what waits. It counts as sent with this. `expired` is called for each message found to be too old.
+    pub(crate) fn next(&mut self, window: usize, now: Time, mut expired: impl FnMut()) -> Option<Next<'_>> {
+        while self.resend_at < self.flights.len() {
+            let (at, packet_id) = (self.resend_at, self.id_at(self.resend_at));
+            if self.flights[at].is_none() {
+                self.resend_at += 1;
+                continue;
+            }
+            if self.outstanding >= window {
+                return None;
+            }
+            self.resend_at += 1;
+            self.outstanding += 1;
+            let flight = self.flights[at].as_mut()?;
+            return Some(match flight.state {
+                State::Published => {
+                    let dup = std::mem::replace(&mut flight.sent_before, true);
+                    Next::Publish { packet_id, dup, pending: &flight.pending }
+                }
+                State::Released => Next::Release { packet_id },
+            });
+        }
+        loop {
+            let front = self.queue.front()?;
+            let too_old = front.message.is_expired(now);
+            let once = front.qos == QoS::AtMostOnce;
+            if !too_old && !once && (self.outstanding >= window || self.flights.len() >= PACKET_IDS) {
+                return None;
+            }
+            let pending = self.queue.pop_front()?;
+            self.queue_bytes -= pending.message.cost_bytes();
+            if self.queue.is_empty() && self.queue.capacity() > 1024 {
+                self.queue = VecDeque::new();
+            }
+            if too_old {
+                expired();
+            } else if once {
+                return Some(Next::PublishOnce(pending));
+            } else {
+                let packet_id = self.launch(pending);
+                let flight = self.flights.back()?.as_ref()?;
+                return Some(Next::Publish { packet_id, dup: false, pending: &flight.pending });
+            }
+        }
+    }
+
+    /// PUBACK, or a PUBREC that refuses: the delivery is done. Returns whether there was such a one.
+    pub(crate) fn acknowledge(&mut self, packet_id: u16, qos: QoS) -> bool {
+        let Some(at) = self.sent_place(packet_id) else { return false };
+        let fits = |f: &Flight| f.pending.qos == qos && f.state == State::Published;
+        let found = self.flights[at].as_ref().is_some_and(fits);
+        if found {
+            self.land(at);
+        }
+        found
+    }
+
+    /// PUBREC: from now on it is released and never published again [MQTT-4.3.3-6]. Returns whether the id is known.
+    pub(crate) fn receive(&mut self, packet_id: u16) -> bool {
+        let Some(at) = self.sent_place(packet_id) else { return false };
+        match &mut self.flights[at] {
+            Some(flight) if flight.pending.qos == QoS::ExactlyOnce => {
+                flight.state = State::Released;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// PUBCOMP: done. Returns whether there was such a delivery.
+    pub(crate) fn complete(&mut self, packet_id: u16) -> bool {
+        let Some(at) = self.sent_place(packet_id) else { return false };
+        let found = self.flights[at].as_ref().is_some_and(|f| f.state == State::Released);
+        if found {
+            self.land(at);
+        }
+        found
+    }
+
+    /// The connection is gone: what is in flight has to be sent again on the next one [MQTT-4.4.0-1].
+    pub(crate) fn detach(&mut self) {
+        self.resend_at = 0;
+        self.outstanding = 0;
+        self.replays.clear();
+    }
+
+    /// A delivery that turned out to be impossible (too large for the receiver) ends as if it were acknowledged.
+    pub(crate) fn abandon(&mut self, packet_id: u16) {
+        if let Some(at) = self.sent_place(packet_id).filter(|&at| self.flights[at].is_some()) {
+            self.land(at);
+        }
+    }
+
+    fn land(&mut self, at: usize) {
+        self.flights[at] = None;
+        self.outstanding -= 1;
+        while let Some(None) = self.flights.front() {
+            self.flights.pop_front();
+            self.first_id = next_id(self.first_id);
+            self.resend_at -= 1;
+        }
+        if self.flights.is_empty() && self.flights.capacity() > 1024 {
+            self.flights = VecDeque::new();
+        }
+    }
+
+    fn id_at(&self, place: usize) -> u16 {
+        ((usize::from(self.first_id) - 1 + place) % PACKET_IDS) as u16 + 1
+    }
+
+    /// Where the delivery with this id stands, if it has been sent on this connection.
+    fn sent_place(&self, packet_id: u16) -> Option<usize> {
+        let at = (usize::from(packet_id) + PACKET_IDS - usize::from(self.first_id)) % PACKET_IDS;
+        (packet_id != 0 && at < self.resend_at).then_some(at)
+    }
+}
+
+fn next_id(id: u16) -> u16 {
+    if usize::from(id) == PACKET_IDS { 1 } else { id + 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topic::Topic;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    fn pending(n: u32, qos: QoS) -> Pending {
+        let message = Message {
+            topic: Topic::new("t", 8).expect("valid"),
+            payload: Bytes::from(n.to_string()),
+            qos,
+            retain: false,
+            expires_at: None,
+            properties: None,
+        };
+        Pending { message: Arc::new(message), qos, retain: false, subscription_ids: SubscriptionIds::new() }
+    }
+
+    fn send(outgoing: &mut Outgoing, window: usize) -> Vec<(u16, bool, Option<String>)> {
+        let mut sent = Vec::new();
+        while let Some(next) = outgoing.next(window, Time::default(), || {}) {
+            sent.push(match next {
+                Next::Publish { packet_id, dup, pending } => {
+                    (packet_id, dup, Some(String::from_utf8_lossy(&pending.message.payload).into_owned()))
+                }
+                Next::PublishOnce(p) => {
+                    (0, false, Some(String::from_utf8_lossy(&p.message.payload).into_owned()))
+                }
+                Next::Release { packet_id } => (packet_id, false, None),
+            });
+        }
+        sent
+    }
+
+    #[test]
+    fn what_was_in_flight_is_sent_again_in_order() {
+        let mut outgoing = Outgoing::default();
+        for n in 0..4 {
+            outgoing.push(pending(n, if n == 1 { QoS::ExactlyOnce } else { QoS::AtLeastOnce }));
+        }
+        assert_eq!(send(&mut outgoing, 3).len(), 3);
+        assert!(outgoing.receive(2));
+        assert!(outgoing.acknowledge(1, QoS::AtLeastOnce));
+        outgoing.detach();
+        assert!(!outgoing.acknowledge(3, QoS::AtLeastOnce), "not sent on this connection yet");
+        let again = send(&mut outgoing, 9);
+        assert_eq!(again, [(2, false, None), (3, true, Some("2".into())), (4, false, Some("3".into()))]);
+        assert!(outgoing.complete(2) && !outgoing.complete(2));
+        assert!(outgoing.acknowledge(4, QoS::AtLeastOnce) && outgoing.acknowledge(3, QoS::AtLeastOnce));
+        assert!(outgoing.is_empty());
+    }
+
+    #[test]
+    fn an_acknowledgement_of_the_wrong_kind_changes_nothing() {
+        let mut outgoing = Outgoing::default();
+        outgoing.push(pending(0, QoS::ExactlyOnce));
+        send(&mut outgoing, 1);
+        assert!(!outgoing.acknowledge(1, QoS::AtLeastOnce) && !outgoing.complete(1) && !outgoing.receive(9));
+        assert!(outgoing.receive(1) && outgoing.receive(1), "a PUBREC may come twice");
+        assert!(outgoing.complete(1));
+    }
+
+    proptest! {
+        /// Ids in flight are never used twice, the window holds, and everything arrives once and in order of sending.
+        #[test]
+        fn windows_and_ids(window in 1usize..20, steps in proptest::collection::vec((0u8..4, any::<u16>()), 1..400), first in any::<u16>()) {
+            let mut outgoing = Outgoing { first_id: first.max(1), ..Default::default() };
+            let (mut n, mut flying, mut got) = (0, Vec::new(), Vec::new());
+            for (what, which) in steps {
+                match what {
+                    0 | 1 => {
+                        outgoing.push(pending(n, QoS::AtLeastOnce));
+                        n += 1;
+                    }
+                    2 if !flying.is_empty() => {
+                        let id = flying.swap_remove(usize::from(which) % flying.len());
+                        prop_assert!(outgoing.acknowledge(id, QoS::AtLeastOnce));
+                    }
+                    _ => {}
+                }
+                for (id, dup, payload) in send(&mut outgoing, window) {
+                    prop_assert!(id != 0 && !dup && !flying.contains(&id));
+                    flying.push(id);
+                    got.push(payload.and_then(|p| p.parse::<u32>().ok()));
+                }
+                prop_assert!(flying.len() <= window);
+            }
+            prop_assert!(got.iter().enumerate().all(|(i, n)| *n == Some(i as u32)));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Where deliveries go: the hub decides who gets what, the outlet puts it into bytes and onto connections.
+
+use crate::interest::Group;
+use crate::interest::Member;
+use crate::message::Message;
+use std::sync::Arc;
+use trefoil_mqtt::QoS;
+
+/// Names a connection of the shard. The hub only keeps it and gives it back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ConnectionKey(pub u32);
+
+/// The way out of a shard's hub.
+pub trait Outlet {
+    /// Whether a connection can take one more message now. If not, the outlet remembers that, and
+    /// [`Shard::resume`](crate::Shard::resume) is called when it can.
+    fn has_room(&mut self, to: ConnectionKey) -> bool;
+
+    /// Sends a message to a connection. Above QoS 0, [`has_room`](Self::has_room) has been asked before.
+    fn deliver(&mut self, to: ConnectionKey, message: &Arc<Message>, delivery: &Delivery<'_>) -> Delivered;
+
+    /// Sends the PUBREL of a QoS 2 delivery.
+    fn release(&mut self, to: ConnectionKey, packet_id: u16);
+
+    /// Takes a message to another shard.
+    fn forward(&mut self, shard: usize, parcel: Parcel);
+}
+
+/// How one receiver gets a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// The QoS of this delivery.
+    pub qos: QoS,
+    /// The retain flag of this delivery.
+    pub retain: bool,
+    /// It may have been delivered before [MQTT-3.3.1-1].
+    pub dup: bool,
+    /// Its packet id; 0 at QoS 0.
+    pub packet_id: u16,
+    /// Identifiers of the subscriptions that it is delivered for.
+    pub subscription_ids: &'a [u32],
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Delivered {
+    /// It is in the connection's outbox.
+    Sent,
+    /// It was dropped and counted: the outbox is full, or the receiver takes no packet of that size. Above QoS 0
+    /// the hub goes on as if it had been acknowledged [MQTT-3.1.2-25].
+    Dropped,
+}
+
+/// What one shard sends to another.
+#[derive(Clone, Debug)]
+pub enum Parcel {
+    /// A message for all sessions of the shard that want it.
+    Message(Arc<Message>),
+    /// A message for one member of a shared subscription.
+    Shared {
+        /// The message.
+        message: Arc<Message>,
+        /// Whose turn it is.
+        member: Member,
+        /// The group, to choose another member should this one be gone by now.
+        group: Arc<Group>,
+    },
+}
+
+impl Parcel {
+    /// The message that it carries.
+    pub fn message(&self) -> &Arc<Message> {
+        match self {
+            Parcel::Message(message) | Parcel::Shared { message, .. } => message,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What is kept for a client id: it may outlive the connection (MQTT 5.0 §4.1).
+
+use crate::index::NodeId;
+use crate::message::Message;
+use crate::outgoing::Outgoing;
+use crate::outlet::ConnectionKey;
+use crate::time::Time;
+use foldhash::fast::RandomState;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Names a session of the shard while it lasts; the name is used again afterwards.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct SessionKey(u32);
+
+impl SessionKey {
+    pub(crate) fn new(index: u32) -> SessionKey {
+        SessionKey(index)
+    }
+
+    /// The place in the shard's table.
+    pub fn index(self) -> u32 {
+        self.0
+    }
+}
+
+/// A message to publish when the connection ends without a goodbye (MQTT 5.0 §3.1.2.5).
+#[derive(Clone, Debug)]
+pub struct Will {
+    /// What to publish; when it expires is counted from its publication.
+    pub message: Message,
+    /// Its message expiry interval in seconds.
+    pub expiry_s: Option<u32>,
+    /// Seconds to wait for the client to come back first.
+    pub delay_s: u32,
+}
+
+/// One session. What few sessions have is boxed, since a hub may have a million that only wait.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) client_id: Arc<str>,
+    /// Tells this session from others that had the same key before it.
+    pub(crate) serial: u32,
+    pub(crate) connection: Option<ConnectionKey>,
+    /// How long it outlasts its connection, in seconds; `u32::MAX` is for ever.
+    pub(crate) expiry_s: u32,
+    /// Most deliveries in flight: what the client takes, but not more than the hub's own limit.
+    pub(crate) window_max: u16,
+    pub(crate) subscriptions: Vec<NodeId>,
+    pub(crate) outgoing: Option<Box<Outgoing>>,
+    pub(crate) rare: Option<Box<Rare>>,
+}
+
+/// What most sessions do not have.
+#[derive(Default, Debug)]
+pub(crate) struct Rare {
+    pub(crate) will: Option<Will>,
+    /// When the will is published, while the client is away.
+    pub(crate) will_at: Option<Time>,
+    /// When the session ends, while the client is away.
+    pub(crate) ends_at: Option<Time>,
+    /// Share names and filters of its shared subscriptions.
+    pub(crate) shares: Vec<(Box<str>, Box<str>)>,
+    /// Packet ids of QoS 2 messages that came in and whose PUBREL has not [MQTT-4.3.3-10].
+    pub(crate) incoming: HashSet<u16, RandomState>,
+}
+
+impl Session {
+    pub(crate) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    pub(crate) fn outgoing(&mut self) -> &mut Outgoing {
+        self.outgoing.get_or_insert_default()
+    }
+
+    pub(crate) fn window(&self) -> usize {
+        usize::from(self.window_max)
+    }
+
+    pub(crate) fn subscription_count(&self) -> usize {
+        self.subscriptions.len() + self.rare.as_ref().map_or(0, |r| r.shares.len())
+    }
+
+    /// Gives memory back that the session no longer needs: all of it when the client is away, and what only a lookup
+    /// of retained messages took when it is there, but not what its next delivery takes again.
+    pub(crate) fn slim(&mut self) {
+        let is_away = self.connection.is_none();
+        if self.outgoing.as_ref().is_some_and(|o| o.is_empty() && (is_away || o.was_never_used())) {
+            self.outgoing = None;
+        }
+    }
+}

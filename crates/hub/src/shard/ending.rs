@@ -1,0 +1,131 @@
+//! How connections and sessions end, and what the passing of time does to them: wills and expiry.
+
+use super::Shard;
+use crate::outlet::Outlet;
+use crate::session::{SessionKey, Will};
+use crate::time::Time;
+use std::sync::Arc;
+
+/// How a connection ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// With a goodbye: the will is forgotten [MQTT-3.1.2-10]. The client may change how long its session lasts.
+    Normal {
+        /// The new session expiry in seconds.
+        expiry_s: Option<u32>,
+    },
+    /// With a goodbye that asks for the will to be published (DISCONNECT with reason 0x04).
+    WithWill {
+        /// The new session expiry in seconds.
+        expiry_s: Option<u32>,
+    },
+    /// Without one: the network failed, the client fell silent, broke the protocol, or was displaced.
+    Lost,
+    /// The hub stops; wills are left unsent, as MQTT 5.0 §3.1.2.5 allows.
+    Stopped,
+}
+
+impl Shard {
+    /// A session's connection has ended. The session ends too, unless it is to outlast it.
+    pub fn disconnect(&mut self, now: Time, key: SessionKey, ending: Ending, out: &mut impl Outlet) {
+        let session_expiry_s_max = self.shared.limits.session_expiry_s_max;
+        let session = self.session_mut(key);
+        if session.connection.take().is_none() {
+            return;
+        }
+        if let Some(outgoing) = &mut session.outgoing {
+            outgoing.detach();
+        }
+        session.slim();
+        let will = session.rare.as_mut().and_then(|r| r.will.take());
+        let (will, expiry_s) = match ending {
+            Ending::Normal { expiry_s } => (None, expiry_s),
+            Ending::WithWill { expiry_s } => (will, expiry_s),
+            Ending::Lost => (will, None),
+            Ending::Stopped => (None, None),
+        };
+        session.expiry_s = expiry_s.map_or(session.expiry_s, |s| s.min(session_expiry_s_max));
+        let expiry_s = session.expiry_s;
+        self.set_online(key, false);
+        if let Some(will) = will {
+            // [MQTT-3.1.3-9]: after the delay, or when the session ends, whichever comes first.
+            let delay_s = will.delay_s.min(expiry_s);
+            if delay_s == 0 {
+                self.publish_will(now, will, out);
+            } else {
+                let at = now.plus_s(delay_s.into());
+                let rare = self.session_mut(key).rare();
+                (rare.will, rare.will_at) = (Some(will), Some(at));
+                self.set_timer(key, at);
+            }
+        }
+        match expiry_s {
+            0 => self.end(now, key, out),
+            u32::MAX => {}
+            _ => {
+                let at = now.plus_s(expiry_s.into());
+                self.session_mut(key).rare().ends_at = Some(at);
+                self.set_timer(key, at);
+            }
+        }
+    }
+
+    /// Publishes the wills that are due and ends the sessions whose time is over.
+    pub fn handle_time(&mut self, now: Time, out: &mut impl Outlet) {
+        let mut due = Vec::new();
+        self.timers.expire(now, &mut due);
+        for (key, serial) in due {
+            let Some(session) = self.sessions.get_mut(key.index() as usize).filter(|s| s.serial == serial)
+            else {
+                continue;
+            };
+            let Some(rare) = &mut session.rare else { continue };
+            if rare.will_at.is_some_and(|at| at <= now) {
+                rare.will_at = None;
+                if let Some(will) = rare.will.take() {
+                    self.publish_will(now, will, out);
+                }
+            }
+            if self.session(key).rare.as_ref().is_some_and(|r| r.ends_at.is_some_and(|at| at <= now)) {
+                self.end(now, key, out);
+            }
+        }
+    }
+
+    /// Milliseconds until [`handle_time`](Self::handle_time) has something to do; none if nothing is due ever.
+    pub fn wait_ms(&self, now: Time) -> Option<u64> {
+        self.timers.wait_ms(now)
+    }
+
+    /// Ends a session: its subscriptions go, and what waited for it.
+    pub(super) fn end(&mut self, now: Time, key: SessionKey, out: &mut impl Outlet) {
+        let Some(session) = self.sessions.get_mut(key.index() as usize) else { return };
+        let subscriptions = std::mem::take(&mut session.subscriptions);
+        for node in subscriptions {
+            self.unsubscribe_own(key, node);
+        }
+        let at = self.address(key);
+        let mut session = self.sessions.remove(key.index() as usize);
+        self.by_client_id.remove(&session.client_id);
+        let Some(rare) = &mut session.rare else { return };
+        for (share, filter) in &rare.shares {
+            self.shared.interest.leave(share, filter, at);
+        }
+        if rare.will_at.is_some()
+            && let Some(will) = rare.will.take()
+        {
+            self.publish_will(now, will, out);
+        }
+    }
+
+    fn publish_will(&mut self, now: Time, will: Will, out: &mut impl Outlet) {
+        let mut message = will.message;
+        message.expires_at = will.expiry_s.map(|s| now.plus_s(s.into()));
+        self.publish(now, None, &Arc::new(message), out);
+    }
+
+    fn set_timer(&mut self, key: SessionKey, at: Time) {
+        let serial = self.session(key).serial;
+        self.timers.set(at, (key, serial));
+    }
+}

@@ -1,0 +1,330 @@
+//! One shard: its sessions and all that happens to them.
+
+mod deliver;
+mod ending;
+#[cfg(test)]
+mod tests;
+
+use crate::index::NodeId;
+use crate::interest::{Address, Group, Member};
+use crate::outgoing::Replay;
+use crate::outlet::{ConnectionKey, Outlet};
+use crate::retained::Cursor;
+use crate::session::{Session, SessionKey, Will};
+use crate::shared::Shared;
+use crate::subscriptions::{Audience, SubscriptionOptions, Subscriptions};
+use crate::time::Time;
+use crate::topic::{Filter, TopicError};
+use crate::wheel::Wheel;
+use foldhash::fast::FixedState;
+use slab::Slab;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use trefoil_mqtt::{QoS, RetainHandling};
+
+pub use deliver::Published;
+pub use ending::Ending;
+
+/// The sessions of one thread, their subscriptions, and what they have yet to be sent.
+///
+/// Its methods come in three kinds: what clients do, which may deliver through the [`Outlet`]; what other shards send
+/// ([`handle`](Self::handle)); and the passing of time ([`handle_time`](Self::handle_time)).
+#[derive(Debug)]
+pub struct Shard {
+    number: usize,
+    shared: Arc<Shared>,
+    sessions: Slab<Session>,
+    by_client_id: HashMap<Arc<str>, SessionKey, FixedState>,
+    subscriptions: Subscriptions,
+    /// When wills are due and sessions end, by key and serial.
+    timers: Wheel<(SessionKey, u32)>,
+    serial: u32,
+    counters: Counters,
+    /// Kept for its memory.
+    audience: Audience,
+    /// Kept for its memory.
+    groups: Vec<Arc<Group>>,
+}
+
+/// What the shard has counted since it was made.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Counters {
+    /// Deliveries dropped since the session's queue was full.
+    pub dropped_queue_full: u64,
+    /// Deliveries dropped since the message had expired.
+    pub dropped_expired: u64,
+    /// Messages for a shared subscription of which no member could take them.
+    pub dropped_no_member: u64,
+    /// Messages not retained since the table was full.
+    pub not_retained: u64,
+}
+
+/// A client that comes (MQTT 5.0 §3.1).
+#[derive(Debug)]
+pub struct Connect<'a> {
+    /// The name it gives itself, or was given.
+    pub client_id: &'a str,
+    /// Where it is reached.
+    pub connection: ConnectionKey,
+    /// Whether an earlier session is to be forgotten.
+    pub clean_start: bool,
+    /// Seconds that the session is to outlast the connection.
+    pub expiry_s: u32,
+    /// Deliveries in flight that the client takes (receive maximum).
+    pub window_max: u16,
+    /// What to publish if it goes without a goodbye.
+    pub will: Option<Will>,
+}
+
+impl<'a> Connect<'a> {
+    /// A client whose session starts clean and ends with its connection.
+    pub fn new(client_id: &'a str, connection: ConnectionKey) -> Connect<'a> {
+        Connect { client_id, connection, clean_start: true, expiry_s: 0, window_max: u16::MAX, will: None }
+    }
+}
+
+/// What came of a [`Connect`].
+#[derive(Clone, Copy, Debug)]
+pub struct Connected {
+    /// The session.
+    pub session: SessionKey,
+    /// It was there before [MQTT-3.2.2-3].
+    pub present: bool,
+    /// The connection that the session had until now; it is to be closed [MQTT-3.1.4-3].
+    pub displaced: Option<ConnectionKey>,
+    /// Seconds that the session will outlast its connection: what was asked for, within the hub's limit.
+    pub expiry_s: u32,
+}
+
+/// Why a subscription was not made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SubscribeError {
+    /// The filter is not valid.
+    Filter(TopicError),
+    /// The session has as many subscriptions as it may have.
+    TooMany {
+        /// The limit.
+        max: usize,
+    },
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SubscribeError::Filter(why) => why.fmt(f),
+            SubscribeError::TooMany { max } => {
+                write!(
+                    f,
+                    "the session has {max} subscriptions already (limits.subscriptions_per_session_max)"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for SubscribeError {}
+
+impl Shard {
+    /// Shard `number` of those that share `shared`.
+    pub fn new(number: usize, shared: Arc<Shared>) -> Shard {
+        let seed = shared.seed();
+        Shard {
+            number,
+            sessions: Slab::new(),
+            by_client_id: HashMap::with_hasher(FixedState::with_seed(seed)),
+            subscriptions: Subscriptions::new(seed),
+            timers: Wheel::default(),
+            serial: 0,
+            counters: Counters::default(),
+            audience: Audience::default(),
+            groups: Vec::new(),
+            shared,
+        }
+    }
+
+    /// What the shards share.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// How many sessions it has, with and without a connection.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// How many subscriptions its sessions have, shared ones not counted.
+    pub fn subscription_count(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    /// What it has counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The client id of a session.
+    pub fn client_id(&self, session: SessionKey) -> Option<&Arc<str>> {
+        Some(&self.sessions.get(session.index() as usize)?.client_id)
+    }
+
+    /// Whether a session has any subscription, shared ones counted.
+    pub fn has_subscriptions(&self, session: SessionKey) -> bool {
+        self.session(session).subscription_count() > 0
+    }
+
+    /// A client comes: its session is found or made, and taken from the connection that had it. After the caller has
+    /// answered it calls [`resume`](Self::resume), which sends what waits.
+    pub fn connect(&mut self, now: Time, connect: Connect<'_>, out: &mut impl Outlet) -> Connected {
+        let expiry_s = connect.expiry_s.min(self.shared.limits.session_expiry_s_max);
+        let mut displaced = None;
+        if let Some(&old) = self.by_client_id.get(connect.client_id) {
+            displaced = self.session(old).connection;
+            // [MQTT-3.1.4-3]: the old connection ends without a goodbye, so its will is due, now or later.
+            self.disconnect(now, old, Ending::Lost, out);
+            if connect.clean_start {
+                self.end(now, old, out);
+            }
+        }
+        let known = self.by_client_id.get(connect.client_id).copied();
+        let key = known.unwrap_or_else(|| self.open(connect.client_id));
+        let inflight_max = self.shared.limits.inflight_max;
+        let session = self.session_mut(key);
+        session.connection = Some(connect.connection);
+        session.expiry_s = expiry_s;
+        session.window_max = connect.window_max.clamp(1, inflight_max);
+        if let Some(rare) = &mut session.rare {
+            (rare.will_at, rare.ends_at, rare.will) = (None, None, None);
+        }
+        if connect.will.is_some() {
+            session.rare().will = connect.will;
+        }
+        self.set_online(key, true);
+        Connected { session: key, present: known.is_some(), displaced, expiry_s }
+    }
+
+    /// Subscribes; a subscription to the same filter is replaced [MQTT-3.8.4-3]. Retained messages go out with the
+    /// next [`resume`](Self::resume). Returns the QoS granted.
+    ///
+    /// # Errors
+    /// When the filter is not valid or the session has too many subscriptions.
+    pub fn subscribe(
+        &mut self,
+        key: SessionKey,
+        filter: &str,
+        options: SubscriptionOptions,
+        retained: RetainHandling,
+    ) -> Result<QoS, SubscribeError> {
+        let limits = &self.shared.limits;
+        let parsed = Filter::parse(filter, limits.topic_levels_max).map_err(SubscribeError::Filter)?;
+        let max = limits.subscriptions_per_session_max;
+        if self.session(key).subscription_count() >= max && !self.is_subscribed(key, parsed) {
+            return Err(SubscribeError::TooMany { max });
+        }
+        let Some(share) = parsed.share else {
+            let is_new = self.subscribe_own(key, parsed.pattern, options);
+            // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]
+            let send = match retained {
+                RetainHandling::Send => true,
+                RetainHandling::SendIfNew => is_new,
+                RetainHandling::DoNotSend => false,
+            };
+            if send {
+                let cursor = Cursor::new(parsed.pattern);
+                let replay = Replay { cursor, qos: options.qos, subscription_id: options.id };
+                self.session_mut(key).outgoing().replays.push_back(replay);
+            }
+            return Ok(options.qos);
+        };
+        let online = self.session(key).connection.is_some();
+        let member = Member { at: self.address(key), options, online };
+        if self.shared.interest.join(share, parsed.pattern, member) {
+            self.session_mut(key).rare().shares.push((share.into(), parsed.pattern.into()));
+        }
+        Ok(options.qos)
+    }
+
+    /// Ends a subscription. Returns whether there was one.
+    ///
+    /// # Errors
+    /// When the filter is not valid.
+    pub fn unsubscribe(&mut self, key: SessionKey, filter: &str) -> Result<bool, TopicError> {
+        let filter = Filter::parse(filter, self.shared.limits.topic_levels_max)?;
+        let Some(share) = filter.share else {
+            let Some(node) = self.subscriptions.find(key, filter.pattern) else { return Ok(false) };
+            let session = self.session_mut(key);
+            session.subscriptions.retain(|&n| n != node);
+            self.unsubscribe_own(key, node);
+            return Ok(true);
+        };
+        let at = self.address(key);
+        let had = self.shared.interest.leave(share, filter.pattern, at);
+        if let Some(rare) = &mut self.session_mut(key).rare {
+            rare.shares.retain(|(s, f)| (&**s, &**f) != (share, filter.pattern));
+        }
+        Ok(had)
+    }
+
+    fn subscribe_own(&mut self, key: SessionKey, pattern: &str, options: SubscriptionOptions) -> bool {
+        let added = self.subscriptions.add(key, pattern, options);
+        if added.is_new {
+            self.session_mut(key).subscriptions.push(added.node);
+        }
+        if added.is_first {
+            self.shared.interest.add(self.number, pattern);
+        }
+        added.is_new
+    }
+
+    fn unsubscribe_own(&mut self, key: SessionKey, node: NodeId) {
+        if let Some(filter) = self.subscriptions.remove(key, node) {
+            self.shared.interest.remove(self.number, &filter);
+        }
+    }
+
+    fn is_subscribed(&self, key: SessionKey, filter: Filter<'_>) -> bool {
+        let Some(share) = filter.share else { return self.subscriptions.find(key, filter.pattern).is_some() };
+        let rare = self.session(key).rare.as_ref();
+        rare.is_some_and(|r| r.shares.iter().any(|(s, f)| (&**s, &**f) == (share, filter.pattern)))
+    }
+
+    fn set_online(&mut self, key: SessionKey, online: bool) {
+        let at = self.address(key);
+        if let Some(rare) = &self.session(key).rare {
+            for (share, filter) in &rare.shares {
+                self.shared.interest.set_online(share, filter, at, online);
+            }
+        }
+    }
+
+    fn open(&mut self, client_id: &str) -> SessionKey {
+        let client_id: Arc<str> = client_id.into();
+        self.serial = self.serial.wrapping_add(1);
+        let index = self.sessions.insert(Session {
+            client_id: client_id.clone(),
+            serial: self.serial,
+            connection: None,
+            expiry_s: 0,
+            window_max: 1,
+            subscriptions: Vec::new(),
+            outgoing: None,
+            rare: None,
+        });
+        let key = SessionKey::new(u32::try_from(index).expect("memory ends before four billion sessions"));
+        self.by_client_id.insert(client_id, key);
+        key
+    }
+
+    fn address(&self, key: SessionKey) -> Address {
+        Address { shard: self.number, session: key, serial: self.session(key).serial }
+    }
+
+    /// A key is given out with its session and not used by a caller after the session's end.
+    fn session(&self, key: SessionKey) -> &Session {
+        &self.sessions[key.index() as usize]
+    }
+
+    fn session_mut(&mut self, key: SessionKey) -> &mut Session {
+        &mut self.sessions[key.index() as usize]
+    }
+}

@@ -1,0 +1,82 @@
+//! What all shards of a process share.
+
+use crate::interest::{Interest, SHARDS_MAX};
+use crate::retained::Retained;
+use foldhash::quality::FixedState;
+use std::hash::BuildHasher;
+
+/// Bounds of the hub, each named with its unit.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Levels of a topic or filter.
+    pub topic_levels_max: usize,
+    /// Subscriptions of one session.
+    pub subscriptions_per_session_max: usize,
+    /// Deliveries above QoS 0 that a session may have in flight.
+    pub inflight_max: u16,
+    /// Messages that wait in a session.
+    pub session_queue_messages_max: usize,
+    /// Bytes that wait in a session.
+    pub session_queue_bytes_max: usize,
+    /// Seconds that a session may outlast its connection.
+    pub session_expiry_s_max: u32,
+    /// Retained messages.
+    pub retained_messages_max: usize,
+    /// Bytes of retained messages.
+    pub retained_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            topic_levels_max: 128,
+            subscriptions_per_session_max: 100_000,
+            inflight_max: 1000,
+            session_queue_messages_max: 10_000,
+            session_queue_bytes_max: 16 << 20,
+            session_expiry_s_max: 7 * 24 * 3600,
+            retained_messages_max: 1_000_000,
+            retained_bytes_max: 1 << 30,
+        }
+    }
+}
+
+/// What all shards of a process share: who wants what, the retained messages, and the limits.
+#[derive(Debug)]
+pub struct Shared {
+    /// Which shards want a topic.
+    pub interest: Interest,
+    /// The retained messages.
+    pub retained: Retained,
+    /// The limits.
+    pub limits: Limits,
+    shards: usize,
+    seed: u64,
+}
+
+impl Shared {
+    /// For `shards` shards (1 to [`SHARDS_MAX`]). `seed` is a random number, so that no stranger can choose topics or
+    /// client ids that collide.
+    ///
+    /// # Panics
+    /// When there are no shards or too many.
+    pub fn new(shards: usize, seed: u64, limits: Limits) -> Shared {
+        assert!((1..=SHARDS_MAX).contains(&shards), "a hub has 1 to {SHARDS_MAX} shards, not {shards}");
+        let retained = Retained::new(limits.retained_messages_max, limits.retained_bytes_max);
+        Shared { interest: Interest::new(seed), retained, limits, shards, seed }
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.shards
+    }
+
+    /// The shard that owns the session of a client id.
+    pub fn shard_of(&self, client_id: &str) -> usize {
+        (FixedState::with_seed(self.seed).hash_one(client_id) % self.shards as u64) as usize
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+}

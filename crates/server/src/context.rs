@@ -1,0 +1,49 @@
+//! What every thread of the server knows.
+
+use crate::mail::Mailbox;
+use crate::stats::{Stats, Summary};
+use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
+use trefoil_config::{Limits, Protocols};
+
+/// What every thread of the server knows.
+pub(crate) struct Context {
+    /// The limits of the configuration.
+    pub(crate) limits: Limits,
+    /// The listeners, by number.
+    pub(crate) listeners: Vec<ListenerContext>,
+    /// What the shards share of the hub.
+    pub(crate) hub: std::sync::Arc<trefoil_hub::Shared>,
+    /// The shards' mailboxes, by number.
+    pub(crate) mailboxes: Vec<Mailbox>,
+    /// The figures of each shard, and last those of what runs beside them.
+    pub(crate) stats: Vec<Stats>,
+    /// Connections now, of all listeners.
+    pub(crate) connections: AtomicUsize,
+    /// When the server started: the zero of all [`trefoil_hub::Time`].
+    pub(crate) started: Instant,
+}
+
+/// What every thread knows of a listener.
+pub(crate) struct ListenerContext {
+    /// What may be spoken there.
+    pub(crate) protocols: Protocols,
+    /// Whether `/ws/echo` answers.
+    pub(crate) echo: bool,
+    /// Most connections at one time.
+    pub(crate) connections_max: usize,
+    /// Connections now.
+    pub(crate) connections: AtomicUsize,
+}
+
+impl Context {
+    /// The figures of what runs beside the shards.
+    pub(crate) fn stats_beside(&self) -> &Stats {
+        &self.stats[self.stats.len() - 1]
+    }
+
+    /// All figures added up.
+    pub(crate) fn summary(&self) -> Summary {
+        Summary::of(&self.stats, self.started.elapsed().as_secs(), self.hub.retained.size().0)
+    }
+}

@@ -1,0 +1,151 @@
+//! One port for everything: what the first bytes of a connection say about its protocol.
+
+use trefoil_config::Protocols;
+
+/// What a connection speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Detected {
+    /// MQTT: a CONNECT packet.
+    Mqtt,
+    /// HTTP: a request line.
+    Http,
+    /// JSON lines: an object.
+    Json,
+}
+
+/// Why the first bytes are refused; displayed, it is the line that the peer gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// A TLS handshake, and no certificate is configured.
+    Tls,
+    /// Nothing that is spoken here at all.
+    Unknown,
+    /// A protocol that this listener is configured not to speak.
+    Narrowed(&'static str, Protocols),
+}
+
+/// Methods of HTTP requests, each with the space that follows.
+const METHODS: [&[u8]; 10] = [
+    b"GET ", b"POST ", b"PUT ", b"HEAD ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE ", b"PRI ",
+];
+
+/// Type of a CONNECT packet.
+const MQTT_CONNECT: u8 = 0x10;
+/// Type of a TLS handshake record.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Looks at the first bytes of a connection. None: more are needed.
+///
+/// # Errors
+/// When no protocol, or none that `allowed` has, starts like that.
+pub fn detect(input: &[u8], allowed: Protocols) -> Result<Option<Detected>, Refused> {
+    // Who types by hand may start with an empty line.
+    let blank = input.iter().take_while(|b| b.is_ascii_whitespace()).count();
+    let Some(&first) = input.get(blank) else { return Ok(None) };
+    let (detected, name, is_allowed) = match first {
+        MQTT_CONNECT if blank == 0 => match starts_connect(input) {
+            Some(true) => (Detected::Mqtt, "MQTT", allowed.mqtt),
+            Some(false) => return Err(Refused::Unknown),
+            None => return Ok(None),
+        },
+        TLS_HANDSHAKE if blank == 0 => return Err(Refused::Tls),
+        b'{' => (Detected::Json, "JSON lines", allowed.json),
+        _ => match starts_request(&input[blank..]) {
+            Some(true) => (Detected::Http, "HTTP", allowed.http || allowed.websocket),
+            Some(false) => return Err(Refused::Unknown),
+            None => return Ok(None),
+        },
+    };
+    if is_allowed { Ok(Some(detected)) } else { Err(Refused::Narrowed(name, allowed)) }
+}
+
+/// Whether this is the start of a CONNECT packet: its length in one to four bytes, then `MQTT` or `MQIsdp` with its
+/// length. Whatever is wrong behind that is for MQTT to say.
+fn starts_connect(input: &[u8]) -> Option<bool> {
+    let continued = input[1..].iter().take(4).take_while(|&&b| b >= 0x80).count();
+    if continued == 4 {
+        return Some(false);
+    }
+    let name_at = 1 + continued + 1;
+    let rest = input.get(name_at..).filter(|rest| !rest.is_empty())?;
+    let starts = |name: &[u8]| rest.iter().zip(name).all(|(a, b)| a == b).then_some(rest.len() >= name.len());
+    match starts(b"\0\x04MQTT").or(starts(b"\0\x06MQIsdp")) {
+        Some(true) => Some(true),
+        Some(false) => None,
+        None => Some(false),
+    }
+}
+
+fn starts_request(input: &[u8]) -> Option<bool> {
+    let starts = |method: &[u8]| input.iter().zip(method).all(|(a, b)| a == b).then_some(input.len() >= method.len());
+    match METHODS.iter().find_map(|method| starts(method)) {
+        Some(true) => Some(true),
+        Some(false) => None,
+        None => Some(false),
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Refused::Tls => f.write_str("this listener has no certificate, so it does not speak TLS; connect without it"),
+            Refused::Unknown => f.write_str(
+                "these first bytes are no protocol that is spoken here: start with an MQTT CONNECT packet, \
+                 an HTTP request, or a JSON object such as {\"sub\":\"#\"}",
+            ),
+            Refused::Narrowed(name, allowed) => {
+                write!(f, "{name} is not spoken on this listener, which is configured for: {allowed}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Protocols = Protocols { mqtt: true, http: true, websocket: true, json: true };
+
+    #[test]
+    fn each_protocol_is_known_by_its_first_bytes() {
+        let cases: [(&[u8], Detected); 8] = [
+            (b"\x10\x10\0\x04MQTT\x04", Detected::Mqtt),
+            (b"\x10\x90\x01\0\x04MQTT\x05", Detected::Mqtt),
+            (b"\x10\x12\0\x06MQIsdp\x03", Detected::Mqtt),
+            (b"GET / HTTP/1.1\r\n", Detected::Http),
+            (b"POST /x", Detected::Http),
+            (b"{\"sub\":", Detected::Json),
+            (b"\r\n {", Detected::Json),
+            (b"\nGET / HTTP/1.1\r\n", Detected::Http),
+        ];
+        for (input, expected) in cases {
+            assert_eq!(detect(input, ALL), Ok(Some(expected)), "{}", input.escape_ascii());
+            // However it is cut, the start never says something else.
+            for end in 0..input.len() {
+                let early = detect(&input[..end], ALL);
+                assert!(early == Ok(None) || early == Ok(Some(expected)), "{}", input[..end].escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn what_nobody_claims_is_refused_at_once() {
+        for input in [&b"hello\n"[..], b"\x16\x03\x01", b"\x10\xff\xff\xff\xff\x01", b"\x10\x10\0\x04MQXX", b"\0", b"[1]"] {
+            assert!(detect(input, ALL).is_err(), "{}", input.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_narrowed_listener_names_what_it_speaks() {
+        let only_mqtt = Protocols { mqtt: true, ..Protocols::NONE };
+        let refused = detect(b"{", only_mqtt).expect_err("JSON is not spoken");
+        assert_eq!(
+            refused.to_string(),
+            "JSON lines is not spoken on this listener, which is configured for: mqtt"
+        );
+        let only_websocket = Protocols { websocket: true, ..Protocols::NONE };
+        assert_eq!(detect(b"GET / ", only_websocket), Ok(Some(Detected::Http)));
+    }
+}

@@ -1,0 +1,144 @@
+//! Mail for shards: how they, and what runs beside them, reach each other.
+//!
+//! Each shard has one mailbox. A shard writes to another's once a tick, with all that has come together, and wakes it
+//! only if it may be asleep.
+
+use bytes::Bytes;
+use mio::Waker;
+use std::io;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::oneshot;
+use trefoil_hub::{Message, Parcel, Published};
+use trefoil_websocket::Receiver;
+
+/// Bytes that may wait in one mailbox before shards stop reading from publishers, and publishes from beside are
+/// refused.
+const MAILBOX_BYTES_MAX: usize = 64 << 20;
+
+/// What each piece of mail counts at least.
+const MAIL_BYTES_MIN: usize = 64;
+
+/// One piece of mail.
+pub(crate) enum Mail {
+    /// A message that this shard has receivers for.
+    Parcel(Parcel),
+    /// Several messages of one topic, at QoS 0: see [`crate::shard::run`].
+    Run(Bytes),
+    /// A connection that belongs here.
+    Arrival(Box<Arrival>),
+    /// A message from beside the shards, and who wants to know what came of it.
+    Publish { message: Arc<Message>, reply: oneshot::Sender<Published> },
+    /// Stop: close listeners, say goodbye to clients, and end when all is sent.
+    Stop,
+}
+
+impl Mail {
+    fn cost_bytes(&self) -> usize {
+        MAIL_BYTES_MIN
+            + match self {
+                Mail::Parcel(parcel) => parcel.message().cost_bytes(),
+                Mail::Publish { message, .. } => message.cost_bytes(),
+                Mail::Run(wire) => wire.len(),
+                Mail::Arrival(arrival) => arrival.input.len(),
+                Mail::Stop => 0,
+            }
+    }
+}
+
+/// A connection on its way to a shard.
+pub(crate) struct Arrival {
+    /// Its socket.
+    pub(crate) stream: TcpStream,
+    /// The number of the listener that accepted it.
+    pub(crate) listener: usize,
+    /// What has been read and not been dealt with.
+    pub(crate) input: Vec<u8>,
+    /// What has to be written before anything else.
+    pub(crate) output: Vec<u8>,
+    /// What has been found out about it.
+    pub(crate) stage: Stage,
+}
+
+/// How far a connection has come.
+pub(crate) enum Stage {
+    /// The first bytes decide.
+    First,
+    /// It is MQTT; `input` starts with the CONNECT packet.
+    Mqtt,
+    /// It is MQTT over WebSocket: `input` holds WebSocket frames, `connect` the MQTT bytes that were in earlier ones.
+    MqttWebSocket { receiver: Box<Receiver>, connect: Vec<u8> },
+}
+
+/// A shard's mailbox.
+pub(crate) struct Mailbox {
+    mail: Mutex<Vec<Mail>>,
+    /// What waits, for those who ask before they post.
+    bytes: AtomicUsize,
+    waker: Waker,
+}
+
+/// There is no room for more mail now.
+#[derive(Debug)]
+pub(crate) struct Full;
+
+impl Mailbox {
+    pub(crate) fn new(waker: Waker) -> Mailbox {
+        Mailbox { mail: Mutex::default(), bytes: AtomicUsize::new(0), waker }
+    }
+
+    /// Whether shards should hold back what they have for it.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) > MAILBOX_BYTES_MAX
+    }
+
+    /// Posts one piece, whether there is room or not: for what must arrive.
+    pub(crate) fn post(&self, mail: Mail) {
+        self.post_all(&mut vec![mail]);
+    }
+
+    /// Posts a publish from beside the shards.
+    ///
+    /// # Errors
+    /// When the mailbox is full.
+    pub(crate) fn publish(&self, message: Arc<Message>) -> Result<oneshot::Receiver<Published>, Full> {
+        if self.is_full() {
+            return Err(Full);
+        }
+        let (reply, answer) = oneshot::channel();
+        self.post(Mail::Publish { message, reply });
+        Ok(answer)
+    }
+
+    /// Posts everything in `mail`, in order.
+    pub(crate) fn post_all(&self, mail: &mut Vec<Mail>) {
+        let bytes = mail.iter().map(Mail::cost_bytes).sum();
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let was_empty = {
+            let mut queue = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+            let was_empty = queue.is_empty();
+            queue.append(mail);
+            was_empty
+        };
+        // Whoever found the box empty wakes the shard; the others know that somebody has.
+        if was_empty && let Err(error) = self.waker.wake() {
+            tracing::error!(%error, "a shard cannot be woken; its mail waits until something else wakes it");
+        }
+    }
+
+    /// Takes all mail; `taken` must be empty and lends its memory.
+    pub(crate) fn take(&self, taken: &mut Vec<Mail>) {
+        if self.bytes.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        std::mem::swap(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner), taken);
+        let bytes = taken.iter().map(Mail::cost_bytes).sum();
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// A waker for a shard's poll, and the mailbox around it.
+pub(crate) fn mailbox(registry: &mio::Registry, token: mio::Token) -> io::Result<Mailbox> {
+    Ok(Mailbox::new(Waker::new(registry, token)?))
+}

@@ -1,0 +1,140 @@
+//! Listeners of a shard, and the connections that come in by them.
+
+use super::connection::{Connection, Link};
+use super::{READ_AND_WRITE, ShardLoop, Sockets1};
+use crate::listener::tune;
+use mio::net::{TcpListener, TcpStream, UdpSocket};
+use mio::{Interest, Registry, Token};
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use trefoil_hub::ConnectionKey;
+
+/// Connections accepted in one tick by one listener, so that those who are here already get their turn.
+const ACCEPTS_PER_TICK: usize = 64;
+
+/// How long to wait when the process may open no more files.
+const FILES_RETRY_MS: u64 = 100;
+
+/// A listener of the shard.
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Udp {
+        socket: UdpSocket,
+        peers: HashMap<SocketAddr, ConnectionKey, foldhash::fast::RandomState>,
+    },
+    /// The hub stops.
+    Closed,
+}
+
+impl Listener {
+    pub(super) fn new(socket: Sockets1, token: Token, registry: &Registry) -> io::Result<Listener> {
+        Ok(match socket {
+            Sockets1::Tcp(socket) => {
+                let mut socket = TcpListener::from_std(socket);
+                registry.register(&mut socket, token, Interest::READABLE)?;
+                Listener::Tcp(socket)
+            }
+            Sockets1::Udp(socket) => {
+                let mut socket = UdpSocket::from_std(socket);
+                registry.register(&mut socket, token, READ_AND_WRITE)?;
+                Listener::Udp { socket, peers: HashMap::default() }
+            }
+        })
+    }
+}
+
+/// The token of a listener: they count down from the waker's, connections up from 0.
+pub(super) fn token(listener: usize) -> Token {
+    Token(usize::MAX - 1 - listener)
+}
+
+/// The listener of a token, if it is one's.
+pub(super) fn listener(token: Token) -> Option<usize> {
+    let from_top = usize::MAX - 1 - token.0;
+    (from_top < usize::from(u16::MAX)).then_some(from_top)
+}
+
+impl ShardLoop {
+    pub(super) fn listener_is_ready(&mut self, number: usize) {
+        match &self.listeners[number] {
+            Listener::Tcp(_) => self.accept(number),
+            Listener::Udp { .. } => self.receive_datagrams(number),
+            Listener::Closed => {}
+        }
+    }
+
+    fn accept(&mut self, number: usize) {
+        for _ in 0..ACCEPTS_PER_TICK {
+            let Listener::Tcp(listener) = &self.listeners[number] else { return };
+            match listener.accept() {
+                Ok((stream, _)) if self.admit(number) => {
+                    tune(&stream);
+                    self.net.stats().accepted.add(1);
+                    self.add_stream(stream, number);
+                }
+                // There is no protocol yet in which to say why.
+                Ok(_) => self.net.stats().refused.add(1),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections for the moment; is the limit of open files reached?");
+                    self.retry_at = Some(self.net.now.plus_ms(FILES_RETRY_MS));
+                    return;
+                }
+            }
+        }
+        // There may be more, and the kernel has said so once already.
+        self.retry_at = Some(self.net.now);
+    }
+
+    /// Counts a connection in, unless there are as many as there may be.
+    pub(super) fn admit(&mut self, listener: usize) -> bool {
+        let context = &self.net.context;
+        let own = &context.listeners[listener];
+        let within = |now: usize, max: usize| max == 0 || now < max;
+        let admitted = within(own.connections.load(Ordering::Relaxed), own.connections_max)
+            && within(context.connections.load(Ordering::Relaxed), context.limits.connections_max);
+        if admitted {
+            own.connections.fetch_add(1, Ordering::Relaxed);
+            context.connections.fetch_add(1, Ordering::Relaxed);
+        }
+        admitted
+    }
+
+    /// Counts a connection out.
+    pub(super) fn dismiss(&mut self, listener: usize) {
+        let context = &self.net.context;
+        context.listeners[listener].connections.fetch_sub(1, Ordering::Relaxed);
+        context.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Makes a connection of a stream that has been counted in.
+    pub(super) fn add_stream(&mut self, mut stream: TcpStream, listener: usize) -> Option<ConnectionKey> {
+        let key = ConnectionKey(self.net.connections.vacant_key() as u32);
+        if let Err(error) = self.poll.registry().register(&mut stream, Token(key.0 as usize), READ_AND_WRITE) {
+            tracing::warn!(%error, "a connection is dropped since the kernel will not watch it");
+            self.dismiss(listener);
+            return None;
+        }
+        self.add(Link::Tcp(stream), listener);
+        let timeout_s = self.net.context.limits.first_bytes_timeout_s;
+        self.set_deadline(key, Some(self.net.now.plus_s(timeout_s.into())));
+        Some(key)
+    }
+
+    pub(super) fn add(&mut self, link: Link, listener: usize) -> ConnectionKey {
+        self.serial = self.serial.wrapping_add(1);
+        let connection = Connection::new(link, listener, self.serial, self.net.now);
+        self.net.stats().connections[connection.kind as usize].add(1);
+        ConnectionKey(self.net.connections.insert(connection) as u32)
+    }
+}
+
+/// Whether an error of accept is that of the connection, which is gone again, and not of the listener.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}

@@ -1,0 +1,82 @@
+//! Connections that move: to the shard that owns their session, and back from beside the shards.
+
+use super::ShardLoop;
+use super::connection::{Form, Input, Link, MqttInput};
+use crate::mail::{Arrival, Mail, Stage};
+use crate::stats::Kind;
+use std::io::IoSlice;
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use trefoil_hub::ConnectionKey;
+use trefoil_websocket::Receiver;
+
+impl ShardLoop {
+    /// Takes a connection in that another thread has accepted.
+    pub(super) fn arrive(&mut self, arrival: Arrival) {
+        let Arrival { stream, listener, mut input, output, stage } = arrival;
+        if self.stop_at.is_some() {
+            return self.dismiss(listener);
+        }
+        let stream = mio::net::TcpStream::from_std(stream);
+        let Some(key) = self.add_stream(stream, listener) else { return };
+        match stage {
+            Stage::First => {}
+            Stage::Mqtt => self.set_input(key, Kind::Mqtt, Input::Mqtt(Box::default())),
+            Stage::MqttWebSocket { receiver, connect } => {
+                self.net.answer(key, |out| out.extend_from_slice(&output));
+                if let Some(connection) = self.net.get_mut(key) {
+                    connection.outbox.mark_framed();
+                }
+                let mut state = Box::<MqttInput>::default();
+                self.set_input(key, Kind::MqttWebSocket, Input::Taken);
+                self.mqtt_bytes(key, &mut state, &connect);
+                self.put_back(key, Input::MqttWebSocket(receiver, state));
+            }
+        }
+        let consumed = self.feed(key, &mut input);
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.rest = input.split_off(consumed);
+            // What came while it was on its way makes no event here.
+            self.note_readable(key);
+        }
+    }
+
+    /// Sends a connection to the shard in `is_leaving`. `input` is what has been read of it and not been dealt with.
+    pub(super) fn leave(
+        &mut self,
+        key: ConnectionKey,
+        websocket: Option<(Box<Receiver>, Box<MqttInput>)>,
+        input: Vec<u8>,
+    ) {
+        let Some(shard) = self.is_leaving.take() else { return };
+        let Some((stream, listener, output)) = self.take_out(key) else { return };
+        let stage = match websocket {
+            Some((receiver, state)) => Stage::MqttWebSocket { receiver, connect: state.partial },
+            None => Stage::Mqtt,
+        };
+        let arrival = Arrival { stream, listener, input, output, stage };
+        self.net.mail[shard].push(Mail::Arrival(Box::new(arrival)));
+    }
+
+    /// Takes a connection out of this shard, still counted in. Returns its socket, listener and what it has yet to be
+    /// sent.
+    pub(super) fn take_out(&mut self, key: ConnectionKey) -> Option<(TcpStream, usize, Vec<u8>)> {
+        let mut connection = self.net.connections.try_remove(key.0 as usize)?;
+        self.net.stats().connections[connection.kind as usize].add(1u64.wrapping_neg());
+        debug_assert!(connection.session.is_none() && matches!(connection.form, Form::None));
+        let mut output = Vec::new();
+        while !connection.outbox.is_empty() {
+            let mut slices = [IoSlice::new(&[])];
+            connection.outbox.slices(&mut slices);
+            output.extend_from_slice(&slices[0]);
+            connection.outbox.drop_first(&mut self.net.pool);
+        }
+        let Link::Tcp(mut stream) = connection.link else { return None };
+        if let Err(error) = self.poll.registry().deregister(&mut stream) {
+            tracing::warn!(%error, "a connection is dropped since the kernel will not let go of it");
+            self.dismiss(usize::from(connection.listener));
+            return None;
+        }
+        Some((TcpStream::from(OwnedFd::from(stream)), usize::from(connection.listener), output))
+    }
+}

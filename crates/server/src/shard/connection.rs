@@ -1,0 +1,207 @@
+//! One connection: its socket, what it speaks, and what it has yet to be sent.
+
+use crate::outbox::Outbox;
+use crate::stats::Kind;
+use mio::net::TcpStream;
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use trefoil_hub::{SessionKey, Time, Topic};
+use trefoil_mqtt::Version;
+use trefoil_websocket::Receiver;
+
+/// A connection of the shard, idle ones among a hundred thousand others: what only some have is boxed.
+pub(super) struct Connection {
+    pub(super) link: Link,
+    /// The number of the listener that accepted it.
+    pub(super) listener: u16,
+    /// Tells it from another connection at the same place, for timers.
+    pub(super) serial: u32,
+    pub(super) kind: Kind,
+    pub(super) input: Input,
+    /// What has been read and is not complete; empty most of the time.
+    pub(super) rest: Vec<u8>,
+    pub(super) form: Form,
+    pub(super) outbox: Outbox,
+    pub(super) session: Option<SessionKey>,
+    /// When something last came in.
+    pub(super) heard_at: Time,
+    /// How long it may be silent, in milliseconds; 0 is for ever.
+    pub(super) silence_ms_max: u32,
+    /// When it is closed whatever comes; for handshakes and goodbyes.
+    pub(super) deadline: Option<Time>,
+    pub(super) phase: Phase,
+    /// It stands in the list of those to be flushed.
+    pub(super) is_dirty: bool,
+    /// The socket takes no more; it says when it does.
+    pub(super) is_blocked: bool,
+    /// The hub wanted to send more than the outbox takes and waits to be resumed.
+    pub(super) is_starved: bool,
+    /// There may be more to read than was read so far; it stands in the list of those to be read.
+    pub(super) is_readable: bool,
+    /// It is not read from, since it does not read what it is sent.
+    pub(super) is_held: bool,
+    /// A WebSocket close frame has been sent; nothing may follow it.
+    pub(super) has_said_close: bool,
+    /// The peer has closed its writing side: reading has to go on until it says so.
+    pub(super) is_half_closed: bool,
+    /// For when a timer is set, the earliest if there are several.
+    pub(super) timer_at: Option<Time>,
+}
+
+/// Where bytes come from and go to.
+pub(super) enum Link {
+    Tcp(TcpStream),
+    Udp(Box<Peer>),
+}
+
+/// A UDP peer, a connection as long as it is heard from.
+pub(super) struct Peer {
+    pub(super) addr: SocketAddr,
+    /// Deliveries at QoS 1 that it has not acknowledged.
+    pub(super) unacknowledged: VecDeque<Unacknowledged>,
+}
+
+pub(super) struct Unacknowledged {
+    pub(super) packet_id: u16,
+    pub(super) datagram: Box<[u8]>,
+    pub(super) resend_at: Time,
+    pub(super) resends: u32,
+}
+
+/// How its input is read.
+pub(super) enum Input {
+    /// The first bytes decide.
+    First,
+    /// The head of an HTTP request.
+    HttpHead,
+    Mqtt(Box<MqttInput>),
+    MqttWebSocket(Box<Receiver>, Box<MqttInput>),
+    JsonLines,
+    JsonWebSocket(Box<Receiver>),
+    JsonDatagrams,
+    Echo(Box<Receiver>),
+    /// Nothing is expected; what comes is thrown away.
+    Ignored,
+    /// It is being read at this moment, further down the stack.
+    Taken,
+}
+
+/// What is remembered between the packets of an MQTT client.
+#[derive(Default)]
+pub(super) struct MqttInput {
+    /// None until CONNECT has come.
+    pub(super) version: Option<Version>,
+    /// MQTT bytes that came in WebSocket frames and are no whole packet yet.
+    pub(super) partial: Vec<u8>,
+    /// Topic aliases of the client [MQTT-3.3.2-8], number 1 first.
+    pub(super) aliases: Vec<Option<Topic>>,
+    /// The topic of the last publish: mostly that of the next one too, which so needs no check and no copy.
+    pub(super) last_topic: Option<Topic>,
+    pub(super) session_expiry_s: u32,
+    /// Whether the client wants reason strings [MQTT-3.1.2-29].
+    pub(super) wants_reasons: bool,
+}
+
+/// How messages are put into bytes for it.
+pub(super) enum Form {
+    /// It is sent no messages.
+    None,
+    Mqtt(MqttForm),
+    /// A WebSocket text frame for each message.
+    JsonText,
+    /// A line for each message.
+    JsonLine,
+    /// A datagram for each message.
+    JsonDatagram,
+    /// A server-sent event for each message.
+    Sse,
+}
+
+pub(super) struct MqttForm {
+    pub(super) version: Version,
+    /// The largest packet that the client takes [MQTT-3.1.2-24].
+    pub(super) packet_bytes_max: u32,
+    /// Topic aliases towards the client, if it takes any.
+    pub(super) aliases: Option<Box<Aliases>>,
+}
+
+/// Topic aliases towards a client.
+pub(super) struct Aliases {
+    pub(super) max: u16,
+    pub(super) numbers: HashMap<Box<str>, u16, foldhash::fast::RandomState>,
+}
+
+impl MqttForm {
+    /// The alias for a topic, and whether the topic has to go along with it: the first so many topics of a connection
+    /// get one, and keep it [MQTT-3.1.2-26].
+    pub(super) fn alias(&mut self, topic: &str) -> Option<(u16, bool)> {
+        let aliases = self.aliases.as_mut()?;
+        if let Some(&number) = aliases.numbers.get(topic) {
+            return Some((number, false));
+        }
+        if aliases.numbers.len() >= usize::from(aliases.max) {
+            return None;
+        }
+        let number = aliases.numbers.len() as u16 + 1;
+        aliases.numbers.insert(topic.into(), number);
+        Some((number, true))
+    }
+}
+
+/// How far a connection is from its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    Open,
+    /// What is in the outbox goes out, then the writing side is closed.
+    Closing,
+    /// The writing side is closed; the peer's last bytes are read and thrown away, since closing the socket under them
+    /// would destroy what was sent before it was read.
+    Lingering,
+}
+
+impl Connection {
+    pub(super) fn new(link: Link, listener: usize, serial: u32, now: Time) -> Connection {
+        Connection {
+            link,
+            listener: u16::try_from(listener).expect("nobody configures so many listeners"),
+            serial,
+            kind: Kind::New,
+            input: Input::First,
+            rest: Vec::new(),
+            form: Form::None,
+            outbox: Outbox::default(),
+            session: None,
+            heard_at: now,
+            silence_ms_max: 0,
+            deadline: None,
+            phase: Phase::Open,
+            is_dirty: false,
+            is_blocked: false,
+            is_starved: false,
+            is_readable: false,
+            is_held: false,
+            has_said_close: false,
+            is_half_closed: false,
+            timer_at: None,
+        }
+    }
+
+    pub(super) fn is_udp(&self) -> bool {
+        matches!(self.link, Link::Udp(_))
+    }
+
+    pub(super) fn is_mqtt_in_websocket(&self) -> bool {
+        self.kind == Kind::MqttWebSocket
+    }
+
+    /// When it has to be looked at, unless something comes in before.
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        let silence =
+            (self.silence_ms_max > 0).then(|| self.heard_at.plus_ms(u64::from(self.silence_ms_max)));
+        let resend = match &self.link {
+            Link::Udp(peer) => peer.unacknowledged.front().map(|u| u.resend_at),
+            Link::Tcp(_) => None,
+        };
+        [silence, self.deadline, resend].into_iter().flatten().min()
+    }
+}

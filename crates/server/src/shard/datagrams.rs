@@ -1,0 +1,98 @@
+//! JSON datagrams: each peer is a connection as long as it is heard from.
+
+use super::ShardLoop;
+use super::accept::Listener;
+use super::connection::{Form, Input, Link, Peer};
+use crate::stats::Kind;
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use trefoil_hub::ConnectionKey;
+use trefoil_json::{Code, Limits, RequestError};
+
+/// Datagrams taken in one tick from one listener.
+const DATAGRAMS_PER_TICK: usize = 256;
+
+/// No datagram is longer.
+const DATAGRAM_BYTES_MAX: usize = 65_535;
+
+impl ShardLoop {
+    pub(super) fn receive_datagrams(&mut self, number: usize) {
+        if self.holds_mail || self.stop_at.is_some() {
+            // They wait in the kernel, which drops what it cannot hold.
+            self.retry_at = Some(self.net.now.plus_ms(super::RETRY_MS));
+            return;
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        for _ in 0..DATAGRAMS_PER_TICK {
+            let Listener::Udp { socket, .. } = &self.listeners[number] else { break };
+            match socket.recv_from(&mut scratch[..DATAGRAM_BYTES_MAX]) {
+                Ok((len, from)) => {
+                    self.net.stats().bytes_in.add(len as u64);
+                    self.receive_datagram(number, from, &scratch[..len]);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.scratch = scratch;
+                    return;
+                }
+                // That of an earlier datagram to a peer which is gone.
+                Err(_) => {}
+            }
+        }
+        self.scratch = scratch;
+        self.retry_at = Some(self.net.now);
+    }
+
+    fn receive_datagram(&mut self, number: usize, from: SocketAddr, datagram: &[u8]) {
+        let Listener::Udp { socket, peers } = &self.listeners[number] else { return };
+        let known = peers.get(&from).copied();
+        if datagram.len() > self.net.context.limits.json_bytes_max {
+            return answer(socket, from, &RequestError::new(Code::TooLarge, "the datagram is larger than limits.json_bytes_max"));
+        }
+        let request = match trefoil_json::parse(datagram, Limits::default()) {
+            Ok(request) => request,
+            // Nobody gets a session for what cannot be read.
+            Err(error) => {
+                self.net.stats().protocol_errors.add(1);
+                return answer(socket, from, &error);
+            }
+        };
+        let key = match known {
+            Some(key) => key,
+            None if self.admit(number) => self.add_peer(number, from),
+            None => {
+                self.net.stats().refused.add(1);
+                let Listener::Udp { socket, .. } = &self.listeners[number] else { return };
+                return answer(socket, from, &RequestError::new(Code::Overloaded, "there are too many connections"));
+            }
+        };
+        let now = self.net.now;
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.heard_at = now;
+        }
+        self.json_do(key, &request);
+        // A delivery may have been made that is to be sent again if it is not acknowledged.
+        self.set_timer(key);
+    }
+
+    fn add_peer(&mut self, number: usize, addr: SocketAddr) -> ConnectionKey {
+        let key = self.add(Link::Udp(Box::new(Peer { addr, unacknowledged: VecDeque::new() })), number);
+        if let Listener::Udp { peers, .. } = &mut self.listeners[number] {
+            peers.insert(addr, key);
+        }
+        self.net.stats().accepted.add(1);
+        self.set_input(key, Kind::JsonUdp, Input::JsonDatagrams);
+        self.json_open(key, "udp", Form::JsonDatagram);
+        self.set_silence(key, self.net.context.limits.udp_idle_s.saturating_mul(1000));
+        key
+    }
+}
+
+/// Sends an error to a peer that has no connection. It is no longer than a few times what came, and carries nothing of
+/// anybody else's.
+fn answer(socket: &mio::net::UdpSocket, to: SocketAddr, error: &RequestError) {
+    let mut text = Vec::new();
+    error.encode(&mut text);
+    // As any datagram it may be lost.
+    let _ = socket.send_to(&text, to);
+}

@@ -1,0 +1,137 @@
+//! One message in bytes, once for each form however many receivers it has.
+
+use crate::outbox::LINK_BYTES_MIN;
+use std::sync::Arc;
+use trefoil_hub::{Delivery, Message, Properties, Time};
+use trefoil_json::{ExtrasRef, MessageView};
+use trefoil_mqtt::{MessageProperties, Publish, QoS, SubscriptionIds, Version};
+
+/// The encodings of the message that is being delivered.
+#[derive(Default)]
+pub(super) struct Encodings {
+    /// Of which message; held, so that no other one can have its address.
+    message: Option<Arc<Message>>,
+    mqtt: [Option<Encoded>; 4],
+    json: Option<Vec<u8>>,
+}
+
+/// A PUBLISH packet with the flags and packet id still to be put in.
+pub(super) struct Encoded {
+    /// The packet, without its payload if that is long enough to be linked.
+    pub(super) head: Vec<u8>,
+    /// Where the packet id is; 0 at QoS 0.
+    packet_id_at: usize,
+    /// The length of the whole packet.
+    pub(super) packet_bytes: usize,
+    /// The payload is to be linked behind the head.
+    pub(super) links_payload: bool,
+}
+
+impl Encodings {
+    /// The packet of a message for all receivers of a version that get it at QoS 0, or for all that get it above.
+    pub(super) fn mqtt(&mut self, message: &Arc<Message>, version: Version, acknowledged: bool) -> &Encoded {
+        self.select(message);
+        let form = usize::from(version == Version::V5) * 2 + usize::from(acknowledged);
+        self.mqtt[form].get_or_insert_with(|| {
+            let qos = if acknowledged { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+            Encoded::new(message, version, qos, None)
+        })
+    }
+
+    /// The JSON text of a message for all receivers that get it without the retain flag.
+    pub(super) fn json(&mut self, message: &Arc<Message>, now: Time) -> &[u8] {
+        self.select(message);
+        self.json.get_or_insert_with(|| {
+            let mut text = Vec::new();
+            json(message, false, now, &mut text);
+            text
+        })
+    }
+
+    /// Forgets the message, so that its memory is not held while nothing happens.
+    pub(super) fn clear(&mut self) {
+        if self.message.is_some() {
+            *self = Encodings::default();
+        }
+    }
+
+    fn select(&mut self, message: &Arc<Message>) {
+        if !self.message.as_ref().is_some_and(|m| Arc::ptr_eq(m, message)) {
+            *self = Encodings { message: Some(message.clone()), ..Encodings::default() };
+        }
+    }
+}
+
+/// What differs from receiver to receiver in a PUBLISH packet of MQTT 5.0 beside flags and packet id.
+pub(super) struct Extra<'a> {
+    pub(super) subscription_ids: &'a [u32],
+    /// The topic alias, and whether the topic goes along.
+    pub(super) alias: Option<(u16, bool)>,
+    pub(super) now: Time,
+}
+
+impl Encoded {
+    /// Encodes a message; with `extra`, for one receiver.
+    pub(super) fn new(message: &Message, version: Version, qos: QoS, extra: Option<&Extra<'_>>) -> Encoded {
+        let expiry_s = extra.and_then(|e| message.expiry_left_s(e.now));
+        let mut properties = mqtt_properties(message.properties.as_deref());
+        properties.expiry_s = expiry_s;
+        let alias = extra.and_then(|e| e.alias);
+        let publish = Publish {
+            qos,
+            topic: if let Some((_, false)) = alias { "" } else { &message.topic },
+            packet_id: u16::from(qos > QoS::AtMostOnce),
+            topic_alias: alias.map(|(number, _)| number),
+            subscription_ids: extra.map_or(SubscriptionIds::default(), |e| e.subscription_ids.into()),
+            properties,
+            payload: &message.payload,
+            ..Publish::default()
+        };
+        let mut head = Vec::with_capacity(publish.encoded_len(version));
+        let packet_id_at = publish.encode(version, &mut head).packet_id_at;
+        let packet_bytes = head.len();
+        let links_payload = message.payload.len() >= LINK_BYTES_MIN;
+        if links_payload {
+            head.truncate(packet_bytes - message.payload.len());
+        }
+        Encoded { head, packet_id_at, packet_bytes, links_payload }
+    }
+
+    /// Appends the head with the flags and packet id of a delivery.
+    pub(super) fn write_head(&self, delivery: &Delivery<'_>, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&self.head);
+        out[start] = 0x30 | u8::from(delivery.dup) << 3 | (delivery.qos as u8) << 1 | u8::from(delivery.retain);
+        if self.packet_id_at > 0 {
+            let at = start + self.packet_id_at;
+            out[at..at + 2].copy_from_slice(&delivery.packet_id.to_be_bytes());
+        }
+    }
+}
+
+/// Appends the JSON text of a message.
+pub(super) fn json(message: &Message, retain: bool, now: Time, out: &mut Vec<u8>) {
+    let properties = message.properties.as_deref();
+    let user_properties: Vec<_> = properties.iter().flat_map(|p| p.user_properties.iter()).collect();
+    let extras = ExtrasRef {
+        content_type: properties.and_then(|p| p.content_type.as_deref()),
+        response_topic: properties.and_then(|p| p.response_topic.as_deref()),
+        correlation: properties.and_then(|p| p.correlation_data.as_deref()),
+        expiry_s: message.expiry_left_s(now),
+        user_properties: &user_properties,
+    };
+    let view = MessageView { topic: &message.topic, payload: &message.payload, retain, extras };
+    trefoil_json::encode_message(&view, None, out);
+}
+
+fn mqtt_properties(properties: Option<&Properties>) -> MessageProperties<'_> {
+    let Some(p) = properties else { return MessageProperties::default() };
+    MessageProperties {
+        payload_format: p.payload_format,
+        expiry_s: None,
+        content_type: p.content_type.as_deref(),
+        response_topic: p.response_topic.as_deref(),
+        correlation_data: p.correlation_data.as_deref(),
+        user_properties: p.user_properties.as_ref(),
+    }
+}

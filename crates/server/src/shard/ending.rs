@@ -1,0 +1,83 @@
+//! The ways in which a connection ends.
+
+use super::accept::Listener;
+use super::connection::{Input, Link, Phase};
+use super::ShardLoop;
+use std::net::Shutdown;
+use trefoil_hub::{ConnectionKey, Ending};
+use trefoil_websocket::CloseCode;
+
+/// How long the peer may take to read a goodbye and close its side.
+const LINGER_S: u64 = 2;
+
+impl ShardLoop {
+    /// Ends the session's hold on a connection, or the session.
+    pub(super) fn end_session(&mut self, key: ConnectionKey, ending: Ending) {
+        self.finish_run();
+        let Some(connection) = self.net.get_mut(key) else { return };
+        if let Some(session) = connection.session.take() {
+            self.hub.disconnect(self.net.now, session, ending, &mut self.net);
+        }
+    }
+
+    /// The network failed, or the peer went without a goodbye.
+    pub(super) fn lose(&mut self, key: ConnectionKey) {
+        self.end_session(key, Ending::Lost);
+        self.remove(key);
+    }
+
+    /// Closes a connection once what is in its outbox is sent. The caller has said in the protocol's words why.
+    pub(super) fn close(&mut self, key: ConnectionKey) {
+        self.end_session(key, Ending::Lost);
+        self.finish(key);
+    }
+
+    /// As [`close`](Self::close), for a connection whose session has ended already.
+    pub(super) fn finish(&mut self, key: ConnectionKey) {
+        let deadline = self.net.now.plus_s(LINGER_S);
+        let Some(connection) = self.net.get_mut(key) else { return };
+        if connection.is_udp() {
+            return self.remove(key);
+        }
+        if connection.phase == Phase::Open {
+            connection.input = Input::Ignored;
+            connection.silence_ms_max = 0;
+            self.say_close(key, CloseCode::NORMAL, "");
+            self.net.mark_dirty(key);
+            if let Some(connection) = self.net.get_mut(key) {
+                connection.phase = Phase::Closing;
+            }
+        }
+        self.set_deadline(key, Some(deadline));
+    }
+
+    /// All is sent: now the peer closes its side, or is given up after a while.
+    pub(super) fn linger(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.net.get_mut(key) else { return };
+        let Link::Tcp(stream) = &connection.link else { return };
+        connection.phase = Phase::Lingering;
+        if stream.shutdown(Shutdown::Write).is_err() || connection.is_half_closed {
+            return self.remove(key);
+        }
+    }
+
+    /// Forgets a connection and closes its socket.
+    pub(super) fn remove(&mut self, key: ConnectionKey) {
+        let Some(mut connection) = self.net.connections.try_remove(key.0 as usize) else { return };
+        debug_assert!(connection.session.is_none(), "a session does not lose its connection unseen");
+        self.net.stats().connections[connection.kind as usize].add(1u64.wrapping_neg());
+        let listener = usize::from(connection.listener);
+        self.dismiss(listener);
+        match &mut connection.link {
+            // Closing would end it too, but only once nothing else holds the socket.
+            Link::Tcp(stream) => {
+                let _ = self.poll.registry().deregister(stream);
+            }
+            Link::Udp(peer) => {
+                if let Listener::Udp { peers, .. } = &mut self.listeners[listener] {
+                    peers.remove(&peer.addr);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! A run to its receivers: one copy or one link each.
+
+use super::ShardLoop;
+use super::connection::{Connection, Form, Phase};
+use super::net::{Net, write_json};
+use super::run::{messages, packets};
+use crate::mail::Mail;
+use crate::outbox::LINK_BYTES_MIN;
+use crate::stats::Drop;
+use bytes::Bytes;
+use std::sync::Arc;
+use trefoil_hub::{ConnectionKey, Message, SessionKey, Topic};
+use trefoil_json::MessageView;
+use trefoil_mqtt::{Publish, QoS, SubscriptionIds, Version};
+use trefoil_websocket::{Opcode, encode_header};
+
+/// A run in the forms that its receivers want, each made when the first of them asks.
+pub(super) struct RunForms<'a> {
+    wire: &'a [u8],
+    count: u32,
+    packet_bytes: usize,
+    /// Whether it is worth linking: several receivers, and enough bytes.
+    links: bool,
+    v3: Option<Bytes>,
+    v5: Option<Bytes>,
+    text: Option<Bytes>,
+    line: Option<Bytes>,
+    sse: Option<Bytes>,
+}
+
+impl<'a> RunForms<'a> {
+    /// `shared` is the same bytes as `wire`, if they have been made shareable already.
+    pub(super) fn new(
+        wire: &'a [u8],
+        shared: Option<Bytes>,
+        count: u32,
+        packet_bytes: usize,
+        receivers: usize,
+    ) -> RunForms<'a> {
+        let links = wire.len() >= LINK_BYTES_MIN && (receivers > 1 || shared.is_some());
+        RunForms { wire, count, packet_bytes, links, v3: shared, v5: None, text: None, line: None, sse: None }
+    }
+
+    fn v3(&mut self) -> Bytes {
+        self.v3.get_or_insert_with(|| Bytes::copy_from_slice(self.wire)).clone()
+    }
+
+    fn v5(&mut self) -> &Bytes {
+        self.v5.get_or_insert_with(|| {
+            let mut out = Vec::with_capacity(self.wire.len() + self.count as usize);
+            messages(self.wire).for_each(|publish| {
+                publish.encode(Version::V5, &mut out);
+            });
+            out.into()
+        })
+    }
+
+    fn text(&mut self) -> &Bytes {
+        self.text.get_or_insert_with(|| {
+            joined(self.wire, |text, out| {
+                encode_header(true, Opcode::Text, text.len(), out);
+                out.extend_from_slice(text);
+            })
+        })
+    }
+
+    fn line(&mut self) -> &Bytes {
+        self.line.get_or_insert_with(|| {
+            joined(self.wire, |text, out| {
+                out.extend_from_slice(text);
+                out.push(b'\n');
+            })
+        })
+    }
+
+    fn sse(&mut self) -> &Bytes {
+        self.sse.get_or_insert_with(|| {
+            joined(self.wire, |text, out| {
+                out.extend_from_slice(b"data: ");
+                out.extend_from_slice(text);
+                out.extend_from_slice(b"\n\n");
+            })
+        })
+    }
+}
+
+fn joined(wire: &[u8], write: impl Fn(&[u8], &mut Vec<u8>)) -> Bytes {
+    let (mut text, mut out) = (Vec::new(), Vec::with_capacity(wire.len() * 2));
+    for publish in messages(wire) {
+        text.clear();
+        encode(&publish, &mut text);
+        write(&text, &mut out);
+    }
+    out.into()
+}
+
+fn encode(publish: &Publish<'_>, out: &mut Vec<u8>) {
+    let view = MessageView { topic: publish.topic, payload: publish.payload, ..MessageView::default() };
+    trefoil_json::encode_message(&view, None, out);
+}
+
+impl Net {
+    /// Delivers a run to a connection, with the identifiers of the subscriptions that it is for.
+    pub(super) fn deliver_run(&mut self, to: ConnectionKey, run: &mut RunForms<'_>, subscription_ids: &[u32]) {
+        let Some(connection) = self.connections.get(to.0 as usize) else { return };
+        if connection.phase != Phase::Open {
+            return self.count_drop(Drop::OutboxFull, run.count.into());
+        }
+        let count = run.count;
+        let whole = match &connection.form {
+            Form::None => return,
+            Form::Mqtt(form) if form.version != Version::V5 => match run.links {
+                true => Whole::Link(run.v3()),
+                false => Whole::Copy(run.wire),
+            },
+            // An empty list of properties takes one byte more, and more than one where the length grows for it.
+            Form::Mqtt(form)
+                if subscription_ids.is_empty()
+                    && form.aliases.is_none()
+                    && run.packet_bytes + 2 <= form.packet_bytes_max as usize =>
+            {
+                Whole::of(run.links, run.v5())
+            }
+            Form::JsonText => Whole::of(run.links, run.text()),
+            Form::JsonLine => Whole::of(run.links, run.line()),
+            Form::Sse => Whole::of(run.links, run.sse()),
+            Form::Mqtt(_) | Form::JsonDatagram => return self.deliver_one_by_one(to, run.wire, subscription_ids),
+        };
+        if !self.fits(connection, count as usize, whole.as_slice().len()) {
+            return self.deliver_one_by_one(to, run.wire, subscription_ids);
+        }
+        let connection = &mut self.connections[to.0 as usize];
+        match whole {
+            Whole::Copy(bytes) => connection.outbox.copy(bytes, count, &mut self.pool),
+            Whole::Link(bytes) => connection.outbox.link(bytes, count),
+        }
+        self.stats().messages_out.add(count.into());
+        self.mark_dirty(to);
+    }
+
+    fn deliver_one_by_one(&mut self, to: ConnectionKey, wire: &[u8], subscription_ids: &[u32]) {
+        let (mut sent, mut full, mut too_large) = (0, 0, 0);
+        for publish in messages(wire) {
+            if !self.fits(&self.connections[to.0 as usize], 1, publish.payload.len()) {
+                full += 1;
+                continue;
+            }
+            let connection = &mut self.connections[to.0 as usize];
+            let is_sent = match &connection.form {
+                Form::Mqtt(_) => send_mqtt(connection, &publish, subscription_ids, &mut self.pool),
+                _ => {
+                    self.text.clear();
+                    encode(&publish, &mut self.text);
+                    write_json(connection, &self.text, None, &mut self.pool);
+                    true
+                }
+            };
+            sent += u64::from(is_sent);
+            too_large += u64::from(!is_sent);
+        }
+        self.stats().messages_out.add(sent);
+        self.count_drop(Drop::OutboxFull, full);
+        self.count_drop(Drop::TooLarge, too_large);
+        self.mark_dirty(to);
+    }
+}
+
+fn send_mqtt(
+    connection: &mut Connection,
+    publish: &Publish<'_>,
+    subscription_ids: &[u32],
+    pool: &mut crate::outbox::Pool,
+) -> bool {
+    let Form::Mqtt(form) = &mut connection.form else { return false };
+    let mut publish = *publish;
+    publish.subscription_ids = SubscriptionIds::from(subscription_ids);
+    if publish.encoded_len(form.version) > form.packet_bytes_max as usize {
+        return false;
+    }
+    if let Some((number, with_topic)) = form.alias(publish.topic) {
+        publish.topic_alias = Some(number);
+        publish.topic = if with_topic { publish.topic } else { "" };
+    }
+    let version = form.version;
+    connection.outbox.append(1, pool, |out| {
+        publish.encode(version, out);
+    });
+    true
+}
+
+enum Whole<'a> {
+    Copy(&'a [u8]),
+    Link(Bytes),
+}
+
+impl<'a> Whole<'a> {
+    fn of(links: bool, bytes: &'a Bytes) -> Whole<'a> {
+        if links { Whole::Link(bytes.clone()) } else { Whole::Copy(bytes) }
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Whole::Copy(bytes) => bytes,
+            Whole::Link(bytes) => bytes,
+        }
+    }
+}
+
+impl ShardLoop {
+    /// Publishes a message at QoS 0 with nothing else to it. `packet` is its PUBLISH packet as MQTT 3.1.1 has it, where
+    /// it came as that; the topic is valid.
+    pub(super) fn publish_plain(
+        &mut self,
+        publisher: Option<SessionKey>,
+        topic: &str,
+        payload: &[u8],
+        packet: Option<&[u8]>,
+    ) {
+        if !self.run.continues(topic, publisher) && !self.begin_run(publisher, topic) {
+            // A shared subscription takes turns from message to message.
+            return self.publish_alone(publisher, topic, payload);
+        }
+        match packet {
+            Some(packet) => self.run.push_packet(packet),
+            None => self.run.push_payload(payload),
+        }
+    }
+
+    /// Starts a run, unless the topic is one whose messages have to go one by one.
+    fn begin_run(&mut self, publisher: Option<SessionKey>, topic: &str) -> bool {
+        self.finish_run();
+        let mut groups = std::mem::take(&mut self.groups);
+        let shards = self.hub.elsewhere(topic, &mut groups);
+        let is_shared = !groups.is_empty();
+        groups.clear();
+        self.groups = groups;
+        if is_shared {
+            return false;
+        }
+        self.run_shards = shards;
+        self.hub.audience(topic, publisher, &mut self.run_audience);
+        self.run.begin(topic, publisher);
+        true
+    }
+
+    fn publish_alone(&mut self, publisher: Option<SessionKey>, topic: &str, payload: &[u8]) {
+        let levels_max = self.net.context.limits.topic_levels_max;
+        let Ok(topic) = Topic::new(topic, levels_max) else { return };
+        let message = Message {
+            topic,
+            payload: Bytes::copy_from_slice(payload),
+            qos: QoS::AtMostOnce,
+            retain: false,
+            expires_at: None,
+            properties: None,
+        };
+        self.publish(publisher, &Arc::new(message));
+    }
+
+    /// Delivers the run, if there is one: before anything that its receivers must not see first.
+    pub(super) fn finish_run(&mut self) {
+        if self.run.is_empty() {
+            return;
+        }
+        let mut run = std::mem::take(&mut self.run);
+        let shared = (!self.run_shards.is_empty()).then(|| run.share());
+        for shard in self.run_shards.iter() {
+            self.net.mail[shard].extend(shared.clone().map(Mail::Run));
+        }
+        let receivers = self.run_audience.receivers().len();
+        let mut forms = RunForms::new(run.wire(), shared, run.count, run.packet_bytes, receivers);
+        self.deliver_forms(&mut forms);
+        run.clear();
+        self.run = run;
+    }
+
+    /// Delivers a run that another shard sent.
+    pub(super) fn deliver_foreign_run(&mut self, wire: Bytes) {
+        self.finish_run();
+        let Some(first) = messages(&wire).next() else { return };
+        self.hub.audience(first.topic, None, &mut self.run_audience);
+        let (count, packet_bytes) =
+            packets(&wire).fold((0, 0), |(count, max), packet| (count + 1, packet.len().max(max)));
+        let receivers = self.run_audience.receivers().len();
+        self.deliver_forms(&mut RunForms::new(&wire, Some(wire.clone()), count, packet_bytes, receivers));
+    }
+
+    fn deliver_forms(&mut self, forms: &mut RunForms<'_>) {
+        for receiver in self.run_audience.receivers() {
+            if let Some(to) = self.hub.connection(receiver.session) {
+                self.net.deliver_run(to, forms, self.run_audience.subscription_ids(receiver));
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! HTTP on a shard: the head of a request says whether it becomes a WebSocket or a stream of events, which live here, or
+//! is handed over to what runs beside the shards.
+
+use super::ShardLoop;
+use super::connection::{Form, Input};
+use crate::beside::{HandOver, origin};
+use crate::stats::Kind;
+use std::io::Write;
+use trefoil_hub::ConnectionKey;
+use trefoil_websocket::handshake::{self, Refused};
+use trefoil_websocket::{Limits, Receiver, Role};
+
+/// Headers of a request.
+const HEADERS_MAX: usize = 64;
+
+/// Subprotocols of MQTT over WebSocket [MQTT-6.0.0-3].
+const MQTT_PROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
+/// The subprotocol of JSON over WebSocket; it may be left out.
+const JSON_PROTOCOLS: [&str; 1] = ["trefoil.v1.json"];
+
+type Headers<'a> = [httparse::Header<'a>];
+
+impl ShardLoop {
+    /// Reads the head of a request. Returns how much of the input is done with, and whether more can be done.
+    pub(super) fn http_head(&mut self, key: ConnectionKey, input: &[u8]) -> (usize, bool) {
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut request = httparse::Request::new(&mut headers);
+        match request.parse(input) {
+            Ok(httparse::Status::Complete(len)) if len <= self.net.context.limits.http_header_bytes_max => {
+                let (method, path) = (request.method.unwrap_or(""), request.path.unwrap_or(""));
+                let minor = request.version.unwrap_or(0);
+                if header(request.headers, "upgrade").is_some_and(|v| has_token(v, "websocket")) {
+                    self.websocket_begin(key, method, minor, path, request.headers);
+                } else if method == "GET" && path.split('?').next() == Some("/sse") {
+                    self.sse_begin(key, path, request.headers);
+                } else {
+                    self.hand_over(key, input);
+                    return (input.len(), true);
+                }
+                (len, true)
+            }
+            Ok(httparse::Status::Partial) if input.len() <= self.net.context.limits.http_header_bytes_max => {
+                self.put_back(key, Input::HttpHead);
+                (0, false)
+            }
+            Err(httparse::Error::TooManyHeaders) | Ok(_) => {
+                let why = "the head of the request is larger than limits.http_header_bytes_max, or has too many headers";
+                self.http_refuse(key, "431 Request Header Fields Too Large", why);
+                (input.len(), true)
+            }
+            Err(error) => {
+                self.http_refuse(key, "400 Bad Request", &format!("this is no HTTP request: {error}"));
+                (input.len(), true)
+            }
+        }
+    }
+
+    pub(super) fn http_timeout(&mut self, key: ConnectionKey) {
+        self.http_refuse(key, "408 Request Timeout", "the head of the request did not come in time");
+    }
+
+    /// Answers with an error and closes.
+    pub(super) fn http_refuse(&mut self, key: ConnectionKey, status: &str, why: &str) {
+        self.net.stats().protocol_errors.add(1);
+        let response = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{why}\n",
+            why.len() + 1
+        );
+        self.net.answer(key, |out| out.extend_from_slice(response.as_bytes()));
+        self.close(key);
+    }
+
+    fn websocket_begin(&mut self, key: ConnectionKey, method: &str, minor: u8, path: &str, headers: &Headers<'_>) {
+        let Some(connection) = self.net.get(key) else { return };
+        let listener = &self.net.context.listeners[usize::from(connection.listener)];
+        let (is_spoken, echo) = (listener.protocols.websocket, listener.echo);
+        let path = path.split('?').next().unwrap_or(path);
+        let offers_mqtt = header(headers, "sec-websocket-protocol")
+            .is_some_and(|v| MQTT_PROTOCOLS.iter().any(|p| has_token(v, p)));
+        let (kind, protocols): (_, &[&str]) = match path {
+            _ if !is_spoken => {
+                let why = "WebSocket is not spoken on this listener";
+                return self.websocket_refuse(key, Refused { status: 404, reason: why });
+            }
+            "/ws" => (Kind::JsonWebSocket, &JSON_PROTOCOLS),
+            "/ws/echo" if echo => (Kind::New, &[]),
+            "/mqtt" => (Kind::MqttWebSocket, &MQTT_PROTOCOLS),
+            // Where other brokers serve MQTT on any path, clients ask for this one.
+            "/" if offers_mqtt => (Kind::MqttWebSocket, &MQTT_PROTOCOLS),
+            _ => {
+                let why = "no WebSocket here: /ws speaks JSON, /mqtt speaks MQTT";
+                return self.websocket_refuse(key, Refused { status: 404, reason: why });
+            }
+        };
+        let headers = headers.iter().map(|h| (h.name, h.value));
+        let accepted = match handshake::accept(method, minor, headers.clone(), protocols) {
+            Ok(accepted) => accepted,
+            Err(refused) => return self.websocket_refuse(key, refused),
+        };
+        if kind == Kind::MqttWebSocket && accepted.protocol.is_none() {
+            let why = "MQTT over WebSocket needs Sec-WebSocket-Protocol: mqtt";
+            return self.websocket_refuse(key, Refused { status: 400, reason: why });
+        }
+        let host = headers.clone().find(|(name, _)| name.eq_ignore_ascii_case("host")).map_or(&b""[..], |(_, v)| v);
+        let host = std::str::from_utf8(host).unwrap_or("");
+        if accepted.origin.is_some_and(|origin| !origin::is_allowed(origin, host)) {
+            let why = "a page of another origin may not connect";
+            return self.websocket_refuse(key, Refused { status: 403, reason: why });
+        }
+        self.net.answer(key, |out| accepted.write_response(out));
+        self.set_deadline(key, None);
+        self.websocket_open(key, kind);
+    }
+
+    fn websocket_open(&mut self, key: ConnectionKey, kind: Kind) {
+        let limits = &self.net.context.limits;
+        let bytes_max = match kind {
+            // One more, so that what is too large gets the error of the JSON protocol.
+            Kind::JsonWebSocket => limits.json_bytes_max + 1,
+            _ => limits.packet_bytes_max,
+        };
+        let limits = Limits { frame_bytes_max: bytes_max, message_bytes_max: bytes_max };
+        let receiver = Box::new(Receiver::new(Role::Server, limits));
+        match kind {
+            Kind::MqttWebSocket => {
+                if let Some(connection) = self.net.get_mut(key) {
+                    connection.outbox.mark_framed();
+                }
+                let timeout_s = self.net.context.limits.first_bytes_timeout_s;
+                self.set_deadline(key, Some(self.net.now.plus_s(timeout_s.into())));
+                self.set_input(key, kind, Input::MqttWebSocket(receiver, Box::default()));
+            }
+            Kind::JsonWebSocket => {
+                self.set_input(key, kind, Input::JsonWebSocket(receiver));
+                self.json_open(key, "ws", Form::JsonText);
+            }
+            _ => self.set_input(key, kind, Input::Echo(receiver)),
+        }
+    }
+
+    fn websocket_refuse(&mut self, key: ConnectionKey, refused: Refused) {
+        self.net.stats().protocol_errors.add(1);
+        self.net.answer(key, |out| refused.write_response(out));
+        self.close(key);
+    }
+
+    fn hand_over(&mut self, key: ConnectionKey, input: &[u8]) {
+        let Some((stream, listener, _)) = self.take_out(key) else { return };
+        let hand_over = HandOver { peer: stream.peer_addr().ok(), stream, listener, input: input.to_vec() };
+        if let Err(mut back) = self.hands.take(hand_over) {
+            // The socket has just been read from, so a line finds room in it; if not, closing says it too.
+            let _ = back.stream.write_all(
+                b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            );
+            self.dismiss(listener);
+        }
+    }
+}
+
+/// The value of a header.
+pub(super) fn header<'a>(headers: &Headers<'a>, name: &str) -> Option<&'a str> {
+    let header = headers.iter().find(|h| h.name.eq_ignore_ascii_case(name))?;
+    std::str::from_utf8(header.value).ok()
+}
+
+fn has_token(value: &str, token: &str) -> bool {
+    value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token))
+}

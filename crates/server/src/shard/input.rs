@@ -1,0 +1,204 @@
+//! Reading, and what is done with the bytes: each protocol takes what it can, and the rest is kept until more has come.
+
+use super::connection::{Input, Link, Phase};
+use super::{SCRATCH_BYTES, ShardLoop};
+use crate::detect::{Detected, detect};
+use crate::stats::Kind;
+use std::io::{self, Read};
+use trefoil_hub::ConnectionKey;
+
+/// What is left of an incomplete packet is put in front of the next read if it is no longer than this; a longer one is
+/// read on where it is.
+const REST_BYTES_COPIED: usize = SCRATCH_BYTES / 4;
+
+/// What a read adds to a long rest.
+const REST_BYTES_READ: usize = SCRATCH_BYTES / 2;
+
+impl ShardLoop {
+    /// Reads once from each connection that may have something.
+    pub(super) fn read_all(&mut self) {
+        if self.holds_mail {
+            // Publishers feel it before memory does.
+            return;
+        }
+        let outbox_bytes_max = self.net.context.limits.outbox_bytes_max;
+        for key in std::mem::take(&mut self.readable) {
+            let Some(connection) = self.net.get_mut(key) else { continue };
+            connection.is_readable = false;
+            if connection.is_udp() {
+                continue;
+            }
+            if connection.outbox.bytes() > outbox_bytes_max {
+                // Who does not read what it is sent is not read from: see `after_flush`.
+                connection.is_held = true;
+                continue;
+            }
+            self.read(key);
+        }
+    }
+
+    pub(super) fn note_readable(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.net.get_mut(key) else { return };
+        if !std::mem::replace(&mut connection.is_readable, true) {
+            self.readable.push(key);
+        }
+    }
+
+    fn read(&mut self, key: ConnectionKey) {
+        let now = self.net.now;
+        let Some(connection) = self.net.get_mut(key) else { return };
+        let mut rest = std::mem::take(&mut connection.rest);
+        let kept = rest.len();
+        let in_place = kept > REST_BYTES_COPIED;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let room = if in_place {
+            rest.resize(kept + REST_BYTES_READ, 0);
+            &mut rest[kept..]
+        } else {
+            scratch[..kept].copy_from_slice(&rest);
+            &mut scratch[kept..]
+        };
+        let wanted = room.len();
+        let Link::Tcp(stream) = &mut connection.link else { return };
+        let result = stream.read(room);
+        let got = *result.as_ref().unwrap_or(&0);
+        let again = match result {
+            Ok(0) => {
+                self.scratch = scratch;
+                return self.peer_closed(key);
+            }
+            Ok(_) => {
+                connection.heard_at = now;
+                // A short read means that there is no more, unless the end is near and has to be seen.
+                got == wanted || connection.is_half_closed
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(_) => {
+                self.scratch = scratch;
+                return self.lose(key);
+            }
+        };
+        self.net.stats().bytes_in.add(got as u64);
+        if in_place {
+            rest.truncate(kept + got);
+            let consumed = self.feed(key, &mut rest);
+            rest.drain(..consumed);
+        } else {
+            let consumed = self.feed(key, &mut scratch[..kept + got]);
+            rest.clear();
+            rest.extend_from_slice(&scratch[consumed..kept + got]);
+        }
+        self.scratch = scratch;
+        if let Some(connection) = self.net.get_mut(key) {
+            // An idle connection owns no buffer.
+            connection.rest = if rest.is_empty() { Vec::new() } else { rest };
+            if again {
+                self.note_readable(key);
+            }
+        }
+    }
+
+    /// Gives input to whatever the connection speaks. Returns how much of it is done with.
+    pub(super) fn feed(&mut self, key: ConnectionKey, input: &mut [u8]) -> usize {
+        let mut consumed = 0;
+        loop {
+            let Some(connection) = self.net.get_mut(key) else { return input.len() };
+            let rest = &mut input[consumed..];
+            let state = std::mem::replace(&mut connection.input, Input::Taken);
+            let (used, again) = match state {
+                Input::First => (0, self.decide(key, rest)),
+                Input::HttpHead => self.http_head(key, rest),
+                Input::Mqtt(mut state) => {
+                    let used = self.mqtt(key, &mut state, rest);
+                    (used, self.put_back(key, Input::Mqtt(state)))
+                }
+                Input::MqttWebSocket(mut receiver, mut state) => {
+                    let used = self.mqtt_frames(key, &mut receiver, &mut state, rest);
+                    if self.is_leaving.is_some() {
+                        self.leave(key, Some((receiver, state)), rest[used..].to_vec());
+                        return input.len();
+                    }
+                    (used, self.put_back(key, Input::MqttWebSocket(receiver, state)))
+                }
+                Input::JsonLines => {
+                    let used = self.json_lines(key, rest);
+                    (used, self.put_back(key, Input::JsonLines))
+                }
+                Input::JsonWebSocket(mut receiver) => {
+                    let used = self.json_frames(key, &mut receiver, rest);
+                    (used, self.put_back(key, Input::JsonWebSocket(receiver)))
+                }
+                Input::Echo(mut receiver) => {
+                    let used = self.echo_frames(key, &mut receiver, rest);
+                    (used, self.put_back(key, Input::Echo(receiver)))
+                }
+                state @ (Input::Ignored | Input::JsonDatagrams | Input::Taken) => {
+                    self.put_back(key, state);
+                    return input.len();
+                }
+            };
+            consumed += used;
+            if self.is_leaving.is_some() {
+                self.leave(key, None, input[consumed..].to_vec());
+                return input.len();
+            }
+            if !again {
+                return consumed;
+            }
+        }
+    }
+
+    /// Gives the connection its input state back, unless it has got another one meanwhile; then there is more to do.
+    pub(super) fn put_back(&mut self, key: ConnectionKey, state: Input) -> bool {
+        let Some(connection) = self.net.get_mut(key) else { return true };
+        if matches!(connection.input, Input::Taken) {
+            connection.input = state;
+            return false;
+        }
+        true
+    }
+
+    /// Looks at the first bytes. Returns whether they said what the connection speaks.
+    fn decide(&mut self, key: ConnectionKey, input: &[u8]) -> bool {
+        let Some(connection) = self.net.get_mut(key) else { return true };
+        let listener = usize::from(connection.listener);
+        match detect(input, self.net.context.listeners[listener].protocols) {
+            Ok(None) => {
+                self.put_back(key, Input::First);
+                return false;
+            }
+            Ok(Some(Detected::Mqtt)) => self.set_input(key, Kind::Mqtt, Input::Mqtt(Box::default())),
+            Ok(Some(Detected::Http)) => self.set_input(key, Kind::New, Input::HttpHead),
+            Ok(Some(Detected::Json)) => self.begin_json_lines(key),
+            Err(refused) => {
+                self.net.stats().protocol_errors.add(1);
+                let line = format!("{refused}\r\n");
+                self.net.answer(key, |out| out.extend_from_slice(line.as_bytes()));
+                self.close(key);
+            }
+        }
+        true
+    }
+
+    pub(super) fn set_input(&mut self, key: ConnectionKey, kind: Kind, input: Input) {
+        let Some(connection) = self.net.connections.get_mut(key.0 as usize) else { return };
+        connection.input = input;
+        let figures = &self.net.context.stats[self.net.number].connections;
+        figures[connection.kind as usize].add(1u64.wrapping_neg());
+        figures[kind as usize].add(1);
+        connection.kind = kind;
+    }
+
+    /// The peer has sent all that it will. What is in its outbox still goes out where the protocol knows half-closed
+    /// connections: `echo '{"pub":…}' | nc` closes its side at once and still wants its answer.
+    fn peer_closed(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.net.get_mut(key) else { return };
+        match (connection.kind, connection.phase) {
+            (_, Phase::Lingering) => self.remove(key),
+            (_, Phase::Closing) => {}
+            (Kind::JsonTcp, Phase::Open) => self.end_json_lines(key),
+            _ => self.lose(key),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The JSON protocol on a connection: text frames, lines and datagrams.
+
+use super::ShardLoop;
+use super::connection::{Form, Input, Link};
+use super::mqtt::HUB_TOPICS;
+use crate::stats::Kind;
+use bytes::Bytes;
+use std::sync::Arc;
+use trefoil_hub::{
+    Connect, ConnectionKey, Ending, Filter, Message, Properties, QoS, RetainHandling, SessionKey, SubscriptionOptions,
+    Topic,
+};
+use trefoil_json::{Code, Extras, Limits, PublishRequest, Request, RequestError};
+use trefoil_mqtt::UserPropertiesBuf;
+use trefoil_websocket::{Opcode, encode_frame};
+
+impl ShardLoop {
+    pub(super) fn begin_json_lines(&mut self, key: ConnectionKey) {
+        self.set_input(key, Kind::JsonTcp, Input::JsonLines);
+        self.set_deadline(key, None);
+        self.json_open(key, "tcp", Form::JsonLine);
+    }
+
+    /// Gives a connection a session of its own, which ends with it.
+    pub(super) fn json_open(&mut self, key: ConnectionKey, kind: &str, form: Form) {
+        self.finish_run();
+        let client_id = self.assign_client_id(kind);
+        let connected = self.hub.connect(self.net.now, Connect::new(&client_id, key), &mut self.net);
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.session = Some(connected.session);
+            connection.form = form;
+        }
+    }
+
+    /// Takes the whole lines in `input`; returns how much of it they were.
+    pub(super) fn json_lines(&mut self, key: ConnectionKey, input: &[u8]) -> usize {
+        let json_bytes_max = self.net.context.limits.json_bytes_max;
+        let mut consumed = 0;
+        while self.net.get(key).is_some_and(|c| matches!(c.input, Input::Taken)) {
+            let rest = &input[consumed..];
+            let end = memchr::memchr(b'\n', rest);
+            if end.unwrap_or(rest.len()) > json_bytes_max {
+                let why = format!("a line is longer than {json_bytes_max} bytes (limits.json_bytes_max)");
+                self.json_error(key, &RequestError::new(Code::TooLarge, why));
+                self.close(key);
+                return input.len();
+            }
+            let Some(end) = end else { return consumed };
+            consumed += end + 1;
+            self.json_line(key, &rest[..end]);
+        }
+        input.len()
+    }
+
+    fn json_line(&mut self, key: ConnectionKey, line: &[u8]) {
+        if !line.trim_ascii().is_empty() {
+            self.json_request(key, line);
+        }
+    }
+
+    /// The peer sends no more lines. If it listens, it goes on listening.
+    pub(super) fn end_json_lines(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.net.get_mut(key) else { return };
+        let last = std::mem::take(&mut connection.rest);
+        self.json_line(key, &last);
+        let Some(connection) = self.net.get_mut(key) else { return };
+        let Some(session) = connection.session else { return };
+        if self.hub.has_subscriptions(session) {
+            connection.input = Input::Ignored;
+            return;
+        }
+        self.end_session(key, Ending::Normal { expiry_s: None });
+        self.finish(key);
+    }
+
+    /// Takes one request.
+    pub(super) fn json_request(&mut self, key: ConnectionKey, text: &[u8]) {
+        match trefoil_json::parse(text, Limits::default()) {
+            Ok(request) => self.json_do(key, &request),
+            Err(error) => {
+                self.json_error(key, &error);
+                // Who does not send JSON at all speaks another protocol; who errs in a field is only told.
+                if error.code == Code::BadJson {
+                    self.close_json(key);
+                }
+            }
+        }
+    }
+
+    /// Does what a request asks for.
+    pub(super) fn json_do(&mut self, key: ConnectionKey, request: &Request<'_>) {
+        let Some(session) = self.net.get(key).and_then(|c| c.session) else { return };
+        let done = match request {
+            Request::Publish(publish) => self.json_publish(key, session, publish),
+            Request::Subscribe { filters, qos, retained, no_local, id, many } => {
+                let options = SubscriptionOptions {
+                    qos: if *qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce },
+                    no_local: *no_local,
+                    ..SubscriptionOptions::default()
+                };
+                let retained = if *retained { RetainHandling::Send } else { RetainHandling::DoNotSend };
+                self.json_subscribe(session, filters, options, retained).map(|()| {
+                    let granted = vec![*qos; filters.len()];
+                    self.json_answer(key, |out| {
+                        trefoil_json::encode_subscribed(filters, &granted, *id, *many, out);
+                    });
+                    self.hub.resume(self.net.now, session, &mut self.net);
+                })
+            }
+            Request::Unsubscribe { filters, id, many } => self.json_unsubscribe(session, filters).map(|()| {
+                self.json_answer(key, |out| trefoil_json::encode_unsubscribed(filters, *id, *many, out));
+            }),
+            Request::Ping(raw) => {
+                self.json_answer(key, |out| trefoil_json::encode_pong(raw, out));
+                Ok(())
+            }
+            Request::Ack(id) => {
+                self.json_acknowledge(key, session, *id);
+                Ok(())
+            }
+        };
+        if let Err(error) = done {
+            let id = match request {
+                Request::Publish(publish) => publish.id,
+                Request::Subscribe { id, .. } | Request::Unsubscribe { id, .. } => *id,
+                Request::Ping(_) | Request::Ack(_) => None,
+            };
+            self.json_error(key, &error.id(id));
+        }
+    }
+
+    fn json_publish(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionKey,
+        publish: &PublishRequest<'_>,
+    ) -> Result<(), RequestError> {
+        let levels_max = self.net.context.limits.topic_levels_max;
+        let topic: &str = &publish.topic;
+        let continues = self.run.continues(topic, Some(session));
+        if !continues {
+            trefoil_hub::topic::check_topic(topic, levels_max).map_err(|e| bad_topic("pub", topic, &e))?;
+        }
+        if topic.starts_with(HUB_TOPICS) {
+            let why = format!("only the hub publishes below {HUB_TOPICS}");
+            return Err(RequestError::new(Code::NotAuthorized, why).field("pub"));
+        }
+        self.net.stats().messages_in.add(1);
+        if publish.qos == 0 && !publish.retain && publish.extras.is_empty() {
+            self.publish_plain(Some(session), topic, &publish.payload, None);
+        } else {
+            let message = Message {
+                topic: Topic::new(topic, levels_max).map_err(|e| bad_topic("pub", topic, &e))?,
+                payload: Bytes::copy_from_slice(&publish.payload),
+                qos: if publish.qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce },
+                retain: publish.retain,
+                expires_at: publish.extras.expiry_s.map(|s| self.net.now.plus_s(s.into())),
+                properties: owned(&publish.extras)?,
+            };
+            if self.publish(Some(session), &Arc::new(message)).not_retained {
+                let why = "the message was delivered but not retained: there are as many retained messages as there may be";
+                return Err(RequestError::new(Code::Quota, why).field("retain"));
+            }
+        }
+        if let Some(id) = publish.id {
+            self.json_answer(key, |out| trefoil_json::encode_ack(id, out));
+        }
+        Ok(())
+    }
+
+    fn json_subscribe(
+        &mut self,
+        session: SessionKey,
+        filters: &[std::borrow::Cow<'_, str>],
+        options: SubscriptionOptions,
+        retained: RetainHandling,
+    ) -> Result<(), RequestError> {
+        self.finish_run();
+        let levels_max = self.net.context.limits.topic_levels_max;
+        // All of them or none.
+        for filter in filters {
+            Filter::parse(filter, levels_max).map_err(|e| bad_topic("sub", filter, &e))?;
+        }
+        for filter in filters {
+            self.hub
+                .subscribe(session, filter, options, retained)
+                .map_err(|e| RequestError::new(Code::Quota, e.to_string()).field("sub"))?;
+        }
+        Ok(())
+    }
+
+    fn json_unsubscribe(
+        &mut self,
+        session: SessionKey,
+        filters: &[std::borrow::Cow<'_, str>],
+    ) -> Result<(), RequestError> {
+        self.finish_run();
+        for filter in filters {
+            self.hub.unsubscribe(session, filter).map_err(|e| bad_topic("unsub", filter, &e))?;
+        }
+        Ok(())
+    }
+
+    fn json_acknowledge(&mut self, key: ConnectionKey, session: SessionKey, id: u64) {
+        // An id that is not waited for may be that of a resend which crossed its acknowledgement.
+        let Ok(packet_id) = u16::try_from(id) else { return };
+        if let Some(Link::Udp(peer)) = self.net.get_mut(key).map(|c| &mut c.link) {
+            peer.unacknowledged.retain(|u| u.packet_id != packet_id);
+        }
+        self.finish_run();
+        self.hub.acknowledge(self.net.now, session, packet_id, QoS::AtLeastOnce, &mut self.net);
+    }
+
+    pub(super) fn json_error(&mut self, key: ConnectionKey, error: &RequestError) {
+        self.net.stats().protocol_errors.add(1);
+        self.json_answer(key, |out| error.encode(out));
+    }
+
+    /// Sends a text in whatever stands around it here.
+    fn json_answer(&mut self, key: ConnectionKey, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(connection) = self.net.get(key) else { return };
+        let kind = connection.kind;
+        if kind != Kind::JsonWebSocket {
+            return self.net.answer(key, |out| {
+                write(out);
+                if kind == Kind::JsonTcp {
+                    out.push(b'\n');
+                }
+            });
+        }
+        let mut text = Vec::new();
+        write(&mut text);
+        self.net.answer(key, |out| encode_frame(Opcode::Text, &text, out));
+    }
+
+    fn close_json(&mut self, key: ConnectionKey) {
+        match self.net.get(key).map(|c| c.kind) {
+            // There is nothing to close; the next datagram may be better.
+            Some(Kind::JsonUdp) | None => {}
+            Some(_) => {
+                self.say_close(key, trefoil_websocket::CloseCode::INVALID_PAYLOAD, "a message is not JSON");
+                self.close(key);
+            }
+        }
+    }
+}
+
+fn bad_topic(field: &'static str, topic: &str, error: &trefoil_hub::TopicError) -> RequestError {
+    let shown: String = topic.chars().take(80).collect();
+    RequestError::new(Code::BadTopic, format!("{shown:?} is not valid: {error}")).field(field)
+}
+
+fn owned(extras: &Extras<'_>) -> Result<Option<Box<Properties>>, RequestError> {
+    let mut user_properties = UserPropertiesBuf::new();
+    for (name, value) in &extras.user_properties {
+        user_properties
+            .push(name, value)
+            .map_err(|e| RequestError::new(Code::BadField, e.to_string()).field("user_properties"))?;
+    }
+    let properties = Properties {
+        payload_format: None,
+        content_type: extras.content_type.as_deref().map(Into::into),
+        response_topic: extras.response_topic.as_deref().map(Into::into),
+        correlation_data: extras.correlation.as_deref().map(Into::into),
+        user_properties,
+    };
+    let has_any = properties.content_type.is_some()
+        || properties.response_topic.is_some()
+        || properties.correlation_data.is_some()
+        || !properties.user_properties.is_empty();
+    Ok(has_any.then(|| Box::new(properties)))
+}

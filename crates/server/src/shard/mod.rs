@@ -1,0 +1,292 @@
+//! A shard: one thread with one readable loop, which owns its connections and their sessions outright.
+//!
+//! A tick is: wait → read and handle all that is ready → take what other shards sent → fire due timers → flush what
+//! became dirty. Protocol code is without input and output of its own, so this folder is the only place that touches
+//! sockets on the way of a message.
+
+mod accept;
+mod arrival;
+mod connection;
+mod datagrams;
+mod encode;
+mod ending;
+mod fan_out;
+mod http;
+mod input;
+mod json;
+mod mqtt;
+mod net;
+pub(crate) mod run;
+mod sse;
+mod stop;
+mod timers;
+mod websocket;
+mod write;
+
+use crate::beside::Hands;
+use crate::context::Context;
+use crate::listener::Sockets;
+use crate::mail::Mail;
+use crate::outbox::Pool;
+use crate::stats::Drop;
+use accept::Listener;
+use encode::Encodings;
+use mio::{Events, Interest, Poll, Token};
+use net::Net;
+use run::Run;
+use slab::Slab;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use trefoil_hub::interest::{Group, ShardSet};
+use trefoil_hub::{Audience, ConnectionKey, Message, Published, SessionKey, Time, Wheel};
+
+/// What one read may bring. Large enough to join what a busy publisher sends, small enough to stay in the cache until
+/// it is handled.
+const SCRATCH_BYTES: usize = 128 << 10;
+
+/// Events taken from the kernel at a time.
+const EVENTS_MAX: usize = 1024;
+
+/// How long to wait for room in another shard's mailbox, or for the kernel to take a datagram, before trying again.
+const RETRY_MS: u64 = 1;
+
+pub(crate) const WAKER: Token = Token(usize::MAX);
+
+/// One shard's thread.
+pub(crate) struct ShardLoop {
+    poll: Poll,
+    hub: trefoil_hub::Shard,
+    net: Net,
+    run: Run,
+    /// Who wants the run, and its mates in other shards.
+    run_audience: Audience,
+    run_shards: ShardSet,
+    /// Kept for its memory.
+    groups: Vec<Arc<Group>>,
+    listeners: Vec<Listener>,
+    hands: Hands,
+    /// Connections that may have something to be read.
+    readable: Vec<ConnectionKey>,
+    /// Connection and its serial, to be looked at.
+    timers: Wheel<(ConnectionKey, u32)>,
+    serial: u32,
+    scratch: Vec<u8>,
+    /// For names of clients that have none.
+    random: u64,
+    /// There is mail that has no room yet: nothing is read from anybody until it has.
+    holds_mail: bool,
+    /// When to try again what the kernel could not do, or there was no time for.
+    retry_at: Option<Time>,
+    /// UDP peers whose datagrams the kernel did not take.
+    unsent: Vec<ConnectionKey>,
+    /// When the statistics are published next; on the first shard only.
+    statistics_at: Option<Time>,
+    /// To which shard the connection that is being read has to move.
+    is_leaving: Option<usize>,
+    /// When the last connection is closed, if the hub stops.
+    stop_at: Option<Time>,
+}
+
+impl ShardLoop {
+    pub(crate) fn new(
+        number: usize,
+        poll: Poll,
+        sockets: Vec<Sockets1>,
+        context: Arc<Context>,
+        hands: Hands,
+        random: u64,
+    ) -> io::Result<ShardLoop> {
+        let listeners = sockets
+            .into_iter()
+            .enumerate()
+            .map(|(n, sockets)| Listener::new(sockets, accept::token(n), poll.registry()))
+            .collect::<io::Result<_>>()?;
+        let mail = context.mailboxes.iter().map(|_| Vec::new()).collect();
+        Ok(ShardLoop {
+            poll,
+            hub: trefoil_hub::Shard::new(number, context.hub.clone()),
+            net: Net {
+                number,
+                context,
+                connections: Slab::new(),
+                dirty: Vec::new(),
+                mail,
+                pool: Pool::default(),
+                encodings: Encodings::default(),
+                now: Time::default(),
+                text: Vec::new(),
+            },
+            run: Run::default(),
+            run_audience: Audience::default(),
+            run_shards: ShardSet::default(),
+            groups: Vec::new(),
+            listeners,
+            hands,
+            readable: Vec::new(),
+            timers: Wheel::default(),
+            serial: 0,
+            scratch: vec![0; SCRATCH_BYTES],
+            random,
+            holds_mail: false,
+            retry_at: None,
+            unsent: Vec::new(),
+            statistics_at: (number == 0).then(Time::default),
+            is_leaving: None,
+            stop_at: None,
+        })
+    }
+
+    /// Runs until the hub stops.
+    ///
+    /// # Errors
+    /// When the kernel refuses to say what is ready, which nothing can mend.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        let mut mail = Vec::new();
+        while !self.is_stopped() {
+            let wait = self.wait();
+            match self.poll.poll(&mut events, wait) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            self.net.now = Time::from_ms(self.net.context.started.elapsed().as_millis() as u64);
+            self.note(&events);
+            self.read_all();
+            self.take_mail(&mut mail);
+            self.handle_time();
+            self.finish_run();
+            self.flush_all();
+            self.post_mail();
+            self.count();
+        }
+        Ok(())
+    }
+
+    /// How long to sleep: not at all while there is work, for ever if nothing is due.
+    fn wait(&self) -> Option<Duration> {
+        let now = self.net.now;
+        if !self.readable.is_empty() && !self.holds_mail || !self.net.dirty.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let until = |at: Option<Time>| at.map(|at| at.since(now));
+        let retry = self.holds_mail.then_some(RETRY_MS);
+        let timers = [
+            retry,
+            self.timers.wait_ms(now),
+            self.hub.wait_ms(now),
+            until(self.retry_at),
+            until(self.statistics_at),
+            until(self.stop_at),
+        ];
+        timers.into_iter().flatten().min().map(Duration::from_millis)
+    }
+
+    /// Writes down what is ready.
+    fn note(&mut self, events: &Events) {
+        for event in events {
+            let token = event.token();
+            if token == WAKER {
+                continue;
+            }
+            if let Some(listener) = accept::listener(token) {
+                self.listener_is_ready(listener);
+                continue;
+            }
+            let key = ConnectionKey(token.0 as u32);
+            let Some(connection) = self.net.get_mut(key) else { continue };
+            if event.is_readable() || event.is_read_closed() || event.is_error() {
+                connection.is_half_closed |= event.is_read_closed() || event.is_error();
+                if !std::mem::replace(&mut connection.is_readable, true) {
+                    self.readable.push(key);
+                }
+            }
+            if event.is_writable() && connection.is_blocked {
+                connection.is_blocked = false;
+                self.net.mark_dirty(key);
+            }
+        }
+    }
+
+    fn take_mail(&mut self, mail: &mut Vec<Mail>) {
+        self.net.context.mailboxes[self.net.number].take(mail);
+        for piece in mail.drain(..) {
+            match piece {
+                Mail::Run(wire) => self.deliver_foreign_run(wire),
+                other => {
+                    self.finish_run();
+                    self.take(other);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, mail: Mail) {
+        match mail {
+            Mail::Parcel(parcel) => self.hub.handle(self.net.now, parcel, &mut self.net),
+            Mail::Arrival(arrival) => self.arrive(*arrival),
+            Mail::Publish { message, reply } => {
+                self.net.stats().messages_in.add(1);
+                let published = self.publish(None, &message);
+                // Whoever asked may have gone meanwhile.
+                let _ = reply.send(published);
+            }
+            Mail::Stop => self.begin_stop(),
+            Mail::Run(_) => unreachable!("runs are delivered without ending another"),
+        }
+    }
+
+    /// Posts what has come together for other shards.
+    fn post_mail(&mut self) {
+        self.holds_mail = false;
+        for (shard, mail) in self.net.mail.iter_mut().enumerate() {
+            if mail.is_empty() {
+                continue;
+            }
+            let mailbox = &self.net.context.mailboxes[shard];
+            if mailbox.is_full() {
+                self.holds_mail = true;
+            } else {
+                mailbox.post_all(mail);
+            }
+        }
+    }
+
+    /// Publishes a message that stands for itself.
+    fn publish(&mut self, publisher: Option<SessionKey>, message: &Arc<Message>) -> Published {
+        self.finish_run();
+        self.hub.publish(self.net.now, publisher, message, &mut self.net)
+    }
+
+    fn count(&mut self) {
+        self.net.encodings.clear();
+        let (stats, hub) = (self.net.stats(), self.hub.counters());
+        stats.ticks.add(1);
+        stats.sessions.set(self.hub.session_count() as u64);
+        stats.subscriptions.set(self.hub.subscription_count() as u64);
+        stats.not_retained.set(hub.not_retained);
+        stats.dropped[Drop::QueueFull as usize].set(hub.dropped_queue_full);
+        stats.dropped[Drop::Expired as usize].set(hub.dropped_expired);
+        stats.dropped[Drop::NoMember as usize].set(hub.dropped_no_member);
+    }
+}
+
+/// One shard's socket of a listener.
+pub(crate) enum Sockets1 {
+    Tcp(std::net::TcpListener),
+    Udp(std::net::UdpSocket),
+}
+
+/// Deals the sockets of all listeners out to the shards.
+pub(crate) fn deal(listeners: Vec<Sockets>, shards: usize) -> Vec<Vec<Sockets1>> {
+    let mut dealt: Vec<Vec<Sockets1>> = (0..shards).map(|_| Vec::new()).collect();
+    for sockets in listeners {
+        match sockets {
+            Sockets::Tcp(all) => all.into_iter().zip(&mut dealt).for_each(|(s, to)| to.push(Sockets1::Tcp(s))),
+            Sockets::Udp(all) => all.into_iter().zip(&mut dealt).for_each(|(s, to)| to.push(Sockets1::Udp(s))),
+        }
+    }
+    dealt
+}
+
+const READ_AND_WRITE: Interest = Interest::READABLE.add(Interest::WRITABLE);

@@ -1,0 +1,205 @@
+//! CONNECT and its answer.
+
+use crate::shard::ShardLoop;
+use crate::shard::connection::{Aliases, Form, MqttForm, MqttInput};
+use bytes::Bytes;
+use std::collections::HashMap;
+use trefoil_hub::{ConnectionKey, Message, Topic, TopicError, Will};
+use trefoil_mqtt::{ConnAck, ConnAckProperties, Connect, Packet, ReasonCode, Version, decode};
+
+/// Topic aliases towards a client that are remembered at most, however many it takes.
+const ALIASES_OUT_MAX: u16 = 64;
+
+impl ShardLoop {
+    pub(super) fn mqtt_first_packet(&mut self, key: ConnectionKey, state: &mut MqttInput, packet: &[u8]) {
+        match decode(packet, Version::V5) {
+            Ok(Packet::Connect(connect)) => self.mqtt_connect(key, state, &connect),
+            // [MQTT-3.1.0-1]: there is no version yet in which to say why.
+            Ok(_) => {
+                self.net.stats().protocol_errors.add(1);
+                self.close(key);
+            }
+            Err(error) => {
+                let version = trefoil_mqtt::connect_version(packet);
+                self.mqtt_refuse_connect(key, version, error.reason_code(), &error);
+            }
+        }
+    }
+
+    fn mqtt_connect(&mut self, key: ConnectionKey, state: &mut MqttInput, connect: &Connect<'_>) {
+        let version = connect.version;
+        if let Err((reason, why)) = check(connect) {
+            return self.mqtt_refuse_connect(key, Some(version), reason, &why);
+        }
+        let will = match connect.will.map(|w| will(&w, self.net.context.limits.topic_levels_max)).transpose() {
+            Ok(will) => will,
+            Err(error) => {
+                let why = format!("the will's topic is not valid: {error}");
+                return self.mqtt_refuse_connect(key, Some(version), ReasonCode::TopicNameInvalid, &why);
+            }
+        };
+        let assigned = connect.client_id.is_empty().then(|| self.assign_client_id("mqtt"));
+        let client_id = assigned.as_deref().unwrap_or(connect.client_id);
+        let shard = self.hub.shared().shard_of(client_id);
+        if shard != self.net.number {
+            self.is_leaving = Some(shard);
+            return;
+        }
+        self.mqtt_accept(key, state, connect, client_id, will, assigned.as_deref());
+    }
+
+    fn mqtt_accept(
+        &mut self,
+        key: ConnectionKey,
+        state: &mut MqttInput,
+        connect: &Connect<'_>,
+        client_id: &str,
+        will: Option<Will>,
+        assigned: Option<&str>,
+    ) {
+        self.finish_run();
+        let (version, properties) = (connect.version, &connect.properties);
+        let asked_expiry_s = match version {
+            Version::V5 => properties.session_expiry_s.unwrap_or(0),
+            _ if connect.clean_start => 0,
+            _ => u32::MAX,
+        };
+        let connected = self.hub.connect(
+            self.net.now,
+            trefoil_hub::Connect {
+                client_id,
+                connection: key,
+                clean_start: connect.clean_start,
+                expiry_s: asked_expiry_s,
+                window_max: properties.receive_max.unwrap_or(u16::MAX),
+                will,
+            },
+            &mut self.net,
+        );
+        if let Some(old) = connected.displaced {
+            // The hub has taken the session from it already.
+            if let Some(connection) = self.net.get_mut(old) {
+                connection.session = None;
+            }
+            self.mqtt_fail(old, ReasonCode::SessionTakenOver, "the client id has connected again elsewhere");
+        }
+        let limits = &self.net.context.limits;
+        let keep_alive_s = keep_alive_s(connect, limits.keep_alive_s_max);
+        let answer = ConnAck {
+            session_present: connected.present,
+            reason: ReasonCode::Success,
+            properties: ConnAckProperties {
+                session_expiry_s: (connected.expiry_s != asked_expiry_s).then_some(connected.expiry_s),
+                receive_max: (limits.receive_max < u16::MAX).then_some(limits.receive_max),
+                packet_bytes_max: u32::try_from(limits.packet_bytes_max).ok(),
+                topic_alias_max: (limits.topic_alias_max > 0).then_some(limits.topic_alias_max),
+                assigned_client_id: assigned,
+                server_keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
+                ..ConnAckProperties::default()
+            },
+        };
+        self.net.answer(key, |out| answer.encode(version, out));
+        state.version = Some(version);
+        state.session_expiry_s = connected.expiry_s;
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.session = Some(connected.session);
+            connection.form = Form::Mqtt(MqttForm {
+                version,
+                packet_bytes_max: properties.packet_bytes_max.unwrap_or(u32::MAX),
+                aliases: aliases(properties.topic_alias_max.unwrap_or(0)),
+            });
+        }
+        self.set_deadline(key, None);
+        // [MQTT-3.1.2-22]: one and a half times the keep-alive.
+        self.set_silence(key, u32::from(keep_alive_s) * 1500);
+        self.hub.resume(self.net.now, connected.session, &mut self.net);
+    }
+
+    /// Refuses a client: with CONNACK in its version, if it is known, and then by closing [MQTT-3.2.2-7].
+    pub(super) fn mqtt_refuse_connect(
+        &mut self,
+        key: ConnectionKey,
+        version: Option<Version>,
+        reason: ReasonCode,
+        why: &dyn std::fmt::Display,
+    ) {
+        self.net.stats().protocol_errors.add(1);
+        tracing::debug!(reason = reason.name(), %why, "an MQTT client is refused");
+        if let Some(version) = version.filter(|v| *v == Version::V5 || has_v3_return_code(reason)) {
+            let why = why.to_string();
+            let properties = ConnAckProperties { reason_string: Some(&why), ..ConnAckProperties::default() };
+            let answer = ConnAck { session_present: false, reason, properties };
+            self.net.answer(key, |out| answer.encode(version, out));
+        }
+        self.close(key);
+    }
+
+    /// A name for a client that has none, such that its session belongs to this shard.
+    pub(in crate::shard) fn assign_client_id(&mut self, kind: &str) -> String {
+        loop {
+            // SplitMix64: names must not repeat, and that strangers guess one gives them nothing.
+            self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = self.random;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            let name = format!("{kind}-{:016x}", z ^ (z >> 31));
+            if self.hub.shared().shard_of(&name) == self.net.number {
+                return name;
+            }
+        }
+    }
+}
+
+/// What a well-formed CONNECT may still be refused for.
+fn check(connect: &Connect<'_>) -> Result<(), (ReasonCode, String)> {
+    if connect.version != Version::V5 && connect.client_id.is_empty() && !connect.clean_start {
+        // [MQTT-3.1.3-8]
+        let why = "a client without a client id must ask for a clean session".to_string();
+        return Err((ReasonCode::ClientIdentifierNotValid, why));
+    }
+    if connect.version == Version::V3_1 && connect.client_id.is_empty() {
+        let why = "MQTT 3.1 needs a client id of at least one character".to_string();
+        return Err((ReasonCode::ClientIdentifierNotValid, why));
+    }
+    if let Some(method) = connect.properties.authentication_method {
+        // [MQTT-4.12.0-1]
+        let why = format!("the authentication method {method:?} is not known here");
+        return Err((ReasonCode::BadAuthenticationMethod, why));
+    }
+    Ok(())
+}
+
+fn will(will: &trefoil_mqtt::Will<'_>, levels_max: usize) -> Result<Will, TopicError> {
+    let message = Message {
+        topic: Topic::new(will.topic, levels_max)?,
+        payload: Bytes::copy_from_slice(will.payload),
+        qos: will.qos,
+        retain: will.retain,
+        expires_at: None,
+        properties: super::publish::owned(&will.properties),
+    };
+    Ok(Will { message, expiry_s: will.properties.expiry_s, delay_s: will.delay_s })
+}
+
+/// The keep-alive that holds: what the client asks for, unless the hub wants it shorter, which only MQTT 5 can say.
+fn keep_alive_s(connect: &Connect<'_>, max: u16) -> u16 {
+    let asked = connect.keep_alive_s;
+    let is_too_long = max > 0 && (asked == 0 || asked > max);
+    if connect.version == Version::V5 && is_too_long { max } else { asked }
+}
+
+fn aliases(max: u16) -> Option<Box<Aliases>> {
+    (max > 0).then(|| Box::new(Aliases { max: max.min(ALIASES_OUT_MAX), numbers: HashMap::default() }))
+}
+
+/// Whether CONNACK of MQTT 3 has a return code for it; for the rest the connection is only closed [MQTT-3.2.2-6].
+fn has_v3_return_code(reason: ReasonCode) -> bool {
+    matches!(
+        reason,
+        ReasonCode::UnsupportedProtocolVersion
+            | ReasonCode::ClientIdentifierNotValid
+            | ReasonCode::ServerUnavailable
+            | ReasonCode::BadUserNameOrPassword
+            | ReasonCode::NotAuthorized
+    )
+}

@@ -1,0 +1,155 @@
+//! MQTT on a connection: packets in, answers out.
+
+mod connect;
+mod publish;
+mod subscribe;
+
+pub(super) use publish::HUB_TOPICS;
+
+use super::ShardLoop;
+use super::connection::{Form, MqttInput, Phase};
+use trefoil_hub::{ConnectionKey, Ending, QoS, SessionKey};
+use trefoil_mqtt::{
+    Ack, DecodeError, Disconnect, Packet, PacketType, ReasonCode, ReasonProperties, Version, decode, frame,
+};
+
+impl ShardLoop {
+    /// Takes the packets in `input`; returns how much of it they were. Stops early when the connection ends, or has to
+    /// move to another shard: then its CONNECT is still in the input.
+    pub(super) fn mqtt(&mut self, key: ConnectionKey, state: &mut MqttInput, input: &[u8]) -> usize {
+        let packet_bytes_max = self.net.context.limits.packet_bytes_max;
+        let mut consumed = 0;
+        while self.is_open(key) {
+            let rest = &input[consumed..];
+            let packet = match frame(rest, packet_bytes_max) {
+                Ok(Some(found)) if found.len <= rest.len() => &rest[..found.len],
+                Ok(_) => return consumed,
+                Err(error) => {
+                    self.mqtt_refuse(key, state, rest, &error);
+                    return input.len();
+                }
+            };
+            match state.version {
+                Some(version) => self.mqtt_packet(key, state, version, packet),
+                None => self.mqtt_first_packet(key, state, packet),
+            }
+            if self.is_leaving.is_some() {
+                return consumed;
+            }
+            consumed += packet.len();
+        }
+        input.len()
+    }
+
+    fn mqtt_packet(&mut self, key: ConnectionKey, state: &mut MqttInput, version: Version, packet: &[u8]) {
+        let Some(session) = self.net.get(key).and_then(|c| c.session) else { return };
+        if packet[0] >> 4 == PacketType::Publish as u8 {
+            return self.mqtt_publish(key, session, state, version, packet);
+        }
+        self.finish_run();
+        match decode(packet, version) {
+            Err(error) => self.mqtt_refuse(key, state, packet, &error),
+            Ok(Packet::PubAck(ack)) => {
+                self.hub.acknowledge(self.net.now, session, ack.packet_id, QoS::AtLeastOnce, &mut self.net);
+            }
+            Ok(Packet::PubRec(ack)) => self.mqtt_received(key, session, version, &ack),
+            Ok(Packet::PubComp(ack)) => {
+                self.hub.complete(self.net.now, session, ack.packet_id, &mut self.net);
+            }
+            Ok(Packet::PubRel(ack)) => {
+                let was_known = self.hub.release_incoming(session, ack.packet_id);
+                self.mqtt_answer(key, version, PacketType::PubComp, ack.packet_id, known(was_known));
+            }
+            Ok(Packet::Subscribe(subscribe)) => self.mqtt_subscribe(key, session, version, &subscribe),
+            Ok(Packet::Unsubscribe(unsubscribe)) => self.mqtt_unsubscribe(key, session, version, &unsubscribe),
+            Ok(Packet::PingReq) => self.net.answer(key, |out| out.extend_from_slice(&[0xd0, 0])),
+            Ok(Packet::Disconnect(goodbye)) => self.mqtt_disconnect(key, state, &goodbye),
+            // [MQTT-3.1.0-2]
+            Ok(Packet::Connect(_)) => self.mqtt_fail(key, ReasonCode::ProtocolError, "a second CONNECT came"),
+            Ok(Packet::Auth(_)) => {
+                let why = "AUTH came, but CONNECT named no authentication method";
+                self.mqtt_fail(key, ReasonCode::ProtocolError, why);
+            }
+            Ok(_) => self.mqtt_fail(key, ReasonCode::ProtocolError, "a packet came that only servers send"),
+        }
+    }
+
+    fn mqtt_received(&mut self, key: ConnectionKey, session: SessionKey, version: Version, ack: &Ack<'_>) {
+        if ack.reason as u8 >= 0x80 {
+            // [MQTT-4.3.3-4]: refused, so there is nothing to release.
+            self.hub.acknowledge(self.net.now, session, ack.packet_id, QoS::ExactlyOnce, &mut self.net);
+            return;
+        }
+        let is_known = self.hub.received(session, ack.packet_id);
+        self.mqtt_answer(key, version, PacketType::PubRel, ack.packet_id, known(is_known));
+    }
+
+    /// Answers with a PUBACK, PUBREC, PUBREL or PUBCOMP.
+    fn mqtt_answer(
+        &mut self,
+        key: ConnectionKey,
+        version: Version,
+        packet: PacketType,
+        packet_id: u16,
+        reason: ReasonCode,
+    ) {
+        self.net.answer(key, |out| Ack::new(packet_id, reason).encode(packet, version, out));
+    }
+
+    fn mqtt_disconnect(&mut self, key: ConnectionKey, state: &MqttInput, goodbye: &Disconnect<'_>) {
+        let expiry_s = goodbye.session_expiry_s;
+        // [MQTT-3.14.2-2]
+        if state.session_expiry_s == 0 && expiry_s.is_some_and(|s| s > 0) {
+            let why = "DISCONNECT sets a session expiry, but CONNECT had set none";
+            return self.mqtt_fail(key, ReasonCode::ProtocolError, why);
+        }
+        let ending = match goodbye.reason {
+            // [MQTT-3.14.4-3]
+            ReasonCode::Success => Ending::Normal { expiry_s },
+            _ => Ending::WithWill { expiry_s },
+        };
+        self.end_session(key, ending);
+        self.finish(key);
+    }
+
+    /// A packet broke a rule: the client is told in its version's words and closed [MQTT-4.13.1-1] [MQTT-4.8.0-1].
+    fn mqtt_refuse(&mut self, key: ConnectionKey, state: &MqttInput, packet: &[u8], error: &DecodeError) {
+        match state.version {
+            Some(_) => self.mqtt_fail(key, error.reason_code(), &error.to_string()),
+            None => self.mqtt_refuse_connect(key, trefoil_mqtt::connect_version(packet), error.reason_code(), error),
+        }
+    }
+
+    /// Ends a connection for a reason that MQTT 5 clients are told; others can only be closed.
+    pub(super) fn mqtt_fail(&mut self, key: ConnectionKey, reason: ReasonCode, why: &str) {
+        let Some(connection) = self.net.get(key) else { return };
+        let client_id = connection.session.and_then(|s| self.hub.client_id(s)).map_or("", |id| id);
+        tracing::debug!(client_id, reason = reason.name(), why, "an MQTT connection is closed");
+        if !matches!(reason, ReasonCode::SessionTakenOver | ReasonCode::KeepAliveTimeout) {
+            self.net.stats().protocol_errors.add(1);
+        }
+        let Form::Mqtt(form) = &connection.form else { return self.close(key) };
+        if form.version == Version::V5 {
+            let properties = ReasonProperties { reason_string: Some(why), ..ReasonProperties::default() };
+            let mut goodbye = Disconnect { reason, properties, ..Disconnect::default() };
+            let mut packet = Vec::new();
+            goodbye.encode(Version::V5, &mut packet);
+            if packet.len() > form.packet_bytes_max as usize {
+                // [MQTT-3.14.2-3]
+                goodbye.properties.reason_string = None;
+                packet.clear();
+                goodbye.encode(Version::V5, &mut packet);
+            }
+            self.net.answer(key, |out| out.extend_from_slice(&packet));
+        }
+        self.close(key);
+    }
+
+    fn is_open(&self, key: ConnectionKey) -> bool {
+        self.net.get(key).is_some_and(|c| c.phase == Phase::Open)
+    }
+}
+
+fn known(is_known: bool) -> ReasonCode {
+    if is_known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound }
+}

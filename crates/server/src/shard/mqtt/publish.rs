@@ -1,0 +1,174 @@
+//! PUBLISH from a client.
+
+use crate::shard::ShardLoop;
+use crate::shard::connection::MqttInput;
+use bytes::Bytes;
+use std::sync::Arc;
+use trefoil_hub::{ConnectionKey, Message, Properties, Published, QoS, SessionKey, Topic, topic};
+use trefoil_mqtt::{MessageProperties, PacketType, Publish, ReasonCode, UserPropertiesBuf, Version, decode_publish};
+
+/// Topics that only the hub publishes to.
+pub(in crate::shard) const HUB_TOPICS: &str = "$SYS/";
+
+type Refusal = (ReasonCode, String);
+
+impl ShardLoop {
+    pub(super) fn mqtt_publish(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionKey,
+        state: &mut MqttInput,
+        version: Version,
+        packet: &[u8],
+    ) {
+        let publish = match decode_publish(packet, version) {
+            Ok(publish) => publish,
+            Err(error) => return self.mqtt_refuse(key, state, packet, &error),
+        };
+        let is_plain = publish.qos == QoS::AtMostOnce && !publish.retain && publish.properties.is_empty();
+        if is_plain && publish.topic_alias.is_none() && self.run.continues(publish.topic, Some(session)) {
+            // As most messages of a busy publisher: nothing is left to be asked.
+            self.net.stats().messages_in.add(1);
+            return match version {
+                Version::V5 => self.run.push_payload(publish.payload),
+                _ => self.run.push_packet(packet),
+            };
+        }
+        let topic = match self.resolve(state, &publish) {
+            Ok(topic) => topic,
+            Err((reason, why)) => return self.mqtt_fail(key, reason, &why),
+        };
+        self.net.stats().messages_in.add(1);
+        if topic.starts_with(HUB_TOPICS) {
+            return self.refuse_hub_topic(key, version, &publish);
+        }
+        if is_plain {
+            let packet = (version != Version::V5).then_some(packet);
+            return self.publish_plain(Some(session), &topic, publish.payload, packet);
+        }
+        let message = Arc::new(Message {
+            topic,
+            payload: Bytes::copy_from_slice(publish.payload),
+            qos: publish.qos,
+            retain: publish.retain,
+            expires_at: publish.properties.expiry_s.map(|s| self.net.now.plus_s(s.into())),
+            properties: owned(&publish.properties),
+        });
+        match publish.qos {
+            QoS::AtMostOnce => {
+                self.publish(Some(session), &message);
+            }
+            QoS::AtLeastOnce => {
+                let reason = reason(self.publish(Some(session), &message));
+                self.mqtt_answer(key, version, PacketType::PubAck, publish.packet_id, reason);
+            }
+            QoS::ExactlyOnce => self.publish_exactly_once(key, session, version, publish.packet_id, &message),
+        }
+    }
+
+    fn publish_exactly_once(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionKey,
+        version: Version,
+        packet_id: u16,
+        message: &Arc<Message>,
+    ) {
+        let receive_max = usize::from(self.net.context.limits.receive_max);
+        let is_new = self.hub.take_incoming(session, packet_id);
+        if is_new && self.hub.incoming_count(session) > receive_max {
+            // [MQTT-3.3.4-7] is the client's to keep.
+            let why = "more QoS 2 messages are under way than the receive maximum allows";
+            return self.mqtt_fail(key, ReasonCode::ReceiveMaximumExceeded, why);
+        }
+        // It is published when it comes; from then on the packet id stands for having been published.
+        let reason = if is_new { reason(self.publish(Some(session), message)) } else { ReasonCode::Success };
+        if reason as u8 >= 0x80 {
+            // [MQTT-4.3.3-9]: what is refused is not remembered.
+            self.hub.release_incoming(session, packet_id);
+        }
+        self.mqtt_answer(key, version, PacketType::PubRec, packet_id, reason);
+    }
+
+    /// The topic of a publish, by its name or its alias.
+    fn resolve(&mut self, state: &mut MqttInput, publish: &Publish<'_>) -> Result<Topic, Refusal> {
+        // [MQTT-3.3.4-6]
+        if !publish.subscription_ids.is_empty() {
+            return Err((ReasonCode::ProtocolError, "a client sends no subscription identifiers".into()));
+        }
+        let topic = match state.last_topic.as_ref().filter(|last| ***last == *publish.topic) {
+            Some(last) => Some(last.clone()),
+            None if publish.topic.is_empty() => None,
+            None => {
+                let levels_max = self.net.context.limits.topic_levels_max;
+                let topic = Topic::new(publish.topic, levels_max)
+                    .map_err(|error| (ReasonCode::TopicNameInvalid, format!("the topic is not valid: {error}")))?;
+                Some(topic)
+            }
+        };
+        let topic = match publish.topic_alias {
+            Some(alias) => self.resolve_alias(state, alias, topic)?,
+            None => topic.ok_or((ReasonCode::TopicNameInvalid, topic::TopicError::Empty.to_string()))?,
+        };
+        state.last_topic = Some(topic.clone());
+        Ok(topic)
+    }
+
+    fn resolve_alias(&self, state: &mut MqttInput, alias: u16, topic: Option<Topic>) -> Result<Topic, Refusal> {
+        let max = self.net.context.limits.topic_alias_max;
+        if alias == 0 || alias > max {
+            // [MQTT-3.3.2-9]
+            let why = format!("topic alias {alias} is not between 1 and the maximum, {max}");
+            return Err((ReasonCode::TopicAliasInvalid, why));
+        }
+        let place = usize::from(alias) - 1;
+        match topic {
+            Some(topic) => {
+                if state.aliases.len() <= place {
+                    state.aliases.resize(place + 1, None);
+                }
+                state.aliases[place] = Some(topic.clone());
+                Ok(topic)
+            }
+            None => state.aliases.get(place).cloned().flatten().ok_or_else(|| {
+                (ReasonCode::ProtocolError, format!("topic alias {alias} stands for no topic yet"))
+            }),
+        }
+    }
+
+    /// Those topics are the hub's own: the message is not published, and who waits for an answer is told.
+    fn refuse_hub_topic(&mut self, key: ConnectionKey, version: Version, publish: &Publish<'_>) {
+        // Before MQTT 5 an acknowledgement cannot say no [MQTT-3.3.5-2].
+        let reason = ReasonCode::NotAuthorized;
+        match publish.qos {
+            QoS::AtMostOnce => {}
+            QoS::AtLeastOnce => self.mqtt_answer(key, version, PacketType::PubAck, publish.packet_id, reason),
+            QoS::ExactlyOnce => self.mqtt_answer(key, version, PacketType::PubRec, publish.packet_id, reason),
+        }
+    }
+}
+
+fn reason(published: Published) -> ReasonCode {
+    if published.not_retained {
+        ReasonCode::QuotaExceeded
+    } else if published.matched {
+        ReasonCode::Success
+    } else {
+        ReasonCode::NoMatchingSubscribers
+    }
+}
+
+/// The properties that are kept with a message.
+pub(super) fn owned(properties: &MessageProperties<'_>) -> Option<Box<Properties>> {
+    let without_expiry = MessageProperties { expiry_s: None, ..*properties };
+    if without_expiry.is_empty() {
+        return None;
+    }
+    Some(Box::new(Properties {
+        payload_format: properties.payload_format,
+        content_type: properties.content_type.map(Into::into),
+        response_topic: properties.response_topic.map(Into::into),
+        correlation_data: properties.correlation_data.map(Into::into),
+        user_properties: UserPropertiesBuf::from(properties.user_properties),
+    }))
+}

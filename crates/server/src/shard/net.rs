@@ -1,0 +1,258 @@
+//! The connections of a shard, and the way out of its hub into their outboxes.
+
+use super::connection::{Connection, Form, Link, Phase, Unacknowledged};
+use super::encode::{Encoded, Encodings, Extra, json};
+use crate::context::Context;
+use crate::mail::Mail;
+use crate::outbox::Pool;
+use crate::stats::{Drop, Stats};
+use slab::Slab;
+use std::sync::Arc;
+use trefoil_hub::{ConnectionKey, Delivered, Delivery, Message, Outlet, Parcel, QoS, Time};
+use trefoil_mqtt::Version;
+use trefoil_websocket::{Opcode, encode_header};
+
+/// What the shard sends with.
+pub(super) struct Net {
+    pub(super) number: usize,
+    pub(super) context: Arc<Context>,
+    pub(super) connections: Slab<Connection>,
+    /// Those whose outboxes have something to be flushed at the end of the tick.
+    pub(super) dirty: Vec<ConnectionKey>,
+    /// Mail for the other shards, by number, posted at the end of the tick.
+    pub(super) mail: Vec<Vec<Mail>>,
+    pub(super) pool: Pool,
+    pub(super) encodings: Encodings,
+    /// The time of this tick.
+    pub(super) now: Time,
+    /// Kept for its memory.
+    pub(super) text: Vec<u8>,
+}
+
+impl Net {
+    pub(super) fn stats(&self) -> &Stats {
+        &self.context.stats[self.number]
+    }
+
+    pub(super) fn get(&self, key: ConnectionKey) -> Option<&Connection> {
+        self.connections.get(key.0 as usize)
+    }
+
+    pub(super) fn get_mut(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
+        self.connections.get_mut(key.0 as usize)
+    }
+
+    /// Appends an answer of the protocol, which has no bound of its own: each is caused by something that was read, and
+    /// nothing more is read from who does not read (see `ShardLoop::reads`).
+    pub(super) fn answer(&mut self, key: ConnectionKey, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(connection) = self.connections.get_mut(key.0 as usize) else { return };
+        connection.outbox.append(0, &mut self.pool, write);
+        if connection.is_udp() {
+            connection.outbox.seal();
+        }
+        self.mark_dirty(key);
+    }
+
+    /// Appends a WebSocket frame that must not stand in another one.
+    pub(super) fn answer_frame(&mut self, key: ConnectionKey, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(connection) = self.connections.get_mut(key.0 as usize) else { return };
+        if connection.is_mqtt_in_websocket() {
+            connection.outbox.frame(|len, out| encode_header(true, Opcode::Binary, len, out));
+        }
+        connection.outbox.append(0, &mut self.pool, write);
+        connection.outbox.mark_framed();
+        self.mark_dirty(key);
+    }
+
+    pub(super) fn mark_dirty(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key.0 as usize) else { return };
+        if !connection.is_dirty {
+            connection.is_dirty = true;
+            self.dirty.push(key);
+        }
+    }
+
+    pub(super) fn count_drop(&self, why: Drop, deliveries: u64) {
+        self.stats().dropped[why as usize].add(deliveries);
+    }
+
+    /// Whether one more message of `bytes` fits into an outbox.
+    pub(super) fn fits(&self, connection: &Connection, messages: usize, bytes: usize) -> bool {
+        let (limits, outbox) = (&self.context.limits, &connection.outbox);
+        // The first message always fits, or one above the bound could never be delivered.
+        outbox.is_empty()
+            || outbox.messages() + messages <= limits.outbox_messages_max
+                && outbox.bytes() + bytes <= limits.outbox_bytes_max
+    }
+
+    fn send_mqtt(
+        &mut self,
+        to: ConnectionKey,
+        message: &Arc<Message>,
+        delivery: &Delivery<'_>,
+    ) -> Result<(), Drop> {
+        let connection = &mut self.connections[to.0 as usize];
+        let Form::Mqtt(form) = &mut connection.form else { return Err(Drop::TooLarge) };
+        let version = form.version;
+        let acknowledged = delivery.qos > QoS::AtMostOnce;
+        let is_plain = version != Version::V5
+            || delivery.subscription_ids.is_empty() && message.expires_at.is_none() && form.aliases.is_none();
+        let own;
+        let encoded = if is_plain {
+            self.encodings.mqtt(message, version, acknowledged)
+        } else {
+            let alias = form.alias(&message.topic);
+            let extra = Extra { subscription_ids: delivery.subscription_ids, alias, now: self.now };
+            own = Encoded::new(message, version, delivery.qos, Some(&extra));
+            &own
+        };
+        if encoded.packet_bytes > form.packet_bytes_max as usize {
+            // It was not sent, so the client does not know the alias.
+            if let (Some(aliases), false) = (&mut form.aliases, is_plain) {
+                aliases.numbers.remove(&*message.topic);
+            }
+            return Err(Drop::TooLarge);
+        }
+        connection.outbox.append(1, &mut self.pool, |out| encoded.write_head(delivery, out));
+        if encoded.links_payload {
+            connection.outbox.link(message.payload.clone(), 0);
+        }
+        Ok(())
+    }
+
+    fn send_json(&mut self, to: ConnectionKey, message: &Arc<Message>, delivery: &Delivery<'_>) {
+        let own;
+        let text = if delivery.retain {
+            let mut text = std::mem::take(&mut self.text);
+            text.clear();
+            json(message, true, self.now, &mut text);
+            own = text;
+            &own
+        } else {
+            own = Vec::new();
+            self.encodings.json(message, self.now)
+        };
+        let acknowledgement = (delivery.qos > QoS::AtMostOnce).then(|| trefoil_json::Delivery {
+            qos: 1,
+            id: delivery.packet_id.into(),
+            dup: delivery.dup,
+        });
+        let connection = &mut self.connections[to.0 as usize];
+        write_json(connection, text, acknowledgement, &mut self.pool);
+        if let (Link::Udp(peer), true) = (&mut connection.link, delivery.packet_id > 0) {
+            let mut datagram = Vec::new();
+            close_json(text, acknowledgement, &mut datagram);
+            let resend_at = self.now.plus_s(self.context.limits.udp_resend_s.into());
+            let packet_id = delivery.packet_id;
+            peer.unacknowledged.push_back(Unacknowledged {
+                packet_id,
+                datagram: datagram.into(),
+                resend_at,
+                resends: 0,
+            });
+        }
+        if delivery.retain {
+            self.text = own;
+        }
+    }
+}
+
+impl Outlet for Net {
+    fn has_room(&mut self, to: ConnectionKey) -> bool {
+        let Some(connection) = self.get(to) else { return false };
+        let has_room = connection.phase == Phase::Open && self.fits(connection, 1, 1);
+        if !has_room && let Some(connection) = self.get_mut(to) {
+            connection.is_starved = true;
+        }
+        has_room
+    }
+
+    fn deliver(&mut self, to: ConnectionKey, message: &Arc<Message>, delivery: &Delivery<'_>) -> Delivered {
+        let Some(connection) = self.get(to) else { return Delivered::Dropped };
+        // Above QoS 0 the hub has asked for room before.
+        if delivery.qos == QoS::AtMostOnce
+            && (connection.phase != Phase::Open || !self.fits(connection, 1, message.payload.len()))
+        {
+            self.count_drop(Drop::OutboxFull, 1);
+            return Delivered::Dropped;
+        }
+        let sent = match &connection.form {
+            Form::None => return Delivered::Dropped,
+            Form::Mqtt(_) => self.send_mqtt(to, message, delivery),
+            _ => {
+                self.send_json(to, message, delivery);
+                Ok(())
+            }
+        };
+        match sent {
+            Ok(()) => {
+                self.stats().messages_out.add(1);
+                self.mark_dirty(to);
+                Delivered::Sent
+            }
+            Err(why) => {
+                self.count_drop(why, 1);
+                Delivered::Dropped
+            }
+        }
+    }
+
+    fn release(&mut self, to: ConnectionKey, packet_id: u16) {
+        let [high, low] = packet_id.to_be_bytes();
+        self.answer(to, |out| out.extend_from_slice(&[0x62, 2, high, low]));
+    }
+
+    fn forward(&mut self, shard: usize, parcel: Parcel) {
+        self.mail[shard].push(Mail::Parcel(parcel));
+    }
+}
+
+/// Appends a message's JSON text to an outbox in the connection's form.
+pub(super) fn write_json(
+    connection: &mut Connection,
+    text: &[u8],
+    acknowledgement: Option<trefoil_json::Delivery>,
+    pool: &mut Pool,
+) {
+    let form = &connection.form;
+    connection.outbox.append(1, pool, |out| {
+        let start = out.len();
+        match form {
+            // The head's length depends on the text's.
+            Form::JsonText if acknowledgement.is_some() => {
+                let mut body = Vec::with_capacity(text.len() + 32);
+                close_json(text, acknowledgement, &mut body);
+                encode_header(true, Opcode::Text, body.len(), out);
+                out.extend_from_slice(&body);
+            }
+            Form::JsonText => {
+                encode_header(true, Opcode::Text, text.len(), out);
+                out.extend_from_slice(text);
+            }
+            Form::Sse => {
+                out.extend_from_slice(b"data: ");
+                close_json(text, acknowledgement, out);
+                out.extend_from_slice(b"\n\n");
+            }
+            Form::JsonLine => {
+                close_json(text, acknowledgement, out);
+                out.push(b'\n');
+            }
+            Form::JsonDatagram | Form::None | Form::Mqtt(_) => close_json(text, acknowledgement, out),
+        }
+        debug_assert!(out.len() > start);
+    });
+    if connection.is_udp() {
+        connection.outbox.seal();
+    }
+}
+
+fn close_json(text: &[u8], acknowledgement: Option<trefoil_json::Delivery>, out: &mut Vec<u8>) {
+    match acknowledgement {
+        None => out.extend_from_slice(text),
+        Some(delivery) => {
+            out.extend_from_slice(&text[..text.len() - 1]);
+            delivery.encode_tail(out);
+        }
+    }
+}

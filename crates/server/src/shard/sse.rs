@@ -1,0 +1,70 @@
+//! Server-sent events: `GET /sse?topic=FILTER&topic=…`.
+
+use super::ShardLoop;
+use super::connection::{Form, Input};
+use super::http::header;
+use crate::beside::origin;
+use crate::stats::Kind;
+use trefoil_hub::{Connect, ConnectionKey, Filter, RetainHandling, SubscriptionOptions};
+
+/// How often a comment is sent, so that proxies do not take the stream for dead.
+const BEAT_S: u64 = 15;
+
+impl ShardLoop {
+    pub(super) fn sse_begin(&mut self, key: ConnectionKey, path: &str, headers: &[httparse::Header<'_>]) {
+        let Some(connection) = self.net.get(key) else { return };
+        if !self.net.context.listeners[usize::from(connection.listener)].protocols.http {
+            return self.http_refuse(key, "404 Not Found", "HTTP is not spoken on this listener, only WebSocket");
+        }
+        let origin = header(headers, "origin");
+        if origin.is_some_and(|o| !origin::is_allowed(o, header(headers, "host").unwrap_or(""))) {
+            return self.http_refuse(key, "403 Forbidden", "a page of another origin may not read this");
+        }
+        let query = path.split_once('?').map_or("", |(_, query)| query);
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        let filters: Vec<_> = pairs.filter(|(name, _)| name == "topic").map(|(_, filter)| filter).collect();
+        if filters.is_empty() {
+            let why = "which topics? Ask for /sse?topic=FILTER, for instance /sse?topic=home/%23 for home/#";
+            return self.http_refuse(key, "400 Bad Request", why);
+        }
+        let levels_max = self.net.context.limits.topic_levels_max;
+        for filter in &filters {
+            if let Err(error) = Filter::parse(filter, levels_max) {
+                let why = format!("the filter {filter:?} is not valid: {error}");
+                return self.http_refuse(key, "400 Bad Request", &why);
+            }
+        }
+        self.set_input(key, Kind::Sse, Input::Ignored);
+        let allow = origin.map_or(String::new(), |o| format!("Access-Control-Allow-Origin: {o}\r\nVary: Origin\r\n"));
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n{allow}Connection: close\r\n\r\n"
+        );
+        self.net.answer(key, |out| out.extend_from_slice(head.as_bytes()));
+        self.sse_subscribe(key, &filters);
+        self.set_deadline(key, Some(self.net.now.plus_s(BEAT_S)));
+    }
+
+    fn sse_subscribe(&mut self, key: ConnectionKey, filters: &[std::borrow::Cow<'_, str>]) {
+        self.finish_run();
+        let client_id = self.assign_client_id("sse");
+        let connected = self.hub.connect(self.net.now, Connect::new(&client_id, key), &mut self.net);
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.session = Some(connected.session);
+            connection.form = Form::Sse;
+        }
+        for filter in filters {
+            let made =
+                self.hub.subscribe(connected.session, filter, SubscriptionOptions::default(), RetainHandling::Send);
+            if let Err(error) = made {
+                let line = format!(": {filter} is not subscribed: {error}\n\n");
+                self.net.answer(key, |out| out.extend_from_slice(line.as_bytes()));
+            }
+        }
+        self.hub.resume(self.net.now, connected.session, &mut self.net);
+    }
+
+    pub(super) fn sse_beat(&mut self, key: ConnectionKey) {
+        self.net.answer(key, |out| out.extend_from_slice(b":\n\n"));
+        self.set_deadline(key, Some(self.net.now.plus_s(BEAT_S)));
+    }
+}

@@ -1,0 +1,80 @@
+//! The end: listeners first, then goodbyes, then what is left in the outboxes.
+
+use super::ShardLoop;
+use super::accept::Listener;
+use super::connection::{Form, Phase};
+use crate::stats::Kind;
+use trefoil_hub::{ConnectionKey, Ending};
+use trefoil_json::{Code, RequestError};
+use trefoil_mqtt::{Disconnect, ReasonCode, Version};
+use trefoil_websocket::CloseCode;
+
+/// How long peers may take to close their side once all is sent.
+const LINGER_S: u64 = 1;
+
+impl ShardLoop {
+    /// Stops accepting, says goodbye to everybody, and lets what waits go out within the limit.
+    pub(super) fn begin_stop(&mut self) {
+        if self.stop_at.is_some() {
+            return;
+        }
+        let drain_s = u64::from(self.net.context.limits.drain_s);
+        self.stop_at = Some(self.net.now.plus_s(drain_s));
+        for listener in &mut self.listeners {
+            match std::mem::replace(listener, Listener::Closed) {
+                Listener::Tcp(mut socket) => drop(self.poll.registry().deregister(&mut socket)),
+                // Peers are told with its last datagrams.
+                udp @ Listener::Udp { .. } => *listener = udp,
+                Listener::Closed => {}
+            }
+        }
+        self.finish_run();
+        let keys: Vec<_> = self.net.connections.iter().map(|(key, _)| ConnectionKey(key as u32)).collect();
+        for &key in &keys {
+            self.say_goodbye(key);
+        }
+        self.flush_all();
+        for &key in &keys {
+            self.end_session(key, Ending::Stopped);
+            self.finish(key);
+            let deadline = self.net.now.plus_s(drain_s.max(LINGER_S));
+            self.set_deadline(key, Some(deadline));
+        }
+    }
+
+    /// Whether the hub stops and all that could be sent has been.
+    pub(super) fn is_stopped(&self) -> bool {
+        let Some(stop_at) = self.stop_at else { return false };
+        if self.net.now >= stop_at {
+            return true;
+        }
+        let in_time = self.net.now.plus_s(LINGER_S) < stop_at;
+        self.net.connections.iter().all(|(_, c)| c.phase == Phase::Lingering && !in_time)
+    }
+
+    fn say_goodbye(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.net.get_mut(key) else { return };
+        if connection.phase != Phase::Open {
+            return;
+        }
+        match (&connection.form, connection.kind) {
+            (Form::Mqtt(form), _) => {
+                if form.version == Version::V5 {
+                    let goodbye = Disconnect::new(ReasonCode::ServerShuttingDown);
+                    self.net.answer(key, |out| goodbye.encode(Version::V5, out));
+                }
+            }
+            (Form::JsonLine | Form::JsonDatagram, kind) => {
+                let goodbye = RequestError::new(Code::Unavailable, "the hub stops");
+                self.net.answer(key, |out| {
+                    goodbye.encode(out);
+                    if kind == Kind::JsonTcp {
+                        out.push(b'\n');
+                    }
+                });
+            }
+            (Form::JsonText | Form::Sse | Form::None, _) => {}
+        }
+        self.say_close(key, CloseCode::GOING_AWAY, "the hub stops");
+    }
+}

@@ -1,0 +1,169 @@
+//! What the passing of time does: silent connections, unfinished handshakes, resends, statistics.
+
+use super::accept::Listener;
+use super::connection::{Form, Input, Link, Phase};
+use super::ShardLoop;
+use crate::stats::{Drop, Kind};
+use bytes::Bytes;
+use std::sync::Arc;
+use trefoil_hub::{ConnectionKey, Message, QoS, Time, Topic};
+use trefoil_mqtt::ReasonCode;
+
+/// How often statistics are published to those who subscribed to them.
+const STATISTICS_S: u64 = 1;
+/// Where.
+pub(super) const STATISTICS_TOPIC: &str = "$SYS/trefoil/stats";
+
+/// How often expired retained messages are looked for.
+const SWEEP_S: u64 = 60;
+
+impl ShardLoop {
+    pub(super) fn handle_time(&mut self) {
+        let now = self.net.now;
+        let mut due = Vec::new();
+        self.timers.expire(now, &mut due);
+        for (key, serial) in due {
+            let Some(connection) = self.net.get_mut(key).filter(|c| c.serial == serial) else { continue };
+            if connection.timer_at.is_some_and(|at| at <= now) {
+                connection.timer_at = None;
+            }
+            match connection.next_deadline() {
+                Some(at) if at <= now => self.is_due(key),
+                _ => {}
+            }
+            self.set_timer(key);
+        }
+        if self.hub.wait_ms(now) == Some(0) {
+            self.finish_run();
+            self.hub.handle_time(now, &mut self.net);
+        }
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            self.retry();
+        }
+        if self.statistics_at.is_some_and(|at| at <= now) {
+            self.statistics_at = Some(now.plus_s(STATISTICS_S));
+            self.publish_statistics();
+            if now.as_ms() / 1000 % SWEEP_S == 0 {
+                self.hub.shared().retained.sweep(now);
+            }
+        }
+    }
+
+    /// Sets when a connection is closed whatever comes.
+    pub(super) fn set_deadline(&mut self, key: ConnectionKey, deadline: Option<Time>) {
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.deadline = deadline;
+            self.set_timer(key);
+        }
+    }
+
+    /// Sets how long a connection may be silent; 0 is for ever.
+    pub(super) fn set_silence(&mut self, key: ConnectionKey, silence_ms_max: u32) {
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.silence_ms_max = silence_ms_max;
+            self.set_timer(key);
+        }
+    }
+
+    /// Sees to it that there is a timer for the connection's next deadline.
+    pub(super) fn set_timer(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.net.connections.get_mut(key.0 as usize) else { return };
+        let Some(at) = connection.next_deadline() else { return };
+        if connection.timer_at.is_none_or(|set| at < set) {
+            connection.timer_at = Some(at);
+            self.timers.set(at, (key, connection.serial));
+        }
+    }
+
+    fn is_due(&mut self, key: ConnectionKey) {
+        let now = self.net.now;
+        let Some(connection) = self.net.get_mut(key) else { return };
+        if connection.deadline.is_some_and(|at| at <= now) {
+            return match (connection.phase, &connection.input) {
+                (Phase::Open, _) if connection.kind == Kind::Sse => self.sse_beat(key),
+                (Phase::Open, Input::HttpHead) => self.http_timeout(key),
+                _ => self.lose(key),
+            };
+        }
+        if connection.is_udp() && self.resend_datagrams(key) {
+            return;
+        }
+        let Some(connection) = self.net.get_mut(key) else { return };
+        let silence = u64::from(connection.silence_ms_max);
+        if silence > 0 && connection.heard_at.plus_ms(silence) <= now {
+            match &connection.form {
+                // [MQTT-3.1.2-22]
+                Form::Mqtt(_) => self.mqtt_fail(key, ReasonCode::KeepAliveTimeout, "nothing came for one and a half keep-alives"),
+                _ => self.lose(key),
+            }
+        }
+    }
+
+    /// Sends again what a UDP peer has not acknowledged in time, and gives up what was sent often enough. Returns
+    /// whether anything was due.
+    fn resend_datagrams(&mut self, key: ConnectionKey) -> bool {
+        let now = self.net.now;
+        let limits = &self.net.context.limits;
+        let (resend_s, resends_max) = (u64::from(limits.udp_resend_s), limits.udp_resends_max);
+        let Some(connection) = self.net.connections.get_mut(key.0 as usize) else { return true };
+        let (Link::Udp(peer), Some(session)) = (&mut connection.link, connection.session) else { return false };
+        let mut given_up = Vec::new();
+        let mut was_due = false;
+        while peer.unacknowledged.front().is_some_and(|u| u.resend_at <= now) {
+            was_due = true;
+            let Some(mut due) = peer.unacknowledged.pop_front() else { break };
+            if due.resends >= resends_max {
+                given_up.push(due.packet_id);
+                continue;
+            }
+            due.resends += 1;
+            due.resend_at = now.plus_s(resend_s);
+            let text = &due.datagram;
+            connection.outbox.append(0, &mut self.net.pool, |out| {
+                out.extend_from_slice(&text[..text.len() - 1]);
+                out.extend_from_slice(if due.resends == 1 { b",\"dup\":true}" } else { b"}" });
+            });
+            connection.outbox.seal();
+            if due.resends == 1 {
+                let marked = [&text[..text.len() - 1], b",\"dup\":true}"].concat();
+                due.datagram = marked.into();
+            }
+            peer.unacknowledged.push_back(due);
+        }
+        self.net.mark_dirty(key);
+        self.net.count_drop(Drop::Unacknowledged, given_up.len() as u64);
+        for packet_id in given_up {
+            self.hub.acknowledge(now, session, packet_id, QoS::AtLeastOnce, &mut self.net);
+        }
+        was_due
+    }
+
+    fn retry(&mut self) {
+        for key in std::mem::take(&mut self.unsent) {
+            if let Some(connection) = self.net.get_mut(key) {
+                connection.is_blocked = false;
+                self.net.mark_dirty(key);
+            }
+        }
+        for number in 0..self.listeners.len() {
+            if !matches!(self.listeners[number], Listener::Closed) {
+                self.listener_is_ready(number);
+            }
+        }
+    }
+
+    fn publish_statistics(&mut self) {
+        let Ok(topic) = Topic::new(STATISTICS_TOPIC, usize::MAX) else { return };
+        let Ok(payload) = serde_json::to_vec(&self.net.context.summary()) else { return };
+        let message = Message {
+            topic,
+            payload: Bytes::from(payload),
+            qos: QoS::AtMostOnce,
+            retain: false,
+            expires_at: None,
+            properties: None,
+        };
+        self.publish(None, &Arc::new(message));
+    }
+}

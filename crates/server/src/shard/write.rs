@@ -1,0 +1,125 @@
+//! The end of a tick: what became dirty is written, each outbox with one call where the socket takes it all.
+
+use super::accept::Listener;
+use super::connection::{Link, Phase};
+use super::{RETRY_MS, ShardLoop};
+use crate::outbox::PIECES_PER_WRITE;
+use std::io::{self, IoSlice, Write};
+use trefoil_hub::ConnectionKey;
+use trefoil_websocket::{Opcode, encode_header};
+
+/// Writes to one connection in one tick; then others have their turn.
+const WRITES_PER_TICK: usize = 8;
+
+impl ShardLoop {
+    pub(super) fn flush_all(&mut self) {
+        let mut dirty = std::mem::take(&mut self.net.dirty);
+        for key in dirty.drain(..) {
+            let Some(connection) = self.net.get_mut(key) else { continue };
+            connection.is_dirty = false;
+            if !connection.is_blocked {
+                self.flush(key);
+            }
+        }
+        // What became dirty while these were written goes out in the next tick, which comes at once.
+        if self.net.dirty.is_empty() {
+            self.net.dirty = dirty;
+        }
+    }
+
+    fn flush(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.net.get(key) else { return };
+        let result = match connection.link {
+            Link::Tcp(_) => self.write_stream(key),
+            Link::Udp(_) => self.write_datagrams(key),
+        };
+        match result {
+            Ok(()) => self.after_flush(key),
+            Err(_) => self.lose(key),
+        }
+    }
+
+    fn write_stream(&mut self, key: ConnectionKey) -> io::Result<()> {
+        let net = &mut self.net;
+        let Some(connection) = net.connections.get_mut(key.0 as usize) else { return Ok(()) };
+        if connection.is_mqtt_in_websocket() {
+            connection.outbox.frame(|len, out| encode_header(true, Opcode::Binary, len, out));
+        }
+        let Link::Tcp(stream) = &mut connection.link else { return Ok(()) };
+        let mut writes = 0;
+        while !connection.outbox.is_empty() {
+            if writes == WRITES_PER_TICK {
+                net.mark_dirty(key);
+                break;
+            }
+            writes += 1;
+            let mut slices = [IoSlice::new(&[]); PIECES_PER_WRITE];
+            let count = connection.outbox.slices(&mut slices);
+            let wanted: usize = slices[..count].iter().map(|s| s.len()).sum();
+            let written = match &slices[..count] {
+                [one] => stream.write(one),
+                many => stream.write_vectored(many),
+            };
+            match written {
+                Ok(written) => {
+                    connection.outbox.advance(written, &mut net.pool);
+                    net.context.stats[net.number].bytes_out.add(written as u64);
+                    // A short write means that the socket is full, and it will say when it is not.
+                    if written < wanted {
+                        connection.is_blocked = true;
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    connection.is_blocked = true;
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn write_datagrams(&mut self, key: ConnectionKey) -> io::Result<()> {
+        let net = &mut self.net;
+        let Some(connection) = net.connections.get_mut(key.0 as usize) else { return Ok(()) };
+        let Link::Udp(peer) = &connection.link else { return Ok(()) };
+        let Listener::Udp { socket, .. } = &self.listeners[usize::from(connection.listener)] else { return Ok(()) };
+        while let Some(datagram) = connection.outbox.first() {
+            match socket.send_to(datagram, peer.addr) {
+                Ok(sent) => net.context.stats[net.number].bytes_out.add(sent as u64),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    connection.is_blocked = true;
+                    self.unsent.push(key);
+                    self.retry_at = Some(net.now.plus_ms(RETRY_MS));
+                    return Ok(());
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // A datagram that cannot be sent is lost, as any may be; at QoS 1 it is sent again.
+                Err(error) => tracing::debug!(%error, peer = %peer.addr, "a datagram was not sent"),
+            }
+            connection.outbox.drop_first(&mut net.pool);
+        }
+        Ok(())
+    }
+
+    fn after_flush(&mut self, key: ConnectionKey) {
+        let limits = &self.net.context.limits;
+        let (bytes_low, messages_low) = (limits.outbox_bytes_max / 2, limits.outbox_messages_max / 2);
+        let Some(connection) = self.net.get_mut(key) else { return };
+        if connection.phase == Phase::Closing && connection.outbox.is_empty() {
+            return self.linger(key);
+        }
+        let has_room = connection.outbox.bytes() <= bytes_low && connection.outbox.messages() <= messages_low;
+        if has_room && std::mem::take(&mut connection.is_held) {
+            self.note_readable(key);
+        }
+        let Some(connection) = self.net.get_mut(key) else { return };
+        if has_room && std::mem::take(&mut connection.is_starved)
+            && let Some(session) = connection.session
+        {
+            self.hub.resume(self.net.now, session, &mut self.net);
+        }
+    }
+}

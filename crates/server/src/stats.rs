@@ -1,0 +1,158 @@
+//! What the hub counts, and where it can be read while it runs.
+
+use serde::Serialize;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Why a delivery was dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub(crate) enum Drop {
+    /// The receiver's outbox was full.
+    OutboxFull,
+    /// The receiver takes no packet of that size.
+    TooLarge,
+    /// The session's queue was full.
+    QueueFull,
+    /// The message had expired.
+    Expired,
+    /// No member of a shared subscription could take it.
+    NoMember,
+    /// A datagram was not acknowledged, however often it was sent.
+    Unacknowledged,
+}
+
+impl Drop {
+    pub(crate) const ALL: [(Drop, &'static str); 6] = [
+        (Drop::OutboxFull, "outbox_full"),
+        (Drop::TooLarge, "too_large"),
+        (Drop::QueueFull, "queue_full"),
+        (Drop::Expired, "expired"),
+        (Drop::NoMember, "no_member"),
+        (Drop::Unacknowledged, "unacknowledged"),
+    ];
+}
+
+/// The kinds of connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub(crate) enum Kind {
+    /// Whose first bytes have not come yet.
+    New,
+    Mqtt,
+    MqttWebSocket,
+    JsonWebSocket,
+    JsonTcp,
+    JsonUdp,
+    Sse,
+    Http,
+}
+
+impl Kind {
+    pub(crate) const ALL: [(Kind, &'static str); 8] = [
+        (Kind::New, "new"),
+        (Kind::Mqtt, "mqtt"),
+        (Kind::MqttWebSocket, "mqtt_ws"),
+        (Kind::JsonWebSocket, "json_ws"),
+        (Kind::JsonTcp, "json_tcp"),
+        (Kind::JsonUdp, "json_udp"),
+        (Kind::Sse, "sse"),
+        (Kind::Http, "http"),
+    ];
+}
+
+/// A number that one thread writes and all may read.
+#[derive(Default, Debug)]
+pub(crate) struct Figure(AtomicU64);
+
+impl Figure {
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Only the owner adds, so that no locked instruction is needed on the way of a message.
+    pub(crate) fn add(&self, n: u64) {
+        self.0.store(self.get().wrapping_add(n), Ordering::Relaxed);
+    }
+
+    pub(crate) fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
+    /// For what several threads count.
+    pub(crate) fn shared_add(&self, n: i64) {
+        self.0.fetch_add(n as u64, Ordering::Relaxed);
+    }
+}
+
+/// The figures of one shard, or of what runs beside the shards.
+#[derive(Default, Debug)]
+pub(crate) struct Stats {
+    /// Connections now, by [`Kind`].
+    pub(crate) connections: [Figure; Kind::ALL.len()],
+    /// Connections accepted since the start.
+    pub(crate) accepted: Figure,
+    /// Connections refused since a limit was reached.
+    pub(crate) refused: Figure,
+    /// Connections closed since the peer broke its protocol.
+    pub(crate) protocol_errors: Figure,
+    /// Sessions now.
+    pub(crate) sessions: Figure,
+    /// Subscriptions now, not counting shared ones.
+    pub(crate) subscriptions: Figure,
+    /// Messages published by clients.
+    pub(crate) messages_in: Figure,
+    /// Deliveries to clients.
+    pub(crate) messages_out: Figure,
+    /// Bytes read from sockets.
+    pub(crate) bytes_in: Figure,
+    /// Bytes written to sockets.
+    pub(crate) bytes_out: Figure,
+    /// Deliveries dropped, by [`Drop`].
+    pub(crate) dropped: [Figure; Drop::ALL.len()],
+    /// Messages not retained since the table was full.
+    pub(crate) not_retained: Figure,
+    /// Times that the shard went round its loop.
+    pub(crate) ticks: Figure,
+}
+
+/// All figures at one moment, added up: what `$SYS/trefoil/stats` and `/api/v1/stats` say.
+#[derive(Serialize, Default, Debug)]
+pub(crate) struct Summary {
+    pub(crate) uptime_s: u64,
+    pub(crate) version: &'static str,
+    pub(crate) connections: std::collections::BTreeMap<&'static str, u64>,
+    pub(crate) sessions: u64,
+    pub(crate) subscriptions: u64,
+    pub(crate) retained: u64,
+    pub(crate) messages_in: u64,
+    pub(crate) messages_out: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) dropped: u64,
+}
+
+/// Adds up one figure.
+pub(crate) fn total(all: &[Stats], figure: impl Fn(&Stats) -> &Figure) -> u64 {
+    all.iter().map(|s| figure(s).get()).fold(0, u64::wrapping_add)
+}
+
+impl Summary {
+    /// Adds up what all have counted.
+    pub(crate) fn of(all: &[Stats], uptime_s: u64, retained: usize) -> Summary {
+        let sum = |figure: fn(&Stats) -> &Figure| total(all, figure);
+        let connections = Kind::ALL.iter().filter(|(kind, _)| *kind != Kind::New);
+        Summary {
+            uptime_s,
+            version: env!("CARGO_PKG_VERSION"),
+            connections: connections.map(|&(k, name)| (name, total(all, |s| &s.connections[k as usize]))).collect(),
+            sessions: sum(|s| &s.sessions),
+            subscriptions: sum(|s| &s.subscriptions),
+            retained: retained as u64,
+            messages_in: sum(|s| &s.messages_in),
+            messages_out: sum(|s| &s.messages_out),
+            bytes_in: sum(|s| &s.bytes_in),
+            bytes_out: sum(|s| &s.bytes_out),
+            dropped: Drop::ALL.iter().map(|&(d, _)| total(all, |s| &s.dropped[d as usize])).sum(),
+        }
+    }
+}
