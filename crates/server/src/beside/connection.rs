@@ -1,0 +1,183 @@
+//! One connection: hyper drives it until it ends or goes back to a shard.
+
+use super::HandOver;
+use super::hand_back::{belongs_elsewhere, join, write_head};
+use super::rewind::{Flow, Rewind};
+use crate::context::Context;
+use crate::mail::{Arrival, Mail, Stage};
+use crate::stats::Kind;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::future::{Future, pending, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+/// A connection on which nothing moved for this long is closed: it neither sends its body nor reads its response.
+/// Longer than any request takes, [`super::publish::REPLY_MAX`] included.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// The smallest buffer that hyper reads into.
+const BUFFER_BYTES_MIN: usize = 8192;
+
+/// A connection as it is counted. Dropping it counts it as ended.
+pub(super) struct Counted {
+    context: Arc<Context>,
+    listener: usize,
+    /// It lives on, on a shard.
+    handed_back: bool,
+}
+
+impl Counted {
+    pub(super) fn new(context: Arc<Context>, listener: usize) -> Counted {
+        context.stats_beside().connections[Kind::Http as usize].shared_add(1);
+        Counted { context, listener, handed_back: false }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.context.stats_beside().connections[Kind::Http as usize].shared_add(-1);
+        if !self.handed_back {
+            self.context.connections.fetch_sub(1, Ordering::Relaxed);
+            self.context.listeners[self.listener].connections.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How serving a connection ended.
+enum End {
+    Closed(Result<(), hyper::Error>),
+    Idle,
+    /// A request belongs on a shard; this is its head.
+    GoesBack(Vec<u8>),
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(
+    mut counted: Counted,
+    router: Router,
+    mut stopping: watch::Receiver<bool>,
+    hand_over: HandOver,
+) {
+    let context = counted.context.clone();
+    let (peer, listener) = (hand_over.peer, hand_over.listener);
+    let stream = match tokio::net::TcpStream::from_std(hand_over.stream) {
+        Ok(stream) => stream,
+        Err(error) => return tracing::warn!(%error, "a connection cannot be served beside the shards"),
+    };
+    let flow = Arc::new(Flow::default());
+    let io = Rewind::new(hand_over.input, stream, context.clone(), flow.clone());
+    let desk = Arc::new(Desk { router, has_served: AtomicBool::new(false), goes_back: Mutex::default() });
+    let clerk = desk.clone();
+    let service = service_fn(move |request| clerk.answer(request));
+    let mut connection = http(&context).serve_connection(TokioIo::new(io), service);
+
+    let mut watch_idle = tokio::time::interval_at(tokio::time::Instant::now() + IDLE_MAX, IDLE_MAX);
+    let mut is_stopping = false;
+    let end = loop {
+        let progress = poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+            Poll::Ready(result) => Poll::Ready(End::Closed(result)),
+            // Responses to earlier requests are hyper's to write, before anybody else writes on this socket.
+            Poll::Pending if flow.is_unwritten() => Poll::Pending,
+            Poll::Pending => desk.take_back().map_or(Poll::Pending, |head| Poll::Ready(End::GoesBack(head))),
+        });
+        tokio::select! {
+            end = progress => break end,
+            _ = stopping.wait_for(|&stopping| stopping), if !is_stopping => {
+                is_stopping = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            _ = watch_idle.tick() => if !flow.take_moved() { break End::Idle },
+        }
+    };
+    match end {
+        End::Closed(Ok(())) => {}
+        End::Closed(Err(error)) => {
+            if error.is_parse() {
+                context.stats_beside().protocol_errors.shared_add(1);
+            }
+            tracing::debug!(?peer, %error, "an HTTP connection ended");
+        }
+        End::Idle => tracing::debug!(?peer, "an HTTP connection was closed, since nothing moved on it"),
+        End::GoesBack(head) => {
+            let parts = connection.into_parts();
+            let (unread, stream) = parts.io.into_inner().into_parts();
+            let input = join(head, &parts.read_buf, &unread);
+            match hand_back(&context, stream, listener, input) {
+                Ok(()) => counted.handed_back = true,
+                Err(error) => tracing::warn!(?peer, %error, "a connection cannot go back to a shard"),
+            }
+        }
+    }
+}
+
+fn http(context: &Context) -> http1::Builder {
+    let head_bytes_max = context.limits.http_header_bytes_max;
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        // It runs from the end of one request on, so that it also bounds how long a connection is kept for the next.
+        .header_read_timeout(Duration::from_secs(context.limits.first_bytes_timeout_s.into()))
+        .max_header_size(head_bytes_max)
+        .max_buf_size(head_bytes_max.max(BUFFER_BYTES_MIN))
+        // `printf … | nc -N` has said all that it will say and waits for the answer.
+        .half_close(true);
+    http
+}
+
+/// Posts a connection to a shard. Any will do: it moves on to the right one as soon as that is known.
+fn hand_back(
+    context: &Context,
+    stream: tokio::net::TcpStream,
+    listener: usize,
+    input: Vec<u8>,
+) -> io::Result<()> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let stream = stream.into_std()?;
+    let shard = NEXT.fetch_add(1, Ordering::Relaxed) % context.mailboxes.len();
+    let arrival = Arrival { stream, listener, input, output: Vec::new(), stage: Stage::First };
+    context.mailboxes[shard].post(Mail::Arrival(Box::new(arrival)));
+    Ok(())
+}
+
+/// Where the requests of one connection arrive.
+struct Desk {
+    router: Router,
+    /// The first request has come.
+    has_served: AtomicBool,
+    /// The head of a request that belongs on a shard.
+    goes_back: Mutex<Option<Vec<u8>>>,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+impl Desk {
+    fn answer(&self, request: Request<Incoming>) -> Answer {
+        // A shard has looked at the first one and found it to belong here; sending it back would go on for ever.
+        let is_first = !self.has_served.swap(true, Ordering::Relaxed);
+        if is_first || !belongs_elsewhere(&request) {
+            return Box::pin(self.router.clone().oneshot(request.map(Body::new)));
+        }
+        *self.goes_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(write_head(&request));
+        Box::pin(async move {
+            // As long as somebody may still read the body, hyper leaves it where it is.
+            let _request = request;
+            pending().await
+        })
+    }
+
+    fn take_back(&self) -> Option<Vec<u8>> {
+        self.goes_back.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

@@ -1,0 +1,236 @@
+//! `GET /metrics`: the figures as Prometheus reads them.
+
+use super::routes::Site;
+use crate::context::Context;
+use crate::stats::{Drop, Figure, Kind, Stats, total};
+use axum::extract::State;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use std::fmt;
+use std::sync::Arc;
+
+/// What scrapers ask for by name. The page is valid as both.
+const OPEN_METRICS: &str = "application/openmetrics-text";
+const OPEN_METRICS_TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// For everybody else; browsers show it.
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// All figures at this moment.
+pub(super) async fn metrics(State(site): State<Site>, headers: HeaderMap) -> Response {
+    let mut registry = Registry::with_prefix("trefoil");
+    registry.register_collector(Box::new(Figures(site.context)));
+    let mut text = String::new();
+    if let Err(fmt::Error) = encode(&mut text, &registry) {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = if accepts.contains(OPEN_METRICS) { OPEN_METRICS_TEXT } else { PROMETHEUS_TEXT };
+    ([(CONTENT_TYPE, kind)], text).into_response()
+}
+
+/// Reads the figures when it is asked, so that counting costs nothing more than it does anyway.
+struct Figures(Arc<Context>);
+
+impl fmt::Debug for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Figures").field(&self.0.stats).finish()
+    }
+}
+
+impl Collector for Figures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let context = &*self.0;
+        let (retained_messages, retained_bytes) = context.hub.retained.size();
+        let mut page = Page(&mut encoder);
+        self.totals(&mut page)?;
+        page.gauges("connections", "Connections now, by what they speak.", "kind", self.connections())?;
+        page.counters("dropped", "Deliveries dropped, by reason.", "reason", self.dropped())?;
+        page.counters("shard_ticks", "Times that each shard went round its loop.", "shard", self.ticks())?;
+        page.gauge("retained_messages", "Retained messages now.", retained_messages as i64)?;
+        page.gauge("retained_bytes", "Bytes of all retained messages now.", retained_bytes as i64)?;
+        page.gauge("uptime_seconds", "Seconds since the start.", context.started.elapsed().as_secs() as i64)?;
+        page.gauges("build_info", "What is running; always 1.", "version", [(env!("CARGO_PKG_VERSION"), 1)])?;
+        for (name, help, value) in process::figures() {
+            page.gauge(name, help, value)?;
+        }
+        Ok(())
+    }
+}
+
+impl Figures {
+    /// What has no label.
+    fn totals(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        type Read = fn(&Stats) -> &Figure;
+        const GAUGES: [(&str, &str, Read); 2] = [
+            ("sessions", "Sessions now, those without a connection included.", |s| &s.sessions),
+            ("subscriptions", "Subscriptions now, not counting shared ones.", |s| &s.subscriptions),
+        ];
+        const COUNTERS: [(&str, &str, Read); 8] = [
+            ("connections_accepted", "Connections accepted.", |s| &s.accepted),
+            ("connections_refused", "Connections refused since a limit was reached.", |s| &s.refused),
+            ("protocol_errors", "Connections closed since the peer broke its protocol.", |s| {
+                &s.protocol_errors
+            }),
+            ("messages_in", "Messages that clients published.", |s| &s.messages_in),
+            ("messages_out", "Deliveries to clients.", |s| &s.messages_out),
+            ("bytes_in", "Bytes read from sockets.", |s| &s.bytes_in),
+            ("bytes_out", "Bytes written to sockets.", |s| &s.bytes_out),
+            ("not_retained", "Messages not retained since there was no room.", |s| &s.not_retained),
+        ];
+        for (name, help, read) in GAUGES {
+            page.gauge(name, help, total(&self.0.stats, read).cast_signed())?;
+        }
+        for (name, help, read) in COUNTERS {
+            page.counter(name, help, total(&self.0.stats, read))?;
+        }
+        Ok(())
+    }
+
+    fn connections(&self) -> impl Iterator<Item = (&'static str, i64)> {
+        Kind::ALL
+            .iter()
+            .map(|&(k, name)| (name, total(&self.0.stats, |s| &s.connections[k as usize]).cast_signed()))
+    }
+
+    fn dropped(&self) -> impl Iterator<Item = (String, u64)> {
+        Drop::ALL
+            .iter()
+            .map(|&(d, name)| (name.to_string(), total(&self.0.stats, |s| &s.dropped[d as usize])))
+    }
+
+    fn ticks(&self) -> impl Iterator<Item = (String, u64)> {
+        let shards = &self.0.stats[..self.0.stats.len() - 1];
+        shards.iter().enumerate().map(|(number, stats)| (number.to_string(), stats.ticks.get()))
+    }
+}
+
+/// The page under way.
+struct Page<'p, 'e>(&'p mut DescriptorEncoder<'e>);
+
+impl Page<'_, '_> {
+    fn gauge(&mut self, name: &str, help: &str, value: i64) -> fmt::Result {
+        let encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(encoder)
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(value).encode(encoder)
+    }
+
+    fn gauges(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (&'static str, i64)>,
+    ) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (of, value) in values {
+            encoder.encode_family(&[(label, of)])?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
+    fn counters(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl Iterator<Item = (String, u64)>,
+    ) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (of, value) in values {
+            encoder
+                .encode_family(&[(label, of.as_str())])?
+                .encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the system says of the process, where it can be asked cheaply.
+mod process {
+    /// Name, help and value of each figure.
+    pub(super) fn figures() -> Vec<(&'static str, &'static str, i64)> {
+        // Unlike /proc/self/statm it does not count in pages, whose size differs from machine to machine.
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let memory = field(&status, "VmRSS:")
+            .map(|kib| ("resident_memory_bytes", "Memory of the process.", kib * 1024));
+        let threads = field(&status, "Threads:").map(|count| ("threads", "Threads of the process.", count));
+        [memory, threads].into_iter().flatten().collect()
+    }
+
+    fn field(status: &str, name: &str) -> Option<i64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::beside::testing::Bench;
+    use crate::stats::{Drop, Kind};
+
+    #[tokio::test]
+    async fn figures_of_all_shards_are_added_up() {
+        let bench = Bench::new();
+        let [shard, beside] = &bench.context.stats[..] else { panic!("one shard and what runs beside it") };
+        shard.dropped[Drop::OutboxFull as usize].add(7);
+        shard.connections[Kind::JsonWebSocket as usize].set(2);
+        shard.messages_in.add(40);
+        shard.ticks.add(9);
+        beside.messages_in.add(2);
+        beside.connections[Kind::Http as usize].shared_add(1);
+
+        let page = bench.send("GET /metrics", &[], "").await;
+        assert_eq!(page.status, 200);
+        assert_eq!(page.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+        let accept = [("accept", "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;q=0.3")];
+        let open = bench.send("GET /metrics", &accept, "").await;
+        assert_eq!(
+            open.header("content-type"),
+            Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+        );
+        let text = String::from_utf8(page.body).expect("text");
+        for line in [
+            "# HELP trefoil_dropped Deliveries dropped, by reason.",
+            "# TYPE trefoil_dropped counter",
+            "trefoil_dropped_total{reason=\"outbox_full\"} 7",
+            "trefoil_dropped_total{reason=\"expired\"} 0",
+            "trefoil_connections{kind=\"json_ws\"} 2",
+            "trefoil_connections{kind=\"http\"} 1",
+            "trefoil_messages_in_total 42",
+            "trefoil_shard_ticks_total{shard=\"0\"} 9",
+            "trefoil_retained_messages 0",
+            "trefoil_sessions 0",
+            concat!("trefoil_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            assert!(line.starts_with("trefoil_") && line.split(' ').count() == 2, "{line}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_memory_of_the_process_is_there() {
+        let page = Bench::new().send("GET /metrics", &[], "").await;
+        let text = String::from_utf8(page.body).expect("text");
+        let memory = text.lines().find_map(|line| line.strip_prefix("trefoil_resident_memory_bytes "));
+        assert!(
+            memory.and_then(|bytes| bytes.parse::<u64>().ok()).is_some_and(|bytes| bytes > 1 << 20),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,171 @@
+//! What is served where.
+
+use super::refusal::Refusal;
+use super::{console, guard, metrics, publish};
+use crate::context::{Context, ListenerContext};
+use crate::stats::Summary;
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::http::header::UPGRADE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use std::fmt;
+use std::sync::Arc;
+
+/// All routes of one listener.
+pub(super) fn router(context: &Arc<Context>, listener: usize) -> Router {
+    let site = Site { context: context.clone(), listener };
+    let ListenerContext { protocols, echo, .. } = site.listener();
+    let mut router: Router<Site> = Router::new();
+    if protocols.http {
+        router = router
+            .route("/api/v1/publish", post(publish::publish))
+            .route("/api/v1/stats", get(stats))
+            .route("/healthz", get(healthz))
+            .route("/metrics", get(metrics::metrics))
+            .route("/sse", any(sse_is_for_get))
+            .fallback(console::serve);
+    } else {
+        router = router.fallback(narrowed);
+    }
+    let sockets: &[&str] = match (protocols.websocket, echo) {
+        (true, true) => &["/mqtt", "/ws", "/ws/echo"],
+        (true, false) => &["/mqtt", "/ws"],
+        (false, _) => &[],
+    };
+    for path in sockets {
+        router = router.route(path, any(upgrade_required));
+    }
+    router
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn(guard::guard))
+        .with_state(site)
+}
+
+/// What a listener serves; displayed, it is the list for people who asked for something else.
+#[derive(Clone)]
+pub(super) struct Site {
+    pub(super) context: Arc<Context>,
+    listener: usize,
+}
+
+impl Site {
+    fn listener(&self) -> &ListenerContext {
+        &self.context.listeners[self.listener]
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let http = "GET / (console), POST /api/v1/publish, GET /api/v1/stats, GET /healthz, GET /metrics, \
+                    GET /sse?topic=FILTER";
+        let ListenerContext { protocols, echo, .. } = self.listener();
+        let all = [
+            (protocols.http, http),
+            (protocols.websocket, "WebSocket on /mqtt (MQTT) and /ws (JSON)"),
+            (protocols.websocket && *echo, "WebSocket on /ws/echo"),
+        ];
+        for (i, (_, text)) in all.into_iter().filter(|(is_on, _)| *is_on).enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}{text}")?;
+        }
+        Ok(())
+    }
+}
+
+async fn healthz() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+async fn stats(State(site): State<Site>) -> Json<Summary> {
+    Json(site.context.summary())
+}
+
+/// GET goes to a shard and never comes here.
+async fn sse_is_for_get(method: Method) -> Refusal {
+    let reason = format!("{method} is not served on /sse; GET /sse?topic=FILTER is, and answers with events");
+    Refusal::method_not_allowed(Some("GET"), reason)
+}
+
+/// A request that does ask for a WebSocket goes to a shard and never comes here.
+async fn upgrade_required(request: Request) -> Refusal {
+    let path = request.uri().path();
+    let reason = format!("{path} is for WebSocket clients: the request must ask for an upgrade to websocket");
+    Refusal::upgrade_required(reason).header(UPGRADE, "websocket")
+}
+
+async fn method_not_allowed(State(site): State<Site>, request: Request) -> Response {
+    let reason = format!("{} is not served on {}; what is: {site}", request.method(), request.uri().path());
+    Refusal::method_not_allowed(None, reason).into_response()
+}
+
+async fn narrowed(State(site): State<Site>) -> Refusal {
+    let protocols = site.listener().protocols;
+    Refusal::not_found(format!(
+        "HTTP is not served on this listener, which is configured for: {protocols}; {site}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::beside::testing::Bench;
+    use trefoil_config::Protocols;
+
+    #[tokio::test]
+    async fn health_and_stats() {
+        let bench = Bench::new();
+        let health = bench.send("GET /healthz", &[], "").await;
+        assert_eq!((health.status, health.body.as_slice()), (200, &br#"{"status":"ok"}"#[..]));
+
+        bench.context.stats[0].messages_in.add(3);
+        bench.context.stats_beside().bytes_in.add(5);
+        let stats = bench.send("GET /api/v1/stats", &[], "").await;
+        assert_eq!(stats.header("content-type"), Some("application/json"));
+        let stats = stats.json();
+        assert_eq!((&stats["messages_in"], &stats["bytes_in"]), (&3.into(), &5.into()));
+        assert!(stats["connections"]["mqtt"].is_u64());
+    }
+
+    #[tokio::test]
+    async fn head_is_get_without_a_body() {
+        let bench = Bench::new();
+        for path in ["/healthz", "/metrics", "/api/v1/stats"] {
+            let response = bench.send(&format!("HEAD {path}"), &[], "").await;
+            assert_eq!((response.status, response.body.len()), (200, 0), "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_served_is_told_what_is() {
+        let bench = Bench::new();
+        for (start, status, allow) in [
+            ("GET /api/v1/publish", 405, Some("POST")),
+            ("DELETE /healthz", 405, Some("GET,HEAD")),
+            ("POST /sse", 405, Some("GET")),
+            ("GET /api/v2/publish", 404, None),
+            ("POST /nothing", 404, None),
+        ] {
+            let response = bench.send(start, &[], "").await;
+            assert_eq!((response.status, response.header("allow")), (status, allow), "{start}");
+            let reason = response.json()["error"]["reason"].to_string();
+            assert!(reason.contains("GET /sse?topic=FILTER"), "{reason}");
+        }
+        let socket = bench.send("GET /ws", &[], "").await;
+        assert_eq!((socket.status, socket.header("upgrade")), (426, Some("websocket")));
+        assert_eq!(bench.send("GET /ws/echo", &[], "").await.status, 404);
+    }
+
+    #[tokio::test]
+    async fn a_listener_without_http_serves_none() {
+        let bench = Bench::with(Protocols { websocket: true, ..Protocols::NONE });
+        for start in ["GET /", "GET /healthz", "POST /api/v1/publish", "GET /metrics"] {
+            let response = bench.send(start, &[], "").await;
+            assert_eq!(response.status, 404, "{start}");
+            let reason = response.json()["error"]["reason"].to_string();
+            assert!(reason.contains("configured for: websocket"), "{reason}");
+        }
+        assert_eq!(bench.send("GET /mqtt", &[], "").await.status, 426);
+    }
+}

@@ -1,0 +1,111 @@
+//! What the tests of the routes stand on: a context with one shard that nobody runs.
+
+#![allow(clippy::unwrap_used)]
+
+use super::routes;
+use crate::context::{Context, ListenerContext};
+use crate::mail::{Mail, Mailbox, mailbox};
+use crate::stats::Stats;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+use tower::ServiceExt;
+use trefoil_config::{Limits, Protocols};
+use trefoil_hub::{Message, Published, Shared};
+
+/// One listener's routes, and a mailbox whose mail the test answers.
+pub(super) struct Bench {
+    pub(super) context: Arc<Context>,
+    router: Router,
+    /// What the mailbox wakes.
+    _poll: mio::Poll,
+}
+
+/// A response, read to its end.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) body: Vec<u8>,
+    headers: HeaderMap,
+}
+
+impl Bench {
+    /// Everything is served.
+    pub(super) fn new() -> Bench {
+        Bench::with(Protocols { mqtt: true, http: true, websocket: true, json: true })
+    }
+
+    pub(super) fn with(protocols: Protocols) -> Bench {
+        Bench::limited(protocols, Limits::default())
+    }
+
+    pub(super) fn limited(protocols: Protocols, limits: Limits) -> Bench {
+        let poll = mio::Poll::new().unwrap();
+        let listener =
+            ListenerContext { protocols, echo: false, connections_max: 10, connections: AtomicUsize::new(0) };
+        let context = Arc::new(Context {
+            limits,
+            listeners: vec![listener],
+            hub: Arc::new(Shared::new(1, 0, trefoil_hub::Limits::default())),
+            mailboxes: vec![mailbox(poll.registry(), mio::Token(0)).unwrap()],
+            stats: vec![Stats::default(), Stats::default()],
+            connections: AtomicUsize::new(0),
+            started: Instant::now(),
+        });
+        Bench { router: routes::router(&context, 0), context, _poll: poll }
+    }
+
+    /// Sends a request, given as `METHOD PATH`.
+    pub(super) async fn send(&self, start: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Reply {
+        let (method, path) = start.split_once(' ').unwrap();
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();
+        Reply { status: head.status.as_u16(), headers: head.headers, body }
+    }
+
+    /// Sends a publish and answers it as a shard would, if it comes as far. Returns what the shard got.
+    pub(super) async fn publish(&self, body: &str, published: Published) -> (Reply, Option<Arc<Message>>) {
+        let sent = self.send("POST /api/v1/publish", &[], body.to_string());
+        tokio::pin!(sent);
+        // Nothing in between waits for anything but the shard, so that after one poll the mail is there or never comes.
+        let early = tokio::time::timeout(Duration::ZERO, &mut sent).await;
+        let message = match next_mail(&self.context.mailboxes[0]) {
+            Some(Mail::Publish { message, reply }) => {
+                reply.send(published).unwrap();
+                Some(message)
+            }
+            Some(_) => panic!("nothing but a publish was sent"),
+            None => None,
+        };
+        let reply = match early {
+            Ok(reply) => reply,
+            Err(_) => sent.await,
+        };
+        (reply, message)
+    }
+}
+
+impl Reply {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// Takes the mail; at most one piece is expected.
+pub(super) fn next_mail(mailbox: &Mailbox) -> Option<Mail> {
+    let mut mail = Vec::new();
+    mailbox.take(&mut mail);
+    assert!(mail.len() <= 1, "one piece at a time");
+    mail.pop()
+}
