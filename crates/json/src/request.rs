@@ -63,7 +63,7 @@ pub enum Request<'a> {
 /// A message that a client publishes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishRequest<'a> {
-    /// The topic: not empty, no U+0000, at most [`STRING_BYTES_MAX`] bytes. Whether there are wildcards in it is
+    /// The topic: not empty, no U+0000, at most [`STRING_BYTES_MAX`](crate::STRING_BYTES_MAX) bytes. Whether there are wildcards in it is
     /// not checked here.
     pub topic: Cow<'a, str>,
     /// The payload: the text of a JSON string, or any other JSON value as it was written, or the bytes behind

@@ -26,38 +26,24 @@ pub(crate) enum Unsound {
 /// Checks valid JSON text for what the grammar allows and careful readers refuse.
 pub(crate) fn check_sound(json: &str, depth_max: usize) -> Result<(), Unsound> {
     let bytes = json.as_bytes();
-    // Two counts that the compiler makes into vector code spare nearly every value the walk below.
-    let opening = bytes.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
-    let escaped = bytes.contains(&b'\\');
-    if opening <= depth_max && !escaped {
+    // What opens no more levels than there may be, in sequence or not, and has no escape, needs no closer look.
+    if !bytes.contains(&b'\\') && count_opening(bytes) <= depth_max {
         return Ok(());
     }
     let mut depth = 0_usize;
     let mut in_string = false;
-    // The first half of a surrogate pair, when the escape just passed was one: the second must follow at once.
-    let mut half_pending = false;
     let mut at = 0;
     while at < bytes.len() {
         let byte = bytes[at];
-        if in_string && byte == b'\\' {
-            let unit = escaped_unit(&bytes[at + 1..]);
-            let second_half = matches!(unit, Some(0xdc00..=0xdfff));
-            if second_half != half_pending {
-                return Err(Unsound::LoneSurrogate);
-            }
-            half_pending = matches!(unit, Some(0xd800..=0xdbff));
-            at += if unit.is_some() { 6 } else { 2 };
+        // Valid JSON has a backslash nowhere but in strings.
+        if byte == b'\\' {
+            at += escape_len(&bytes[at..])?;
             continue;
         }
-        if half_pending {
-            return Err(Unsound::LoneSurrogate);
-        }
-        match byte {
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => depth += 1,
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
+        in_string ^= byte == b'"';
+        // Without a branch on what the byte is, which would be guessed wrongly at every other one.
+        let step = if in_string { 0 } else { depth_step(byte) };
+        depth = depth.wrapping_add_signed(step);
         if depth > depth_max {
             return Err(Unsound::TooDeep);
         }
@@ -66,9 +52,35 @@ pub(crate) fn check_sound(json: &str, depth_max: usize) -> Result<(), Unsound> {
     Ok(())
 }
 
-/// The UTF-16 unit of an escape such as `\u00e9`, given what follows the backslash.
-fn escaped_unit(after_backslash: &[u8]) -> Option<u16> {
-    let digits = after_backslash.strip_prefix(b"u")?.get(..4)?;
+/// How many arrays and objects begin, at most: those in strings are counted too.
+fn count_opening(bytes: &[u8]) -> usize {
+    // Sums of a byte each, so that the compiler can add sixteen of them at once. 128 fit without an overflow.
+    let opening = |chunk: &[u8]| chunk.iter().map(|byte| u8::from(matches!(byte, b'[' | b'{'))).sum::<u8>();
+    bytes.chunks(128).map(|chunk| usize::from(opening(chunk))).sum()
+}
+
+fn depth_step(byte: u8) -> isize {
+    isize::from(byte == b'[') + isize::from(byte == b'{')
+        - isize::from(byte == b']')
+        - isize::from(byte == b'}')
+}
+
+/// The length of the escape that begins here, which is both halves of a surrogate pair where it is one.
+fn escape_len(escape: &[u8]) -> Result<usize, Unsound> {
+    match escaped_unit(escape) {
+        None => Ok(2),
+        Some(0xd800..=0xdbff) => match escape.get(6..).and_then(escaped_unit) {
+            Some(0xdc00..=0xdfff) => Ok(12),
+            _ => Err(Unsound::LoneSurrogate),
+        },
+        Some(0xdc00..=0xdfff) => Err(Unsound::LoneSurrogate),
+        Some(_) => Ok(6),
+    }
+}
+
+/// The UTF-16 unit of an escape such as `\u00e9`.
+fn escaped_unit(escape: &[u8]) -> Option<u16> {
+    let digits = escape.strip_prefix(b"\\u")?.get(..4)?;
     u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
