@@ -5,7 +5,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { after, before, describe, it } from "node:test";
+import { after, afterEach, before, describe, it } from "node:test";
 import WebSocket from "ws";
 
 import { Client, nodeSocket, webSocket } from "../dist/node.js";
@@ -23,17 +23,26 @@ if (!process.env.TREFOIL_URL && !process.env.TREFOIL_BIN) {
 before(async () => {
   url = process.env.TREFOIL_URL;
   if (!url) ({ url, stop } = await startHub(process.env.TREFOIL_BIN));
-});
+}, { timeout: 20_000 });
 
 after(() => stop());
 
 for (const [name, transport] of [["plain socket", () => nodeSocket], ["ws", () => webSocket(WebSocket)]]) {
   describe(`real hub over ${name}`, { timeout: 30_000 }, () => {
+    const clients = [];
     const open = async (options) => {
       const client = new Client(url, { transport: transport(), ...options });
-      await new Promise((resolve) => client.on("open", resolve));
+      clients.push(client);
+      await new Promise((resolve, reject) => {
+        client.on("open", resolve);
+        client.on("close", ({ reason }) => reject(new Error(`no hub at ${client.url}: ${reason}`)));
+      });
       return client;
     };
+    // A client that stays open would keep this process alive, and a failed test closes nothing by itself.
+    afterEach(() => {
+      for (const client of clients.splice(0)) client.close();
+    });
 
     it("carries text, JSON and bytes there and back at QoS 0 and 1", async () => {
       const client = await open();
@@ -51,7 +60,6 @@ for (const [name, transport] of [["plain socket", () => nodeSocket], ["ws", () =
         }
         await subscription.unsubscribe();
       }
-      client.close();
     });
 
     it("delivers a thousand messages in order, none lost, none twice, and acknowledges them", async () => {
@@ -68,8 +76,6 @@ for (const [name, transport] of [["plain socket", () => nodeSocket], ["ws", () =
       for (let i = 0; i < 1000; i++) assert.equal((await subscription.next()).value.data, i);
       await publishing;
       await subscription.unsubscribe();
-      from.close();
-      to.close();
     });
 
     it("gets retained messages, unless it does not want them, and clears them", async () => {
@@ -86,7 +92,6 @@ for (const [name, transport] of [["plain socket", () => nodeSocket], ["ws", () =
         break;
       }
       await client.publish(topic, undefined, { qos: 1, retain: true });
-      client.close();
     });
 
     it("carries the properties of a message", async () => {
@@ -103,7 +108,6 @@ for (const [name, transport] of [["plain socket", () => nodeSocket], ["ws", () =
       await client.publish(topic, "x", options);
       const { value: message } = await subscription.next();
       for (const [key, value] of Object.entries(options)) assert.deepEqual(message[key], value);
-      client.close();
     });
 
     it("hears its own messages only if it wants to", async () => {
@@ -113,7 +117,6 @@ for (const [name, transport] of [["plain socket", () => nodeSocket], ["ws", () =
       await subscription.ready;
       await client.publish(topic, "x", { qos: 1 });
       await client.ping();
-      client.close();
     });
 
     it("is told what is wrong with a request", async () => {
@@ -122,7 +125,6 @@ for (const [name, transport] of [["plain socket", () => nodeSocket], ["ws", () =
       await assert.rejects(client.subscribe("a/#/b").ready, { code: "bad_topic" });
       await assert.rejects(client.publish(`${root}/t`, 1, { qos: 7 }), { code: "bad_field", field: "qos" });
       assert.ok((await client.ping()) >= 0);
-      client.close();
     });
 
     it("sees the hub's own figures", async () => {
@@ -134,7 +136,6 @@ for (const [name, transport] of [["plain socket", () => nodeSocket], ["ws", () =
         }
         break;
       }
-      client.close();
     });
   });
 }
