@@ -1,2 +1,32 @@
-//! The trefoil binary.
-fn main() {}
+//! The `trefoil` binary: the hub, and the tools of its command line.
+//!
+//! [`arguments`] says what may be written on the command line; each subcommand has a module of its own with a `run`
+//! that comes to an end or to a [`Failure`], and a `Failure` knows its exit code. `serve` runs a
+//! [`trefoil_server::Server`], `check` only reads its configuration, `pub` and `sub` are a [`trefoil_client::Client`].
+//!
+//! ```sh
+//! trefoil                          # the hub, with the settings of trefoil.toml if there is one
+//! trefoil sub 'home/#'             # in a second terminal
+//! trefoil pub home/temp 21.5       # in a third
+//! ```
+
+mod arguments;
+mod banner;
+mod failure;
+mod logging;
+mod serve;
+mod settings;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use failure::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        None => serve::run(&arguments.serve),
+        Some(Command::Serve(serve)) => serve::run(&serve),
+    };
+    result.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
+}

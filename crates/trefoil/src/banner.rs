@@ -1,0 +1,110 @@
+//! What a person sees first: where the hub listens, and a line to try for each kind of client.
+
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use trefoil_config::{Bind, Protocols};
+use trefoil_server::Listening;
+
+/// Writes one line for each listener, for people and scripts, and then what to try.
+pub(crate) fn write(listening: &[Listening], out: &mut impl Write) -> io::Result<()> {
+    for listener in listening {
+        writeln!(out, "listening on {}  {}", listener.bind, listener.protocols)?;
+    }
+    let lines = lines_to_try(listening);
+    if !lines.is_empty() {
+        writeln!(out, "\nTo try it, in other terminals:")?;
+    }
+    for line in lines {
+        writeln!(out, "  {line}")?;
+    }
+    out.flush()
+}
+
+/// A line for each kind of client that the listeners can serve.
+fn lines_to_try(listening: &[Listening]) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(at) = first(listening, |bind, protocols| is_tcp(bind) && protocols.mqtt) {
+        // It stays and shows what the other lines publish.
+        lines.push(format!("mosquitto_sub -h {} -p {} -v -t 'home/#'", at.ip(), at.port()));
+    }
+    if let Some(at) = first(listening, |bind, protocols| is_tcp(bind) && protocols.json) {
+        lines.push(format!(
+            r#"echo '{{"pub":"home/door","data":"open"}}' | nc -w 1 {} {}"#,
+            at.ip(),
+            at.port()
+        ));
+    }
+    if let Some(at) = first(listening, |bind, protocols| !is_tcp(bind) && protocols.json) {
+        lines.push(format!(
+            r#"echo '{{"pub":"home/lamp","data":{{"on":true}}}}' | nc -u -w 1 {} {}"#,
+            at.ip(),
+            at.port()
+        ));
+    }
+    // A listener for nothing but the web is meant for browsers more than the port that speaks everything.
+    let web = first(listening, |_, protocols| protocols.http && !protocols.mqtt)
+        .or_else(|| first(listening, |_, protocols| protocols.http));
+    if let Some(at) = web {
+        lines.push(format!("http://{at}/   the console, in a browser"));
+    }
+    lines
+}
+
+fn first(listening: &[Listening], wanted: impl Fn(&Bind, &Protocols) -> bool) -> Option<SocketAddr> {
+    listening.iter().find(|l| wanted(&l.bind, &l.protocols)).map(|l| reachable(l.bind.addr()))
+}
+
+fn is_tcp(bind: &Bind) -> bool {
+    matches!(bind, Bind::Tcp(_))
+}
+
+/// The address that a client on this machine can connect to: "every address" is none.
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, addr.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trefoil_config::Config;
+
+    fn shown(listening: &[Listening]) -> String {
+        let mut out = Vec::new();
+        write(listening, &mut out).expect("a Vec takes everything");
+        String::from_utf8(out).expect("it is text")
+    }
+
+    #[test]
+    fn the_usual_listeners_are_shown_with_something_to_try_on_each() {
+        let config = Config::default();
+        let listening: Vec<_> =
+            config.listeners.iter().map(|l| Listening { bind: l.bind, protocols: l.protocols }).collect();
+        assert_eq!(
+            shown(&listening),
+            "listening on tcp://127.0.0.1:1883  mqtt, http, websocket, json\n\
+             listening on udp://127.0.0.1:1883  json\n\
+             listening on tcp://127.0.0.1:8080  http, websocket\n\n\
+             To try it, in other terminals:\n  \
+             mosquitto_sub -h 127.0.0.1 -p 1883 -v -t 'home/#'\n  \
+             echo '{\"pub\":\"home/door\",\"data\":\"open\"}' | nc -w 1 127.0.0.1 1883\n  \
+             echo '{\"pub\":\"home/lamp\",\"data\":{\"on\":true}}' | nc -u -w 1 127.0.0.1 1883\n  \
+             http://127.0.0.1:8080/   the console, in a browser\n"
+        );
+    }
+
+    #[test]
+    fn nothing_is_offered_that_is_not_served() {
+        let bind = Bind::Tcp("0.0.0.0:9000".parse().expect("an address"));
+        let listener = Listening { bind, protocols: Protocols { json: true, ..Protocols::NONE } };
+        assert_eq!(
+            shown(&[listener]),
+            "listening on tcp://0.0.0.0:9000  json\n\nTo try it, in other terminals:\n  \
+             echo '{\"pub\":\"home/door\",\"data\":\"open\"}' | nc -w 1 127.0.0.1 9000\n"
+        );
+    }
+}
