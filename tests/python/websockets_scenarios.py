@@ -80,8 +80,6 @@ def retained(hub):
 def errors(hub):
     """Each mistake is answered by field and reason, with the request's id, and the connection goes on."""
     cases = [
-        ("{", "bad_json", None),
-        ("[]", "bad_json", None),
         ('{"pub":"t","qos":7,"id":1}', "bad_field", "qos"),
         ('{"pub":"t","qos":1}', "missing_field", "id"),
         ('{"pub":"t","data":1,"data_base64":"AA==","id":1}', "bad_field", None),
@@ -128,14 +126,26 @@ def compression_offered(hub):
 
 
 def binary_frame_is_refused(hub):
-    """JSON is text: a binary frame closes with 1003, unsupported data."""
-    with connect(url(hub), proxy=None) as connection:
-        connection.send(b"\x00\x01")
-        try:
-            while True:
-                connection.recv(timeout=DEADLINE_S)
-        except ConnectionClosed as closed:
-            equal(closed.rcvd.code, 1003)
+    """JSON is text: a binary frame is answered with an error that says where bytes go."""
+    with Json(hub) as one:
+        one.connection.send(b"\x00\x01")
+        answer = one.receive()
+        equal((answer["error"]["code"], "data_base64" in answer["error"]["reason"]), ("bad_json", True))
+        equal(one.ask(ping=1), {"pong": 1})
+
+
+def not_json(hub):
+    """Text that is no JSON is answered, and the connection closes with 1007."""
+    for text in ("{", "hello", "[]", '{"ping":1} and more'):
+        with Json(hub) as one:
+            one.connection.send(text)
+            equal((text, one.receive()["error"]["code"]), (text, "bad_json"))
+            try:
+                one.receive()
+            except ConnectionClosed as closed:
+                equal(closed.rcvd.code, 1007)
+            else:
+                raise AssertionError(f"the connection goes on after {text}")
 
 
 def subprotocols(hub):

@@ -132,12 +132,19 @@ impl Hub {
         status.unwrap()
     }
 
-    /// Asks for a metric by its full name (with labels, as the text has it). `None` when it is not there.
-    pub fn metric(&self, name: &str) -> Option<f64> {
-        let text =
-            Program::new("curl").args(["-sS", &format!("http://127.0.0.1:{}/metrics", self.http_port())]);
-        let text = text.run().success();
-        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    /// One of the figures of `/api/v1/stats`.
+    pub fn stat(&self, name: &str) -> u64 {
+        let url = format!("http://127.0.0.1:{}/api/v1/stats", self.http_port());
+        let text = Program::new("curl").args(["-sSf", &url]).run().success();
+        let stats: serde_json::Value = serde_json::from_str(&text).unwrap();
+        stats[name].as_u64().unwrap_or_else(|| panic!("no figure `{name}` in {text}"))
+    }
+
+    /// How much memory the hub's process holds.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 }
 

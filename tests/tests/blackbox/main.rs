@@ -1,0 +1,18 @@
+//! Black-box tests: the built binary, and clients that are not ours. One module for each subject.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod bad_json;
+mod bad_mqtt;
+mod bad_websocket;
+mod configuration;
+mod flood;
+mod http;
+mod matrix;
+mod mosquitto;
+mod netcat;
+mod node;
+mod one_port;
+mod python;
+mod schema;
+mod stopping;
