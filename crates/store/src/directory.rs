@@ -1,0 +1,152 @@
+//! The file system, as narrow as the log needs it, so that a test can stand in for it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// A folder that holds segments.
+pub trait Directory {
+    /// A file in it.
+    type File: SegmentFile;
+
+    /// The names of all files in it, in any order.
+    ///
+    /// # Errors
+    ///
+    /// As the file system has them; so for all the others here.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Makes a file that must not be there yet.
+    fn create(&self, name: &str) -> io::Result<Self::File>;
+
+    /// Opens a file that is there, for reading and for writing at its end.
+    fn open(&self, name: &str) -> io::Result<Self::File>;
+
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes durable which files there are.
+    fn sync(&self) -> io::Result<()>;
+
+    /// How errors name a file in it.
+    fn shown(&self, name: &str) -> String {
+        name.to_owned()
+    }
+}
+
+/// A file of records.
+pub trait SegmentFile {
+    /// Its length in bytes.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Reads from `offset` on; fewer bytes than asked for, or none at its end, are no error.
+    fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes at its end and says how many bytes it took, which may be fewer.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Cuts it off.
+    fn truncate(&mut self, bytes: u64) -> io::Result<()>;
+
+    /// Makes durable what was written and how long it is.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A folder of the real file system, locked against a second process for as long as it is open.
+#[derive(Debug)]
+pub struct Disk {
+    path: PathBuf,
+    /// Closing it releases the lock.
+    _lock: File,
+}
+
+impl Disk {
+    /// Opens a folder, and makes it if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made or opened, or another process has it ([`Error::InUse`]).
+    pub fn open(path: &Path) -> Result<Disk, Error> {
+        let lock_path = path.join("lock");
+        let io = |source| Error::Io { doing: "open", file: lock_path.display().to_string(), source };
+        std::fs::create_dir_all(path).map_err(io)?;
+        let lock =
+            OpenOptions::new().write(true).create(true).truncate(false).open(&lock_path).map_err(io)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Disk { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Error::InUse { directory: path.display().to_string() }),
+            Err(TryLockError::Error(source)) => Err(io(source)),
+        }
+    }
+}
+
+impl Directory for Disk {
+    type File = DiskFile;
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            // A name that is not Unicode is none of ours.
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    fn create(&self, name: &str) -> io::Result<DiskFile> {
+        let path = self.path.join(name);
+        OpenOptions::new().read(true).append(true).create_new(true).open(path).map(DiskFile)
+    }
+
+    fn open(&self, name: &str) -> io::Result<DiskFile> {
+        OpenOptions::new().read(true).append(true).open(self.path.join(name)).map(DiskFile)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        std::fs::remove_file(self.path.join(name))
+    }
+
+    #[cfg(unix)]
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+
+    /// Only Unix has folders that can be synced; elsewhere the file system sees to it.
+    #[cfg(not(unix))]
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn shown(&self, name: &str) -> String {
+        self.path.join(name).display().to_string()
+    }
+}
+
+/// A file of the real file system.
+#[derive(Debug)]
+pub struct DiskFile(File);
+
+impl SegmentFile for DiskFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.seek(SeekFrom::Start(offset))?;
+        self.0.read(buf)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // The file is in append mode: where reading has left the position does not matter.
+        self.0.write(bytes)
+    }
+
+    fn truncate(&mut self, bytes: u64) -> io::Result<()> {
+        self.0.set_len(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}

@@ -1,0 +1,224 @@
+//! Reading: one segment record by record, and the whole log from a sequence on.
+
+use std::io;
+
+use crate::directory::{Directory, SegmentFile};
+use crate::error::Error;
+use crate::log::Log;
+use crate::record::{RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader, segment_name};
+
+/// A record of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its number; the first record of a log has 1, and each following one more.
+    pub sequence: u64,
+    /// What was appended.
+    pub payload: Vec<u8>,
+}
+
+/// The durable records of a log from a sequence on, in order. Ends after the first error.
+pub struct Records<'a, D: Directory> {
+    log: &'a Log<D>,
+    next: u64,
+    segment: Option<Segment<D::File>>,
+    failed: bool,
+}
+
+impl<'a, D: Directory> Records<'a, D> {
+    pub(crate) fn new(log: &'a Log<D>, from: u64) -> Self {
+        Records { log, next: from.max(log.first_sequence()), segment: None, failed: false }
+    }
+
+    fn read(&mut self) -> Result<Record, Error> {
+        loop {
+            let (first, end) = self.log.segment_of(self.next);
+            if self.segment.as_ref().is_none_or(|segment| segment.first_sequence != first) {
+                self.segment = Some(self.open(first, end)?);
+            }
+            let segment = self.segment.as_mut().expect("it was opened above");
+            let offset = segment.offset;
+            let io = |source| self.log.io("read", first, source);
+            match segment.next().map_err(io)? {
+                // A segment is read from its beginning: what was not asked for is passed over.
+                Found::Record(header, _) if header.sequence < self.next => {}
+                Found::Record(header, payload) if header.sequence == self.next => {
+                    self.next += 1;
+                    return Ok(Record { sequence: header.sequence, payload: payload.to_vec() });
+                }
+                Found::Record(..) => {
+                    return Err(self.log.damaged(first, offset, "a record has the wrong sequence"));
+                }
+                Found::End => {
+                    return Err(self.log.damaged(first, offset, "the segment is shorter than it was"));
+                }
+                Found::Bad(what) => return Err(self.log.damaged(first, offset, what)),
+            }
+        }
+    }
+
+    fn open(&self, first: u64, end: Option<u64>) -> Result<Segment<D::File>, Error> {
+        let io = |source| self.log.io("read", first, source);
+        let file = self.log.directory.open(&segment_name(first)).map_err(io)?;
+        let end = match end {
+            Some(end) => end,
+            None => file.size().map_err(io)?,
+        };
+        match Segment::open(file, end).map_err(io)? {
+            Some(segment) if segment.first_sequence == first => Ok(segment),
+            _ => Err(self.log.damaged(first, 0, "its header is not as it was written")),
+        }
+    }
+}
+
+impl<D: Directory> Iterator for Records<'_, D> {
+    type Item = Result<Record, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed || self.next > self.log.durable_sequence() {
+            return None;
+        }
+        let record = self.read();
+        self.failed = record.is_err();
+        Some(record)
+    }
+}
+
+/// One segment, read from its beginning.
+pub(crate) struct Segment<F> {
+    window: Window<F>,
+    pub(crate) first_sequence: u64,
+    pub(crate) salt: u32,
+    /// Where the next record begins.
+    pub(crate) offset: u64,
+}
+
+/// What is at the place of the next record.
+pub(crate) enum Found<'a> {
+    Record(RecordHeader, &'a [u8]),
+    End,
+    /// Bytes that are no record, and why.
+    Bad(&'static str),
+}
+
+impl<F: SegmentFile> Segment<F> {
+    /// A segment of which `end` bytes count; `None` when it does not begin with a header.
+    pub(crate) fn open(file: F, end: u64) -> io::Result<Option<Self>> {
+        let mut window = Window { file, end, start: 0, bytes: Vec::new() };
+        let header = match window.get(0, SEGMENT_HEADER_BYTES)? {
+            Some(bytes) => SegmentHeader::decode(bytes.try_into().expect("as many were asked for")),
+            None => None,
+        };
+        Ok(header.map(|header| Segment {
+            window,
+            first_sequence: header.first_sequence,
+            salt: header.salt,
+            offset: SEGMENT_HEADER_BYTES as u64,
+        }))
+    }
+
+    /// Reads on. The place only moves past a record that is whole.
+    pub(crate) fn next(&mut self) -> io::Result<Found<'_>> {
+        if self.offset == self.window.end {
+            return Ok(Found::End);
+        }
+        let (offset, salt) = (self.offset, self.salt);
+        match record_at(&mut self.window, offset, salt)? {
+            Ok((header, payload)) => {
+                self.offset += (RECORD_HEADER_BYTES + payload.len()) as u64;
+                Ok(Found::Record(header, payload))
+            }
+            Err(what) => Ok(Found::Bad(what)),
+        }
+    }
+
+    /// Whether a record behind the place where reading stopped was appended after record `sequence` had been synced.
+    pub(crate) fn is_synced_further_on(&mut self, sequence: u64) -> io::Result<bool> {
+        let mut offset = self.offset + 1;
+        // So many records fit into what is left; a higher number cannot be one of them.
+        let sequence_max =
+            sequence.saturating_add((self.window.end - self.offset) / RECORD_HEADER_BYTES as u64);
+        while let Some(bytes) = self.window.get(offset, RECORD_HEADER_BYTES)? {
+            let header = RecordHeader::decode(bytes.try_into().expect("as many were asked for"));
+            let possible = header.sequence <= sequence_max && header.durable() >= sequence;
+            if possible && record_at(&mut self.window, offset, self.salt)?.is_ok() {
+                return Ok(true);
+            }
+            offset += 1;
+        }
+        Ok(false)
+    }
+
+    pub(crate) fn into_file(self) -> F {
+        self.window.file
+    }
+}
+
+/// The record at `offset`, or why there is none.
+fn record_at<F: SegmentFile>(
+    window: &mut Window<F>,
+    offset: u64,
+    salt: u32,
+) -> io::Result<Result<(RecordHeader, &[u8]), &'static str>> {
+    let Some(bytes) = window.get(offset, RECORD_HEADER_BYTES)? else {
+        return Ok(Err("a record's header is not whole"));
+    };
+    let header = RecordHeader::decode(bytes.try_into().expect("as many were asked for"));
+    let whole = RECORD_HEADER_BYTES + header.payload_bytes as usize;
+    // The window gives nothing beyond the end of the file, so a wrong length costs no memory.
+    let Some(bytes) = window.get(offset, whole)? else { return Ok(Err("a record is not whole")) };
+    let payload = &bytes[RECORD_HEADER_BYTES..];
+    if header.is_whole(salt, payload) {
+        Ok(Ok((header, payload)))
+    } else {
+        Ok(Err("a checksum does not match"))
+    }
+}
+
+/// Reading ahead: this many bytes at a time, or one record when that is larger.
+const WINDOW_BYTES: usize = 256 * 1024;
+
+/// A part of a file in memory.
+struct Window<F> {
+    file: F,
+    /// What lies behind does not count.
+    end: u64,
+    /// Where `bytes` stand in the file.
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl<F: SegmentFile> Window<F> {
+    /// `len` bytes from `offset` on, or `None` when the file has fewer.
+    fn get(&mut self, offset: u64, len: usize) -> io::Result<Option<&[u8]>> {
+        let left = self.end.saturating_sub(offset);
+        if (len as u64) > left {
+            return Ok(None);
+        }
+        let within = offset >= self.start && offset + len as u64 <= self.start + self.bytes.len() as u64;
+        if !within && !self.load(offset, (len.max(WINDOW_BYTES) as u64).min(left) as usize, len)? {
+            return Ok(None);
+        }
+        let at = (offset - self.start) as usize;
+        Ok(Some(&self.bytes[at..at + len]))
+    }
+
+    /// Reads up to `len` bytes; false when not even `needed` are there, which means that the file has shrunk.
+    fn load(&mut self, offset: u64, len: usize, needed: usize) -> io::Result<bool> {
+        self.start = offset;
+        self.bytes.resize(len, 0);
+        let mut read = 0;
+        while read < len {
+            match self.file.read_at(offset + read as u64, &mut self.bytes[read..]) {
+                Ok(0) => break,
+                Ok(n) => read += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.bytes.clear();
+                    return Err(error);
+                }
+            }
+        }
+        self.bytes.truncate(read);
+        Ok(read >= needed)
+    }
+}

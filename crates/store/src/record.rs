@@ -1,0 +1,146 @@
+//! The bytes of a segment. All numbers are little-endian.
+//!
+//! ```text
+//! segment: magic 8 | sequence of its first record 8 | salt 4 | crc32c of the above 4 | records…
+//! record:  payload length 4 | sequence 8 | behind 4 | crc32c of salt, the above and the payload 4 | payload
+//! ```
+//!
+//! The salt is random. Without it a stranger's payload that looks like a record could pass for one when a torn tail is
+//! searched, and so could what an older file has left on the same blocks.
+
+/// The last byte is the version of the format.
+const MAGIC: [u8; 8] = *b"TREFOIL\x01";
+
+pub(crate) const SEGMENT_HEADER_BYTES: usize = 24;
+pub(crate) const RECORD_HEADER_BYTES: usize = 20;
+
+/// The beginning of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    pub(crate) first_sequence: u64,
+    pub(crate) salt: u32,
+}
+
+impl SegmentHeader {
+    pub(crate) fn encode(self) -> [u8; SEGMENT_HEADER_BYTES] {
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..16].copy_from_slice(&self.first_sequence.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.salt.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..20]);
+        bytes[20..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// `None` when the bytes are no header of this version.
+    pub(crate) fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Option<SegmentHeader> {
+        let whole = bytes[..8] == MAGIC && crc32c::crc32c(&bytes[..20]) == u32_at(bytes, 20);
+        whole.then(|| SegmentHeader { first_sequence: u64_at(bytes, 8), salt: u32_at(bytes, 16) })
+    }
+}
+
+/// The beginning of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecordHeader {
+    pub(crate) payload_bytes: u32,
+    pub(crate) sequence: u64,
+    /// How far the last sync lay behind when this record was appended: everything up to `sequence - behind` was
+    /// durable. 0 makes no such statement.
+    pub(crate) behind: u32,
+    crc: u32,
+}
+
+impl RecordHeader {
+    pub(crate) fn decode(bytes: &[u8; RECORD_HEADER_BYTES]) -> RecordHeader {
+        RecordHeader {
+            payload_bytes: u32_at(bytes, 0),
+            sequence: u64_at(bytes, 4),
+            behind: u32_at(bytes, 12),
+            crc: u32_at(bytes, 16),
+        }
+    }
+
+    /// Whether header and payload are as they were written.
+    pub(crate) fn is_whole(&self, salt: u32, payload: &[u8]) -> bool {
+        self.crc == crc(salt, &self.before_crc(), payload)
+    }
+
+    /// The last record that was durable when this one was appended, as far as it says so.
+    pub(crate) fn durable(&self) -> u64 {
+        if self.behind == 0 { 0 } else { self.sequence.saturating_sub(u64::from(self.behind)) }
+    }
+
+    fn before_crc(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&self.payload_bytes.to_le_bytes());
+        bytes[4..12].copy_from_slice(&self.sequence.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.behind.to_le_bytes());
+        bytes
+    }
+}
+
+/// Appends a record. The payload's length was checked.
+pub(crate) fn encode_record(salt: u32, sequence: u64, durable: u64, payload: &[u8], out: &mut Vec<u8>) {
+    let payload_bytes = u32::try_from(payload.len()).expect("the options allow no longer record");
+    let behind = u32::try_from(sequence - durable).unwrap_or(0);
+    let header = RecordHeader { payload_bytes, sequence, behind, crc: 0 };
+    let before_crc = header.before_crc();
+    out.extend_from_slice(&before_crc);
+    out.extend_from_slice(&crc(salt, &before_crc, payload).to_le_bytes());
+    out.extend_from_slice(payload);
+}
+
+fn crc(salt: u32, header: &[u8], payload: &[u8]) -> u32 {
+    let crc = crc32c::crc32c(&salt.to_le_bytes());
+    crc32c::crc32c_append(crc32c::crc32c_append(crc, header), payload)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes were taken"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes were taken"))
+}
+
+/// The name of a segment: names sort as their records do.
+pub(crate) fn segment_name(first_sequence: u64) -> String {
+    format!("{first_sequence:020}.log")
+}
+
+/// The first sequence out of a name, or `None` for a file that is no segment.
+pub(crate) fn parse_segment_name(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".log")?;
+    (digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_is_as_described() {
+        let header = SegmentHeader { first_sequence: 7, salt: 9 };
+        let bytes = header.encode();
+        assert_eq!(&bytes[..20], b"TREFOIL\x01\x07\0\0\0\0\0\0\0\x09\0\0\0");
+        assert_eq!(SegmentHeader::decode(&bytes), Some(header));
+
+        let mut out = Vec::new();
+        encode_record(9, 7, 5, b"abc", &mut out);
+        assert_eq!(&out[..16], b"\x03\0\0\0\x07\0\0\0\0\0\0\0\x02\0\0\0");
+        assert_eq!(&out[RECORD_HEADER_BYTES..], b"abc");
+        let header = RecordHeader::decode(out[..RECORD_HEADER_BYTES].try_into().expect("a header is there"));
+        assert!(header.is_whole(9, b"abc"));
+        assert!(!header.is_whole(8, b"abc") && !header.is_whole(9, b"abd"));
+        assert_eq!(header.durable(), 5);
+    }
+
+    #[test]
+    fn only_segments_have_names_of_segments() {
+        assert_eq!(parse_segment_name(&segment_name(42)), Some(42));
+        assert_eq!(parse_segment_name(&segment_name(u64::MAX)), Some(u64::MAX));
+        for other in ["lock", "1.log", "0000000000000000001x.log", "99999999999999999999.log", ""] {
+            assert_eq!(parse_segment_name(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The log on a real file system: what it keeps, what it cuts off, what it refuses.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use trefoil_store::{Error, Log, Options, Recovery, Torn};
+
+fn small() -> Options {
+    Options { segment_bytes_max: 200, record_bytes_max: 100 }
+}
+
+fn open(path: &Path) -> (Log, Recovery) {
+    Log::open(path, small()).unwrap()
+}
+
+/// A log of these payloads, each synced on its own.
+fn log_of(path: &Path, payloads: &[&str]) {
+    let (mut log, _) = open(path);
+    for payload in payloads {
+        log.append(payload.as_bytes()).unwrap();
+        log.sync().unwrap();
+    }
+}
+
+fn contents(log: &Log, from: u64) -> Vec<(u64, String)> {
+    log.read(from)
+        .map(|record| record.unwrap())
+        .map(|r| (r.sequence, String::from_utf8(r.payload).unwrap()))
+        .collect()
+}
+
+fn segments(path: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+    paths.sort();
+    paths
+}
+
+#[test]
+fn records_come_back_in_order_and_from_any_sequence() {
+    let folder = tempfile::tempdir().unwrap();
+    log_of(folder.path(), &["one", "", "three"]);
+    let (mut log, recovery) = open(folder.path());
+    assert_eq!(recovery, Recovery { segments: 1, records: 3, torn: None });
+    assert_eq!(log.append(b"four").unwrap(), 4);
+    assert_eq!(contents(&log, 1).len(), 3, "what is not synced is not given out");
+    assert_eq!(log.sync().unwrap(), 4);
+    assert_eq!(contents(&log, 2), [(2, "".into()), (3, "three".into()), (4, "four".into())]);
+    assert_eq!(contents(&log, 5), []);
+    assert_eq!(contents(&log, u64::MAX), []);
+}
+
+#[test]
+fn segments_keep_their_bound_and_old_ones_can_be_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(folder.path());
+    for i in 1..=20 {
+        assert_eq!(log.append(format!("record {i:02}").as_bytes()).unwrap(), i);
+    }
+    log.sync().unwrap();
+    // 24 bytes of header and 29 for each record: six to a segment.
+    let sizes: Vec<u64> =
+        segments(folder.path()).iter().map(|path| fs::metadata(path).unwrap().len()).collect();
+    assert_eq!(sizes, [198, 198, 198, 82]);
+    assert_eq!(contents(&log, 1).len(), 20);
+
+    assert_eq!(log.drop_before(6).unwrap(), 0);
+    assert_eq!(log.drop_before(14).unwrap(), 2);
+    assert_eq!((log.first_sequence(), log.next_sequence()), (13, 21));
+    assert_eq!(contents(&log, 1)[0], (13, "record 13".into()));
+    assert_eq!(log.drop_before(u64::MAX).unwrap(), 1, "the last one stays");
+    drop(log);
+    let (log, recovery) = open(folder.path());
+    assert_eq!(recovery, Recovery { segments: 1, records: 2, torn: None });
+    assert_eq!((log.first_sequence(), log.next_sequence()), (19, 21));
+}
+
+#[test]
+fn a_tail_cut_at_any_byte_is_cut_off_and_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let (mut log, _) = open(folder.path());
+        log.append(b"synced").unwrap();
+        log.sync().unwrap();
+        log.append(b"torn one").unwrap();
+        log.append(b"torn two").unwrap();
+        log.sync().unwrap();
+    }
+    let file = segments(folder.path()).remove(0);
+    let whole = fs::read(&file).unwrap();
+    let ends = [24, 24 + 26, 24 + 26 + 28, 24 + 26 + 28 + 28];
+    assert_eq!(whole.len(), ends[3]);
+    for len in 0..whole.len() {
+        fs::write(&file, &whole[..len]).unwrap();
+        let (mut log, recovery) = open(folder.path());
+        let kept = ends.iter().filter(|end| **end <= len).count();
+        let end = if kept == 0 { 0 } else { ends[kept - 1] };
+        let torn = Torn { file: file.display().to_string(), offset: end as u64, bytes: (len - end) as u64 };
+        // A header that is not whole is nothing, even when nothing of it is there.
+        let is_torn = len != end || len == 0;
+        let records = kept.saturating_sub(1) as u64;
+        assert_eq!(
+            recovery,
+            Recovery { segments: 1, records, torn: is_torn.then_some(torn) },
+            "cut at {len}"
+        );
+        // It goes on where it ends.
+        assert_eq!(log.append(b"new").unwrap(), records + 1);
+        log.sync().unwrap();
+        assert_eq!(contents(&log, records + 1), [(records + 1, "new".into())]);
+        drop(log);
+        assert_eq!(open(folder.path()).1.records, records + 1);
+    }
+}
+
+#[test]
+fn any_changed_bit_of_what_was_synced_before_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    log_of(folder.path(), &["first", "second", "third"]);
+    let file = segments(folder.path()).remove(0);
+    let whole = fs::read(&file).unwrap();
+    let third = whole.len() - 25;
+    for at in 0..third {
+        for bit in [0x01, 0x80] {
+            let mut changed = whole.clone();
+            changed[at] ^= bit;
+            fs::write(&file, &changed).unwrap();
+            match Log::open(folder.path(), small()) {
+                Err(Error::Damaged { file: named, offset, .. }) => {
+                    assert_eq!(named, file.display().to_string());
+                    assert!(
+                        offset as usize <= at && at < offset as usize + 30,
+                        "{at} was reported at {offset}"
+                    );
+                }
+                other => panic!("byte {at} was changed, and: {other:?}"),
+            }
+            assert_eq!(fs::read(&file).unwrap(), changed, "a damaged log is left as it is");
+        }
+    }
+}
+
+#[test]
+fn damage_in_an_earlier_segment_is_refused_even_at_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    log_of(folder.path(), &["a"; 20]);
+    let file = segments(folder.path()).remove(0);
+    let whole = fs::read(&file).unwrap();
+    fs::write(&file, &whole[..whole.len() - 1]).unwrap();
+    let error = Log::open(folder.path(), small()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{} is damaged at byte {}: a record is not whole; restore the folder from a backup, or move it away to \
+             start with an empty one",
+            file.display(),
+            whole.len() - 21
+        )
+    );
+}
+
+#[test]
+fn a_missing_segment_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    log_of(folder.path(), &["a"; 20]);
+    let files = segments(folder.path());
+    fs::remove_file(&files[1]).unwrap();
+    match Log::open(folder.path(), small()) {
+        Err(Error::Missing { sequence, file }) => {
+            assert_eq!((sequence, file), (9, files[2].display().to_string()));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_payload_that_looks_like_a_record_does_not_pass_for_one() {
+    let folder = tempfile::tempdir().unwrap();
+    // A stranger knows the format, and puts a record into a payload that claims the one before it was durable.
+    let other = tempfile::tempdir().unwrap();
+    log_of(other.path(), &["x", "y", "z"]);
+    let forged = fs::read(segments(other.path()).remove(0)).unwrap()[24..].to_vec();
+    {
+        let (mut log, _) = open(folder.path());
+        log.append(&forged).unwrap();
+        log.sync().unwrap();
+    }
+    let file = segments(folder.path()).remove(0);
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[24] ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    let (_, recovery) = open(folder.path());
+    assert_eq!(recovery.records, 0);
+    assert!(recovery.torn.is_some());
+}
+
+#[test]
+fn a_second_process_is_kept_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _) = open(folder.path());
+    assert!(matches!(Log::open(folder.path(), small()), Err(Error::InUse { .. })));
+    drop(log);
+    open(folder.path());
+}
+
+#[test]
+fn bounds_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(folder.path());
+    assert!(matches!(
+        log.append(&[0; 101]),
+        Err(Error::RecordTooLarge { record_bytes: 101, record_bytes_max: 100 })
+    ));
+    assert_eq!(log.append(&[0; 100]).unwrap(), 1);
+    drop(log);
+    let options = Options { segment_bytes_max: 143, record_bytes_max: 100 };
+    assert!(matches!(Log::open(folder.path(), options), Err(Error::Options(_))));
+}
+
+#[test]
+fn records_beyond_a_smaller_bound_are_still_read() {
+    let folder = tempfile::tempdir().unwrap();
+    log_of(folder.path(), &[&"x".repeat(100)]);
+    let options = Options { segment_bytes_max: 100, record_bytes_max: 10 };
+    let (mut log, recovery) = Log::open(folder.path(), options).unwrap();
+    assert_eq!((recovery.records, recovery.torn), (1, None));
+    log.append(b"next").unwrap();
+    log.sync().unwrap();
+    assert_eq!(contents(&log, 1).len(), 2);
+}
+
+#[test]
+fn damage_that_comes_while_the_log_is_open_is_seen_by_readers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(folder.path());
+    log.append(b"one").unwrap();
+    log.append(b"two").unwrap();
+    log.sync().unwrap();
+    let file = segments(folder.path()).remove(0);
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    let mut records = log.read(1);
+    assert!(records.next().unwrap().is_ok());
+    assert!(matches!(records.next(), Some(Err(Error::Damaged { offset: 47, .. }))));
+    assert!(records.next().is_none());
+}
+
+#[test]
+fn large_logs_are_written_in_pieces_and_read_through_a_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let payload = |i: u64| vec![i as u8; (i * 7919 % 300_000) as usize];
+    let (mut log, _) = Log::open(folder.path(), Options::default()).unwrap();
+    for i in 1..=100 {
+        log.append(&payload(i)).unwrap();
+    }
+    log.sync().unwrap();
+    drop(log);
+    let (log, recovery) = Log::open(folder.path(), Options::default()).unwrap();
+    assert_eq!(recovery.records, 100);
+    for (record, i) in log.read(1).zip(1..) {
+        let record = record.unwrap();
+        assert_eq!(record.sequence, i);
+        assert!(record.payload == payload(i));
+    }
+}
