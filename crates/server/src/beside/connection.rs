@@ -2,6 +2,7 @@
 
 use super::HandOver;
 use super::hand_back::{belongs_elsewhere, join, write_head};
+use super::publish::REPLY_MAX;
 use super::rewind::{Flow, Rewind};
 use crate::context::Context;
 use crate::mail::{Arrival, Mail, Stage};
@@ -9,7 +10,7 @@ use crate::stats::Kind;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -25,8 +26,9 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 
 /// A connection on which nothing moved for this long is closed: it neither sends its body nor reads its response.
-/// Longer than any request takes, [`super::publish::REPLY_MAX`] included.
 const IDLE_MAX: Duration = Duration::from_secs(60);
+// Nothing moves while a publish waits for its shard.
+const _: () = assert!(IDLE_MAX.as_secs() > REPLY_MAX.as_secs());
 
 /// The smallest buffer that hyper reads into.
 const BUFFER_BYTES_MIN: usize = 8192;
@@ -166,15 +168,12 @@ impl Desk {
     fn answer(&self, request: Request<Incoming>) -> Answer {
         // A shard has looked at the first one and found it to belong here; sending it back would go on for ever.
         let is_first = !self.has_served.swap(true, Ordering::Relaxed);
-        if is_first || !belongs_elsewhere(&request) {
+        // hyper reads a body ahead, so that it could not go back whole; neither kind of request has one.
+        if is_first || !belongs_elsewhere(&request) || !request.body().is_end_stream() {
             return Box::pin(self.router.clone().oneshot(request.map(Body::new)));
         }
         *self.goes_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(write_head(&request));
-        Box::pin(async move {
-            // As long as somebody may still read the body, hyper leaves it where it is.
-            let _request = request;
-            pending().await
-        })
+        Box::pin(pending())
     }
 
     fn take_back(&self) -> Option<Vec<u8>> {

@@ -14,7 +14,7 @@ use trefoil_json::Code;
 pub(super) struct Refusal {
     status: StatusCode,
     error: Error,
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<(HeaderName, &'static str)>,
 }
 
 #[derive(Serialize, Debug)]
@@ -61,7 +61,7 @@ impl Refusal {
 
     /// The same with a header.
     pub(super) fn header(self, name: HeaderName, value: &'static str) -> Refusal {
-        Refusal { header: Some((name, HeaderValue::from_static(value))), ..self }
+        Refusal { header: Some((name, value)), ..self }
     }
 
     fn with_name(status: StatusCode, code: &'static str, reason: impl Into<Cow<'static, str>>) -> Refusal {
@@ -76,7 +76,9 @@ impl IntoResponse for Refusal {
             error: Error,
         }
         let mut response = (self.status, Json(Body { error: self.error })).into_response();
-        response.headers_mut().extend(self.header);
+        response
+            .headers_mut()
+            .extend(self.header.map(|(name, value)| (name, HeaderValue::from_static(value))));
         response
     }
 }

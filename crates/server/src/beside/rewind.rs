@@ -115,3 +115,51 @@ impl AsyncWrite for Rewind {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::beside::testing::Bench;
+    use crate::beside::tests::hub::pair;
+    use std::io::{Read, Write};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn what_was_read_before_comes_first_and_is_not_counted_again() {
+        let (bench, (mut client, server)) = (Bench::new(), pair());
+        let flow = Arc::new(Flow::default());
+        let stream = TcpStream::from_std(server).unwrap();
+        let mut io = Rewind::new(b"before ".to_vec(), stream, bench.context.clone(), flow.clone());
+        client.write_all(b"after").unwrap();
+        let mut all = [0; 12];
+        io.read_exact(&mut all[..3]).await.unwrap();
+        assert!(!flow.take_moved());
+        io.read_exact(&mut all[3..]).await.unwrap();
+        assert_eq!(&all, b"before after");
+        assert!(flow.take_moved());
+        assert_eq!(bench.context.stats_beside().bytes_in.get(), 5);
+        assert!(io.into_parts().0.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_the_socket_does_not_take_is_known() {
+        let (bench, (mut client, server)) = (Bench::new(), pair());
+        let flow = Arc::new(Flow::default());
+        let stream = TcpStream::from_std(server).unwrap();
+        let mut io = Rewind::new(Vec::new(), stream, bench.context.clone(), flow.clone());
+        let too_much = vec![7; 64 << 20];
+        let written = async {
+            io.write_all(&too_much).await.unwrap();
+            io.flush().await.unwrap();
+        };
+        tokio::pin!(written);
+        tokio::time::timeout(std::time::Duration::from_millis(50), &mut written).await.unwrap_err();
+        assert!(flow.is_unwritten());
+        let reader = std::thread::spawn(move || client.read_exact(&mut vec![0; 64 << 20]).unwrap());
+        written.await;
+        assert!(!flow.is_unwritten());
+        reader.join().unwrap();
+        assert_eq!(bench.context.stats_beside().bytes_out.get(), 64 << 20);
+    }
+}

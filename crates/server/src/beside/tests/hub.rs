@@ -5,6 +5,7 @@ use crate::beside::{Beside, HandOver};
 use crate::context::Context;
 use crate::mail::{Arrival, Mail};
 use crate::stats::Kind;
+use socket2::SockRef;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -30,7 +31,18 @@ impl Hub {
 
     /// Hands a connection over as a shard does, and returns the client's end.
     pub(super) fn hand_over(&self, input: &[u8]) -> TcpStream {
+        self.hand_over_pair(pair(), input)
+    }
+
+    /// The same with socket buffers as small as the system allows.
+    pub(super) fn hand_over_narrow(&self, input: &[u8]) -> TcpStream {
         let (client, server) = pair();
+        SockRef::from(&client).set_recv_buffer_size(1).unwrap();
+        SockRef::from(&server).set_send_buffer_size(1).unwrap();
+        self.hand_over_pair((client, server), input)
+    }
+
+    fn hand_over_pair(&self, (client, server): (TcpStream, TcpStream), input: &[u8]) -> TcpStream {
         let context: &Arc<Context> = &self.bench.context;
         context.connections.fetch_add(1, Ordering::Relaxed);
         context.listeners[0].connections.fetch_add(1, Ordering::Relaxed);
@@ -58,7 +70,7 @@ impl Hub {
 }
 
 /// Both ends of a connection: the client's, and the server's as a shard has it.
-pub(super) fn pair() -> (TcpStream, TcpStream) {
+pub(in crate::beside) fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();

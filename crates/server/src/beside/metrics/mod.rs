@@ -1,5 +1,9 @@
 //! `GET /metrics`: the figures as Prometheus reads them.
 
+mod process;
+#[cfg(test)]
+mod tests;
+
 use super::routes::Site;
 use crate::context::Context;
 use crate::stats::{Drop, Figure, Kind, Stats, total};
@@ -154,83 +158,5 @@ impl Page<'_, '_> {
                 .encode_counter::<NoLabelSet, _, u64>(&value, None)?;
         }
         Ok(())
-    }
-}
-
-/// What the system says of the process, where it can be asked cheaply.
-mod process {
-    /// Name, help and value of each figure.
-    pub(super) fn figures() -> Vec<(&'static str, &'static str, i64)> {
-        // Unlike /proc/self/statm it does not count in pages, whose size differs from machine to machine.
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let memory = field(&status, "VmRSS:")
-            .map(|kib| ("resident_memory_bytes", "Memory of the process.", kib * 1024));
-        let threads = field(&status, "Threads:").map(|count| ("threads", "Threads of the process.", count));
-        [memory, threads].into_iter().flatten().collect()
-    }
-
-    fn field(status: &str, name: &str) -> Option<i64> {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.split_whitespace().next()?.parse().ok()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::beside::testing::Bench;
-    use crate::stats::{Drop, Kind};
-
-    #[tokio::test]
-    async fn figures_of_all_shards_are_added_up() {
-        let bench = Bench::new();
-        let [shard, beside] = &bench.context.stats[..] else { panic!("one shard and what runs beside it") };
-        shard.dropped[Drop::OutboxFull as usize].add(7);
-        shard.connections[Kind::JsonWebSocket as usize].set(2);
-        shard.messages_in.add(40);
-        shard.ticks.add(9);
-        beside.messages_in.add(2);
-        beside.connections[Kind::Http as usize].shared_add(1);
-
-        let page = bench.send("GET /metrics", &[], "").await;
-        assert_eq!(page.status, 200);
-        assert_eq!(page.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
-        let accept = [("accept", "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;q=0.3")];
-        let open = bench.send("GET /metrics", &accept, "").await;
-        assert_eq!(
-            open.header("content-type"),
-            Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
-        );
-        let text = String::from_utf8(page.body).expect("text");
-        for line in [
-            "# HELP trefoil_dropped Deliveries dropped, by reason.",
-            "# TYPE trefoil_dropped counter",
-            "trefoil_dropped_total{reason=\"outbox_full\"} 7",
-            "trefoil_dropped_total{reason=\"expired\"} 0",
-            "trefoil_connections{kind=\"json_ws\"} 2",
-            "trefoil_connections{kind=\"http\"} 1",
-            "trefoil_messages_in_total 42",
-            "trefoil_shard_ticks_total{shard=\"0\"} 9",
-            "trefoil_retained_messages 0",
-            "trefoil_sessions 0",
-            concat!("trefoil_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
-            "# EOF",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
-        }
-        for line in text.lines().filter(|line| !line.starts_with('#')) {
-            assert!(line.starts_with("trefoil_") && line.split(' ').count() == 2, "{line}");
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn the_memory_of_the_process_is_there() {
-        let page = Bench::new().send("GET /metrics", &[], "").await;
-        let text = String::from_utf8(page.body).expect("text");
-        let memory = text.lines().find_map(|line| line.strip_prefix("trefoil_resident_memory_bytes "));
-        assert!(
-            memory.and_then(|bytes| bytes.parse::<u64>().ok()).is_some_and(|bytes| bytes > 1 << 20),
-            "{text}"
-        );
     }
 }

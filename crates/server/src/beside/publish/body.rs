@@ -1,16 +1,10 @@
 //! The body of `POST /api/v1/publish`.
 
-use super::nearest::nearest;
-use super::refusal::Refusal;
+use super::fields::Fields;
+use super::members::Members;
+use crate::beside::refusal::Refusal;
 use axum::http::StatusCode;
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
-use std::fmt;
-use trefoil_json::{Code, STRING_BYTES_MAX};
+use trefoil_json::Code;
 
 /// What somebody wants published, each value of the right kind and within the bounds of MQTT. The topic is unchecked.
 #[derive(Debug, Default, PartialEq)]
@@ -25,19 +19,6 @@ pub(super) struct PublishBody {
     pub(super) expiry_s: Option<u32>,
     pub(super) user_properties: Vec<(String, String)>,
 }
-
-const FIELDS: [&str; 10] = [
-    "topic",
-    "data",
-    "data_base64",
-    "qos",
-    "retain",
-    "content_type",
-    "response_topic",
-    "correlation_base64",
-    "expiry",
-    "user_properties",
-];
 
 /// Reads a body: one JSON object.
 pub(super) fn parse(body: &[u8]) -> Result<PublishBody, Refusal> {
@@ -70,136 +51,6 @@ pub(super) fn parse(body: &[u8]) -> Result<PublishBody, Refusal> {
             .value("user_properties", "an array of pairs of strings, as in [[\"name\",\"value\"]]")?
             .unwrap_or_default(),
     })
-}
-
-/// The JSON text of each field that is there.
-#[derive(Default)]
-struct Fields<'a>([Option<&'a str>; FIELDS.len()]);
-
-impl<'a> Fields<'a> {
-    fn check(members: Members<'a>) -> Result<Fields<'a>, Refusal> {
-        if let Some(name) = members.unknown {
-            let hint = match nearest(&name, &FIELDS) {
-                Some(known) => format!("did you mean {known}?"),
-                None => format!("there are {}", FIELDS.join(", ")),
-            };
-            let reason = format!("{} is not a field of a publish; {hint}", excerpt(&name));
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, Code::UnknownField, reason).field(name));
-        }
-        match members.twice {
-            Some(name) => Err(Refusal::bad_field(name, format!("{name} is there twice"))),
-            None => Ok(members.known),
-        }
-    }
-
-    fn get(&self, name: &str) -> Option<&'a str> {
-        self.0[FIELDS.iter().position(|known| *known == name)?]
-    }
-
-    /// A field as serde reads it.
-    fn value<T: Deserialize<'a>>(&self, name: &'static str, expected: &str) -> Result<Option<T>, Refusal> {
-        let Some(json) = self.get(name) else { return Ok(None) };
-        let value = serde_json::from_str(json).map_err(|_| {
-            Refusal::bad_field(name, format!("{name} is {}; it must be {expected}", excerpt(json)))
-        })?;
-        Ok(Some(value))
-    }
-
-    fn text(&self, name: &'static str) -> Result<Option<String>, Refusal> {
-        self.value(name, "a string")
-    }
-
-    /// A string that fits into an MQTT packet [MQTT-1.5.4-2].
-    fn short_text(&self, name: &'static str) -> Result<Option<String>, Refusal> {
-        let text = self.text(name)?;
-        match text.as_ref().is_some_and(|text| text.len() > STRING_BYTES_MAX || text.contains('\0')) {
-            true => Err(Refusal::bad_field(
-                name,
-                format!("{name} has U+0000 in it or more than {STRING_BYTES_MAX} bytes"),
-            )),
-            false => Ok(text),
-        }
-    }
-
-    fn qos(&self) -> Result<Option<u8>, Refusal> {
-        let expected = "0, 1 or 2";
-        match self.value::<u8>("qos", expected)? {
-            Some(qos @ 3..) => Err(Refusal::bad_field("qos", format!("qos is {qos}; it must be {expected}"))),
-            qos => Ok(qos),
-        }
-    }
-
-    /// A string stands for its text; everything else for itself, exactly as it was written.
-    fn data(&self) -> Result<Option<Vec<u8>>, Refusal> {
-        match self.get("data") {
-            Some(json) if json.starts_with('"') => {
-                Ok(self.value::<String>("data", "valid Unicode")?.map(Into::into))
-            }
-            json => Ok(json.map(Into::into)),
-        }
-    }
-
-    /// Bytes from base64, with or without padding.
-    fn base64(&self, name: &'static str) -> Result<Option<Vec<u8>>, Refusal> {
-        const CONFIG: GeneralPurposeConfig =
-            GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-        const ENGINE: GeneralPurpose = GeneralPurpose::new(&STANDARD, CONFIG);
-        let Some(text) = self.text(name)? else { return Ok(None) };
-        let bytes = ENGINE.decode(&text).map_err(|error| {
-            Refusal::bad_field(name, format!("{name} is not base64 of the standard alphabet: {error}"))
-        })?;
-        match name == "correlation_base64" && bytes.len() > STRING_BYTES_MAX {
-            true => Err(Refusal::bad_field(name, format!("{name} has more than {STRING_BYTES_MAX} bytes"))),
-            false => Ok(Some(bytes)),
-        }
-    }
-}
-
-/// As much of a value as helps to find it.
-fn excerpt(text: &str) -> String {
-    const CHARS_MAX: usize = 40;
-    match text.char_indices().nth(CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_string(),
-    }
-}
-
-/// An object taken apart, its values not looked into.
-#[derive(Default)]
-struct Members<'a> {
-    known: Fields<'a>,
-    unknown: Option<String>,
-    twice: Option<&'static str>,
-}
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OfMap;
-        impl<'de> Visitor<'de> for OfMap {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Members::default();
-                while let Some(name) = map.next_key::<String>()? {
-                    let Some(at) = FIELDS.iter().position(|known| *known == name) else {
-                        members.unknown.get_or_insert(name);
-                        map.next_value::<IgnoredAny>()?;
-                        continue;
-                    };
-                    let value: &RawValue = map.next_value()?;
-                    if members.known.0[at].replace(value.get()).is_some() {
-                        members.twice = Some(FIELDS[at]);
-                    }
-                }
-                Ok(members)
-            }
-        }
-        deserializer.deserialize_map(OfMap)
-    }
 }
 
 #[cfg(test)]
