@@ -54,7 +54,8 @@ export class Figures {
 
   #showKinds(kinds) {
     const list = $("kinds");
-    for (const [kind, count] of kinds) {
+    const order = Object.keys(KINDS);
+    for (const [kind, count] of kinds.sort(([a], [b]) => order.indexOf(a) - order.indexOf(b))) {
       let item = list.querySelector(`[data-kind="${CSS.escape(kind)}"]`);
       if (!item) {
         item = document.createElement("li");
