@@ -19,6 +19,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run the hub (this is what happens without a subcommand)
     Serve(Serve),
+    /// Look for mistakes in a configuration, without starting anything
+    Check(Check),
 }
 
 /// Arguments of `trefoil serve`.
@@ -27,4 +29,11 @@ pub(crate) struct Serve {
     /// Read the settings from FILE [without it: trefoil.toml in the current folder, if it is there]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+}
+
+/// Arguments of `trefoil check`.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The file to check [without it: trefoil.toml in the current folder]
+    pub(crate) file: Option<PathBuf>,
 }

@@ -12,6 +12,7 @@
 
 mod arguments;
 mod banner;
+mod check;
 mod failure;
 mod logging;
 mod serve;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         None => serve::run(&arguments.serve),
         Some(Command::Serve(serve)) => serve::run(&serve),
+        Some(Command::Check(check)) => check::run(&check),
     };
     result.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
 }

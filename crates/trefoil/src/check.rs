@@ -1,0 +1,51 @@
+//! `trefoil check`: whether the hub would start with a configuration, without starting it.
+
+use crate::arguments::Check;
+use crate::failure::Failure;
+use crate::settings::Settings;
+use std::io::{self, Write};
+
+pub(crate) fn run(arguments: &Check) -> Result<(), Failure> {
+    let settings = Settings::read(arguments.file.as_deref())?;
+    for warning in &settings.config.warnings {
+        eprintln!("warning: {warning}");
+    }
+    report(&settings, &mut io::stdout().lock())
+        .map_err(|error| Failure::failed(format!("cannot write to standard output: {error}")))
+}
+
+fn report(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
+    match &settings.file {
+        Some(path) => writeln!(out, "{} is fine: the hub would listen on", path.display())?,
+        None => writeln!(
+            out,
+            "There is no trefoil.toml here: with its built-in settings the hub would listen on"
+        )?,
+    }
+    for listener in &settings.config.listeners {
+        let echo = if listener.echo { ", echo" } else { "" };
+        writeln!(out, "  {}  {}{echo}", listener.bind, listener.protocols)?;
+    }
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trefoil_config::Config;
+
+    #[test]
+    fn the_report_says_what_would_be_opened() {
+        let mut config = Config::default();
+        config.listeners.truncate(2);
+        config.listeners[0].echo = true;
+        let mut out = Vec::new();
+        report(&Settings { config, file: Some("hub.toml".into()) }, &mut out)
+            .expect("a Vec takes everything");
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            "hub.toml is fine: the hub would listen on\n  \
+             tcp://127.0.0.1:1883  mqtt, http, websocket, json, echo\n  udp://127.0.0.1:1883  json\n"
+        );
+    }
+}
