@@ -1,0 +1,145 @@
+// The web console in Chromium: what a person sees while other clients talk through the hub.
+
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { once } from "node:events";
+import { chromium } from "playwright-core";
+import mqtt from "mqtt";
+import { DEADLINE_MS, main } from "./rig.mjs";
+
+const FLAGS = [
+  "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync",
+];
+
+/** Opens the console with a profile of its own, runs `body` and insists that the page said nothing about errors. */
+async function withConsole(hub, body) {
+  const profile = await mkdtemp(join(tmpdir(), "trefoil-console-"));
+  const browser = await chromium.launchPersistentContext(profile, { executablePath: "/usr/bin/chromium", args: FLAGS });
+  const complaints = [];
+  try {
+    const page = browser.pages()[0] ?? (await browser.newPage());
+    page.setDefaultTimeout(DEADLINE_MS / 2);
+    page.on("console", (message) => {
+      if (["error", "warning"].includes(message.type())) complaints.push(message.text());
+    });
+    page.on("pageerror", (error) => complaints.push(`${error}`));
+    page.on("requestfailed", (request) => complaints.push(`${request.url()}: ${request.failure()?.errorText}`));
+    page.on("response", (response) => {
+      if (response.status() >= 400) complaints.push(`${response.url()}: ${response.status()}`);
+    });
+    await page.goto(`http://127.0.0.1:${hub.http}/`);
+    await body(page);
+    assert.deepEqual(complaints, []);
+  } catch (fault) {
+    if (complaints.length > 0) console.error("the page said:", complaints);
+    throw fault;
+  } finally {
+    await browser.close();
+    await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+/** An element by its data-test attribute. */
+const part = (page, name) => page.locator(`[data-test="${name}"]`);
+
+/** Waits until the text of an element is as wanted. */
+async function textIs(page, name, wanted) {
+  const holds = ([name, source]) => new RegExp(source).test(document.querySelector(`[data-test="${name}"]`).innerText);
+  try {
+    await page.waitForFunction(holds, [name, wanted.source]);
+  } catch (fault) {
+    throw new Error(`${name} is ${JSON.stringify(await part(page, name).innerText())}, wanted ${wanted}`, { cause: fault });
+  }
+}
+
+const connect = (hub, options = {}) => mqtt.connectAsync(`mqtt://127.0.0.1:${hub.tcp}`, { reconnectPeriod: 0, ...options });
+
+async function figuresAndTopicTree(hub) {
+  await withConsole(hub, async (page) => {
+    await textIs(page, "status", /connected|live/i);
+    const clients = await Promise.all(Array.from({ length: 20 }, () => connect(hub)));
+    // The page's own connection is one more.
+    await textIs(page, "connections", /^2[1-4]$/);
+    await clients[0].publishAsync("house/kitchen/oven", JSON.stringify({ celsius: 180 }), { qos: 1 });
+    await clients[0].publishAsync("house/cellar", "damp", { qos: 1 });
+    for (const topic of ["house/kitchen/oven", "house/cellar"]) {
+      await page.locator(`[data-test="topic-node"][data-topic="${topic}"]`).waitFor();
+    }
+    const text = await part(page, "topic-tree").innerText();
+    assert(text.includes("oven") && text.includes("180") && text.includes("damp"), text);
+    // A steady stream of messages shows as a rate.
+    const stream = setInterval(() => clients[0].publish("house/clock", "tick"), 20);
+    await textIs(page, "rate-in", /[1-9]/);
+    await textIs(page, "rate-out", /[1-9]/);
+    clearInterval(stream);
+    for (const client of clients) await client.endAsync();
+    await textIs(page, "connections", /^[1-4]$/);
+  });
+}
+
+async function publishAndSubscribePanel(hub) {
+  await withConsole(hub, async (page) => {
+    const other = await connect(hub);
+    await other.subscribeAsync("demo/#", { qos: 1 });
+    await part(page, "pub-topic").fill("demo/from/page");
+    await part(page, "pub-payload").fill("hello from the page ☘");
+    await part(page, "pub-qos").selectOption("1");
+    await part(page, "pub-retain").check();
+    const arrived = once(other, "message");
+    await part(page, "pub-button").click();
+    const [topic, payload, packet] = await arrived;
+    assert.deepEqual([topic, payload.toString(), packet.qos], ["demo/from/page", "hello from the page ☘", 1]);
+
+    await part(page, "sub-filter").fill("demo/#");
+    await part(page, "sub-button").click();
+    // It was retained, so that it waits for the new subscription.
+    await part(page, "message").filter({ hasText: "hello from the page ☘" }).first().waitFor();
+    await other.publishAsync("demo/to/page", "hello to the page", { qos: 1 });
+    await part(page, "message").filter({ hasText: "hello to the page" }).first().waitFor();
+    const shown = await part(page, "messages").innerText();
+    assert(shown.includes("demo/to/page"), shown);
+    await other.endAsync();
+  });
+}
+
+async function lightAndDark(hub) {
+  await withConsole(hub, async (page) => {
+    const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    await page.emulateMedia({ colorScheme: "light" });
+    const light = await background();
+    await page.emulateMedia({ colorScheme: "dark" });
+    assert.notEqual(await background(), light);
+    // Narrow as a telephone, nothing sticks out to the side.
+    await page.setViewportSize({ width: 380, height: 800 });
+    const [content, window_] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert(content <= window_, `${content} px in a window of ${window_}`);
+  });
+}
+
+/** Payloads and topics come from strangers: they are shown and never run. */
+async function hostileMessages(hub) {
+  await withConsole(hub, async (page) => {
+    await textIs(page, "status", /connected|live/i);
+    await page.evaluate(() => { window.harmed = false; });
+    const other = await connect(hub);
+    await part(page, "sub-filter").fill("#");
+    await part(page, "sub-button").click();
+    await part(page, "filters").locator("li").first().waitFor();
+    const markup = "<img src=nowhere onerror='window.harmed=true'><script>window.harmed=true</script>";
+    const topics = [markup.replaceAll("/", ":"), "__proto__/constructor", "a//b/", `long/${"x".repeat(5000)}`];
+    for (const topic of topics) await other.publishAsync(topic, markup, { qos: 1 });
+    await other.publishAsync("bytes", Buffer.from([0, 255, 254, 10]), { qos: 1 });
+    await other.publishAsync("large", "y".repeat(500_000), { qos: 1 });
+    await other.publishAsync("the/end", "the end", { qos: 1 });
+    await part(page, "message").filter({ hasText: "the end" }).first().waitFor();
+    await page.locator('[data-test="topic-node"][data-topic="the/end"]').waitFor();
+    assert.equal(await page.evaluate(() => window.harmed), false);
+    assert.equal(await page.locator("img[src=nowhere]").count(), 0);
+    await other.endAsync();
+  });
+}
+
+await main({ figuresAndTopicTree, publishAndSubscribePanel, lightAndDark, hostileMessages });
