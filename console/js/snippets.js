@@ -36,27 +36,27 @@ function snippets({ host, mqtt, json, http, ws }) {
     [
       "MQTT",
       "mosquitto, or any other client",
-      `mosquitto_sub -h ${host} -p ${mqtt} -t 'demo/#' -v\nmosquitto_pub -h ${host} -p ${mqtt} -t demo/hello -m 'Hello from MQTT'`,
+      `mosquitto_sub -h ${host} -p ${mqtt} -t 'demo/#' -v\nmosquitto_pub -h ${host} -p ${mqtt} -t demo/hello -m 'Hello MQTT'`,
     ],
     [
       "JavaScript",
       "in a page, or in this one's developer tools",
-      `const hub = new WebSocket("${ws}");\nhub.onmessage = (event) => console.log(event.data);\nhub.onopen = () => {\n  hub.send('{"sub":"demo/#"}');\n  hub.send('{"pub":"demo/hello","data":"Hello from JS"}');\n};`,
+      `const hub = new WebSocket("${ws}");\nhub.onmessage = (event) => console.log(event.data);\nhub.onopen = () => {\n  hub.send('{"sub":"demo/#"}');\n  hub.send('{"pub":"demo/hello","data":"Hello JS"}');\n};`,
     ],
     [
       "HTTP",
       "publish; listen to server-sent events",
-      `curl -N '${http}/sse?topic=demo/%23'\ncurl ${http}/api/v1/publish \\\n  -H 'content-type: application/json' \\\n  -d '{"topic":"demo/hello","data":"Hello from HTTP"}'`,
+      `curl -N '${http}/sse?topic=demo/%23'\ncurl ${http}/api/v1/publish \\\n  -H 'content-type: application/json' \\\n  -d '{"topic":"demo/hello","data":"Hello HTTP"}'`,
     ],
     [
       "WebSocket",
       "in a terminal, with websocat",
-      `echo '{"pub":"demo/hello","data":"Hello from websocat"}' | websocat ${ws}\n(echo '{"sub":"demo/#"}'; cat) | websocat ${ws}`,
+      `echo '{"pub":"demo/hello","data":"Hello websocat"}' | websocat ${ws}\n(echo '{"sub":"demo/#"}'; cat) | websocat ${ws}`,
     ],
     [
       "TCP socket",
       "one JSON object in a line",
-      `echo '{"pub":"demo/hello","data":"Hello from nc"}' | nc -w 1 ${host} ${json}\n(echo '{"sub":"demo/#"}'; cat) | nc ${host} ${json}`,
+      `echo '{"pub":"demo/hello","data":"Hello nc"}' | nc -w 1 ${host} ${json}\n(echo '{"sub":"demo/#"}'; cat) | nc ${host} ${json}`,
     ],
   ];
 }

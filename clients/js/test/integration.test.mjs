@@ -145,7 +145,7 @@ async function startHub(binary) {
   const folder = await mkdtemp(join(tmpdir(), "trefoil-js-"));
   const file = join(folder, "trefoil.toml");
   await writeFile(file, '[[listener]]\nbind = "127.0.0.1:0"\n');
-  const hub = spawn(binary, ["serve", file], { cwd: folder, stdio: ["ignore", "pipe", "inherit"] });
+  const hub = spawn(binary, ["serve", "--config", file], { cwd: folder, stdio: ["ignore", "pipe", "inherit"] });
   const ended = new Promise((resolve) => hub.on("close", resolve));
   const stop = async () => {
     hub.kill("SIGTERM");
