@@ -5,7 +5,7 @@ let shown;
 
 /**
  * Writes the snippets. `listeners`, when the hub names them in its figures, is a list of
- * `{bind: "tcp://HOST:PORT", protocols: [...]}`; without it, the port that Trefoil takes by default stands there.
+ * `{bind: "tcp://HOST:PORT", protocols: [...]}`; without it, the most likely port stands there.
  */
 export function showSnippets(listeners = []) {
   const addresses = addressesOf(listeners);
@@ -17,9 +17,11 @@ export function showSnippets(listeners = []) {
 
 function addressesOf(listeners) {
   const secure = location.protocol === "https:";
+  // A port of the web serves the web; any other is more likely a port for everything.
+  const likely = ["", "80", "443", "8080"].includes(location.port) ? "1883" : location.port;
   const port = (protocol) => {
     const found = listeners.find(({ bind, protocols }) => bind.startsWith("tcp://") && protocols.includes(protocol));
-    return found ? new URL(found.bind.replace("tcp:", "http:")).port || "80" : "1883";
+    return found ? new URL(found.bind.replace("tcp:", "http:")).port || "80" : likely;
   };
   return {
     // The name that brought the reader here surely reaches the hub; what it is bound to may be 0.0.0.0.
