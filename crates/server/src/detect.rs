@@ -26,7 +26,16 @@ pub enum Refused {
 
 /// Methods of HTTP requests, each with the space that follows.
 const METHODS: [&[u8]; 10] = [
-    b"GET ", b"POST ", b"PUT ", b"HEAD ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE ", b"PRI ",
+    b"GET ",
+    b"POST ",
+    b"PUT ",
+    b"HEAD ",
+    b"DELETE ",
+    b"OPTIONS ",
+    b"PATCH ",
+    b"CONNECT ",
+    b"TRACE ",
+    b"PRI ",
 ];
 
 /// Type of a CONNECT packet.
@@ -77,7 +86,8 @@ fn starts_connect(input: &[u8]) -> Option<bool> {
 }
 
 fn starts_request(input: &[u8]) -> Option<bool> {
-    let starts = |method: &[u8]| input.iter().zip(method).all(|(a, b)| a == b).then_some(input.len() >= method.len());
+    let starts =
+        |method: &[u8]| input.iter().zip(method).all(|(a, b)| a == b).then_some(input.len() >= method.len());
     match METHODS.iter().find_map(|method| starts(method)) {
         Some(true) => Some(true),
         Some(false) => None,
@@ -88,7 +98,9 @@ fn starts_request(input: &[u8]) -> Option<bool> {
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Refused::Tls => f.write_str("this listener has no certificate, so it does not speak TLS; connect without it"),
+            Refused::Tls => {
+                f.write_str("this listener has no certificate, so it does not speak TLS; connect without it")
+            }
             Refused::Unknown => f.write_str(
                 "these first bytes are no protocol that is spoken here: start with an MQTT CONNECT packet, \
                  an HTTP request, or a JSON object such as {\"sub\":\"#\"}",
@@ -132,7 +144,14 @@ mod tests {
 
     #[test]
     fn what_nobody_claims_is_refused_at_once() {
-        for input in [&b"hello\n"[..], b"\x16\x03\x01", b"\x10\xff\xff\xff\xff\x01", b"\x10\x10\0\x04MQXX", b"\0", b"[1]"] {
+        for input in [
+            &b"hello\n"[..],
+            b"\x16\x03\x01",
+            b"\x10\xff\xff\xff\xff\x01",
+            b"\x10\x10\0\x04MQXX",
+            b"\0",
+            b"[1]",
+        ] {
             assert!(detect(input, ALL).is_err(), "{}", input.escape_ascii());
         }
     }

@@ -22,6 +22,7 @@
 
 mod beside;
 mod context;
+mod crew;
 pub mod detect;
 mod listener;
 mod mail;
@@ -48,7 +49,7 @@ use trefoil_config::{Bind, Config, Protocols};
 pub struct Server {
     context: Arc<Context>,
     listening: Vec<Listening>,
-    shards: Vec<JoinHandle<io::Result<()>>>,
+    crew: Vec<JoinHandle<io::Result<()>>>,
     beside: Beside,
     drain: Duration,
 }
@@ -148,15 +149,14 @@ impl Server {
             started: Instant::now(),
         });
         let beside = Beside::start(context.clone())?;
-        let mut threads = Vec::new();
+        let mut loops = Vec::new();
         for (number, (poll, sockets)) in polls.into_iter().zip(shard::deal(sockets, shards)).enumerate() {
             let random = RandomState::new().hash_one(number);
-            let shard = ShardLoop::new(number, poll, sockets, context.clone(), beside.hands(), random)?;
-            let thread = std::thread::Builder::new().name(format!("shard-{number}"));
-            threads.push(thread.spawn(move || shard.run())?);
+            loops.push(ShardLoop::new(number, poll, sockets, context.clone(), beside.hands(), random)?);
         }
+        let crew = crew::start(loops, &context)?;
         let drain = Duration::from_secs(config.limits.drain_s.into());
-        Ok(Server { context, listening, shards: threads, beside, drain })
+        Ok(Server { context, listening, crew, beside, drain })
     }
 
     /// The open listeners.
@@ -166,17 +166,18 @@ impl Server {
 
     /// Stops: listeners close, clients are told, what waits in outboxes goes out within the configured limit.
     pub fn stop(self) {
+        // First what needs the shards to answer.
+        self.beside.stop(self.drain);
         for mailbox in &self.context.mailboxes {
             mailbox.post(Mail::Stop);
         }
-        for shard in self.shards {
-            match shard.join() {
+        for thread in self.crew {
+            match thread.join() {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(%error, "a shard ended early"),
                 Err(_) => tracing::error!("a shard panicked"),
             }
         }
-        self.beside.stop(self.drain);
     }
 }
 

@@ -76,7 +76,8 @@ fn socket(addr: SocketAddr, kind: Type) -> io::Result<Socket> {
 pub(crate) fn tune(stream: &mio::net::TcpStream) {
     // Writes are joined here already; waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4));
+    let _ = SockRef::from(stream)
+        .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4));
 }
 
 #[cfg(test)]

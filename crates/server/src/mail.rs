@@ -1,13 +1,13 @@
 //! Mail for shards: how they, and what runs beside them, reach each other.
 //!
 //! Each shard has one mailbox. A shard writes to another's once a tick, with all that has come together, and wakes it
-//! only if it may be asleep.
+//! only if it sleeps: waking costs a system call, and who is awake looks into the mailbox before going to sleep.
 
 use bytes::Bytes;
 use mio::Waker;
 use std::io;
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 use trefoil_hub::{Message, Parcel, Published};
@@ -77,6 +77,7 @@ pub(crate) struct Mailbox {
     /// What waits, for those who ask before they post.
     bytes: AtomicUsize,
     waker: Waker,
+    is_asleep: AtomicBool,
 }
 
 /// There is no room for more mail now.
@@ -85,7 +86,12 @@ pub(crate) struct Full;
 
 impl Mailbox {
     pub(crate) fn new(waker: Waker) -> Mailbox {
-        Mailbox { mail: Mutex::default(), bytes: AtomicUsize::new(0), waker }
+        Mailbox {
+            mail: Mutex::default(),
+            bytes: AtomicUsize::new(0),
+            waker,
+            is_asleep: AtomicBool::new(false),
+        }
     }
 
     /// Whether shards should hold back what they have for it.
@@ -114,27 +120,50 @@ impl Mailbox {
     /// Posts everything in `mail`, in order.
     pub(crate) fn post_all(&self, mail: &mut Vec<Mail>) {
         let bytes = mail.iter().map(Mail::cost_bytes).sum();
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let was_empty = {
-            let mut queue = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
-            let was_empty = queue.is_empty();
-            queue.append(mail);
-            was_empty
-        };
-        // Whoever found the box empty wakes the shard; the others know that somebody has.
-        if was_empty && let Err(error) = self.waker.wake() {
+        // First, so that a shard which is about to sleep and sees nothing has told so before we look whether it sleeps.
+        self.bytes.fetch_add(bytes, Ordering::SeqCst);
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner).append(mail);
+        if self.is_asleep.swap(false, Ordering::SeqCst) {
+            self.wake();
+        }
+    }
+
+    /// Makes whoever waits for this shard look again.
+    pub(crate) fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
             tracing::error!(%error, "a shard cannot be woken; its mail waits until something else wakes it");
         }
     }
 
+    /// Says that the shard goes to sleep and has to be woken. Returns false if there is mail already, so that it must
+    /// not.
+    pub(crate) fn fall_asleep(&self) -> bool {
+        self.is_asleep.store(true, Ordering::SeqCst);
+        let is_empty = self.is_empty();
+        if !is_empty {
+            self.wake_up();
+        }
+        is_empty
+    }
+
+    /// Says that the shard need not be woken.
+    pub(crate) fn wake_up(&self) {
+        self.is_asleep.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether there is no mail.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.load(Ordering::SeqCst) == 0
+    }
+
     /// Takes all mail; `taken` must be empty and lends its memory.
     pub(crate) fn take(&self, taken: &mut Vec<Mail>) {
-        if self.bytes.load(Ordering::Relaxed) == 0 {
+        if self.is_empty() {
             return;
         }
         std::mem::swap(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner), taken);
         let bytes = taken.iter().map(Mail::cost_bytes).sum();
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::SeqCst);
     }
 }
 

@@ -215,7 +215,8 @@ mod tests {
         while !outbox.is_empty() {
             let mut slices = [IoSlice::new(&[]); 3];
             let count = outbox.slices(&mut slices);
-            let bytes: Vec<u8> = slices[..count].iter().flat_map(|s| s.iter().copied()).take(at_once).collect();
+            let bytes: Vec<u8> =
+                slices[..count].iter().flat_map(|s| s.iter().copied()).take(at_once).collect();
             all.extend_from_slice(&bytes);
             outbox.advance(bytes.len(), pool);
         }

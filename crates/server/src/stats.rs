@@ -144,7 +144,9 @@ impl Summary {
         Summary {
             uptime_s,
             version: env!("CARGO_PKG_VERSION"),
-            connections: connections.map(|&(k, name)| (name, total(all, |s| &s.connections[k as usize]))).collect(),
+            connections: connections
+                .map(|&(k, name)| (name, total(all, |s| &s.connections[k as usize])))
+                .collect(),
             sessions: sum(|s| &s.sessions),
             subscriptions: sum(|s| &s.subscriptions),
             retained: retained as u64,

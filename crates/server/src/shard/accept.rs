@@ -114,7 +114,8 @@ impl ShardLoop {
     /// Makes a connection of a stream that has been counted in.
     pub(super) fn add_stream(&mut self, mut stream: TcpStream, listener: usize) -> Option<ConnectionKey> {
         let key = ConnectionKey(self.net.connections.vacant_key() as u32);
-        if let Err(error) = self.poll.registry().register(&mut stream, Token(key.0 as usize), READ_AND_WRITE) {
+        if let Err(error) = self.poll.registry().register(&mut stream, Token(key.0 as usize), READ_AND_WRITE)
+        {
             tracing::warn!(%error, "a connection is dropped since the kernel will not watch it");
             self.dismiss(listener);
             return None;

@@ -47,7 +47,11 @@ impl ShardLoop {
         let Listener::Udp { socket, peers } = &self.listeners[number] else { return };
         let known = peers.get(&from).copied();
         if datagram.len() > self.net.context.limits.json_bytes_max {
-            return answer(socket, from, &RequestError::new(Code::TooLarge, "the datagram is larger than limits.json_bytes_max"));
+            return answer(
+                socket,
+                from,
+                &RequestError::new(Code::TooLarge, "the datagram is larger than limits.json_bytes_max"),
+            );
         }
         let request = match trefoil_json::parse(datagram, Limits::default()) {
             Ok(request) => request,
@@ -63,7 +67,11 @@ impl ShardLoop {
             None => {
                 self.net.stats().refused.add(1);
                 let Listener::Udp { socket, .. } = &self.listeners[number] else { return };
-                return answer(socket, from, &RequestError::new(Code::Overloaded, "there are too many connections"));
+                return answer(
+                    socket,
+                    from,
+                    &RequestError::new(Code::Overloaded, "there are too many connections"),
+                );
             }
         };
         let now = self.net.now;

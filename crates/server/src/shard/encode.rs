@@ -101,7 +101,8 @@ impl Encoded {
     pub(super) fn write_head(&self, delivery: &Delivery<'_>, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&self.head);
-        out[start] = 0x30 | u8::from(delivery.dup) << 3 | (delivery.qos as u8) << 1 | u8::from(delivery.retain);
+        out[start] =
+            0x30 | u8::from(delivery.dup) << 3 | (delivery.qos as u8) << 1 | u8::from(delivery.retain);
         if self.packet_id_at > 0 {
             let at = start + self.packet_id_at;
             out[at..at + 2].copy_from_slice(&delivery.packet_id.to_be_bytes());

@@ -1,8 +1,8 @@
 //! The ways in which a connection ends.
 
+use super::ShardLoop;
 use super::accept::Listener;
 use super::connection::{Input, Link, Phase};
-use super::ShardLoop;
 use std::net::Shutdown;
 use trefoil_hub::{ConnectionKey, Ending};
 use trefoil_websocket::CloseCode;
@@ -57,7 +57,7 @@ impl ShardLoop {
         let Link::Tcp(stream) = &connection.link else { return };
         connection.phase = Phase::Lingering;
         if stream.shutdown(Shutdown::Write).is_err() || connection.is_half_closed {
-            return self.remove(key);
+            self.remove(key);
         }
     }
 

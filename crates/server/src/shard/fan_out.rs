@@ -101,7 +101,12 @@ fn encode(publish: &Publish<'_>, out: &mut Vec<u8>) {
 
 impl Net {
     /// Delivers a run to a connection, with the identifiers of the subscriptions that it is for.
-    pub(super) fn deliver_run(&mut self, to: ConnectionKey, run: &mut RunForms<'_>, subscription_ids: &[u32]) {
+    pub(super) fn deliver_run(
+        &mut self,
+        to: ConnectionKey,
+        run: &mut RunForms<'_>,
+        subscription_ids: &[u32],
+    ) {
         let Some(connection) = self.connections.get(to.0 as usize) else { return };
         if connection.phase != Phase::Open {
             return self.count_drop(Drop::OutboxFull, run.count.into());
@@ -124,7 +129,9 @@ impl Net {
             Form::JsonText => Whole::of(run.links, run.text()),
             Form::JsonLine => Whole::of(run.links, run.line()),
             Form::Sse => Whole::of(run.links, run.sse()),
-            Form::Mqtt(_) | Form::JsonDatagram => return self.deliver_one_by_one(to, run.wire, subscription_ids),
+            Form::Mqtt(_) | Form::JsonDatagram => {
+                return self.deliver_one_by_one(to, run.wire, subscription_ids);
+            }
         };
         if !self.fits(connection, count as usize, whole.as_slice().len()) {
             return self.deliver_one_by_one(to, run.wire, subscription_ids);

@@ -3,6 +3,7 @@
 
 use super::ShardLoop;
 use super::connection::{Form, Input};
+use crate::beside::hand_back::is_for_shard;
 use crate::beside::{HandOver, origin};
 use crate::stats::Kind;
 use std::io::Write;
@@ -29,13 +30,16 @@ impl ShardLoop {
             Ok(httparse::Status::Complete(len)) if len <= self.net.context.limits.http_header_bytes_max => {
                 let (method, path) = (request.method.unwrap_or(""), request.path.unwrap_or(""));
                 let minor = request.version.unwrap_or(0);
-                if header(request.headers, "upgrade").is_some_and(|v| has_token(v, "websocket")) {
-                    self.websocket_begin(key, method, minor, path, request.headers);
-                } else if method == "GET" && path.split('?').next() == Some("/sse") {
-                    self.sse_begin(key, path, request.headers);
-                } else {
+                let plain_path = path.split('?').next().unwrap_or(path);
+                let upgrades = values(request.headers, "upgrade");
+                if !is_for_shard(method, plain_path, upgrades.clone()) {
                     self.hand_over(key, input);
                     return (input.len(), true);
+                }
+                if upgrades.count() > 0 {
+                    self.websocket_begin(key, method, minor, plain_path, request.headers);
+                } else {
+                    self.sse_begin(key, path, request.headers);
                 }
                 (len, true)
             }
@@ -70,11 +74,17 @@ impl ShardLoop {
         self.close(key);
     }
 
-    fn websocket_begin(&mut self, key: ConnectionKey, method: &str, minor: u8, path: &str, headers: &Headers<'_>) {
+    fn websocket_begin(
+        &mut self,
+        key: ConnectionKey,
+        method: &str,
+        minor: u8,
+        path: &str,
+        headers: &Headers<'_>,
+    ) {
         let Some(connection) = self.net.get(key) else { return };
         let listener = &self.net.context.listeners[usize::from(connection.listener)];
         let (is_spoken, echo) = (listener.protocols.websocket, listener.echo);
-        let path = path.split('?').next().unwrap_or(path);
         let offers_mqtt = header(headers, "sec-websocket-protocol")
             .is_some_and(|v| MQTT_PROTOCOLS.iter().any(|p| has_token(v, p)));
         let (kind, protocols): (_, &[&str]) = match path {
@@ -92,8 +102,9 @@ impl ShardLoop {
                 return self.websocket_refuse(key, Refused { status: 404, reason: why });
             }
         };
+        let host = header(headers, "host").unwrap_or("");
         let headers = headers.iter().map(|h| (h.name, h.value));
-        let accepted = match handshake::accept(method, minor, headers.clone(), protocols) {
+        let accepted = match handshake::accept(method, minor, headers, protocols) {
             Ok(accepted) => accepted,
             Err(refused) => return self.websocket_refuse(key, refused),
         };
@@ -101,8 +112,6 @@ impl ShardLoop {
             let why = "MQTT over WebSocket needs Sec-WebSocket-Protocol: mqtt";
             return self.websocket_refuse(key, Refused { status: 400, reason: why });
         }
-        let host = headers.clone().find(|(name, _)| name.eq_ignore_ascii_case("host")).map_or(&b""[..], |(_, v)| v);
-        let host = std::str::from_utf8(host).unwrap_or("");
         if accepted.origin.is_some_and(|origin| !origin::is_allowed(origin, host)) {
             let why = "a page of another origin may not connect";
             return self.websocket_refuse(key, Refused { status: 403, reason: why });
@@ -157,10 +166,14 @@ impl ShardLoop {
     }
 }
 
+/// The values of all headers of a name.
+fn values<'a>(headers: &Headers<'a>, name: &'static str) -> impl Iterator<Item = &'a [u8]> + Clone {
+    headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value)
+}
+
 /// The value of a header.
-pub(super) fn header<'a>(headers: &Headers<'a>, name: &str) -> Option<&'a str> {
-    let header = headers.iter().find(|h| h.name.eq_ignore_ascii_case(name))?;
-    std::str::from_utf8(header.value).ok()
+pub(super) fn header<'a>(headers: &Headers<'a>, name: &'static str) -> Option<&'a str> {
+    values(headers, name).next().and_then(|value| std::str::from_utf8(value).ok())
 }
 
 fn has_token(value: &str, token: &str) -> bool {

@@ -7,8 +7,8 @@ use crate::stats::Kind;
 use bytes::Bytes;
 use std::sync::Arc;
 use trefoil_hub::{
-    Connect, ConnectionKey, Ending, Filter, Message, Properties, QoS, RetainHandling, SessionKey, SubscriptionOptions,
-    Topic,
+    Connect, ConnectionKey, Ending, Filter, Message, Properties, QoS, RetainHandling, SessionKey,
+    SubscriptionOptions, Topic,
 };
 use trefoil_json::{Code, Extras, Limits, PublishRequest, Request, RequestError};
 use trefoil_mqtt::UserPropertiesBuf;

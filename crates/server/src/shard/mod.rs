@@ -1,6 +1,7 @@
-//! A shard: one thread with one readable loop, which owns its connections and their sessions outright.
+//! A shard: one readable loop, which owns its connections and their sessions outright. Which thread goes round it is for
+//! the [`crew`](crate::crew) to say.
 //!
-//! A tick is: wait → read and handle all that is ready → take what other shards sent → fire due timers → flush what
+//! A round is: wait → read and handle all that is ready → take what other shards sent → fire due timers → flush what
 //! became dirty. Protocol code is without input and output of its own, so this folder is the only place that touches
 //! sockets on the way of a message.
 
@@ -26,7 +27,7 @@ mod write;
 use crate::beside::Hands;
 use crate::context::Context;
 use crate::listener::Sockets;
-use crate::mail::Mail;
+use crate::mail::{Mail, Mailbox};
 use crate::outbox::Pool;
 use crate::stats::Drop;
 use accept::Listener;
@@ -36,17 +37,15 @@ use net::Net;
 use run::Run;
 use slab::Slab;
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use trefoil_hub::interest::{Group, ShardSet};
 use trefoil_hub::{Audience, ConnectionKey, Message, Published, SessionKey, Time, Wheel};
 
 /// What one read may bring. Large enough to join what a busy publisher sends, small enough to stay in the cache until
 /// it is handled.
 const SCRATCH_BYTES: usize = 128 << 10;
-
-/// Events taken from the kernel at a time.
-const EVENTS_MAX: usize = 1024;
 
 /// How long to wait for room in another shard's mailbox, or for the kernel to take a datagram, before trying again.
 const RETRY_MS: u64 = 1;
@@ -72,6 +71,8 @@ pub(crate) struct ShardLoop {
     timers: Wheel<(ConnectionKey, u32)>,
     serial: u32,
     scratch: Vec<u8>,
+    /// Mail that has been taken; kept for its memory.
+    mail: Vec<Mail>,
     /// For names of clients that have none.
     random: u64,
     /// There is mail that has no room yet: nothing is read from anybody until it has.
@@ -82,6 +83,8 @@ pub(crate) struct ShardLoop {
     unsent: Vec<ConnectionKey>,
     /// When the statistics are published next; on the first shard only.
     statistics_at: Option<Time>,
+    /// When expired retained messages are looked for next; on the first shard only.
+    sweep_at: Option<Time>,
     /// To which shard the connection that is being read has to move.
     is_leaving: Option<usize>,
     /// When the last connection is closed, if the hub stops.
@@ -127,44 +130,52 @@ impl ShardLoop {
             timers: Wheel::default(),
             serial: 0,
             scratch: vec![0; SCRATCH_BYTES],
+            mail: Vec::new(),
             random,
             holds_mail: false,
             retry_at: None,
             unsent: Vec::new(),
             statistics_at: (number == 0).then(Time::default),
+            sweep_at: (number == 0).then(Time::default),
             is_leaving: None,
             stop_at: None,
         })
     }
 
-    /// Runs until the hub stops.
+    /// Waits for something to do, at most `wait`, for ever if that is none.
     ///
     /// # Errors
     /// When the kernel refuses to say what is ready, which nothing can mend.
-    pub(crate) fn run(mut self) -> io::Result<()> {
-        let mut events = Events::with_capacity(EVENTS_MAX);
-        let mut mail = Vec::new();
-        while !self.is_stopped() {
-            let wait = self.wait();
-            match self.poll.poll(&mut events, wait) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                _ => {}
-            }
-            self.net.now = Time::from_ms(self.net.context.started.elapsed().as_millis() as u64);
-            self.note(&events);
-            self.read_all();
-            self.take_mail(&mut mail);
-            self.handle_time();
-            self.finish_run();
-            self.flush_all();
-            self.post_mail();
-            self.count();
+    pub(crate) fn wait_ready(&mut self, events: &mut Events, wait: Option<Duration>) -> io::Result<()> {
+        let result = self.poll.poll(events, wait);
+        self.mailbox().wake_up();
+        match result {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
-    /// How long to sleep: not at all while there is work, for ever if nothing is due.
-    fn wait(&self) -> Option<Duration> {
+    /// Goes round once: does all that can be done now.
+    pub(crate) fn tick(&mut self, events: &Events, now: Instant) {
+        self.set_time(now);
+        self.note(events);
+        self.read_all();
+        self.take_mail();
+        self.handle_time();
+        self.finish_run();
+        self.flush_all();
+        self.post_mail();
+        self.count();
+    }
+
+    /// Tells the shard what time it is.
+    pub(crate) fn set_time(&mut self, now: Instant) {
+        let since_start = now.saturating_duration_since(self.net.context.started);
+        self.net.now = Time::from_ms(since_start.as_millis() as u64);
+    }
+
+    /// How long there is nothing to do, unless something comes: for ever if nothing is due.
+    pub(crate) fn wait(&self) -> Option<Duration> {
         let now = self.net.now;
         if !self.readable.is_empty() && !self.holds_mail || !self.net.dirty.is_empty() {
             return Some(Duration::ZERO);
@@ -177,9 +188,20 @@ impl ShardLoop {
             self.hub.wait_ms(now),
             until(self.retry_at),
             until(self.statistics_at),
+            until(self.sweep_at),
             until(self.stop_at),
         ];
         timers.into_iter().flatten().min().map(Duration::from_millis)
+    }
+
+    /// Where others leave what is for this shard.
+    pub(crate) fn mailbox(&self) -> &Mailbox {
+        &self.net.context.mailboxes[self.net.number]
+    }
+
+    /// What becomes readable when the shard has something to do.
+    pub(crate) fn poll_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
     }
 
     /// Writes down what is ready.
@@ -208,8 +230,9 @@ impl ShardLoop {
         }
     }
 
-    fn take_mail(&mut self, mail: &mut Vec<Mail>) {
-        self.net.context.mailboxes[self.net.number].take(mail);
+    fn take_mail(&mut self) {
+        let mut mail = std::mem::take(&mut self.mail);
+        self.mailbox().take(&mut mail);
         for piece in mail.drain(..) {
             match piece {
                 Mail::Run(wire) => self.deliver_foreign_run(wire),
@@ -219,6 +242,7 @@ impl ShardLoop {
                 }
             }
         }
+        self.mail = mail;
     }
 
     fn take(&mut self, mail: Mail) {
@@ -282,8 +306,12 @@ pub(crate) fn deal(listeners: Vec<Sockets>, shards: usize) -> Vec<Vec<Sockets1>>
     let mut dealt: Vec<Vec<Sockets1>> = (0..shards).map(|_| Vec::new()).collect();
     for sockets in listeners {
         match sockets {
-            Sockets::Tcp(all) => all.into_iter().zip(&mut dealt).for_each(|(s, to)| to.push(Sockets1::Tcp(s))),
-            Sockets::Udp(all) => all.into_iter().zip(&mut dealt).for_each(|(s, to)| to.push(Sockets1::Udp(s))),
+            Sockets::Tcp(all) => {
+                all.into_iter().zip(&mut dealt).for_each(|(s, to)| to.push(Sockets1::Tcp(s)))
+            }
+            Sockets::Udp(all) => {
+                all.into_iter().zip(&mut dealt).for_each(|(s, to)| to.push(Sockets1::Udp(s)))
+            }
         }
     }
     dealt

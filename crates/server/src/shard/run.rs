@@ -31,13 +31,12 @@ impl Run {
         self.count == 0
     }
 
-    pub(super) fn topic(&self) -> &str {
-        &self.topic
-    }
-
     /// Whether a message can go on this run.
     pub(super) fn continues(&self, topic: &str, publisher: Option<SessionKey>) -> bool {
-        self.count > 0 && self.publisher == publisher && self.topic == topic && self.wire.len() < RUN_BYTES_MAX
+        self.count > 0
+            && self.publisher == publisher
+            && self.topic == topic
+            && self.wire.len() < RUN_BYTES_MAX
     }
 
     /// Starts over with a topic.

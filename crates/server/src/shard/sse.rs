@@ -14,7 +14,11 @@ impl ShardLoop {
     pub(super) fn sse_begin(&mut self, key: ConnectionKey, path: &str, headers: &[httparse::Header<'_>]) {
         let Some(connection) = self.net.get(key) else { return };
         if !self.net.context.listeners[usize::from(connection.listener)].protocols.http {
-            return self.http_refuse(key, "404 Not Found", "HTTP is not spoken on this listener, only WebSocket");
+            return self.http_refuse(
+                key,
+                "404 Not Found",
+                "HTTP is not spoken on this listener, only WebSocket",
+            );
         }
         let origin = header(headers, "origin");
         if origin.is_some_and(|o| !origin::is_allowed(o, header(headers, "host").unwrap_or(""))) {
@@ -35,7 +39,8 @@ impl ShardLoop {
             }
         }
         self.set_input(key, Kind::Sse, Input::Ignored);
-        let allow = origin.map_or(String::new(), |o| format!("Access-Control-Allow-Origin: {o}\r\nVary: Origin\r\n"));
+        let allow =
+            origin.map_or(String::new(), |o| format!("Access-Control-Allow-Origin: {o}\r\nVary: Origin\r\n"));
         let head = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n{allow}Connection: close\r\n\r\n"
         );
@@ -53,8 +58,12 @@ impl ShardLoop {
             connection.form = Form::Sse;
         }
         for filter in filters {
-            let made =
-                self.hub.subscribe(connected.session, filter, SubscriptionOptions::default(), RetainHandling::Send);
+            let made = self.hub.subscribe(
+                connected.session,
+                filter,
+                SubscriptionOptions::default(),
+                RetainHandling::Send,
+            );
             if let Err(error) = made {
                 let line = format!(": {filter} is not subscribed: {error}\n\n");
                 self.net.answer(key, |out| out.extend_from_slice(line.as_bytes()));

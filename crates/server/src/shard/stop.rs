@@ -43,7 +43,7 @@ impl ShardLoop {
     }
 
     /// Whether the hub stops and all that could be sent has been.
-    pub(super) fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         let Some(stop_at) = self.stop_at else { return false };
         if self.net.now >= stop_at {
             return true;

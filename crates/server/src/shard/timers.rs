@@ -1,8 +1,8 @@
 //! What the passing of time does: silent connections, unfinished handshakes, resends, statistics.
 
+use super::ShardLoop;
 use super::accept::Listener;
 use super::connection::{Form, Input, Link, Phase};
-use super::ShardLoop;
 use crate::stats::{Drop, Kind};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -44,9 +44,10 @@ impl ShardLoop {
         if self.statistics_at.is_some_and(|at| at <= now) {
             self.statistics_at = Some(now.plus_s(STATISTICS_S));
             self.publish_statistics();
-            if now.as_ms() / 1000 % SWEEP_S == 0 {
-                self.hub.shared().retained.sweep(now);
-            }
+        }
+        if self.sweep_at.is_some_and(|at| at <= now) {
+            self.sweep_at = Some(now.plus_s(SWEEP_S));
+            self.hub.shared().retained.sweep(now);
         }
     }
 
@@ -94,7 +95,11 @@ impl ShardLoop {
         if silence > 0 && connection.heard_at.plus_ms(silence) <= now {
             match &connection.form {
                 // [MQTT-3.1.2-22]
-                Form::Mqtt(_) => self.mqtt_fail(key, ReasonCode::KeepAliveTimeout, "nothing came for one and a half keep-alives"),
+                Form::Mqtt(_) => self.mqtt_fail(
+                    key,
+                    ReasonCode::KeepAliveTimeout,
+                    "nothing came for one and a half keep-alives",
+                ),
                 _ => self.lose(key),
             }
         }
@@ -107,7 +112,9 @@ impl ShardLoop {
         let limits = &self.net.context.limits;
         let (resend_s, resends_max) = (u64::from(limits.udp_resend_s), limits.udp_resends_max);
         let Some(connection) = self.net.connections.get_mut(key.0 as usize) else { return true };
-        let (Link::Udp(peer), Some(session)) = (&mut connection.link, connection.session) else { return false };
+        let (Link::Udp(peer), Some(session)) = (&mut connection.link, connection.session) else {
+            return false;
+        };
         let mut given_up = Vec::new();
         let mut was_due = false;
         while peer.unacknowledged.front().is_some_and(|u| u.resend_at <= now) {

@@ -25,7 +25,9 @@ impl ShardLoop {
         self.frames(key, receiver, input, |shard, message| match message {
             Message::Binary(bytes) => shard.mqtt_bytes(key, state, bytes),
             // [MQTT-6.0.0-1]
-            Message::Text(_) => shard.websocket_fail(key, CloseCode::UNSUPPORTED_DATA, "MQTT goes in binary frames"),
+            Message::Text(_) => {
+                shard.websocket_fail(key, CloseCode::UNSUPPORTED_DATA, "MQTT goes in binary frames")
+            }
         })
     }
 
@@ -44,7 +46,12 @@ impl ShardLoop {
     }
 
     /// JSON in text frames.
-    pub(super) fn json_frames(&mut self, key: ConnectionKey, receiver: &mut Receiver, input: &mut [u8]) -> usize {
+    pub(super) fn json_frames(
+        &mut self,
+        key: ConnectionKey,
+        receiver: &mut Receiver,
+        input: &mut [u8],
+    ) -> usize {
         let json_bytes_max = self.net.context.limits.json_bytes_max;
         self.frames(key, receiver, input, |shard, message| match message {
             Message::Text(text) if text.len() <= json_bytes_max => shard.json_request(key, text.as_bytes()),
@@ -61,7 +68,12 @@ impl ShardLoop {
     }
 
     /// Everything back as it came, for outside test suites.
-    pub(super) fn echo_frames(&mut self, key: ConnectionKey, receiver: &mut Receiver, input: &mut [u8]) -> usize {
+    pub(super) fn echo_frames(
+        &mut self,
+        key: ConnectionKey,
+        receiver: &mut Receiver,
+        input: &mut [u8],
+    ) -> usize {
         self.frames(key, receiver, input, |shard, message| {
             let (opcode, payload) = match message {
                 Message::Text(text) => (Opcode::Text, text.as_bytes()),

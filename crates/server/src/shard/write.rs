@@ -85,7 +85,9 @@ impl ShardLoop {
         let net = &mut self.net;
         let Some(connection) = net.connections.get_mut(key.0 as usize) else { return Ok(()) };
         let Link::Udp(peer) = &connection.link else { return Ok(()) };
-        let Listener::Udp { socket, .. } = &self.listeners[usize::from(connection.listener)] else { return Ok(()) };
+        let Listener::Udp { socket, .. } = &self.listeners[usize::from(connection.listener)] else {
+            return Ok(());
+        };
         while let Some(datagram) = connection.outbox.first() {
             match socket.send_to(datagram, peer.addr) {
                 Ok(sent) => net.context.stats[net.number].bytes_out.add(sent as u64),
@@ -116,7 +118,8 @@ impl ShardLoop {
             self.note_readable(key);
         }
         let Some(connection) = self.net.get_mut(key) else { return };
-        if has_room && std::mem::take(&mut connection.is_starved)
+        if has_room
+            && std::mem::take(&mut connection.is_starved)
             && let Some(session) = connection.session
         {
             self.hub.resume(self.net.now, session, &mut self.net);

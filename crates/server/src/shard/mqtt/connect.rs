@@ -31,7 +31,8 @@ impl ShardLoop {
         if let Err((reason, why)) = check(connect) {
             return self.mqtt_refuse_connect(key, Some(version), reason, &why);
         }
-        let will = match connect.will.map(|w| will(&w, self.net.context.limits.topic_levels_max)).transpose() {
+        let will = match connect.will.map(|w| will(&w, self.net.context.limits.topic_levels_max)).transpose()
+        {
             Ok(will) => will,
             Err(error) => {
                 let why = format!("the will's topic is not valid: {error}");
@@ -101,6 +102,7 @@ impl ShardLoop {
         self.net.answer(key, |out| answer.encode(version, out));
         state.version = Some(version);
         state.session_expiry_s = connected.expiry_s;
+        state.wants_reasons = properties.request_problem_information;
         if let Some(connection) = self.net.get_mut(key) {
             connection.session = Some(connected.session);
             connection.form = Form::Mqtt(MqttForm {

@@ -47,6 +47,7 @@ impl ShardLoop {
             return self.mqtt_publish(key, session, state, version, packet);
         }
         self.finish_run();
+        let asked = (version, state.wants_reasons);
         match decode(packet, version) {
             Err(error) => self.mqtt_refuse(key, state, packet, &error),
             Ok(Packet::PubAck(ack)) => {
@@ -60,8 +61,8 @@ impl ShardLoop {
                 let was_known = self.hub.release_incoming(session, ack.packet_id);
                 self.mqtt_answer(key, version, PacketType::PubComp, ack.packet_id, known(was_known));
             }
-            Ok(Packet::Subscribe(subscribe)) => self.mqtt_subscribe(key, session, version, &subscribe),
-            Ok(Packet::Unsubscribe(unsubscribe)) => self.mqtt_unsubscribe(key, session, version, &unsubscribe),
+            Ok(Packet::Subscribe(subscribe)) => self.mqtt_subscribe(key, session, asked, &subscribe),
+            Ok(Packet::Unsubscribe(unsubscribe)) => self.mqtt_unsubscribe(key, session, asked, &unsubscribe),
             Ok(Packet::PingReq) => self.net.answer(key, |out| out.extend_from_slice(&[0xd0, 0])),
             Ok(Packet::Disconnect(goodbye)) => self.mqtt_disconnect(key, state, &goodbye),
             // [MQTT-3.1.0-2]
@@ -116,7 +117,12 @@ impl ShardLoop {
     fn mqtt_refuse(&mut self, key: ConnectionKey, state: &MqttInput, packet: &[u8], error: &DecodeError) {
         match state.version {
             Some(_) => self.mqtt_fail(key, error.reason_code(), &error.to_string()),
-            None => self.mqtt_refuse_connect(key, trefoil_mqtt::connect_version(packet), error.reason_code(), error),
+            None => self.mqtt_refuse_connect(
+                key,
+                trefoil_mqtt::connect_version(packet),
+                error.reason_code(),
+                error,
+            ),
         }
     }
 

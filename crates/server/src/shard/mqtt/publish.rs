@@ -5,7 +5,9 @@ use crate::shard::connection::MqttInput;
 use bytes::Bytes;
 use std::sync::Arc;
 use trefoil_hub::{ConnectionKey, Message, Properties, Published, QoS, SessionKey, Topic, topic};
-use trefoil_mqtt::{MessageProperties, PacketType, Publish, ReasonCode, UserPropertiesBuf, Version, decode_publish};
+use trefoil_mqtt::{
+    MessageProperties, PacketType, Publish, ReasonCode, UserPropertiesBuf, Version, decode_publish,
+};
 
 /// Topics that only the hub publishes to.
 pub(in crate::shard) const HUB_TOPICS: &str = "$SYS/";
@@ -101,8 +103,9 @@ impl ShardLoop {
             None if publish.topic.is_empty() => None,
             None => {
                 let levels_max = self.net.context.limits.topic_levels_max;
-                let topic = Topic::new(publish.topic, levels_max)
-                    .map_err(|error| (ReasonCode::TopicNameInvalid, format!("the topic is not valid: {error}")))?;
+                let topic = Topic::new(publish.topic, levels_max).map_err(|error| {
+                    (ReasonCode::TopicNameInvalid, format!("the topic is not valid: {error}"))
+                })?;
                 Some(topic)
             }
         };
@@ -114,7 +117,12 @@ impl ShardLoop {
         Ok(topic)
     }
 
-    fn resolve_alias(&self, state: &mut MqttInput, alias: u16, topic: Option<Topic>) -> Result<Topic, Refusal> {
+    fn resolve_alias(
+        &self,
+        state: &mut MqttInput,
+        alias: u16,
+        topic: Option<Topic>,
+    ) -> Result<Topic, Refusal> {
         let max = self.net.context.limits.topic_alias_max;
         if alias == 0 || alias > max {
             // [MQTT-3.3.2-9]

@@ -1,0 +1,306 @@
+//! The threads that go round the shards' loops: as many as there is work for.
+//!
+//! There is a shard for each core and a thread for each shard, but while one thread can do the work the others sleep, and
+//! it takes all shards in turn. Waking a second thread for each message that crosses from shard to shard would cost more
+//! than the message: at 5,000 messages a second between pairs of clients, a fifth to two thirds more of the hub's time
+//! (`docs/decisions/crew.md`). When a thread is busy most of the time, the next one takes its share of the shards over.
+//!
+//! Nothing of this is seen by the shards. Thread `n` of `k` that work holds the locks of shards `n`, `n + k`, and so on,
+//! as long as it is `k` that work; so a lock is taken when the number changes and not on the way of a message.
+
+use crate::context::Context;
+use crate::shard::ShardLoop;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+/// Events taken from the kernel at a time.
+const EVENTS_MAX: usize = 1024;
+
+/// Over how long a thread's load is measured.
+const WINDOW: Duration = Duration::from_millis(10);
+
+/// From this share of its time on a thread is too busy, and one more is put to work.
+const BUSY_MAX: f64 = 0.6;
+
+/// One thread less is enough when all of them together are less busy than this share for each that would be left ...
+const IDLE_MAX: f64 = 0.3;
+
+/// ... for so long.
+const IDLE_TIME: Duration = Duration::from_millis(500);
+
+/// How long the first thread sleeps at most while others work, since it is the one that sends them to sleep.
+const NAP: Duration = Duration::from_millis(100);
+
+/// What the threads share.
+struct Crew {
+    shards: Vec<Mutex<ShardLoop>>,
+    context: Arc<Context>,
+    /// How many threads work, from 1 to the number of shards.
+    working: AtomicUsize,
+    /// How long each has worked since the start, in nanoseconds.
+    busy_ns: Vec<AtomicU64>,
+    /// Which shards have stopped.
+    stopped: Vec<AtomicBool>,
+    threads: Vec<OnceLock<Thread>>,
+}
+
+/// Starts a thread for each shard.
+///
+/// # Errors
+/// When the system has no thread or no poll to give.
+pub(crate) fn start(
+    shards: Vec<ShardLoop>,
+    context: &Arc<Context>,
+) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
+    let count = shards.len();
+    let crew = Arc::new(Crew {
+        shards: shards.into_iter().map(Mutex::new).collect(),
+        context: context.clone(),
+        working: AtomicUsize::new(1),
+        busy_ns: (0..count).map(|_| AtomicU64::new(0)).collect(),
+        stopped: (0..count).map(|_| AtomicBool::new(false)).collect(),
+        threads: (0..count).map(|_| OnceLock::new()).collect(),
+    });
+    let mut threads = Vec::new();
+    for number in 0..count {
+        let mut worker = Worker::new(number, crew.clone())?;
+        let thread = std::thread::Builder::new().name(format!("shard-{number}"));
+        let handle = thread.spawn(move || worker.run())?;
+        // Until it is known here it is not put to work.
+        let _ = crew.threads[number].set(handle.thread().clone());
+        threads.push(handle);
+    }
+    Ok(threads)
+}
+
+impl Crew {
+    fn is_stopped(&self) -> bool {
+        self.stopped.iter().all(|s| s.load(Ordering::Acquire))
+    }
+
+    /// Changes how many threads work, unless another thread has just done so.
+    fn set_working(&self, from: usize, to: usize) {
+        let changed = self.working.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed);
+        if changed.is_ok() {
+            tracing::debug!(from, to, "the number of threads at work changes");
+            self.wake_all();
+        }
+    }
+
+    /// Makes all threads look around.
+    fn wake_all(&self) {
+        self.threads.iter().filter_map(OnceLock::get).for_each(Thread::unpark);
+        self.context.mailboxes.iter().for_each(crate::mail::Mailbox::wake);
+    }
+}
+
+/// One thread.
+struct Worker {
+    number: usize,
+    crew: Arc<Crew>,
+    /// Where it waits for several shards at once.
+    poll: Poll,
+    events: Events,
+    load: Load,
+}
+
+impl Worker {
+    fn new(number: usize, crew: Arc<Crew>) -> io::Result<Worker> {
+        Ok(Worker {
+            number,
+            crew,
+            poll: Poll::new()?,
+            events: Events::with_capacity(EVENTS_MAX),
+            load: Load::new(),
+        })
+    }
+
+    fn run(&mut self) -> io::Result<()> {
+        let crew = self.crew.clone();
+        while !crew.is_stopped() {
+            let working = crew.working.load(Ordering::Acquire);
+            if self.number >= working {
+                std::thread::park();
+                continue;
+            }
+            let mut shards: Vec<MutexGuard<'_, ShardLoop>> = (self.number..crew.shards.len())
+                .step_by(working)
+                .map(|s| crew.shards[s].lock().unwrap_or_else(PoisonError::into_inner))
+                .collect();
+            match &mut shards[..] {
+                [one] => self.go_round(one, working)?,
+                several => self.go_round_several(several, working)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes round one shard, until the number of threads changes or the hub stops.
+    fn go_round(&mut self, shard: &mut ShardLoop, working: usize) -> io::Result<()> {
+        let shard_number = self.number;
+        while self.goes_on(working) {
+            if shard.is_stopped() {
+                self.stop(shard_number);
+                std::thread::park();
+                continue;
+            }
+            let wait = self.sleepiness(shard.wait(), working, || shard.mailbox().fall_asleep());
+            self.load.pause();
+            let ready = shard.wait_ready(&mut self.events, wait);
+            let now = Instant::now();
+            self.load.resume(now);
+            ready?;
+            shard.tick(&self.events, now);
+            self.rate(working);
+        }
+        Ok(())
+    }
+
+    /// As [`go_round`](Self::go_round), for several shards in turn.
+    fn go_round_several(
+        &mut self,
+        shards: &mut [MutexGuard<'_, ShardLoop>],
+        working: usize,
+    ) -> io::Result<()> {
+        self.watch(shards)?;
+        // What came before they were watched makes no event.
+        let mut ready = vec![true; shards.len()];
+        while self.goes_on(working) {
+            let now = Instant::now();
+            for (i, shard) in shards.iter_mut().enumerate() {
+                let number = self.number + i * working;
+                if shard.is_stopped() {
+                    self.stop(number);
+                    continue;
+                }
+                shard.set_time(now);
+                let is_due = shard.wait().is_some_and(|wait| wait.is_zero());
+                if std::mem::take(&mut ready[i]) || is_due || !shard.mailbox().is_empty() {
+                    shard.wait_ready(&mut self.events, Some(Duration::ZERO))?;
+                    shard.tick(&self.events, now);
+                }
+            }
+            let shortest = shards.iter().filter_map(|s| s.wait()).min();
+            let wait = self.sleepiness(shortest, working, || {
+                let asleep = shards.iter().filter(|s| s.mailbox().fall_asleep()).count();
+                asleep == shards.len()
+            });
+            self.rate(working);
+            self.load.pause();
+            let result = self.poll.poll(&mut self.events, wait);
+            self.load.resume(Instant::now());
+            shards.iter().for_each(|s| s.mailbox().wake_up());
+            interrupted_is_fine(result)?;
+            self.events.iter().for_each(|event| ready[event.token().0] = true);
+        }
+        for shard in shards {
+            self.poll.registry().deregister(&mut SourceFd(&shard.poll_fd()))?;
+        }
+        Ok(())
+    }
+
+    fn watch(&self, shards: &[MutexGuard<'_, ShardLoop>]) -> io::Result<()> {
+        for (i, shard) in shards.iter().enumerate() {
+            self.poll.registry().register(&mut SourceFd(&shard.poll_fd()), Token(i), Interest::READABLE)?;
+        }
+        Ok(())
+    }
+
+    /// How long to sleep, given how long there is nothing to do. `fall_asleep` says no if mail has come.
+    fn sleepiness(
+        &self,
+        wait: Option<Duration>,
+        working: usize,
+        fall_asleep: impl FnOnce() -> bool,
+    ) -> Option<Duration> {
+        let naps = self.number == 0 && working > 1;
+        let wait = if naps { Some(wait.map_or(NAP, |wait| wait.min(NAP))) } else { wait };
+        let is_zero = wait.is_some_and(|wait| wait.is_zero());
+        if is_zero || !fall_asleep() { Some(Duration::ZERO) } else { wait }
+    }
+
+    fn goes_on(&self, working: usize) -> bool {
+        self.crew.working.load(Ordering::Relaxed) == working && !self.crew.is_stopped()
+    }
+
+    fn stop(&self, shard: usize) {
+        if !self.crew.stopped[shard].swap(true, Ordering::AcqRel) && self.crew.is_stopped() {
+            self.crew.wake_all();
+        }
+    }
+
+    /// Looks, once a window, whether more or fewer threads should work.
+    fn rate(&mut self, working: usize) {
+        let crew = &self.crew;
+        let Some((busy, elapsed)) = self.load.end_window() else { return };
+        crew.busy_ns[self.number].fetch_add(busy.as_nanos() as u64, Ordering::Relaxed);
+        if busy.as_secs_f64() > BUSY_MAX * elapsed.as_secs_f64() {
+            self.load.idle_since = None;
+            if working < crew.shards.len() {
+                crew.set_working(working, working + 1);
+            }
+        } else if self.number == 0 && working > 1 {
+            let all_ns: u64 = crew.busy_ns.iter().map(|b| b.load(Ordering::Relaxed)).sum();
+            let before_ns = std::mem::replace(&mut self.load.all_ns, all_ns);
+            let share = (all_ns - before_ns) as f64 / elapsed.as_nanos() as f64;
+            if share >= IDLE_MAX * (working - 1) as f64 {
+                self.load.idle_since = None;
+            } else if self.load.window_at - *self.load.idle_since.get_or_insert(self.load.window_at)
+                >= IDLE_TIME
+            {
+                self.load.idle_since = None;
+                crew.set_working(working, working - 1);
+            }
+        }
+    }
+}
+
+/// How busy a thread is.
+struct Load {
+    /// When the window began.
+    window_at: Instant,
+    /// When it last began to work.
+    resumed_at: Instant,
+    /// How long it has worked in this window, up to then.
+    busy: Duration,
+    /// The first thread's: how long all had worked at the end of the last window, and since when that is little.
+    all_ns: u64,
+    idle_since: Option<Instant>,
+}
+
+impl Load {
+    fn new() -> Load {
+        let now = Instant::now();
+        Load { window_at: now, resumed_at: now, busy: Duration::ZERO, all_ns: 0, idle_since: None }
+    }
+
+    fn pause(&mut self) {
+        self.busy += self.resumed_at.elapsed();
+    }
+
+    fn resume(&mut self, now: Instant) {
+        self.resumed_at = now;
+    }
+
+    /// How long the thread has worked in this window, and how long it was, if it is over.
+    fn end_window(&mut self) -> Option<(Duration, Duration)> {
+        let elapsed = self.resumed_at - self.window_at;
+        if elapsed < WINDOW {
+            return None;
+        }
+        self.window_at = self.resumed_at;
+        Some((std::mem::take(&mut self.busy), elapsed))
+    }
+}
+
+fn interrupted_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        _ => Ok(()),
+    }
+}
