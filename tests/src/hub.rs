@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// One listener of each kind on ports that the system picks, with small waits where a test waits for one.
 pub const CONFIG: &str = r#"
@@ -22,6 +23,9 @@ bind = "127.0.0.1:0"
 protocols = ["http", "websocket"]
 echo = true
 "#;
+
+/// How long a hub may take to stop: several times what it is allowed for sending what waits.
+const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A running hub. It is stopped when this goes out of scope, and must then not have panicked.
 pub struct Hub {
@@ -132,6 +136,21 @@ impl Hub {
         status.unwrap()
     }
 
+    /// Asks the hub to stop. It must not outlive its test, so one that does not stop is killed.
+    fn stops(&mut self) -> bool {
+        self.signal("TERM");
+        let deadline = Instant::now() + STOP_DEADLINE;
+        while Instant::now() < deadline {
+            if self.child.try_wait().is_ok_and(|status| status.is_some()) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        false
+    }
+
     /// One of the figures of `/api/v1/stats`.
     pub fn stat(&self, name: &str) -> u64 {
         let url = format!("http://127.0.0.1:{}/api/v1/stats", self.http_port());
@@ -150,25 +169,13 @@ impl Hub {
 
 impl Drop for Hub {
     fn drop(&mut self) {
-        if !self.ended {
-            self.signal("TERM");
-            // A hub that does not stop must not outlive its test; that it does not is what the tests of
-            // stopping find.
-            let patience = std::time::Instant::now() + DEADLINE;
-            while self.child.try_wait().ok().flatten().is_none() {
-                if std::time::Instant::now() > patience {
-                    let _ = self.child.kill();
-                    let _ = self.child.wait();
-                    break;
-                }
-                std::thread::sleep(std::time::Duration::from_millis(5));
-            }
-        }
+        let stopped = self.ended || self.stops();
         let log = self.log();
         if std::thread::panicking() {
             eprintln!("--- what the hub wrote to standard error:\n{log}---");
         } else {
             assert!(!log.contains("panicked at"), "the hub panicked:\n{log}");
+            assert!(stopped, "the hub did not stop at SIGTERM:\n{log}");
         }
     }
 }

@@ -41,10 +41,11 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects and shakes hands.
+    /// Connects and shakes hands; for `/mqtt` with the subprotocol that MQTT asks for [MQTT-6.0.0-3].
     pub fn new(port: u16, path: &str) -> Self {
         let mut stream = connect(port);
-        stream.write_all(&handshake(path, "")).unwrap();
+        let subprotocol = if path == "/mqtt" { "Sec-WebSocket-Protocol: mqtt\r\n" } else { "" };
+        stream.write_all(&handshake(path, subprotocol)).unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];

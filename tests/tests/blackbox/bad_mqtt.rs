@@ -38,7 +38,7 @@ fn malformed_packets_after_connect() {
         ),
         ("an unknown property", packet(0x30, &[&string("t")[..], &[2, 0x7f, 0]].concat()), malformed),
         ("properties longer than the packet", packet(0x30, &[&string("t")[..], &[50]].concat()), malformed),
-        ("packet id 0", packet(0x32, &[&string("t")[..], &[0, 0, 0]].concat()), protocol_error),
+        ("packet id 0", packet(0x32, &[&string("t")[..], &[0, 0, 0]].concat()), malformed),
         ("a SUBSCRIBE without filters", packet(0x82, &[0, 1, 0]), protocol_error),
         (
             "a SUBSCRIBE with wrong flags",

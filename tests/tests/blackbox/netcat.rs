@@ -76,7 +76,9 @@ fn datagrams_are_answered() {
 
 #[test]
 fn a_datagram_that_is_not_acknowledged_comes_again_and_says_so() {
-    let hub = Hub::with_config(&format!("{}\n[limits]\nudp_resend_s = 1\n", trefoil_tests::CONFIG));
+    // Peers are remembered for longer than the test waits, so that it is the resend that is waited for.
+    let limits = "[limits]\nudp_resend_s = 1\nudp_idle_s = 3600\n";
+    let hub = Hub::with_config(&format!("{}\n{limits}", trefoil_tests::CONFIG));
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(("127.0.0.1", hub.udp_port())).unwrap();
     socket.set_read_timeout(Some(trefoil_tests::DEADLINE)).unwrap();

@@ -20,6 +20,9 @@ protocols = ["websocket"]
 [[listener]]
 bind = "127.0.0.1:0"
 protocols = ["http"]
+
+[limits]
+first_bytes_timeout_s = 1
 "#;
 
 /// The status line of the answer to a request.

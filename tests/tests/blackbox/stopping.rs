@@ -18,6 +18,7 @@ fn both_signals_stop_the_hub_and_every_client_is_told() {
         assert_eq!(mqtt4.stream.rest(), b"");
         // 1001: going away.
         assert_eq!(socket.close_code(), Some(1001));
+        assert_eq!(line.receive()["error"]["code"], "unavailable");
         assert_eq!(line.line(), None);
         let port = hub.tcp_port();
         assert_eq!(hub.wait().code(), Some(0), "SIG{signal}: {}", hub.log());
