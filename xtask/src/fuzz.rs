@@ -130,11 +130,27 @@ fn run_one(program: &Path, name: &str, time: Duration) -> Outcome {
         .argument(format!("-rss_limit_mb={MEMORY_MIB_MAX}"))
         .argument(format!("-timeout={INPUT_SECONDS_MAX}"))
         .argument(format!("-artifact_prefix={}/{name}-", artifacts().display()))
-        .argument("-verbosity=0")
-        .argument("-print_final_stats=1")
+        .arguments("-verbosity=0 -print_final_stats=1")
         .argument(&corpus);
     if seeds.is_dir() {
         tool = tool.argument(&seeds);
     }
-    tool.limit(time * 2 + Duration::from_secs(120)).run()
+    let log = artifacts().join(format!("{name}.log"));
+    let outcome = tool.log(&log)?.limit(time * 2 + Duration::from_secs(120)).run();
+    let said = std::fs::read_to_string(&log).unwrap_or_default();
+    let figure = |name: &str| {
+        let line =
+            said.lines().find_map(|line| line.strip_prefix("stat::")?.strip_prefix(name)?.strip_prefix(':'));
+        line.and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or(0)
+    };
+    match outcome {
+        // Zero inputs would be a target that does not run at all.
+        Ok(()) if figure("number_of_executed_units") == 0 => Err(format!("{name} tried no input:\n{said}")),
+        Ok(()) => {
+            let (inputs, new) = (figure("number_of_executed_units"), figure("new_units_added"));
+            println!("{name}: {inputs} inputs, {new} of them reached something new");
+            Ok(())
+        }
+        Err(reason) => Err(format!("{said}\n{reason}")),
+    }
 }

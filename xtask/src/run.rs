@@ -108,6 +108,14 @@ impl Tool {
         self
     }
 
+    /// Writes what it prints to a file instead of showing it.
+    pub(crate) fn log(mut self, path: &Path) -> Result<Self, String> {
+        let fault = |error| format!("{}: {error}", path.display());
+        let file = std::fs::File::create(path).map_err(fault)?;
+        self.command.stdout(file.try_clone().map_err(fault)?).stderr(file);
+        Ok(self)
+    }
+
     /// Runs to the end. An exit code other than zero and a time above the limit are errors.
     pub(crate) fn run(mut self) -> Outcome {
         println!("+ {}", self.line);

@@ -49,7 +49,7 @@ pub(super) fn check(files: &[File]) -> Vec<String> {
             if extension == "rs" {
                 rust_line(&file.path, line, &mut found);
             }
-            if let Some(path) = machine_paths.iter().find(|path| line.contains(path.as_str())) {
+            if let Some(path) = machine_paths.iter().find(|path| starts_in(line, path)) {
                 found(format!("`{path}` is a path of one machine"));
             }
         }
@@ -86,6 +86,12 @@ fn says_unsafe(line: &str) -> bool {
     let code = line.split("//").next().unwrap_or_default();
     let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '`' | '"');
     code.split(|c| !word(c)).any(|token| token == concat!("un", "safe"))
+}
+
+/// Whether an absolute path that starts like this stands in the line.
+fn starts_in(line: &str, path: &str) -> bool {
+    line.match_indices(path)
+        .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "_-.}+$".contains(c)))
 }
 
 /// Paths that mean something on this machine, or on somebody's, and nowhere else: where the tree lies, and the
@@ -131,6 +137,13 @@ mod tests {
         let text = "x\n".repeat(LINES_MAX + 1);
         assert_eq!(check(&[file("a.rs", &text)]).len(), 1);
         assert!(check(&[file("a/package-lock.json", &text)]).is_empty());
+    }
+
+    #[test]
+    fn a_path_in_the_tree_is_none_of_a_machine() {
+        let path = concat!("/ho", "me/");
+        assert!(starts_in(&format!("see {path}me"), path) && starts_in(&format!("\"{path}me\""), path));
+        assert!(!starts_in(&format!("topic at{path}me"), path));
     }
 
     #[test]
