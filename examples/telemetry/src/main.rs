@@ -17,29 +17,31 @@ mod disk;
 mod memory;
 mod network;
 mod page;
-mod publisher;
 mod sampler;
 
+use std::convert::Infallible;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use tokio::time::{MissedTickBehavior, interval, sleep};
+use trefoil_client::{Client, Error, Message, Options, Will};
 
 use page::Page;
-use publisher::Publisher;
 use sampler::{Sampler, Texts, topic_level};
 
 const PERIOD: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(2);
+/// Soon after the program has died, its status says so.
+const KEEP_ALIVE_S: u16 = 5;
 
 /// Publishes this machine's load over MQTT once a second, and serves a page that shows it.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// The hub's MQTT address.
-    #[arg(long, default_value = "127.0.0.1:1883")]
+    /// The hub's MQTT listener.
+    #[arg(long, default_value = "mqtt://127.0.0.1:1883")]
     mqtt: String,
     /// The hub's WebSocket, as the browser reaches it.
     #[arg(long, default_value = "ws://127.0.0.1:8080/ws")]
@@ -67,22 +69,26 @@ async fn main() -> io::Result<()> {
 }
 
 /// Publishes as long as the hub is there, and waits for it when it is not.
-async fn publish_forever(address: &str, root: &str) -> std::convert::Infallible {
+async fn publish_forever(url: &str, root: &str) -> Infallible {
     loop {
-        let error = publish(address, root).await;
+        let Err(error) = publish(url, root).await;
         // Nobody reads this program's errors after it has lost its terminal, so a failure to write them is none.
-        let _ = writeln!(io::stderr(), "hub at {address}: {error}; trying again");
+        let _ = writeln!(io::stderr(), "{error}; trying again");
         sleep(RETRY).await;
     }
 }
 
-/// Publishes until something fails, and gives that.
-async fn publish(address: &str, root: &str) -> io::Error {
-    let client_id = root.replace('/', "-");
-    let mut publisher = match Publisher::connect(address, &client_id, &format!("{root}/status")).await {
-        Ok(publisher) => publisher,
-        Err(error) => return error,
+/// Publishes until the connection ends.
+async fn publish(url: &str, root: &str) -> Result<Infallible, Error> {
+    let retained = |topic: &str, payload: &str| Message::new(format!("{root}/{topic}"), payload).retain(true);
+    let options = Options {
+        client_id: Some(root.replace('/', "-")),
+        keep_alive_s: KEEP_ALIVE_S,
+        will: Some(Will { message: retained("status", "offline"), ..Will::default() }),
+        ..Options::default()
     };
+    let mut client = Client::connect(url, options).await?;
+    client.publish(retained("status", "online")).await?;
     let mut sampler = Sampler::new(&Texts::read(), Instant::now());
     let mut seconds = interval(PERIOD);
     // After the machine has slept, one reading is enough.
@@ -91,13 +97,14 @@ async fn publish(address: &str, root: &str) -> io::Error {
     loop {
         tokio::select! {
             _ = seconds.tick() => {}
-            error = publisher.ended() => return error,
+            // Without a subscription no message comes; that the waiting ends says that the connection did.
+            _ = client.next_message() => {}
+        }
+        if let Some(error) = client.error() {
+            return Err(error);
         }
         for reading in sampler.sample(&Texts::read(), Instant::now()) {
-            publisher.publish(&format!("{root}/{}", reading.topic), reading.payload.as_bytes());
-        }
-        if let Err(error) = publisher.flush().await {
-            return error;
+            client.publish(retained(&reading.topic, &reading.payload)).await?;
         }
     }
 }
