@@ -77,7 +77,8 @@ fn carry_out(request: &Request, steps: &mut Steps) -> bool {
             tidy(steps);
             lint(steps);
             unit(steps);
-            blackbox(steps);
+            steps.step("release build", checks::release_build);
+            steps.step("black-box tests", checks::blackbox);
             steps.step("JavaScript client", checks::javascript_client);
             steps.step("browser test in Chromium", checks::browser);
             steps.step("fuzz targets, a short run of each", || fuzz::run(&request.fuzz));
@@ -86,10 +87,16 @@ fn carry_out(request: &Request, steps: &mut Steps) -> bool {
         "tidy" => tidy(steps),
         "lint" => lint(steps),
         "unit" => unit(steps),
-        "blackbox" => blackbox(steps),
-        "js" => steps.step("JavaScript client", checks::javascript_client),
+        "blackbox" => {
+            prepare(steps);
+            steps.step("black-box tests", checks::blackbox);
+        }
+        "js" => {
+            prepare(steps);
+            steps.step("JavaScript client", checks::javascript_client);
+        }
         "browser" => {
-            steps.step("release build", checks::release_build);
+            prepare(steps);
             steps.step("browser test in Chromium", checks::browser);
         }
         "fuzz" => steps.step("fuzz targets", || fuzz::run(&request.fuzz)),
@@ -115,9 +122,10 @@ fn unit(steps: &mut Steps) {
     steps.step("every benchmark once", checks::benches);
 }
 
-fn blackbox(steps: &mut Steps) {
+/// What every test through the binary needs.
+fn prepare(steps: &mut Steps) {
+    steps.step("install what is missing", install::everything);
     steps.step("release build", checks::release_build);
-    steps.step("black-box tests", checks::blackbox);
 }
 
 /// `None` asks for the help text.
