@@ -1,1 +1,58 @@
-//! A client for every kind of listener.
+//! A client for every kind of listener: MQTT and JSON, over TCP, WebSocket and UDP.
+//!
+//! [`Client::connect`] takes a URL whose scheme chooses the protocol, and [`Options`]. A [`Client`] publishes and
+//! receives [`Message`]s in the same way whatever it speaks; [`Client::split`] parts it into a [`Publisher`], which can
+//! be cloned, and a [`Receiver`], so that two tasks can use the two directions.
+//!
+//! | URL | speaks |
+//! | --- | --- |
+//! | `mqtt://host:1883` | MQTT 5.0 or 3.1.1 over TCP |
+//! | `ws://host:8080/mqtt` | the same over WebSocket |
+//! | `ws://host:8080/ws` | JSON, one object in a text frame |
+//! | `tcp://host:1883` | JSON, one object in a line |
+//! | `udp://host:1883` | JSON, one object in a datagram |
+//!
+//! # How the parts meet
+//!
+//! Behind each client runs one task, the `Driver`. It owns the socket (module `transport`: what stands around packets
+//! and texts on the way) and a `Protocol` (MQTT or JSON: what they mean). A protocol reads no socket and no clock:
+//! packets and the time go in, packets and messages come out. The handles talk to the driver through bounded queues:
+//! who publishes faster than the hub takes waits, and when nobody takes the messages that come in, the socket is not
+//! read. A message of QoS 1 or 2 is acknowledged when it is taken out by [`Receiver::next_message`], not before.
+//!
+//! ```no_run
+//! use trefoil_client::{Client, Message, Options, QoS};
+//!
+//! # async fn example() -> Result<(), trefoil_client::Error> {
+//! let mut client = Client::connect("mqtt://127.0.0.1:1883", Options::default()).await?;
+//! client.subscribe("kitchen/#", QoS::AtLeastOnce).await?;
+//! client.publish(Message::new("kitchen/oven", "180").qos(QoS::AtLeastOnce)).await?;
+//! if let Some(message) = client.next_message().await {
+//!     println!("{}: {}", message.topic, String::from_utf8_lossy(&message.payload));
+//! }
+//! client.close().await
+//! # }
+//! ```
+//!
+//! A connection that breaks is not made again, and what was in flight is not stored: that is left to the program, which
+//! knows whether a message is still worth sending.
+
+mod address;
+mod client;
+mod command;
+mod connect;
+mod driver;
+mod error;
+mod keep_alive;
+mod message;
+mod options;
+mod protocol;
+mod random;
+mod transport;
+mod units;
+
+pub use client::{Client, Publisher, Receipt, Receiver};
+pub use error::{Error, ErrorKind};
+pub use message::{Message, Properties};
+pub use options::{Options, Will};
+pub use trefoil_mqtt::{QoS, Version};

@@ -1,0 +1,181 @@
+//! URLs, as far as they are needed here.
+
+use crate::error::Error;
+use std::fmt;
+
+/// The port of the listener that speaks everything.
+pub(crate) const MQTT_PORT: u16 = 1883;
+const HTTP_PORT: u16 = 80;
+
+/// What a URL says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) transport: Transport,
+    pub(crate) protocol: Protocol,
+    /// A name or an address; an IPv6 address without its brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// With its query; only WebSocket has one.
+    pub(crate) path: String,
+    pub(crate) user_name: Option<String>,
+    pub(crate) password: Option<String>,
+}
+
+/// What carries the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    WebSocket,
+    Udp,
+}
+
+/// What the bytes mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Mqtt,
+    Json,
+}
+
+impl Address {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// When it is none, or one of a kind that is not known here. The error never repeats a password.
+    pub(crate) fn parse(url: &str) -> Result<Address, Error> {
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return Err(Error::usage(format!(
+                "{url:?} is not an address: write mqtt://, ws://, tcp:// or udp:// before the host, as in mqtt://127.0.0.1:1883"
+            )));
+        };
+        let (authority, path) = match rest.find(['/', '?', '#']) {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        let (credentials, host) = match authority.rsplit_once('@') {
+            Some((credentials, host)) => (Some(credentials), host),
+            None => (None, authority),
+        };
+        let bad = |reason: &str| Error::usage(format!("{scheme}://{host}{path} is not an address: {reason}"));
+        let (transport, port) = match scheme.to_ascii_lowercase().as_str() {
+            "mqtt" | "tcp" => (Transport::Tcp, MQTT_PORT),
+            "udp" => (Transport::Udp, MQTT_PORT),
+            "ws" => (Transport::WebSocket, HTTP_PORT),
+            "mqtts" | "wss" | "tls" => return Err(bad("this version has no TLS; use mqtt:// or ws://")),
+            "http" | "https" => return Err(bad("a client speaks WebSocket there; write ws:// instead")),
+            _ => return Err(bad("it begins with none of mqtt://, ws://, tcp:// and udp://")),
+        };
+        let (host, port) = host_and_port(host, port).map_err(|reason| bad(&reason))?;
+        let path = path_of(transport, path).map_err(|reason| bad(&reason))?;
+        let is_mqtt = match transport {
+            Transport::Tcp => scheme.eq_ignore_ascii_case("mqtt"),
+            Transport::WebSocket => path.split('?').next().is_some_and(|path| path.ends_with("/mqtt")),
+            Transport::Udp => false,
+        };
+        let (user_name, password) =
+            match credentials.map(|c| c.split_once(':').map_or((c, None), |(u, p)| (u, Some(p)))) {
+                Some((user, password)) => (Some(decoded(user)), password.map(decoded)),
+                None => (None, None),
+            };
+        let [user_name, password] = [user_name, password].map(Option::transpose);
+        Ok(Address {
+            transport,
+            protocol: if is_mqtt { Protocol::Mqtt } else { Protocol::Json },
+            host,
+            port,
+            path,
+            user_name: user_name.map_err(bad)?,
+            password: password.map_err(bad)?,
+        })
+    }
+
+    /// The host as it stands in a URL: an IPv6 address in brackets.
+    pub(crate) fn host_in_url(&self) -> String {
+        if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
+    }
+}
+
+/// The URL again, without user name and password.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match (self.transport, self.protocol) {
+            (Transport::Tcp, Protocol::Mqtt) => "mqtt",
+            (Transport::Tcp, Protocol::Json) => "tcp",
+            (Transport::WebSocket, _) => "ws",
+            (Transport::Udp, _) => "udp",
+        };
+        write!(f, "{scheme}://{}:{}{}", self.host_in_url(), self.port, self.path)
+    }
+}
+
+fn host_and_port(text: &str, default: u16) -> Result<(String, u16), String> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']').ok_or("its [ has no ]")?;
+            if host.parse::<std::net::Ipv6Addr>().is_err() {
+                return Err(format!("{host} is not an IPv6 address"));
+            }
+            let port = match rest.strip_prefix(':') {
+                None if !rest.is_empty() => return Err(format!("{rest:?} cannot follow the host")),
+                port => port,
+            };
+            (host, port)
+        }
+        None => match text.split_once(':') {
+            Some((_, port)) if port.contains(':') => {
+                return Err(format!("an IPv6 address stands in brackets, as in [{text}]"));
+            }
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    if host.is_empty() {
+        return Err("it names no host".into());
+    }
+    if let Some(bad) =
+        host.chars().find(|c| c.is_control() || c.is_whitespace() || "\"<>\\^`{|}%".contains(*c))
+    {
+        return Err(format!("a host has no {bad:?} in it"));
+    }
+    match port {
+        None | Some("") => Ok((host.into(), default)),
+        Some(port) => match port.parse() {
+            Ok(0) | Err(_) => Err(format!("the port {port:?} is not a number from 1 to 65535")),
+            Ok(port) => Ok((host.into(), port)),
+        },
+    }
+}
+
+fn path_of(transport: Transport, path: &str) -> Result<String, String> {
+    let path = path.split('#').next().unwrap_or_default();
+    match (transport, path) {
+        (Transport::WebSocket, "" | "/") => Ok("/ws".into()),
+        (Transport::WebSocket, path) if !path.starts_with('/') => Ok(format!("/{path}")),
+        (Transport::WebSocket, path) => Ok(path.into()),
+        (_, "" | "/") => Ok(String::new()),
+        (_, path) => Err(format!("only ws:// has a path; leave {path:?} out")),
+    }
+}
+
+/// Takes `%41` back to `A`.
+fn decoded(text: &str) -> Result<String, &'static str> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digits =
+            rest.split_first_chunk::<2>().filter(|(digits, _)| digits.iter().all(u8::is_ascii_hexdigit));
+        let (digits, tail) =
+            digits.ok_or("after % in user name or password two hexadecimal digits are expected")?;
+        let nibble = |digit: u8| (digit as char).to_digit(16).unwrap_or_default() as u8;
+        bytes.push(nibble(digits[0]) << 4 | nibble(digits[1]));
+        rest = tail;
+    }
+    String::from_utf8(bytes).map_err(|_| "user name or password is not UTF-8")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+//! What programs hold in their hands.
+
+use crate::command::{Command, Delivery, Token};
+use crate::error::Error;
+use crate::message::Message;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use tokio::sync::{mpsc, oneshot};
+use trefoil_mqtt::QoS;
+
+/// A connection to a hub.
+///
+/// It ends in order by [`close`](Client::close). One that is dropped instead ends like one that breaks: the hub
+/// publishes its will, and messages that were not acknowledged may be lost.
+///
+/// Acknowledgements come in between messages. So a task that waits for one while nobody takes messages out waits for
+/// ever once [`Options::queue_messages_max`](crate::Options::queue_messages_max) messages are held: who subscribes to
+/// much and publishes much uses [`split`](Client::split) and two tasks.
+#[derive(Debug)]
+pub struct Client {
+    pub(crate) publisher: Publisher,
+    pub(crate) receiver: Receiver,
+    pub(crate) session_present: bool,
+}
+
+/// The half that sends. It can be cloned; the connection stays as long as one of them or the [`Receiver`] does.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) ended: Arc<OnceLock<Error>>,
+    pub(crate) qos_max: QoS,
+}
+
+/// The half that receives.
+#[derive(Debug)]
+pub struct Receiver {
+    pub(crate) messages: mpsc::Receiver<Delivery>,
+    pub(crate) taken: mpsc::UnboundedSender<Token>,
+    pub(crate) ended: Arc<OnceLock<Error>>,
+}
+
+/// Resolves when the hub has acknowledged a message as its QoS asks; at QoS 0 at once. Who does not care drops it.
+#[derive(Debug)]
+#[must_use = "a receipt says whether the hub has accepted the message"]
+pub struct Receipt {
+    done: Option<oneshot::Receiver<Result<(), Error>>>,
+    ended: Arc<OnceLock<Error>>,
+}
+
+impl Client {
+    /// Parts it in two, so that two tasks can use the two directions.
+    pub fn split(self) -> (Publisher, Receiver) {
+        (self.publisher, self.receiver)
+    }
+
+    /// Whether the hub has kept the session of an earlier connection, and with it its subscriptions.
+    pub fn session_present(&self) -> bool {
+        self.session_present
+    }
+
+    /// As [`Publisher::publish`].
+    pub async fn publish(&self, message: Message) -> Result<(), Error> {
+        self.publisher.publish(message).await
+    }
+
+    /// As [`Publisher::send`].
+    pub async fn send(&self, message: Message) -> Result<Receipt, Error> {
+        self.publisher.send(message).await
+    }
+
+    /// As [`Publisher::subscribe`].
+    pub async fn subscribe(&self, filter: &str, qos: QoS) -> Result<QoS, Error> {
+        self.publisher.subscribe(filter, qos).await
+    }
+
+    /// As [`Publisher::unsubscribe`].
+    pub async fn unsubscribe(&self, filter: &str) -> Result<(), Error> {
+        self.publisher.unsubscribe(filter).await
+    }
+
+    /// As [`Receiver::next_message`].
+    pub async fn next_message(&mut self) -> Option<Message> {
+        self.receiver.next_message().await
+    }
+
+    /// As [`Receiver::error`].
+    pub fn error(&self) -> Option<Error> {
+        self.receiver.error()
+    }
+
+    /// As [`Publisher::close`].
+    pub async fn close(self) -> Result<(), Error> {
+        self.publisher.close().await
+    }
+}
+
+impl Publisher {
+    /// Publishes and waits until the hub has acknowledged it as its QoS asks. At QoS 0 nobody acknowledges: it returns
+    /// when the message is on its way, and [`close`](Self::close) says whether all of them could be sent.
+    ///
+    /// To have many on their way at a time, use [`send`](Self::send), or several clones in several tasks.
+    pub async fn publish(&self, message: Message) -> Result<(), Error> {
+        self.send(message).await?.await
+    }
+
+    /// Queues a message behind those before it and returns at once, unless the queue is full. The [`Receipt`] resolves
+    /// when the message is acknowledged.
+    pub async fn send(&self, message: Message) -> Result<Receipt, Error> {
+        message.check()?;
+        if message.qos > self.qos_max {
+            return Err(Error::usage("JSON has QoS 0 and 1; for QoS 2 use mqtt://, or /mqtt over ws://"));
+        }
+        let (sender, receiver) = if message.qos == QoS::AtMostOnce {
+            (None, None)
+        } else {
+            let (sender, receiver) = oneshot::channel();
+            (Some(sender), Some(receiver))
+        };
+        self.command(Command::Publish(message, sender)).await?;
+        Ok(Receipt { done: receiver, ended: self.ended.clone() })
+    }
+
+    /// Subscribes and waits for the answer: the QoS that the hub grants, which may be lower. Over MQTT a filter
+    /// `$share/NAME/FILTER` is a shared subscription.
+    pub async fn subscribe(&self, filter: &str, qos: QoS) -> Result<QoS, Error> {
+        check_filter(filter)?;
+        let (done, answer) = oneshot::channel();
+        self.command(Command::Subscribe { filter: filter.to_owned(), qos, done }).await?;
+        answer.await.unwrap_or_else(|_| Err(reason(&self.ended)))
+    }
+
+    /// Ends a subscription and waits for the answer. Messages that are on their way already still come.
+    pub async fn unsubscribe(&self, filter: &str) -> Result<(), Error> {
+        check_filter(filter)?;
+        let (done, answer) = oneshot::channel();
+        self.command(Command::Unsubscribe { filter: filter.to_owned(), done }).await?;
+        answer.await.unwrap_or_else(|_| Err(reason(&self.ended)))
+    }
+
+    /// Waits until everything sent before is acknowledged, says goodbye, and ends the connection for all clones and the
+    /// receiver. Messages that nobody has taken by then are not acknowledged.
+    ///
+    /// # Errors
+    /// When the connection is broken already, when the acknowledgements do not come in time, or when the hub has
+    /// refused a message of QoS 0.
+    pub async fn close(&self) -> Result<(), Error> {
+        let (done, answer) = oneshot::channel();
+        self.command(Command::Close(done)).await?;
+        answer.await.unwrap_or_else(|_| Err(reason(&self.ended)))
+    }
+
+    async fn command(&self, command: Command) -> Result<(), Error> {
+        self.commands.send(command).await.map_err(|_| reason(&self.ended))
+    }
+}
+
+impl Receiver {
+    /// The next message; waits for one. At QoS 1 and 2 it is acknowledged by this. `None`: the connection has ended, and
+    /// [`error`](Self::error) says why.
+    ///
+    /// Nothing is lost when the returned future is dropped before it is done.
+    pub async fn next_message(&mut self) -> Option<Message> {
+        let delivery = self.messages.recv().await?;
+        if let Some(token) = delivery.token {
+            // When the connection has ended there is nothing left to acknowledge by.
+            let _ = self.taken.send(token);
+        }
+        Some(delivery.message)
+    }
+
+    /// Why the connection has ended. `None` as long as it has not.
+    pub fn error(&self) -> Option<Error> {
+        self.ended.get().cloned()
+    }
+}
+
+impl Future for Receipt {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.done {
+            None => Poll::Ready(Ok(())),
+            Some(done) => {
+                Pin::new(done).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(reason(&self.ended))))
+            }
+        }
+    }
+}
+
+fn reason(ended: &OnceLock<Error>) -> Error {
+    ended.get().cloned().unwrap_or_else(Error::closed)
+}
+
+fn check_filter(filter: &str) -> Result<(), Error> {
+    if filter.is_empty() {
+        return Err(Error::usage("a topic filter cannot be empty; # is the one for all topics"));
+    }
+    trefoil_mqtt::validate_text(filter)
+        .map_err(|error| Error::usage(format!("the topic filter {filter:?} cannot be sent: {error}")))
+}

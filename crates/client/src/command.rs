@@ -1,0 +1,42 @@
+//! What the handles ask of the driver.
+
+use crate::error::Error;
+use crate::message::Message;
+use tokio::sync::oneshot;
+use trefoil_mqtt::QoS;
+
+/// Where the outcome goes. Whether anybody still waits for it does not matter.
+pub(crate) type Done<T> = oneshot::Sender<Result<T, Error>>;
+
+/// One thing to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Without a `Done` at QoS 0, which nobody acknowledges.
+    Publish(Message, Option<Done<()>>),
+    Subscribe {
+        filter: String,
+        qos: QoS,
+        done: Done<QoS>,
+    },
+    Unsubscribe {
+        filter: String,
+        done: Done<()>,
+    },
+    /// Say goodbye once everything before it is acknowledged.
+    Close(Done<()>),
+}
+
+/// A message that came in, and what to tell the driver when it is taken.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) message: Message,
+    /// `None` at QoS 0.
+    pub(crate) token: Option<Token>,
+}
+
+/// Which of the messages that the hub waits for an acknowledgement of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(crate) id: u64,
+    pub(crate) qos: QoS,
+}

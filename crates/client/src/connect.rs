@@ -1,0 +1,139 @@
+//! From a URL to a client.
+
+use crate::address::{self, Address};
+use crate::client::{Client, Publisher, Receiver};
+use crate::command::Delivery;
+use crate::driver::{Driver, Handles};
+use crate::error::{Error, ErrorKind, Peer};
+use crate::keep_alive::KeepAlive;
+use crate::options::Options;
+use crate::protocol::Protocol;
+use crate::transport::{Stage, Transport, in_words};
+use crate::units::Units;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use trefoil_mqtt::QoS;
+
+/// Commands that wait for the driver. A publisher that is faster waits.
+const COMMANDS_MAX: usize = 256;
+
+/// Over UDP the first words are repeated after this time, since they may get lost.
+const GREET_AGAIN: Duration = Duration::from_millis(300);
+
+impl Client {
+    /// Connects to the hub at a URL: `mqtt://`, `ws://`, `tcp://` or `udp://`. When it returns, the hub has answered.
+    ///
+    /// Must be called within a tokio runtime, which then runs the task behind the client.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for a URL or options that cannot be, [`ErrorKind::Connect`] or [`ErrorKind::TimedOut`] when
+    /// nobody answers, [`ErrorKind::Refused`] when the hub does not want this client, [`ErrorKind::Protocol`] when it
+    /// is no hub.
+    pub async fn connect(url: &str, options: Options) -> Result<Client, Error> {
+        let address = Address::parse(url)?;
+        options.check(&address)?;
+        let peer = Peer::new(&address.to_string());
+        let connected = timeout(options.timeout, open_any(&address, &options, &peer)).await;
+        let opened = connected.unwrap_or_else(|_| {
+            Err(peer.timed_out("is the address right, and does a firewall let this through?"))
+        })?;
+        Ok(start(opened, &address, &options, peer))
+    }
+}
+
+/// A connection whose hub has answered.
+struct Opened {
+    transport: Transport,
+    protocol: Protocol,
+    units: Units,
+    /// A hub that has kept the session may send what waits in it at once.
+    inbox: VecDeque<Delivery>,
+}
+
+/// Tries the addresses of the host one after the other, and gives the error of the last one.
+async fn open_any(address: &Address, options: &Options, peer: &Peer) -> Result<Opened, Error> {
+    let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
+    let found = found
+        .map_err(|error| peer.unreachable(format!("the name {} is not known ({error})", address.host)))?;
+    let mut last = peer.unreachable(format!("the name {} stands for no address", address.host));
+    for to in found {
+        match open(address, to, options, peer).await {
+            Ok(opened) => return Ok(opened),
+            // Who has answered has answered for all addresses of the hub.
+            Err(error) if matches!(error.kind(), ErrorKind::Refused | ErrorKind::Usage) => return Err(error),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn open(address: &Address, to: SocketAddr, options: &Options, peer: &Peer) -> Result<Opened, Error> {
+    let transport = Transport::connect(address, to, options.packet_bytes_max, peer).await?;
+    let protocol = Protocol::new(address, options, transport.unit_bytes_max(), peer);
+    let mut opened = Opened { transport, protocol, units: Units::default(), inbox: VecDeque::new() };
+    let is_udp = address.transport == address::Transport::Udp;
+    loop {
+        opened.protocol.greet(address, options, &mut opened.units);
+        let heard = opened.hear(peer);
+        let result = if is_udp {
+            match timeout(GREET_AGAIN, heard).await {
+                Ok(result) => result,
+                Err(_) => continue,
+            }
+        } else {
+            heard.await
+        };
+        return result.map(|()| opened).map_err(Error::before_greeting);
+    }
+}
+
+impl Opened {
+    /// Waits for the answer to the first words.
+    async fn hear(&mut self, peer: &Peer) -> Result<(), Error> {
+        let Opened { transport, protocol, units, inbox } = self;
+        while !protocol.is_greeted() {
+            units.drain(|unit| transport.push(unit));
+            transport.flush()?;
+            let writes = transport.waiting_bytes() > 0;
+            if transport.ready(true, writes).await.map_err(|error| peer.lost(in_words(&error)))?.is_readable()
+            {
+                let stage = transport.receive(&mut |unit| protocol.handle_unit(unit, units, inbox))?;
+                if stage == Stage::Ended && !protocol.is_greeted() {
+                    return Err(peer.stranger("it closed the connection without an answer"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn start(opened: Opened, address: &Address, options: &Options, peer: Peer) -> Client {
+    let Opened { transport, protocol, units, inbox } = opened;
+    let (command_sender, commands) = mpsc::channel(COMMANDS_MAX);
+    let (taken_sender, taken) = mpsc::unbounded_channel();
+    let (messages, message_receiver) = mpsc::channel(usize::from(options.queue_messages_max.max(1)));
+    let ended = Arc::new(OnceLock::new());
+    let session_present = protocol.session_present();
+    let qos_max = match address.protocol {
+        address::Protocol::Mqtt => QoS::ExactlyOnce,
+        address::Protocol::Json => QoS::AtLeastOnce,
+    };
+    let driver = Driver {
+        keep_alive: KeepAlive::new(protocol.keep_alive_s().unwrap_or(options.keep_alive_s), Instant::now()),
+        transport,
+        protocol,
+        peer,
+        handles: Handles { commands, taken, messages, ended: ended.clone() },
+        inbox,
+        units,
+        patience: options.timeout,
+    };
+    tokio::spawn(driver.run());
+    let publisher = Publisher { commands: command_sender, ended: ended.clone(), qos_max };
+    let receiver = Receiver { messages: message_receiver, taken: taken_sender, ended };
+    Client { publisher, receiver, session_present }
+}

@@ -1,0 +1,120 @@
+//! How to connect.
+
+use crate::address::{Address, Protocol};
+use crate::error::Error;
+use crate::message::Message;
+use std::time::Duration;
+use trefoil_mqtt::Version;
+
+/// How to connect. The default is an anonymous MQTT 5.0 client that leaves nothing behind.
+///
+/// What only MQTT has (client id, user name, password, session, will) is refused with a URL that chooses JSON.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The version of MQTT.
+    pub version: Version,
+    /// The name of the session. Without it the hub makes one up.
+    pub client_id: Option<String>,
+    /// Who this client claims to be. It goes before one in the URL.
+    pub user_name: Option<String>,
+    /// The proof of it.
+    pub password: Option<Vec<u8>>,
+    /// Begin with an empty session, and forget what the hub has kept for this client id.
+    pub clean_start: bool,
+    /// For how many seconds the hub keeps the session once the connection has ended. MQTT 3.1.1 can only say that it is
+    /// to be kept, which is what `clean_start = false` means there.
+    pub session_expiry_s: u32,
+    /// After how many seconds of silence to ask whether the hub is still there; 0 for never.
+    pub keep_alive_s: u16,
+    /// What the hub publishes when the connection ends without a goodbye.
+    pub will: Option<Will>,
+    /// How long to wait for the connection to stand, and at the end for the last acknowledgements.
+    pub timeout: Duration,
+    /// Messages of QoS 1 and 2 that are on their way to the hub at a time, not yet acknowledged.
+    pub in_flight_max: u16,
+    /// Messages that are held until somebody takes them. Then the socket is not read any more.
+    pub queue_messages_max: u16,
+    /// The largest packet, line or WebSocket message that is taken in.
+    pub packet_bytes_max: usize,
+}
+
+/// A message for the case that the connection ends without a goodbye.
+#[derive(Clone, Debug, Default)]
+pub struct Will {
+    /// The message.
+    pub message: Message,
+    /// How many seconds to wait, in case the client comes back. MQTT 5.0 only.
+    pub delay_s: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            version: Version::V5,
+            client_id: None,
+            user_name: None,
+            password: None,
+            clean_start: true,
+            session_expiry_s: 0,
+            keep_alive_s: 30,
+            will: None,
+            timeout: Duration::from_secs(10),
+            in_flight_max: 256,
+            queue_messages_max: 1024,
+            packet_bytes_max: 64 << 20,
+        }
+    }
+}
+
+impl Options {
+    /// Whether these options go with that address and with each other.
+    pub(crate) fn check(&self, address: &Address) -> Result<(), Error> {
+        if address.protocol == Protocol::Json {
+            return self.check_json(address);
+        }
+        let id = self.client_id.as_deref().unwrap_or_default();
+        let texts = [("client id", id), ("user name", self.user_name.as_deref().unwrap_or_default())];
+        for (what, text) in texts {
+            trefoil_mqtt::validate_text(text)
+                .map_err(|error| Error::usage(format!("the {what} cannot be sent: {error}")))?;
+        }
+        if self.password.as_ref().is_some_and(|password| password.len() > trefoil_mqtt::FIELD_BYTES_MAX) {
+            return Err(Error::usage("the password is longer than 65,535 bytes"));
+        }
+        if id.is_empty() && !(self.clean_start && self.session_expiry_s == 0) {
+            return Err(Error::usage(
+                "a session that outlives its connection needs a client id to find it by",
+            ));
+        }
+        if !self.version.is_v5() && self.clean_start && self.session_expiry_s > 0 {
+            return Err(Error::usage(
+                "before MQTT 5 a session is either kept or begun anew: with session_expiry_s goes clean_start = false",
+            ));
+        }
+        if let Some(will) = &self.will {
+            will.message.check()?;
+            if will.message.payload.len() > trefoil_mqtt::FIELD_BYTES_MAX {
+                return Err(Error::usage("the payload of the will is longer than 65,535 bytes"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_json(&self, address: &Address) -> Result<(), Error> {
+        let extra = [
+            ("client id", self.client_id.is_some()),
+            ("user name", self.user_name.is_some() || address.user_name.is_some()),
+            ("password", self.password.is_some() || address.password.is_some()),
+            ("session that outlives its connection", !self.clean_start || self.session_expiry_s > 0),
+            ("will", self.will.is_some()),
+        ];
+        match extra.into_iter().find(|(_, wanted)| *wanted) {
+            Some((what, _)) => Err(Error::usage(format!(
+                "{address} speaks JSON, which has no {what}; use mqtt://{}:{} for that",
+                address.host_in_url(),
+                crate::address::MQTT_PORT
+            ))),
+            None => Ok(()),
+        }
+    }
+}

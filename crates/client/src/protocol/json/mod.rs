@@ -1,0 +1,100 @@
+//! The JSON protocol from the client's side.
+
+mod incoming;
+mod outgoing;
+mod resend;
+
+use crate::command::Delivery;
+use crate::error::{Error, Peer, shown};
+use crate::options::Options;
+use crate::units::Units;
+use incoming::Incoming;
+use outgoing::Outgoing;
+use tokio::time::Instant;
+use trefoil_json::{Refusal, Reply, parse_reply};
+
+/// What asks for a sign of life.
+const ALIVE: &str = "\"alive\"";
+
+/// What is answered after everything that was sent before it.
+const END: &str = "\"end\"";
+
+/// One conversation in JSON.
+#[derive(Debug)]
+pub(crate) struct Json {
+    peer: Peer,
+    /// Whether the hub has answered at all.
+    has_heard: bool,
+    outgoing: Outgoing,
+    incoming: Incoming,
+    /// What went wrong with a request that nobody waits for. The one who closes the client hears of it.
+    unheard: Option<Error>,
+}
+
+impl Json {
+    /// `is_lossy`: what is sent may not arrive, and is sent again unless it is answered.
+    pub(crate) fn new(options: &Options, is_lossy: bool, unit_bytes_max: usize, peer: &Peer) -> Json {
+        Json {
+            peer: peer.clone(),
+            has_heard: false,
+            outgoing: Outgoing::new(options.in_flight_max, is_lossy, unit_bytes_max),
+            incoming: Incoming::default(),
+            unheard: None,
+        }
+    }
+
+    pub(crate) fn has_heard(&self) -> bool {
+        self.has_heard
+    }
+
+    pub(crate) fn ping(&mut self, out: &mut Units) {
+        out.add(|out| trefoil_json::encode_ping(ALIVE, out));
+    }
+
+    /// Takes one text of the hub.
+    pub(crate) fn handle_text(&mut self, text: &[u8], out: &mut Units) -> Result<Option<Delivery>, Error> {
+        let reply = parse_reply(text)
+            .map_err(|error| self.peer.stranger(format!("{} (it said \"{}\")", error.reason, shown(text))))?;
+        match reply {
+            Reply::Message(message) => return Ok(self.incoming.take_in(message, out)),
+            Reply::Ack(id) => self.outgoing.published(id),
+            Reply::Sub { qos, ack, .. } => self.outgoing.subscribed(ack, qos.first().copied().unwrap_or(0)),
+            Reply::Unsub { ack, .. } => self.outgoing.unsubscribed(ack),
+            Reply::Pong(END) => self.outgoing.ended(),
+            Reply::Pong(_) => {}
+            Reply::Error(refusal) => self.refused(&refusal)?,
+        }
+        self.has_heard = true;
+        Ok(None)
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.outgoing.is_empty()
+    }
+
+    pub(crate) fn begin_end(&mut self, now: Instant, out: &mut Units) {
+        self.outgoing.ask_for_end(now, out);
+    }
+
+    pub(crate) fn end(&mut self) -> Result<(), Error> {
+        self.unheard.take().map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn fail(&mut self, error: &Error) {
+        self.outgoing.fail(error);
+    }
+
+    fn refused(&mut self, refusal: &Refusal<'_>) -> Result<(), Error> {
+        let reason = shown(refusal.reason.as_bytes());
+        if !self.has_heard {
+            return Err(self.peer.refused("the connection", reason));
+        }
+        match refusal.id {
+            Some(id) => self.outgoing.refused(id, &reason, &self.peer),
+            None => {
+                self.unheard.get_or_insert_with(|| self.peer.refused("a message", reason));
+            }
+        }
+        Ok(())
+    }
+}

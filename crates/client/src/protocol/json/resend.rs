@@ -1,0 +1,69 @@
+//! Sending again over UDP, where anything may get lost.
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long the first answer is waited for; then twice as long each time.
+const FIRST_WAIT: Duration = Duration::from_millis(300);
+
+/// How often a text is sent again: the last wait ends after 9.3 seconds.
+const RESENDS_MAX: u32 = 4;
+
+/// A text and when to send it again.
+#[derive(Debug)]
+pub(super) struct Resend {
+    text: Box<[u8]>,
+    at: Instant,
+    resends: u32,
+}
+
+impl Resend {
+    /// For a text that was just sent.
+    pub(super) fn new(text: Box<[u8]>, now: Instant) -> Resend {
+        Resend { text, at: now + FIRST_WAIT, resends: 0 }
+    }
+
+    /// When to look again.
+    pub(super) fn at(&self) -> Instant {
+        self.at
+    }
+
+    /// The text, if it is to be sent again now, or an error when that was done often enough.
+    pub(super) fn due(&mut self, now: Instant) -> Option<Result<&[u8], ()>> {
+        if now < self.at {
+            return None;
+        }
+        if self.resends == RESENDS_MAX {
+            return Some(Err(()));
+        }
+        self.resends += 1;
+        self.at = now + FIRST_WAIT * 2u32.pow(self.resends);
+        Some(Ok(&self.text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_sent_again_a_bounded_number_of_times() {
+        let start = Instant::now();
+        let mut resend = Resend::new(b"x"[..].into(), start);
+        assert_eq!(resend.due(start), None);
+        let mut sent_after_ms = Vec::new();
+        let given_up = loop {
+            let now = resend.at();
+            match resend.due(now) {
+                Some(Ok(text)) => {
+                    assert_eq!(text, b"x");
+                    sent_after_ms.push((now - start).as_millis());
+                }
+                Some(Err(())) => break now - start,
+                None => panic!("its time has come"),
+            }
+        };
+        assert_eq!(sent_after_ms, [300, 900, 2100, 4500]);
+        assert_eq!(given_up.as_millis(), 9300);
+    }
+}

@@ -1,0 +1,114 @@
+//! MQTT from the client's side.
+
+mod connect;
+mod incoming;
+mod outgoing;
+
+use crate::command::Delivery;
+use crate::error::{Error, Peer, shown};
+use crate::options::Options;
+use crate::units::Units;
+use connect::Welcome;
+use outgoing::{Outgoing, Step};
+use std::collections::HashSet;
+use trefoil_mqtt::{Disconnect, Packet, ReasonCode, Version};
+
+/// One MQTT connection.
+#[derive(Debug)]
+pub(crate) struct Mqtt {
+    version: Version,
+    peer: Peer,
+    /// What CONNACK said. `None`: it has not come yet.
+    welcome: Option<Welcome>,
+    outgoing: Outgoing,
+    /// Messages of QoS 2 that came in and whose PUBREL has not: their repetitions are none.
+    unreleased: HashSet<u16>,
+    /// Those of them that were taken and acknowledged by PUBREC.
+    received: HashSet<u16>,
+}
+
+impl Mqtt {
+    pub(crate) fn new(options: &Options, peer: &Peer) -> Mqtt {
+        Mqtt {
+            version: options.version,
+            peer: peer.clone(),
+            welcome: None,
+            outgoing: Outgoing::new(options.in_flight_max),
+            unreleased: HashSet::new(),
+            received: HashSet::new(),
+        }
+    }
+
+    pub(crate) fn welcome(&self) -> Option<&Welcome> {
+        self.welcome.as_ref()
+    }
+
+    /// Takes one packet of the hub.
+    pub(crate) fn handle_packet(&mut self, bytes: &[u8], out: &mut Units) -> Result<Option<Delivery>, Error> {
+        let packet = trefoil_mqtt::decode(bytes, self.version)
+            .map_err(|error| self.peer.stranger(format!("{error} (it said \"{}\")", shown(bytes))))?;
+        let packet = match packet {
+            Packet::ConnAck(connack) if self.welcome.is_none() => {
+                self.welcomed(&connack)?;
+                return Ok(None);
+            }
+            other if self.welcome.is_none() => {
+                return Err(self.peer.stranger(format!("{} came before CONNACK", other.packet_type())));
+            }
+            other => other,
+        };
+        match packet {
+            Packet::Publish(publish) => return self.handle_publish(&publish, out),
+            Packet::PubAck(ack) => {
+                self.acknowledged(ack.packet_id, Step::Acknowledge, ack.reason, &ack.properties, out)
+            }
+            Packet::PubRec(ack) => {
+                self.acknowledged(ack.packet_id, Step::Receive, ack.reason, &ack.properties, out)
+            }
+            Packet::PubComp(ack) => {
+                self.acknowledged(ack.packet_id, Step::Complete, ack.reason, &ack.properties, out)
+            }
+            Packet::PubRel(ack) => self.handle_release(ack.packet_id, out),
+            Packet::SubAck(suback) => self.subscribed(&suback),
+            Packet::UnsubAck(unsuback) => self.unsubscribed(&unsuback),
+            Packet::PingResp => {}
+            Packet::Disconnect(disconnect) => return Err(self.disconnected(&disconnect)),
+            other => {
+                return Err(self.peer.stranger(format!("{} is not for a client now", other.packet_type())));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn ping(&mut self, out: &mut Units) {
+        out.add(|out| Packet::PingReq.encode(self.version, out));
+    }
+
+    /// Nothing of ours waits for an answer, and the hub waits for none of ours.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.outgoing.is_empty() && self.received.is_empty()
+    }
+
+    pub(crate) fn say_goodbye(&mut self, out: &mut Units) -> Result<(), Error> {
+        let goodbye = Disconnect::new(ReasonCode::Success);
+        out.add(|out| goodbye.encode(self.version, out));
+        self.outgoing.unheard.take().map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn fail(&mut self, error: &Error) {
+        self.outgoing.fail(error);
+    }
+
+    fn disconnected(&self, disconnect: &Disconnect<'_>) -> Error {
+        let reason = in_words(disconnect.reason, disconnect.properties.reason_string);
+        self.peer.lost(format!("the hub ended it: {reason}"))
+    }
+}
+
+/// A reason code, with the words that came with it.
+fn in_words(code: ReasonCode, words: Option<&str>) -> String {
+    match words {
+        Some(words) => format!("{} ({})", code.name(), shown(words.as_bytes())),
+        None => code.name().to_owned(),
+    }
+}

@@ -1,0 +1,106 @@
+//! What outlives a connection, what its end does, and what waits.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{DEADLINE, Hub, next};
+use std::time::Duration;
+use trefoil_client::{Client, Message, Options, QoS, Version, Will};
+
+fn kept(version: Version) -> Options {
+    Options {
+        version,
+        client_id: Some("kept".into()),
+        clean_start: false,
+        session_expiry_s: 60,
+        ..Options::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_session_is_found_again_with_what_was_not_taken() {
+    for version in [Version::V3_1_1, Version::V5] {
+        let hub = Hub::start();
+        let mut client = hub.connect_with("mqtt", kept(version)).await;
+        client.subscribe("s", QoS::AtLeastOnce).await.unwrap();
+        let publisher = hub.connect("mqtt").await;
+        for text in ["taken", "left", "later"] {
+            if text == "later" {
+                assert_eq!(next(&mut client).await.payload, b"taken");
+                client.close().await.unwrap();
+                client = hub.connect("mqtt").await;
+            }
+            publisher.publish(Message::new("s", text).qos(QoS::AtLeastOnce)).await.unwrap();
+        }
+        drop(client);
+        let mut client = hub.connect_with("ws/mqtt", kept(version)).await;
+        assert!(client.session_present());
+        for text in ["left", "later"] {
+            assert_eq!(next(&mut client).await.payload, text.as_bytes(), "{version:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_will_is_published_unless_the_client_says_goodbye() {
+    let hub = Hub::start();
+    let mut watcher = hub.connect("tcp").await;
+    watcher.subscribe("will/#", QoS::AtMostOnce).await.unwrap();
+    for kind in ["mqtt", "ws/mqtt"] {
+        let with_will = |topic: &str| Options {
+            will: Some(Will { message: Message::new(topic, "gone"), delay_s: 0 }),
+            ..Options::default()
+        };
+        hub.connect_with(kind, with_will("will/orderly")).await.close().await.unwrap();
+        drop(hub.connect_with(kind, with_will("will/abrupt")).await);
+        let message = next(&mut watcher).await;
+        assert_eq!((message.topic.as_str(), &message.payload[..]), ("will/abrupt", &b"gone"[..]), "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn pings_keep_a_silent_connection_alive() {
+    let hub = Hub::with(|config| config.limits.udp_idle_s = 2);
+    for kind in ["mqtt", "ws/mqtt", "udp"] {
+        let mut client = hub.connect_with(kind, Options { keep_alive_s: 1, ..Options::default() }).await;
+        client.subscribe("k", QoS::AtMostOnce).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(3500)).await;
+        hub.connect("mqtt").await.publish(Message::new("k", kind).qos(QoS::AtLeastOnce)).await.unwrap();
+        assert_eq!(next(&mut client).await.payload, kind.as_bytes());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_hub_that_falls_silent_is_given_up() {
+    // It takes the connection, answers CONNECT, and says nothing more.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("mqtt://{}", listener.local_addr().unwrap());
+    let hub = tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        socket.writable().await.unwrap();
+        socket.try_write(&[0x20, 3, 0, 0, 0]).unwrap();
+        socket
+    });
+    let mut client = Client::connect(&url, Options { keep_alive_s: 1, ..Options::default() }).await.unwrap();
+    let ended = tokio::time::timeout(DEADLINE, client.next_message()).await.unwrap();
+    assert_eq!(ended, None);
+    let error = client.error().unwrap().to_string();
+    assert!(error.contains("nothing was heard"), "{error}");
+    drop(hub.await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn messages_that_nobody_takes_hold_back_the_hub_and_not_the_memory() {
+    let hub = Hub::start();
+    let options = Options { queue_messages_max: 4, ..Options::default() };
+    let mut slow = hub.connect_with("mqtt", options).await;
+    slow.subscribe("flood", QoS::AtLeastOnce).await.unwrap();
+    let publisher = hub.connect("mqtt").await;
+    for number in 0..500 {
+        publisher.publish(Message::new("flood", number.to_string()).qos(QoS::AtLeastOnce)).await.unwrap();
+    }
+    for number in 0..500 {
+        assert_eq!(next(&mut slow).await.payload, number.to_string().as_bytes());
+    }
+}
