@@ -1,11 +1,76 @@
 //! What may be written on the command line, and the help that it answers with.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
+/// What every help page ends with.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all went well
+  1  something failed that has no code of its own, such as a port that is taken
+  2  the command line or the configuration is wrong
+  3  the hub cannot be reached, or the connection to it broke
+  4  the hub refused: the connection, a message or a subscription
+  5  time was up";
+
+const TRY_IT: &str = "\
+Examples:
+  trefoil                               run the hub; it says what to try
+  trefoil sub 'home/#'                  in a second terminal: wait for messages
+  trefoil pub home/temp 21.5            in a third: publish one
+  trefoil sub --url ws://127.0.0.1:8080/ws 'home/#'
+                                        the same over WebSocket
+  trefoil COMMAND --help                more about a command, with examples";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  trefoil                               with trefoil.toml of this folder, or the built-in settings
+  trefoil serve --config hub.toml       with another file
+  TREFOIL_LOG=debug trefoil             tell more on standard error
+
+Standard output gets one line for each listener, such as
+  listening on tcp://127.0.0.1:1883  mqtt, http, websocket, json
+and standard error the log. SIGINT (Ctrl-C) and SIGTERM stop the hub cleanly; a second one ends it
+at once. Every setting has an environment variable, too: docs/configuration.md lists them.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  trefoil check                         the trefoil.toml of this folder
+  trefoil check hub.toml                another file
+
+Each mistake gets a line on standard error, FILE:LINE:COLUMN: what is wrong. The environment is
+looked at, too, as `trefoil serve` would.";
+
+const PUB_EXAMPLES: &str = "\
+Examples:
+  trefoil pub home/temp 21.5            one message
+  trefoil pub -r home/temp 21.5         the topic keeps it for those who subscribe later
+  trefoil pub -r home/temp ''           an empty one clears what the topic keeps
+  trefoil pub --file photo.jpg cam      the whole file as one message
+  vmstat 1 | trefoil pub load           each line of standard input is a message, as it comes
+  trefoil pub --url udp://127.0.0.1:1883 home/temp 21.5
+
+Without a payload, lines are read from standard input when it is a pipe or a file. At a terminal
+say so: `trefoil pub home/chat -`, and end with Ctrl-D.";
+
+const SUB_EXAMPLES: &str = "\
+Examples:
+  trefoil sub 'home/#'                  all topics below home, until Ctrl-C
+  trefoil sub -v 'home/+/temp'          with the topic before each payload
+  trefoil sub -n 1 -W 5 home/temp       one message, but wait no longer than 5 seconds
+  trefoil sub --raw -n 1 cam > photo.jpg
+  trefoil sub --json '#' | jq .data     one JSON object in each line
+
+Quote filters: a shell has its own ideas of # and *. A payload is printed as it is, with a line end
+behind it; --raw leaves the line end out.";
+
 /// One server for MQTT, WebSocket and plain sockets.
+///
+/// Trefoil is a hub: who publishes to a topic reaches everybody who subscribes to it, whatever each of them speaks.
+/// Without a subcommand it runs the hub.
 #[derive(Debug, Parser)]
 #[command(name = "trefoil", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+#[command(after_help = TRY_IT, after_long_help = format!("{TRY_IT}\n\n{EXIT_CODES}"))]
 pub(crate) struct Arguments {
     /// What to do; without one, `serve`.
     #[command(subcommand)]
@@ -19,12 +84,21 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run the hub (this is what happens without a subcommand)
     Serve(Serve),
+    /// Publish messages
+    Pub(Box<Pub>),
+    /// Subscribe, and print the messages that come
+    Sub(Box<Sub>),
     /// Look for mistakes in a configuration, without starting anything
     Check(Check),
+    /// Print a script that teaches a shell to complete commands and options
+    Completions(Completions),
+    /// Print the manual page of trefoil or of one of its subcommands
+    Man(Man),
 }
 
 /// Arguments of `trefoil serve`.
 #[derive(Debug, Args)]
+#[command(after_help = SERVE_EXAMPLES, after_long_help = format!("{SERVE_EXAMPLES}\n\n{EXIT_CODES}"))]
 pub(crate) struct Serve {
     /// Read the settings from FILE [without it: trefoil.toml in the current folder, if it is there]
     #[arg(short, long, value_name = "FILE")]
@@ -33,7 +107,133 @@ pub(crate) struct Serve {
 
 /// Arguments of `trefoil check`.
 #[derive(Debug, Args)]
+#[command(after_help = CHECK_EXAMPLES, after_long_help = format!("{CHECK_EXAMPLES}\n\n{EXIT_CODES}"))]
 pub(crate) struct Check {
     /// The file to check [without it: trefoil.toml in the current folder]
     pub(crate) file: Option<PathBuf>,
 }
+
+/// Arguments of `trefoil pub`.
+#[derive(Debug, Args)]
+#[command(after_help = PUB_EXAMPLES, after_long_help = format!("{PUB_EXAMPLES}\n\n{EXIT_CODES}"))]
+pub(crate) struct Pub {
+    /// Where to publish, such as home/temp
+    pub(crate) topic: String,
+    /// The message. `-`, or none when standard input is no terminal: each line of standard input is one
+    #[arg(conflicts_with_all = ["lines", "file"], allow_hyphen_values = true)]
+    pub(crate) payload: Option<String>,
+    /// Read lines from standard input; each is a message, without its line end
+    #[arg(short, long, conflicts_with = "file")]
+    pub(crate) lines: bool,
+    /// Publish the whole of FILE as one message; `-` is standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// 0: sent once. 1: the hub acknowledges. 2: exactly once (MQTT only)
+    #[arg(short, long, value_name = "0|1|2", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub(crate) qos: u8,
+    /// Let the topic keep the message for those who subscribe later
+    #[arg(short, long)]
+    pub(crate) retain: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// Arguments of `trefoil sub`.
+#[derive(Debug, Args)]
+#[command(after_help = SUB_EXAMPLES, after_long_help = format!("{SUB_EXAMPLES}\n\n{EXIT_CODES}"))]
+pub(crate) struct Sub {
+    /// Which topics: `+` stands for one level, `#` at the end for all that follow
+    #[arg(required = true, value_name = "FILTER")]
+    pub(crate) filters: Vec<String>,
+    /// The highest QoS wanted; over JSON the highest is 1
+    #[arg(short, long, value_name = "0|1|2", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub(crate) qos: u8,
+    /// Print the topic and a space before each payload
+    #[arg(short, long, conflicts_with = "json")]
+    pub(crate) verbose: bool,
+    /// Print each message as a JSON object in one line, as in docs/json-protocol.md
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print no line end behind a payload: its bytes exactly as they are
+    #[arg(long, visible_alias = "no-newline", conflicts_with_all = ["json", "verbose"])]
+    pub(crate) raw: bool,
+    /// End after N messages
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// End after SECONDS, with exit code 5
+    #[arg(short = 'W', long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<std::time::Duration>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// How to reach the hub.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Connection {
+    /// Where the hub is: mqtt://HOST:PORT, tcp:// (JSON lines), udp:// (JSON datagrams), ws://HOST:PORT/ws (JSON) or
+    /// ws://HOST:PORT/mqtt
+    #[arg(long, env = "TREFOIL_URL", default_value = "mqtt://127.0.0.1:1883")]
+    pub(crate) url: String,
+    /// The version of MQTT
+    #[arg(long, value_name = "VERSION", default_value = "5")]
+    pub(crate) mqtt: MqttVersion,
+    /// The name of this client [without it the hub makes one up]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) client_id: Option<String>,
+    /// User name
+    #[arg(long, env = "TREFOIL_USER", value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Password. Others on this machine can read a command line, but not the environment
+    #[arg(long, env = "TREFOIL_PASSWORD", hide_env_values = true)]
+    pub(crate) password: Option<String>,
+    /// Go on with the session of --client-id, and let the hub keep it for SECONDS after the end
+    #[arg(long, value_name = "SECONDS", requires = "client_id")]
+    pub(crate) session_expiry: Option<u32>,
+    /// After how many seconds of silence to ask whether the hub is still there; 0 for never
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) keep_alive: u16,
+    /// How long to wait for the hub: for the connection, and at the end for acknowledgements
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub(crate) patience: std::time::Duration,
+}
+
+/// A version of MQTT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MqttVersion {
+    /// MQTT 3.1.1
+    #[value(name = "3.1.1", alias = "3", alias = "4")]
+    V3_1_1,
+    /// MQTT 5.0
+    #[value(name = "5", alias = "5.0")]
+    V5,
+}
+
+/// Arguments of `trefoil completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  trefoil completions bash > /etc/bash_completion.d/trefoil")]
+pub(crate) struct Completions {
+    /// Which shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Arguments of `trefoil man`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  trefoil man pub | man -l -")]
+pub(crate) struct Man {
+    /// A subcommand [without it: the page of trefoil itself]
+    pub(crate) subcommand: Option<String>,
+}
+
+/// A duration of more than nothing and no more than anybody waits for.
+fn seconds(text: &str) -> Result<std::time::Duration, String> {
+    const YEAR: f64 = 365.0 * 86_400.0;
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= YEAR => Ok(std::time::Duration::from_secs_f64(seconds)),
+        Ok(_) => Err("it must be more than 0 and at most a year".into()),
+        Err(_) => Err("it is not a number of seconds, such as 5 or 0.5".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! How a subcommand can fail, and the exit code of each way.
 
 use std::process::ExitCode;
+use trefoil_client::ErrorKind;
 
 /// Why a subcommand ended early: one or more lines for the person in front of it, and the exit code for the script.
 #[derive(Debug)]
@@ -10,28 +11,37 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Something went wrong that has no code of its own.
-    pub(crate) const FAILED: u8 = 1;
-    /// The command line or the configuration is wrong. It is what `clap` uses for the command line too.
-    pub(crate) const USAGE: u8 = 2;
-
-    pub(crate) fn new(code: u8, message: impl ToString) -> Failure {
-        Failure { code, message: message.to_string() }
-    }
-
-    /// Something went wrong that has no code of its own.
+    /// Something failed that has no code of its own.
     pub(crate) fn failed(message: impl ToString) -> Failure {
-        Failure::new(Failure::FAILED, message)
+        Failure { code: 1, message: message.to_string() }
     }
 
-    /// The command line or the configuration is wrong.
+    /// The command line or the configuration is wrong. It is the code that `clap` uses for the command line, too.
     pub(crate) fn usage(message: impl ToString) -> Failure {
-        Failure::new(Failure::USAGE, message)
+        Failure { code: 2, message: message.to_string() }
+    }
+
+    /// Time was up.
+    pub(crate) fn timed_out(message: impl ToString) -> Failure {
+        Failure { code: 5, message: message.to_string() }
     }
 
     /// Tells the person, and gives the code for the script.
     pub(crate) fn report(self) -> ExitCode {
         eprintln!("{}", self.message);
         ExitCode::from(self.code)
+    }
+}
+
+impl From<trefoil_client::Error> for Failure {
+    fn from(error: trefoil_client::Error) -> Failure {
+        let code = match error.kind() {
+            ErrorKind::Usage => 2,
+            ErrorKind::Connect | ErrorKind::Protocol | ErrorKind::Lost => 3,
+            ErrorKind::Refused => 4,
+            ErrorKind::TimedOut => 5,
+            _ => 1,
+        };
+        Failure { code, message: error.to_string() }
     }
 }

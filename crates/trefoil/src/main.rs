@@ -13,10 +13,15 @@
 mod arguments;
 mod banner;
 mod check;
+mod connection;
 mod failure;
+mod input;
 mod logging;
+mod manual;
+mod publish;
 mod serve;
 mod settings;
+mod subscribe;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -28,7 +33,11 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         None => serve::run(&arguments.serve),
         Some(Command::Serve(serve)) => serve::run(&serve),
+        Some(Command::Pub(publish)) => publish::run(&publish),
+        Some(Command::Sub(subscribe)) => subscribe::run(&subscribe),
         Some(Command::Check(check)) => check::run(&check),
+        Some(Command::Completions(completions)) => manual::completions(&completions),
+        Some(Command::Man(man)) => manual::man(&man),
     };
     result.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
 }

@@ -1,0 +1,57 @@
+//! From the arguments to a connected client, and the runtime that it lives in.
+
+use crate::arguments::{Connection, MqttVersion};
+use crate::failure::Failure;
+use std::future::Future;
+use tokio::signal::unix::{SignalKind, signal};
+use trefoil_client::{Client, Options, QoS, Version};
+
+/// Runs a command to its end. The client has a thread of its own: while this one is held up by standard input or
+/// output, pings and acknowledgements go on.
+pub(crate) fn run<F: Future<Output = Result<(), Failure>>>(
+    command: impl FnOnce() -> F,
+) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::failed(format!("cannot start a thread: {error}")))?;
+    let result = runtime.block_on(command());
+    // A thread that still reads standard input must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+/// Connects as the arguments say.
+pub(crate) async fn connect(arguments: &Connection) -> Result<Client, Failure> {
+    let options = Options {
+        version: match arguments.mqtt {
+            MqttVersion::V3_1_1 => Version::V3_1_1,
+            MqttVersion::V5 => Version::V5,
+        },
+        client_id: arguments.client_id.clone(),
+        user_name: arguments.user.clone(),
+        password: arguments.password.clone().map(String::into_bytes),
+        clean_start: arguments.session_expiry.is_none(),
+        session_expiry_s: arguments.session_expiry.unwrap_or(0),
+        keep_alive_s: arguments.keep_alive,
+        timeout: arguments.patience,
+        ..Options::default()
+    };
+    Ok(Client::connect(&arguments.url, options).await?)
+}
+
+/// The QoS of a number that was checked to be one.
+pub(crate) fn qos(number: u8) -> QoS {
+    QoS::from_bits(number).unwrap_or(QoS::ExactlyOnce)
+}
+
+/// Resolves when a person or a service manager wants an end.
+pub(crate) fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let watch =
+        |kind| signal(kind).map_err(|error| Failure::failed(format!("cannot watch for signals: {error}")));
+    let (mut interrupt, mut terminate) = (watch(SignalKind::interrupt())?, watch(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
