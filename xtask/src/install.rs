@@ -102,28 +102,36 @@ fn debian_packages() -> Outcome {
     }
     let packages: Vec<&str> = missing.iter().map(|need| need.packages).collect();
     let packages = packages.join(" ");
-    let update = "apt-get update";
-    let install = format!("apt-get install --yes --no-install-recommends {packages}");
     if Tool::new("id").argument("-u").output()?.trim() != "0" {
-        return Err(format!("Installing Debian packages needs root. Run as root:\n  {update} && {install}"));
+        return Err(format!(
+            "Installing Debian packages needs root. Run as root:\n  \
+             apt-get update && apt-get install --yes --no-install-recommends {packages}"
+        ));
     }
     if !shell("command -v apt-get").succeeds() {
         return Err(format!("There is no apt-get here. Install what these Debian packages hold: {packages}"));
     }
-    // Another apt may be at work; wait for its lock rather than fail.
-    let quiet = "-qq -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0";
-    Tool::new("apt-get").arguments(quiet).argument("update").limit(Duration::from_secs(600)).run()?;
-    Tool::new("apt-get")
-        .arguments(quiet)
-        .arguments("install --yes --no-install-recommends")
-        .arguments(&packages)
-        .environment("DEBIAN_FRONTEND", "noninteractive")
-        .limit(Duration::from_secs(1200))
-        .run()?;
+    apt_get("update")?;
+    apt_get(&format!("install --yes --no-install-recommends {packages}"))?;
     match missing.iter().find(|need| !shell(need.shell_test).succeeds()) {
         None => Ok(()),
         Some(need) => Err(format!("`{}` still fails with {} installed.", need.shell_test, need.packages)),
     }
+}
+
+/// Runs apt-get with its output in a file: it is long, and of interest only when something is wrong.
+fn apt_get(arguments: &str) -> Outcome {
+    let log = target().join("tools/apt-get.log");
+    std::fs::create_dir_all(target().join("tools")).map_err(|error| format!("{}: {error}", log.display()))?;
+    Tool::new("apt-get")
+        // Another apt may be at work; wait for its lock rather than fail.
+        .arguments("-o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0")
+        .arguments(arguments)
+        .environment("DEBIAN_FRONTEND", "noninteractive")
+        .limit(Duration::from_secs(1200))
+        .log(&log)?
+        .run()
+        .map_err(|reason| format!("{}\n{reason}", std::fs::read_to_string(&log).unwrap_or_default()))
 }
 
 fn shell(line: &str) -> Tool {
