@@ -155,7 +155,9 @@ impl Worker {
             let now = Instant::now();
             self.load.resume(now);
             ready?;
-            shard.tick(&self.events, now);
+            shard.take_in(&self.events, now);
+            shard.take_mail();
+            shard.give_out();
             self.rate(working);
         }
         Ok(())
@@ -171,20 +173,23 @@ impl Worker {
         // What came before they were watched makes no event.
         let mut ready = vec![true; shards.len()];
         while self.goes_on(working) {
-            let now = Instant::now();
+            let now = self.load.resumed_at;
             for (i, shard) in shards.iter_mut().enumerate() {
-                let number = self.number + i * working;
-                if shard.is_stopped() {
-                    self.stop(number);
-                    continue;
-                }
                 shard.set_time(now);
-                let is_due = shard.wait().is_some_and(|wait| wait.is_zero());
-                if std::mem::take(&mut ready[i]) || is_due || !shard.mailbox().is_empty() {
+                if shard.is_stopped() {
+                    self.stop(self.number + i * working);
+                } else if std::mem::take(&mut ready[i]) {
                     shard.wait_ready(&mut self.events, Some(Duration::ZERO))?;
-                    shard.tick(&self.events, now);
+                    shard.take_in(&self.events, now);
+                } else if shard.wait().is_some_and(|wait| wait.is_zero()) {
+                    self.events.clear();
+                    shard.take_in(&self.events, now);
                 }
             }
+            // All that has come in has crossed before anything goes out, so that a connection whose messages come from
+            // several shards is written to once.
+            shards.iter_mut().filter(|s| !s.mailbox().is_empty()).for_each(|s| s.take_mail());
+            shards.iter_mut().for_each(|s| s.give_out());
             let shortest = shards.iter().filter_map(|s| s.wait()).min();
             let wait = self.sleepiness(shortest, working, || {
                 let asleep = shards.iter().filter(|s| s.mailbox().fall_asleep()).count();

@@ -6,7 +6,8 @@ use trefoil_hub::{Delivery, Message, Properties, Time};
 use trefoil_json::{ExtrasRef, MessageView};
 use trefoil_mqtt::{MessageProperties, Publish, QoS, SubscriptionIds, Version};
 
-/// The encodings of the message that is being delivered.
+/// The encodings of the message that is being delivered. A message's first receiver gets it written straight into the
+/// outbox, since it may be the only one; they are made when a second one comes.
 #[derive(Default)]
 pub(super) struct Encodings {
     /// Of which message; held, so that no other one can have its address.
@@ -28,9 +29,20 @@ pub(super) struct Encoded {
 }
 
 impl Encodings {
+    /// Whether this is the first time that the message is asked for.
+    pub(super) fn is_first(&mut self, message: &Arc<Message>) -> bool {
+        let is_known = self.message.as_ref().is_some_and(|m| Arc::ptr_eq(m, message));
+        if !is_known {
+            self.message = Some(message.clone());
+            self.mqtt = [const { None }; 4];
+            self.json = None;
+        }
+        !is_known
+    }
+
     /// The packet of a message for all receivers of a version that get it at QoS 0, or for all that get it above.
     pub(super) fn mqtt(&mut self, message: &Arc<Message>, version: Version, acknowledged: bool) -> &Encoded {
-        self.select(message);
+        debug_assert!(self.message.as_ref().is_some_and(|m| Arc::ptr_eq(m, message)));
         let form = usize::from(version == Version::V5) * 2 + usize::from(acknowledged);
         self.mqtt[form].get_or_insert_with(|| {
             let qos = if acknowledged { QoS::AtLeastOnce } else { QoS::AtMostOnce };
@@ -40,7 +52,7 @@ impl Encodings {
 
     /// The JSON text of a message for all receivers that get it without the retain flag.
     pub(super) fn json(&mut self, message: &Arc<Message>, now: Time) -> &[u8] {
-        self.select(message);
+        self.is_first(message);
         self.json.get_or_insert_with(|| {
             let mut text = Vec::new();
             json(message, false, now, &mut text);
@@ -52,12 +64,6 @@ impl Encodings {
     pub(super) fn clear(&mut self) {
         if self.message.is_some() {
             *self = Encodings::default();
-        }
-    }
-
-    fn select(&mut self, message: &Arc<Message>) {
-        if !self.message.as_ref().is_some_and(|m| Arc::ptr_eq(m, message)) {
-            *self = Encodings { message: Some(message.clone()), ..Encodings::default() };
         }
     }
 }
@@ -73,20 +79,13 @@ pub(super) struct Extra<'a> {
 impl Encoded {
     /// Encodes a message; with `extra`, for one receiver.
     pub(super) fn new(message: &Message, version: Version, qos: QoS, extra: Option<&Extra<'_>>) -> Encoded {
-        let expiry_s = extra.and_then(|e| message.expiry_left_s(e.now));
-        let mut properties = mqtt_properties(message.properties.as_deref());
-        properties.expiry_s = expiry_s;
-        let alias = extra.and_then(|e| e.alias);
-        let publish = Publish {
-            qos,
-            topic: if let Some((_, false)) = alias { "" } else { &message.topic },
-            packet_id: u16::from(qos > QoS::AtMostOnce),
-            topic_alias: alias.map(|(number, _)| number),
-            subscription_ids: extra.map_or(SubscriptionIds::default(), |e| e.subscription_ids.into()),
-            properties,
-            payload: &message.payload,
-            ..Publish::default()
-        };
+        let mut publish = plain(message, qos);
+        if let Some(extra) = extra {
+            publish.properties.expiry_s = message.expiry_left_s(extra.now);
+            publish.topic_alias = extra.alias.map(|(number, _)| number);
+            publish.topic = if let Some((_, false)) = extra.alias { "" } else { publish.topic };
+            publish.subscription_ids = SubscriptionIds::from(extra.subscription_ids);
+        }
         let mut head = Vec::with_capacity(publish.encoded_len(version));
         let packet_id_at = publish.encode(version, &mut head).packet_id_at;
         let packet_bytes = head.len();
@@ -107,6 +106,18 @@ impl Encoded {
             let at = start + self.packet_id_at;
             out[at..at + 2].copy_from_slice(&delivery.packet_id.to_be_bytes());
         }
+    }
+}
+
+/// The PUBLISH packet of a message, without what differs from receiver to receiver.
+pub(super) fn plain(message: &Message, qos: QoS) -> Publish<'_> {
+    Publish {
+        qos,
+        topic: &message.topic,
+        packet_id: u16::from(qos > QoS::AtMostOnce),
+        properties: mqtt_properties(message.properties.as_deref()),
+        payload: &message.payload,
+        ..Publish::default()
     }
 }
 

@@ -155,15 +155,38 @@ impl ShardLoop {
         }
     }
 
-    /// Goes round once: does all that can be done now.
-    pub(crate) fn tick(&mut self, events: &Events, now: Instant) {
+    /// Reads and handles all that is ready, and what is due.
+    pub(crate) fn take_in(&mut self, events: &Events, now: Instant) {
         self.set_time(now);
         self.note(events);
         self.read_all();
-        self.take_mail();
         self.handle_time();
         self.finish_run();
+        self.post_mail();
+    }
+
+    /// Handles what other shards sent.
+    pub(crate) fn take_mail(&mut self) {
+        let mut mail = std::mem::take(&mut self.mail);
+        self.mailbox().take(&mut mail);
+        for piece in mail.drain(..) {
+            match piece {
+                Mail::Run(wire) => self.deliver_foreign_run(wire),
+                other => {
+                    self.finish_run();
+                    self.take(other);
+                }
+            }
+        }
+        self.mail = mail;
+        self.finish_run();
+        self.post_mail();
+    }
+
+    /// Writes what became dirty: the last step of a round.
+    pub(crate) fn give_out(&mut self) {
         self.flush_all();
+        // A reader that has caught up, or is gone, may have made more of it.
         self.post_mail();
         self.count();
     }
@@ -228,21 +251,6 @@ impl ShardLoop {
                 self.net.mark_dirty(key);
             }
         }
-    }
-
-    fn take_mail(&mut self) {
-        let mut mail = std::mem::take(&mut self.mail);
-        self.mailbox().take(&mut mail);
-        for piece in mail.drain(..) {
-            match piece {
-                Mail::Run(wire) => self.deliver_foreign_run(wire),
-                other => {
-                    self.finish_run();
-                    self.take(other);
-                }
-            }
-        }
-        self.mail = mail;
     }
 
     fn take(&mut self, mail: Mail) {

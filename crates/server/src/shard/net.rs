@@ -1,10 +1,10 @@
 //! The connections of a shard, and the way out of its hub into their outboxes.
 
 use super::connection::{Connection, Form, Link, Phase, Unacknowledged};
-use super::encode::{Encoded, Encodings, Extra, json};
+use super::encode::{Encoded, Encodings, Extra, json, plain};
 use crate::context::Context;
 use crate::mail::Mail;
-use crate::outbox::Pool;
+use crate::outbox::{LINK_BYTES_MIN, Pool};
 use crate::stats::{Drop, Stats};
 use slab::Slab;
 use std::sync::Arc;
@@ -97,8 +97,23 @@ impl Net {
         let acknowledged = delivery.qos > QoS::AtMostOnce;
         let is_plain = version != Version::V5
             || delivery.subscription_ids.is_empty() && message.expires_at.is_none() && form.aliases.is_none();
+        if is_plain && message.payload.len() < LINK_BYTES_MIN && self.encodings.is_first(message) {
+            let mut publish = plain(message, delivery.qos);
+            (publish.dup, publish.retain, publish.packet_id) =
+                (delivery.dup, delivery.retain, delivery.packet_id);
+            if form.packet_bytes_max < u32::MAX
+                && publish.encoded_len(version) > form.packet_bytes_max as usize
+            {
+                return Err(Drop::TooLarge);
+            }
+            connection.outbox.append(1, &mut self.pool, |out| {
+                publish.encode(version, out);
+            });
+            return Ok(());
+        }
         let own;
         let encoded = if is_plain {
+            self.encodings.is_first(message);
             self.encodings.mqtt(message, version, acknowledged)
         } else {
             let alias = form.alias(&message.topic);

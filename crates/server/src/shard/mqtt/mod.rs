@@ -13,6 +13,9 @@ use trefoil_mqtt::{
     Ack, DecodeError, Disconnect, Packet, PacketType, ReasonCode, ReasonProperties, Version, decode, frame,
 };
 
+/// The first byte of a PUBACK.
+const PUBACK: u8 = 0x40;
+
 impl ShardLoop {
     /// Takes the packets in `input`; returns how much of it they were. Stops early when the connection ends, or has to
     /// move to another shard: then its CONNECT is still in the input.
@@ -47,6 +50,14 @@ impl ShardLoop {
             return self.mqtt_publish(key, session, state, version, packet);
         }
         self.finish_run();
+        if let &[PUBACK, 2, high, low] = packet
+            && high | low != 0
+        {
+            // As many come as messages go out at QoS 1, nearly all of this form.
+            let packet_id = u16::from_be_bytes([high, low]);
+            self.hub.acknowledge(self.net.now, session, packet_id, QoS::AtLeastOnce, &mut self.net);
+            return;
+        }
         let asked = (version, state.wants_reasons);
         match decode(packet, version) {
             Err(error) => self.mqtt_refuse(key, state, packet, &error),
