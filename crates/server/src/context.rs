@@ -1,10 +1,10 @@
 //! What every thread of the server knows.
 
 use crate::mail::Mailbox;
-use crate::stats::{Stats, Summary};
+use crate::stats::{ListenerSummary, Stats, Summary};
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
-use trefoil_config::{Limits, Protocols};
+use trefoil_config::{Bind, Limits, Protocols};
 
 /// What every thread of the server knows.
 pub(crate) struct Context {
@@ -26,6 +26,8 @@ pub(crate) struct Context {
 
 /// What every thread knows of a listener.
 pub(crate) struct ListenerContext {
+    /// Its address, with the real port.
+    pub(crate) bind: Bind,
     /// What may be spoken there.
     pub(crate) protocols: Protocols,
     /// Whether `/ws/echo` answers.
@@ -44,6 +46,11 @@ impl Context {
 
     /// All figures added up.
     pub(crate) fn summary(&self) -> Summary {
-        Summary::of(&self.stats, self.started.elapsed().as_secs(), self.hub.retained.size().0)
+        let listener = |l: &ListenerContext| ListenerSummary {
+            bind: l.bind.to_string(),
+            protocols: l.protocols.names().collect(),
+        };
+        let listeners = self.listeners.iter().map(listener).collect();
+        Summary::of(&self.stats, listeners, self.started.elapsed().as_secs(), self.hub.retained.size().0)
     }
 }

@@ -140,7 +140,12 @@ impl Server {
         let seed = RandomState::new().hash_one(std::process::id());
         let context = Arc::new(Context {
             limits: config.limits.clone(),
-            listeners: config.listeners.iter().map(listener_context).collect(),
+            listeners: config
+                .listeners
+                .iter()
+                .zip(&listening)
+                .map(|(l, at)| listener_context(l, at.bind))
+                .collect(),
             hub: Arc::new(trefoil_hub::Shared::new(shards, seed, hub_limits(&config.limits))),
             mailboxes,
             // One more for what runs beside the shards.
@@ -189,8 +194,9 @@ fn shard_count(configured: usize) -> usize {
     wanted.min(trefoil_hub::interest::SHARDS_MAX)
 }
 
-fn listener_context(listener: &trefoil_config::Listener) -> ListenerContext {
+fn listener_context(listener: &trefoil_config::Listener, bind: Bind) -> ListenerContext {
     ListenerContext {
+        bind,
         protocols: listener.protocols,
         echo: listener.echo,
         connections_max: listener.connections_max,

@@ -120,6 +120,7 @@ pub(crate) struct Stats {
 pub(crate) struct Summary {
     pub(crate) uptime_s: u64,
     pub(crate) version: &'static str,
+    pub(crate) listeners: Vec<ListenerSummary>,
     pub(crate) connections: std::collections::BTreeMap<&'static str, u64>,
     pub(crate) sessions: u64,
     pub(crate) subscriptions: u64,
@@ -131,6 +132,13 @@ pub(crate) struct Summary {
     pub(crate) dropped: u64,
 }
 
+/// Where the hub listens.
+#[derive(Serialize, Clone, Debug)]
+pub(crate) struct ListenerSummary {
+    pub(crate) bind: String,
+    pub(crate) protocols: Vec<&'static str>,
+}
+
 /// Adds up one figure.
 pub(crate) fn total(all: &[Stats], figure: impl Fn(&Stats) -> &Figure) -> u64 {
     all.iter().map(|s| figure(s).get()).fold(0, u64::wrapping_add)
@@ -138,12 +146,18 @@ pub(crate) fn total(all: &[Stats], figure: impl Fn(&Stats) -> &Figure) -> u64 {
 
 impl Summary {
     /// Adds up what all have counted.
-    pub(crate) fn of(all: &[Stats], uptime_s: u64, retained: usize) -> Summary {
+    pub(crate) fn of(
+        all: &[Stats],
+        listeners: Vec<ListenerSummary>,
+        uptime_s: u64,
+        retained: usize,
+    ) -> Summary {
         let sum = |figure: fn(&Stats) -> &Figure| total(all, figure);
         let connections = Kind::ALL.iter().filter(|(kind, _)| *kind != Kind::New);
         Summary {
             uptime_s,
             version: env!("CARGO_PKG_VERSION"),
+            listeners,
             connections: connections
                 .map(|&(k, name)| (name, total(all, |s| &s.connections[k as usize])))
                 .collect(),

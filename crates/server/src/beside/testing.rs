@@ -43,8 +43,13 @@ impl Bench {
 
     pub(super) fn limited(protocols: Protocols, limits: Limits) -> Bench {
         let poll = mio::Poll::new().unwrap();
-        let listener =
-            ListenerContext { protocols, echo: false, connections_max: 10, connections: AtomicUsize::new(0) };
+        let listener = ListenerContext {
+            bind: trefoil_config::Bind::Tcp(([127, 0, 0, 1], 1883).into()),
+            protocols,
+            echo: false,
+            connections_max: 10,
+            connections: AtomicUsize::new(0),
+        };
         let context = Arc::new(Context {
             limits,
             listeners: vec![listener],

@@ -10,6 +10,9 @@ use trefoil_websocket::CloseCode;
 /// How long the peer may take to read a goodbye and close its side.
 const LINGER_S: u64 = 2;
 
+/// The same while the hub stops and somebody waits for that.
+const STOP_LINGER_S: u64 = 1;
+
 impl ShardLoop {
     /// Ends the session's hold on a connection, or the session.
     pub(super) fn end_session(&mut self, key: ConnectionKey, ending: Ending) {
@@ -53,12 +56,15 @@ impl ShardLoop {
 
     /// All is sent: now the peer closes its side, or is given up after a while.
     pub(super) fn linger(&mut self, key: ConnectionKey) {
+        let deadline = self.net.now.plus_s(if self.stop_at.is_some() { STOP_LINGER_S } else { LINGER_S });
         let Some(connection) = self.net.get_mut(key) else { return };
         let Link::Tcp(stream) = &connection.link else { return };
         connection.phase = Phase::Lingering;
+        connection.deadline = Some(deadline);
         if stream.shutdown(Shutdown::Write).is_err() || connection.is_half_closed {
-            self.remove(key);
+            return self.remove(key);
         }
+        self.set_timer(key);
     }
 
     /// Forgets a connection and closes its socket.

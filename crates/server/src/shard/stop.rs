@@ -9,9 +9,6 @@ use trefoil_json::{Code, RequestError};
 use trefoil_mqtt::{Disconnect, ReasonCode, Version};
 use trefoil_websocket::CloseCode;
 
-/// How long peers may take to close their side once all is sent.
-const LINGER_S: u64 = 1;
-
 impl ShardLoop {
     /// Stops accepting, says goodbye to everybody, and lets what waits go out within the limit.
     pub(super) fn begin_stop(&mut self) {
@@ -37,19 +34,14 @@ impl ShardLoop {
         for &key in &keys {
             self.end_session(key, Ending::Stopped);
             self.finish(key);
-            let deadline = self.net.now.plus_s(drain_s.max(LINGER_S));
-            self.set_deadline(key, Some(deadline));
+            self.set_deadline(key, self.stop_at);
         }
     }
 
     /// Whether the hub stops and all that could be sent has been.
     pub(crate) fn is_stopped(&self) -> bool {
         let Some(stop_at) = self.stop_at else { return false };
-        if self.net.now >= stop_at {
-            return true;
-        }
-        let in_time = self.net.now.plus_s(LINGER_S) < stop_at;
-        self.net.connections.iter().all(|(_, c)| c.phase == Phase::Lingering && !in_time)
+        self.net.now >= stop_at || self.net.connections.is_empty()
     }
 
     fn say_goodbye(&mut self, key: ConnectionKey) {
