@@ -109,7 +109,8 @@ impl Peer {
 pub(crate) fn shown(text: &[u8]) -> String {
     const CHARS_MAX: usize = 160;
     let text = String::from_utf8_lossy(&text[..text.len().min(4 * CHARS_MAX)]);
-    let mut shown: String = text.trim().chars().take(CHARS_MAX).flat_map(char::escape_debug).collect();
+    let visible = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let mut shown: String = text.trim().chars().take(CHARS_MAX).map(visible).collect();
     if text.trim().chars().nth(CHARS_MAX).is_some() {
         shown.push('…');
     }
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn what_others_say_is_cut_and_harmless_on_a_terminal() {
-        assert_eq!(shown(b"no\x1b[2J\r\n"), "no\\u{1b}[2J");
+        assert_eq!(shown(b"no\x1b[2J\r\n"), "no\u{fffd}[2J");
         assert_eq!(shown(&[b'x'; 1000]).chars().count(), 161);
     }
 }
