@@ -186,7 +186,7 @@ pub fn trefoil<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(arguments: I) -> P
 }
 
 /// The binary under test: `TREFOIL_BIN`, or the one that cargo built beside these tests.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("TREFOIL_BIN") {
         return path.into();
     }

@@ -29,7 +29,7 @@ mod socket;
 pub mod websocket;
 
 pub use bystander::Bystander;
-pub use hub::{CONFIG, Hub, trefoil};
+pub use hub::{CONFIG, Hub, binary, trefoil};
 pub use program::{Outcome, Program, Running, node, python};
 pub use socket::{Exchange, connect};
 

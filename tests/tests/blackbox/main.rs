@@ -5,6 +5,7 @@
 mod bad_json;
 mod bad_mqtt;
 mod bad_websocket;
+mod cli;
 mod configuration;
 mod flood;
 mod http;
