@@ -112,3 +112,6 @@ fn in_words(code: ReasonCode, words: Option<&str>) -> String {
         None => code.name().to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;
