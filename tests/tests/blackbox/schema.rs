@@ -61,17 +61,19 @@ fn everything_that_the_hub_says_is_in_the_schema() {
     let reply = validator("reply");
     let mut other = mqtt::Connection::new(hub.tcp_port(), 5, "other");
     let mut line = lines::Connection::new(hub.tcp_port());
-    for text in REQUESTS.iter().chain(&MISTAKES) {
+    // The first of them subscribes to everything; only when it is answered may others publish.
+    check(&reply, &line.ask(REQUESTS[0]));
+    for text in REQUESTS[1..].iter().chain(&MISTAKES) {
         line.send(text);
     }
     other.publish("a", &[0xff, 0xfe]);
     other.publish("a", b"\"quoted\"");
     other.publish("a", b" { \"with\" : \"space\" } ");
     other.publish("a", b"");
-    // Four messages each from the line itself and from the other; three subscriptions, an acknowledgement, two
+    // Four messages each from the line itself and from the other; two more subscriptions, an acknowledgement, two
     // pongs and two unsubscriptions.
     let (mut messages, mut errors, mut others) = (0, 0, 0);
-    while messages < 8 || errors < MISTAKES.len() || others < 8 {
+    while messages < 8 || errors < MISTAKES.len() || others < 7 {
         let value = line.receive();
         check(&reply, &value);
         match (value.get("topic"), value.get("error")) {
@@ -83,7 +85,7 @@ fn everything_that_the_hub_says_is_in_the_schema() {
             line.send(json!({ "ack": id }).to_string());
         }
     }
-    assert_eq!((messages, errors, others), (8, MISTAKES.len(), 8));
+    assert_eq!((messages, errors, others), (8, MISTAKES.len(), 7));
     assert_eq!(line.ask(r#"{"ping":"the end"}"#), json!({"pong": "the end"}));
 }
 
