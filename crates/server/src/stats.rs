@@ -41,6 +41,7 @@ pub(crate) enum Kind {
     Mqtt,
     MqttWebSocket,
     JsonWebSocket,
+    EchoWebSocket,
     JsonTcp,
     JsonUdp,
     Sse,
@@ -48,11 +49,12 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [(Kind, &'static str); 8] = [
+    pub(crate) const ALL: [(Kind, &'static str); 9] = [
         (Kind::New, "new"),
         (Kind::Mqtt, "mqtt"),
         (Kind::MqttWebSocket, "mqtt_ws"),
         (Kind::JsonWebSocket, "json_ws"),
+        (Kind::EchoWebSocket, "echo_ws"),
         (Kind::JsonTcp, "json_tcp"),
         (Kind::JsonUdp, "json_udp"),
         (Kind::Sse, "sse"),

@@ -79,8 +79,6 @@ impl ShardLoop {
             connection.heard_at = now;
         }
         self.json_do(key, &request);
-        // A delivery may have been made that is to be sent again if it is not acknowledged.
-        self.set_timer(key);
     }
 
     fn add_peer(&mut self, number: usize, addr: SocketAddr) -> ConnectionKey {

@@ -93,7 +93,7 @@ impl ShardLoop {
                 return self.websocket_refuse(key, Refused { status: 404, reason: why });
             }
             "/ws" => (Kind::JsonWebSocket, &JSON_PROTOCOLS),
-            "/ws/echo" if echo => (Kind::New, &[]),
+            "/ws/echo" if echo => (Kind::EchoWebSocket, &[]),
             "/mqtt" => (Kind::MqttWebSocket, &MQTT_PROTOCOLS),
             // Where other brokers serve MQTT on any path, clients ask for this one.
             "/" if offers_mqtt => (Kind::MqttWebSocket, &MQTT_PROTOCOLS),

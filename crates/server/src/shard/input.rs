@@ -64,6 +64,8 @@ impl ShardLoop {
         let got = *result.as_ref().unwrap_or(&0);
         let again = match result {
             Ok(0) => {
+                rest.truncate(kept);
+                connection.rest = rest;
                 self.scratch = scratch;
                 return self.peer_closed(key);
             }

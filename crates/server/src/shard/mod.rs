@@ -115,6 +115,7 @@ impl ShardLoop {
                 connections: Slab::new(),
                 dirty: Vec::new(),
                 mail,
+                untimed: Vec::new(),
                 pool: Pool::default(),
                 encodings: Encodings::default(),
                 now: Time::default(),
@@ -186,6 +187,9 @@ impl ShardLoop {
     /// Writes what became dirty: the last step of a round.
     pub(crate) fn give_out(&mut self) {
         self.flush_all();
+        while let Some(key) = self.net.untimed.pop() {
+            self.set_timer(key);
+        }
         // A reader that has caught up, or is gone, may have made more of it.
         self.post_mail();
         self.count();

@@ -21,6 +21,8 @@ pub(super) struct Net {
     pub(super) dirty: Vec<ConnectionKey>,
     /// Mail for the other shards, by number, posted at the end of the tick.
     pub(super) mail: Vec<Vec<Mail>>,
+    /// UDP peers with a delivery to be sent again if it is not acknowledged, for which a timer has to be set.
+    pub(super) untimed: Vec<ConnectionKey>,
     pub(super) pool: Pool,
     pub(super) encodings: Encodings,
     /// The time of this tick.
@@ -165,6 +167,7 @@ impl Net {
                 resend_at,
                 resends: 0,
             });
+            self.untimed.push(to);
         }
         if delivery.retain {
             self.text = own;

@@ -148,7 +148,8 @@ impl ShardLoop {
     /// Sends a close frame, if this is a WebSocket that has not had one.
     pub(super) fn say_close(&mut self, key: ConnectionKey, code: CloseCode, why: &str) {
         let Some(connection) = self.net.get(key) else { return };
-        let is_websocket = matches!(connection.kind, Kind::MqttWebSocket | Kind::JsonWebSocket);
+        let is_websocket =
+            matches!(connection.kind, Kind::MqttWebSocket | Kind::JsonWebSocket | Kind::EchoWebSocket);
         if is_websocket && !connection.has_said_close && connection.phase == Phase::Open {
             self.net.answer_frame(key, |out| encode_close(code, why, out));
             if let Some(connection) = self.net.get_mut(key) {
