@@ -190,7 +190,9 @@ impl Worker {
             // several shards is written to once.
             shards.iter_mut().filter(|s| !s.mailbox().is_empty()).for_each(|s| s.take_mail());
             shards.iter_mut().for_each(|s| s.give_out());
-            let shortest = shards.iter().filter_map(|s| s.wait()).min();
+            let is_on = |i: usize| !self.crew.stopped[self.number + i * working].load(Ordering::Relaxed);
+            let shortest =
+                shards.iter().enumerate().filter(|(i, _)| is_on(*i)).filter_map(|(_, s)| s.wait()).min();
             let wait = self.sleepiness(shortest, working, || {
                 let asleep = shards.iter().filter(|s| s.mailbox().fall_asleep()).count();
                 asleep == shards.len()

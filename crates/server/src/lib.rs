@@ -169,7 +169,8 @@ impl Server {
         &self.listening
     }
 
-    /// Stops: listeners close, clients are told, what waits in outboxes goes out within the configured limit.
+    /// Stops: listeners close, clients are told, what waits in outboxes goes out within the configured limit. Blocks
+    /// until all threads have ended.
     pub fn stop(self) {
         // First what needs the shards to answer.
         self.beside.stop(self.drain);

@@ -106,6 +106,15 @@ impl Beside {
 
     /// Takes no more connections, lets those that are being served finish their request for at most `drain`, and ends.
     pub(crate) fn stop(self, drain: Duration) {
+        // On a thread of its own, since a runtime must not be waited for on a thread of another one, and whoever has
+        // this server in a program may call from one.
+        let ending = std::thread::spawn(move || self.end(drain));
+        if ending.join().is_err() {
+            tracing::error!("what runs beside the shards did not end in order");
+        }
+    }
+
+    fn end(self, drain: Duration) {
         self.stopping.send_replace(true);
         let free = &self.hands.0.free;
         let all_ended = async { tokio::time::timeout(drain, free.acquire_many(CONNECTIONS_MAX)).await };

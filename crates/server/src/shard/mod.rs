@@ -204,7 +204,8 @@ impl ShardLoop {
     /// How long there is nothing to do, unless something comes: for ever if nothing is due.
     pub(crate) fn wait(&self) -> Option<Duration> {
         let now = self.net.now;
-        if !self.readable.is_empty() && !self.holds_mail || !self.net.dirty.is_empty() {
+        let has_work = !self.readable.is_empty() && !self.holds_mail || !self.net.dirty.is_empty();
+        if has_work || self.is_stopped() {
             return Some(Duration::ZERO);
         }
         let until = |at: Option<Time>| at.map(|at| at.since(now));
