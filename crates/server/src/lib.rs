@@ -1,6 +1,6 @@
 //! The server: shards with their loop, listeners and protocols on sockets; beside them HTTP API, console and metrics.
 //!
-//! [`Server::start`] opens the listeners of a [`Config`](trefoil_config::Config), starts a thread for each shard and a
+//! [`Server::start`] opens the listeners of a [`Config`], starts a thread for each shard and a
 //! small runtime beside them, and returns; [`Server::stop`] says goodbye to all clients and ends it.
 //!
 //! Inside, a `ShardLoop` (module `shard`) owns its connections and, in a [`trefoil_hub::Shard`], their sessions. It reads,
