@@ -5,7 +5,7 @@
 //! all others find the filter there already.
 
 use crate::index::Index;
-use crate::session::SessionKey;
+use crate::key::SessionKey;
 use crate::subscriptions::SubscriptionOptions;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};

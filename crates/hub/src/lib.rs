@@ -47,6 +47,7 @@
 
 pub mod index;
 pub mod interest;
+mod key;
 mod message;
 mod outgoing;
 mod outlet;
@@ -59,9 +60,10 @@ mod time;
 pub mod topic;
 mod wheel;
 
+pub use key::{ConnectionKey, SessionKey};
 pub use message::{Message, Properties};
-pub use outlet::{ConnectionKey, Delivered, Delivery, Outlet, Parcel};
-pub use session::{SessionKey, Will};
+pub use outlet::{Delivered, Delivery, Outlet, Parcel};
+pub use session::Will;
 pub use shard::{Connect, Connected, Counters, Ending, Published, Shard, SubscribeError};
 pub use shared::{Limits, Shared};
 pub use subscriptions::{Audience, Receiver, SubscriptionOptions};

@@ -2,13 +2,10 @@
 
 use crate::interest::Group;
 use crate::interest::Member;
+use crate::key::ConnectionKey;
 use crate::message::Message;
 use std::sync::Arc;
 use trefoil_mqtt::QoS;
-
-/// Names a connection of the shard. The hub only keeps it and gives it back.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct ConnectionKey(pub u32);
 
 /// The way out of a shard's hub.
 pub trait Outlet {

@@ -1,28 +1,13 @@
 //! What is kept for a client id: it may outlive the connection (MQTT 5.0 §4.1).
 
 use crate::index::NodeId;
+use crate::key::ConnectionKey;
 use crate::message::Message;
 use crate::outgoing::Outgoing;
-use crate::outlet::ConnectionKey;
 use crate::time::Time;
 use foldhash::fast::RandomState;
 use std::collections::HashSet;
 use std::sync::Arc;
-
-/// Names a session of the shard while it lasts; the name is used again afterwards.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct SessionKey(u32);
-
-impl SessionKey {
-    pub(crate) fn new(index: u32) -> SessionKey {
-        SessionKey(index)
-    }
-
-    /// The place in the shard's table.
-    pub fn index(self) -> u32 {
-        self.0
-    }
-}
 
 /// A message to publish when the connection ends without a goodbye (MQTT 5.0 §3.1.2.5).
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! The subscriptions of one shard's sessions, and who of them wants a message.
 
 use crate::index::{Index, NodeId};
-use crate::session::SessionKey;
+use crate::key::SessionKey;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 use std::collections::HashMap;

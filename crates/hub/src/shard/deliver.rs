@@ -2,10 +2,10 @@
 
 use super::Shard;
 use crate::interest::{Address, Group, Member, ShardSet};
+use crate::key::SessionKey;
 use crate::message::Message;
 use crate::outgoing::{Next, Pending};
 use crate::outlet::{Delivered, Delivery, Outlet, Parcel};
-use crate::session::SessionKey;
 use crate::subscriptions::{Audience, SubscriptionIds};
 use crate::time::Time;
 use std::num::NonZeroU32;

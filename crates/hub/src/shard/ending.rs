@@ -1,8 +1,9 @@
 //! How connections and sessions end, and what the passing of time does to them: wills and expiry.
 
 use super::Shard;
+use crate::key::SessionKey;
 use crate::outlet::Outlet;
-use crate::session::{SessionKey, Will};
+use crate::session::Will;
 use crate::time::Time;
 use std::sync::Arc;
 

@@ -7,10 +7,11 @@ mod tests;
 
 use crate::index::NodeId;
 use crate::interest::{Address, Group, Member};
+use crate::key::{ConnectionKey, SessionKey};
 use crate::outgoing::Replay;
-use crate::outlet::{ConnectionKey, Outlet};
+use crate::outlet::Outlet;
 use crate::retained::Cursor;
-use crate::session::{Session, SessionKey, Will};
+use crate::session::{Session, Will};
 use crate::shared::Shared;
 use crate::subscriptions::{Audience, SubscriptionOptions, Subscriptions};
 use crate::time::Time;
