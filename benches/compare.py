@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""Compares the hub with mosquitto under the same load, in alternated runs, and prints a Markdown table of ratios.
+"""Compares the hub with mosquitto under the same load, in alternated runs, and prints Markdown tables of ratios.
 
     cargo build --release -p trefoil
-    benches/compare.py --load PATH/TO/mqload --hub target/release/trefoil --mosquitto /usr/sbin/mosquitto
+    benches/compare.py --load PATH-TO-mqload --hub target/release/trefoil --mosquitto /usr/sbin/mosquitto
 
-Every run has a server of its own, started on a free port of the loopback device and stopped afterwards. The hub runs
-with its default limits, mosquitto without limits on its queues. In each round both take their turn, and who goes first
-changes from round to round, so that what else the machine does meets both alike. The table has medians; a run during
-which other programs were busy is made again, twice at most. `--keep FILE` keeps every single result.
+The load comes from the yardstick, a load generator for MQTT (mqload). Every run has a server of its own, started on a
+free port of the loopback device and stopped afterwards. The hub runs with its default limits, mosquitto without limits
+on its queues. In each round both take their turn, and who goes first changes from round to round, so that what else
+the machine does meets both alike. The tables have medians, and in brackets the lowest and the highest ratio of a round.
+A run during which other programs were busy is made again, twice at most, and the quietest counts.
+
+A run of both with all loads takes a quarter of an hour. 19,000 connections need a limit of 20,000 open files.
 """
 
 import argparse
@@ -55,6 +58,11 @@ FAULTS = ["lost", "duplicates", "order_errors", "stray", "stalls", "closed", "co
 
 def main():
     options = arguments()
+    if options.again:
+        return print(tables(kept(options.again)))
+    # Being told to end is like Ctrl-C: the server under test is stopped first.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     results = {}
@@ -63,21 +71,25 @@ def main():
             results[name] = alternate(name, options)
     except KeyboardInterrupt:
         print("stopped; this is what there is so far", file=sys.stderr)
-    print(table(results))
+    print(tables(results))
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--load", required=True, type=Path, help="the load generator")
-    parser.add_argument("--hub", required=True, type=Path, help="the trefoil binary, built with --release")
-    parser.add_argument("--mosquitto", required=True, type=Path)
+    parser.add_argument("--load", type=Path, help="the load generator")
+    parser.add_argument("--hub", type=Path, help="the trefoil binary, built with --release")
+    parser.add_argument("--mosquitto", type=Path)
     parser.add_argument("--rounds", type=int, default=3, help="runs of each server per scenario (default 3)")
     parser.add_argument("--seconds", type=int, default=5, help="seconds measured in a run (default 5)")
     parser.add_argument("--busy", type=float, default=0.5, metavar="CORES",
                         help="make a run again if other programs used more than this (default 0.5)")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="append every result to FILE, a line of JSON each")
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="only this one; may be repeated")
-    return parser.parse_args()
+    parser.add_argument("--again", type=Path, metavar="FILE", help="run nothing; print the tables of what was kept")
+    options = parser.parse_args()
+    if not options.again and None in [options.load, options.hub, options.mosquitto]:
+        parser.error("--load, --hub and --mosquitto are needed, unless --again is given")
+    return options
 
 
 def alternate(name, options):
@@ -171,50 +183,71 @@ def disturbance(result):
     return measured["machine_other_cores"]
 
 
-def memory(result):
-    return result["rss_bytes_per_conn"] + result["rss_bytes_per_sub"]
+def kept(file):
+    """The results that `--keep` wrote, as `alternate` returned them."""
+    results = {}
+    for line in file.read_text().splitlines():
+        result = json.loads(line)
+        runs = results.setdefault(result["name"], {"hub": [], "mosquitto": []})
+        runs[result["server"]].append(result)
+    return results
 
 
-def latency(result, which):
-    return result["latency_us"][which]
+def tables(results):
+    loads = {name: runs for name, runs in results.items() if name != "connect"}
+    prompt = {name: runs for name, runs in loads.items() if SCENARIOS[name][2]}
+    parts = []
+    if loads:
+        parts.append(table("load | CPU per delivered message, µs | ratio | delivered a second | ratio | others, cores",
+                           [load_row(name, runs) for name, runs in loads.items()]))
+    if prompt:
+        parts.append(table("load | p50, ms | ratio | p99, ms | ratio",
+                           [latency_row(name, runs) for name, runs in prompt.items()]))
+    if "connect" in results:
+        parts.append(table("19,000 connections, one subscription each | hub, mosquitto | ratio",
+                           connect_rows(results["connect"])))
+    return "\n\n".join(parts)
 
 
-def table(results):
-    head = ("| load | CPU per message: hub, mosquitto (µs) | ratio (lowest to highest) | messages/s: hub, mosquitto | ratio "
-            "| p50: hub, mosquitto (ms) | ratio | p99: hub, mosquitto (ms) | ratio | others (cores) |\n"
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-    return "\n".join([head, *(row(name, runs) for name, runs in results.items())])
+def table(head, rows):
+    lines = [head.split(" | "), ["---"] * len(head.split(" | ")), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def row(name, runs):
-    title, _, latency_means = SCENARIOS[name]
-    is_connect = name == "connect"
-    cells = [title, *compare(runs, cost, 2, spread=True)]
-    rate = "connect_per_s" if is_connect else "delivery_per_s"
-    cells += compare(runs, lambda r: r[rate], 0)
-    for which in ["p50", "p99"]:
-        if latency_means:
-            cells += compare(runs, lambda r, which=which: latency(r, which) / 1000, 2)
-        else:
-            cells += ["", ""]
-    cells.append(f"{max(map(disturbance, runs['hub'] + runs['mosquitto'])):.1f}")
-    if is_connect:
-        values, ratio = compare(runs, memory, 0)
-        cells[0] += f" (CPU per connection; memory per connection: {values} bytes, ratio {ratio})"
+def load_row(name, runs):
+    others = max(map(disturbance, runs["hub"] + runs["mosquitto"]))
+    rate = compare(runs, lambda result: result["delivery_per_s"], 0)
+    return [title(name, runs), *compare(runs, cost, 2), *rate, f"{others:.1f}"]
+
+
+def latency_row(name, runs):
+    return [title(name, runs), *compare(runs, lambda result: result["latency_us"]["p50"] / 1000, 2),
+            *compare(runs, lambda result: result["latency_us"]["p99"] / 1000, 2)]
+
+
+def connect_rows(runs):
+    figures = {
+        "memory per connection, bytes": (lambda result: result["rss_bytes_per_conn"] + result["rss_bytes_per_sub"], 0),
+        "CPU per connection made, µs": (cost, 1),
+        "CPU per subscription, µs": (lambda result: result["broker_cpu_us_per_subscribe"], 1),
+        "CPU per receiver of one message to all, µs": (lambda r: r["broadcast"]["broker_cpu_us_per_delivery"], 1),
+    }
+    return [[what, *compare(runs, figure, digits)] for what, (figure, digits) in figures.items()]
+
+
+def title(name, runs):
+    """What the load is, and anything that went wrong under it."""
     faults = {f"{server}: {fault}" for server in runs for result in runs[server] for fault in FAULTS if result.get(fault)}
-    cells[0] += f" **faults: {', '.join(sorted(faults))}**" if faults else ""
-    return "| " + " | ".join(cells) + " |"
+    return SCENARIOS[name][0] + (f" **({', '.join(sorted(faults))})**" if faults else "")
 
 
-def compare(runs, figure, digits, spread=False):
-    """The medians of both servers, and their ratio, with the lowest and the highest of a round where asked for."""
+def compare(runs, figure, digits):
+    """The medians of both servers, and their ratio with the lowest and the highest of a round."""
     hub, mosquitto = ([figure(result) for result in runs[server]] for server in ["hub", "mosquitto"])
     medians = statistics.median(hub), statistics.median(mosquitto)
-    ratio = f"**{medians[0] / medians[1]:.2f}**"
-    if spread:
-        rounds = [a / b for a, b in zip(hub, mosquitto)]
-        ratio += f" ({min(rounds):.2f} to {max(rounds):.2f})"
-    return [", ".join(f"{value:,.{digits}f}" for value in medians), ratio]
+    rounds = [a / b for a, b in zip(hub, mosquitto)]
+    return [", ".join(f"{value:,.{digits}f}" for value in medians),
+            f"**{medians[0] / medians[1]:.2f}** ({min(rounds):.2f} to {max(rounds):.2f})"]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ use trefoil_mqtt::{Publish, QoS, Version};
 use trefoil_websocket::{Opcode, encode_frame};
 
 fn main() {
-    divan::main();
+    // So many calls to a sample that one interruption, or a first call with a cold cache, does not make a figure.
+    divan::Divan::default().sample_size(1000).config_with_args().main();
 }
 
 const VERSIONS: [Version; 2] = [Version::V3_1_1, Version::V5];

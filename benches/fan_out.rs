@@ -24,7 +24,7 @@ fn audience_of(qos: QoS) -> (Shard, Vec<SessionKey>) {
     (shard, sessions)
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 50)]
 fn one_to_500_qos_0(bencher: Bencher<'_, '_>) {
     let (mut shard, _) = audience_of(QoS::AtMostOnce);
     let mut out = CopyingOutlet::default();
@@ -35,7 +35,7 @@ fn one_to_500_qos_0(bencher: Bencher<'_, '_>) {
 }
 
 /// With the acknowledgement of each, as the receivers would send it.
-#[divan::bench]
+#[divan::bench(sample_size = 50)]
 fn one_to_500_qos_1_and_back(bencher: Bencher<'_, '_>) {
     let (mut shard, sessions) = audience_of(QoS::AtLeastOnce);
     let mut out = CopyingOutlet::default();
@@ -53,7 +53,7 @@ fn one_to_500_qos_1_and_back(bencher: Bencher<'_, '_>) {
 }
 
 /// One to one: what a message costs that few want.
-#[divan::bench]
+#[divan::bench(sample_size = 1000)]
 fn one_to_1_qos_0(bencher: Bencher<'_, '_>) {
     let mut shard = shard();
     let session = connect(&mut shard, 0);

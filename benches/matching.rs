@@ -14,7 +14,7 @@ fn main() {
 const FILTERS: [usize; 3] = [10, 10_000, 1_000_000];
 
 /// The index alone: topics from all over the population, so that a large one is met cold.
-#[divan::bench(args = FILTERS)]
+#[divan::bench(args = FILTERS, sample_size = 1000)]
 fn index_matching(bencher: Bencher<'_, '_>, filters: usize) {
     let index = index(filters);
     let topics = topics(filters);
@@ -27,7 +27,7 @@ fn index_matching(bencher: Bencher<'_, '_>, filters: usize) {
 }
 
 /// The index again and again with one topic: what a busy publisher meets.
-#[divan::bench(args = FILTERS)]
+#[divan::bench(args = FILTERS, sample_size = 1000)]
 fn index_matching_the_same_topic(bencher: Bencher<'_, '_>, filters: usize) {
     let index = index(filters);
     let topic = topic(filters / 2);
@@ -39,7 +39,7 @@ fn index_matching_the_same_topic(bencher: Bencher<'_, '_>, filters: usize) {
 }
 
 /// A topic that nobody wants.
-#[divan::bench(args = FILTERS)]
+#[divan::bench(args = FILTERS, sample_size = 1000)]
 fn index_matching_nothing(bencher: Bencher<'_, '_>, filters: usize) {
     let index = index(filters);
     bencher.bench(|| {
@@ -50,7 +50,7 @@ fn index_matching_nothing(bencher: Bencher<'_, '_>, filters: usize) {
 }
 
 /// A shard's whole answer: the index, and from it the list of sessions.
-#[divan::bench(args = FILTERS)]
+#[divan::bench(args = FILTERS, sample_size = 1000)]
 fn shard_audience(bencher: Bencher<'_, '_>, filters: usize) {
     let (shard, _) = shard_with(filters);
     let topics = topics(filters);

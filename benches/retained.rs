@@ -29,7 +29,7 @@ fn topic(n: usize) -> String {
     format!("a/{}/{last}", n / 2)
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn one_topic(bencher: Bencher<'_, '_>) {
     finding(bencher, "a/25000/c", 1);
 }
@@ -57,7 +57,7 @@ fn finding(bencher: Bencher<'_, '_>, filter: &str, expected: usize) {
 }
 
 /// A message in the place of the one that is there.
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn replace(bencher: Bencher<'_, '_>) {
     let retained = full();
     let message = message("a/25000/c", QoS::AtMostOnce, true);

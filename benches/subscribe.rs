@@ -13,7 +13,7 @@ fn main() {
 const FILTERS: usize = 1_000_000;
 
 /// The index alone: a new filter in, and out again.
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn index_in_and_out(bencher: Bencher<'_, '_>) {
     let mut index = index(FILTERS);
     let mut n = FILTERS;
@@ -25,7 +25,7 @@ fn index_in_and_out(bencher: Bencher<'_, '_>) {
 }
 
 /// A shard, with the session's own list and the table that tells other shards.
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn shard_in_and_out(bencher: Bencher<'_, '_>) {
     let (mut shard, sessions) = shard_with(FILTERS);
     let mut n = FILTERS;
@@ -36,7 +36,7 @@ fn shard_in_and_out(bencher: Bencher<'_, '_>) {
 }
 
 /// Only in: the population grows with each call.
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn shard_in(bencher: Bencher<'_, '_>) {
     let (mut shard, sessions) = shard_with(FILTERS);
     let mut n = FILTERS;
@@ -46,7 +46,7 @@ fn shard_in(bencher: Bencher<'_, '_>) {
 }
 
 /// Only out, from among the ten thousand that each session has.
-#[divan::bench(sample_count = 100, sample_size = 100)]
+#[divan::bench(sample_size = 100)]
 fn shard_out(bencher: Bencher<'_, '_>) {
     let (mut shard, sessions) = shard_with(FILTERS);
     let mut n = 0;

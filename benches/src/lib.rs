@@ -12,14 +12,14 @@
 //! | `retained.rs` | to find retained messages among 100 thousand |
 //!
 //! ```text
-//! cargo bench -p trefoil-benches                       all of them, in under three minutes
+//! cargo bench -p trefoil-benches                       all of them, in under a minute
 //! cargo bench -p trefoil-benches --bench matching      one file
 //! cargo bench -p trefoil-benches -- publish            those whose name contains a word
 //! ```
 //!
-//! Divan takes 100 samples of each benchmark; a sample calls it as often as a sample of a few microseconds needs. Read
-//! the median. The figures belong to the machine that they were taken on; on a busy one only their order of magnitude
-//! means something. What a whole server costs is measured from outside, by `compare.py`.
+//! Divan takes 100 samples of each benchmark, and a sample is many calls. Read the median. The figures belong to the
+//! machine that they were taken on; on a busy one only their order of magnitude means something. What a whole
+//! server costs is measured from outside, by `compare.py`.
 //!
 //! The population is the same everywhere, so that figures of different files can be put together:
 //!
