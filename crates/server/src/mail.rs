@@ -171,3 +171,66 @@ impl Mailbox {
 pub(crate) fn mailbox(registry: &mio::Registry, token: mio::Token) -> io::Result<Mailbox> {
     Ok(Mailbox::new(Waker::new(registry, token)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::{Events, Poll, Token};
+    use std::time::Duration;
+
+    /// Longer than everything else takes, so that a wake-up which is lost is seen as one.
+    const LOST: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn whoever_sleeps_is_woken_for_each_piece_of_mail() {
+        const PIECES: usize = 20_000;
+        let mut poll = Poll::new().expect("a poll");
+        let mailbox = mailbox(poll.registry(), Token(0)).expect("a waker");
+        let (mut events, mut mail, mut got, mut sleeps) = (Events::with_capacity(8), Vec::new(), 0, 0);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for n in 0..PIECES {
+                        mailbox.post(Mail::Run(Bytes::new()));
+                        // Now and then long enough for the other side to have gone to sleep.
+                        (0..n % 64).for_each(|_| std::hint::spin_loop());
+                        if n % 100 == 0 {
+                            std::thread::yield_now();
+                        }
+                    }
+                });
+            }
+            while got < 2 * PIECES {
+                if mailbox.fall_asleep() {
+                    sleeps += 1;
+                    poll.poll(&mut events, Some(LOST)).expect("it can be waited for");
+                    assert!(!events.is_empty(), "after {got} pieces nobody woke the sleeper");
+                    mailbox.wake_up();
+                }
+                mailbox.take(&mut mail);
+                got += mail.drain(..).count();
+            }
+        });
+        assert!(mailbox.is_empty() && sleeps > 0);
+        assert_eq!(got, 2 * PIECES);
+    }
+
+    #[test]
+    fn a_full_mailbox_refuses_publishes_from_beside() {
+        let poll = Poll::new().expect("a poll");
+        let mailbox = mailbox(poll.registry(), Token(0)).expect("a waker");
+        mailbox.post(Mail::Run(Bytes::from(vec![0; MAILBOX_BYTES_MAX])));
+        assert!(mailbox.is_full());
+        let message = Message {
+            topic: trefoil_hub::Topic::new("t", 1).expect("valid"),
+            payload: Bytes::new(),
+            qos: trefoil_hub::QoS::AtMostOnce,
+            retain: false,
+            expires_at: None,
+            properties: None,
+        };
+        assert!(mailbox.publish(Arc::new(message)).is_err());
+        mailbox.take(&mut Vec::new());
+        assert!(!mailbox.is_full());
+    }
+}
