@@ -7,6 +7,7 @@ const KINDS = {
   mqtt: "MQTT",
   mqtt_ws: "MQTT over WebSocket",
   json_ws: "JSON over WebSocket",
+  echo_ws: "WebSocket echo",
   json_tcp: "JSON lines",
   json_udp: "JSON datagrams",
   sse: "Server-sent events",
