@@ -44,6 +44,11 @@ impl Context {
         &self.stats[self.stats.len() - 1]
     }
 
+    /// How many sessions there are, of all shards, as of their last round.
+    pub(crate) fn session_count(&self) -> usize {
+        crate::stats::total(&self.stats, |s| &s.sessions) as usize
+    }
+
     /// All figures added up.
     pub(crate) fn summary(&self) -> Summary {
         let listener = |l: &ListenerContext| ListenerSummary {

@@ -169,6 +169,11 @@ impl Shard {
         Some(&self.sessions.get(session.index() as usize)?.client_id)
     }
 
+    /// Whether a client id has a session, connected or not.
+    pub fn has_session(&self, client_id: &str) -> bool {
+        self.by_client_id.contains_key(client_id)
+    }
+
     /// Whether a session has any subscription, shared ones counted.
     pub fn has_subscriptions(&self, session: SessionKey) -> bool {
         self.session(session).subscription_count() > 0

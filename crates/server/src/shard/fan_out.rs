@@ -2,7 +2,7 @@
 
 use super::ShardLoop;
 use super::connection::{Connection, Form, Phase};
-use super::net::{Net, write_json};
+use super::net::{DATAGRAM_BYTES_MAX, Net, write_json};
 use super::run::{messages, packets};
 use crate::mail::Mail;
 use crate::outbox::LINK_BYTES_MIN;
@@ -158,8 +158,11 @@ impl Net {
                 _ => {
                     self.text.clear();
                     encode(&publish, &mut self.text);
-                    write_json(connection, &self.text, None, &mut self.pool);
-                    true
+                    let fits = !connection.is_udp() || self.text.len() <= DATAGRAM_BYTES_MAX;
+                    if fits {
+                        write_json(connection, &self.text, None, &mut self.pool);
+                    }
+                    fits
                 }
             };
             sent += u64::from(is_sent);

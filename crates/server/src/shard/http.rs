@@ -124,8 +124,7 @@ impl ShardLoop {
     fn websocket_open(&mut self, key: ConnectionKey, kind: Kind) {
         let limits = &self.net.context.limits;
         let bytes_max = match kind {
-            // One more, so that what is too large gets the error of the JSON protocol.
-            Kind::JsonWebSocket => limits.json_bytes_max + 1,
+            Kind::JsonWebSocket => limits.json_bytes_max,
             _ => limits.packet_bytes_max,
         };
         let limits = Limits { frame_bytes_max: bytes_max, message_bytes_max: bytes_max };

@@ -12,6 +12,12 @@ use trefoil_hub::{ConnectionKey, Delivered, Delivery, Message, Outlet, Parcel, Q
 use trefoil_mqtt::Version;
 use trefoil_websocket::{Opcode, encode_header};
 
+/// What one datagram can carry over IPv4.
+pub(super) const DATAGRAM_BYTES_MAX: usize = 65_507;
+
+/// What an acknowledged delivery adds to a message's JSON text at most: `,"qos":1,"id":65535,"dup":true`.
+const JSON_TAIL_BYTES: usize = 32;
+
 /// What the shard sends with.
 pub(super) struct Net {
     pub(super) number: usize,
@@ -137,7 +143,12 @@ impl Net {
         Ok(())
     }
 
-    fn send_json(&mut self, to: ConnectionKey, message: &Arc<Message>, delivery: &Delivery<'_>) {
+    fn send_json(
+        &mut self,
+        to: ConnectionKey,
+        message: &Arc<Message>,
+        delivery: &Delivery<'_>,
+    ) -> Result<(), Drop> {
         let own;
         let text = if delivery.retain {
             let mut text = std::mem::take(&mut self.text);
@@ -155,8 +166,11 @@ impl Net {
             dup: delivery.dup,
         });
         let connection = &mut self.connections[to.0 as usize];
-        write_json(connection, text, acknowledgement, &mut self.pool);
-        if let (Link::Udp(peer), true) = (&mut connection.link, delivery.packet_id > 0) {
+        let fits = !connection.is_udp() || text.len() + JSON_TAIL_BYTES <= DATAGRAM_BYTES_MAX;
+        if fits {
+            write_json(connection, text, acknowledgement, &mut self.pool);
+        }
+        if let (Link::Udp(peer), true, true) = (&mut connection.link, fits, delivery.packet_id > 0) {
             let mut datagram = Vec::new();
             close_json(text, acknowledgement, &mut datagram);
             let resend_at = self.now.plus_s(self.context.limits.udp_resend_s.into());
@@ -172,6 +186,7 @@ impl Net {
         if delivery.retain {
             self.text = own;
         }
+        if fits { Ok(()) } else { Err(Drop::TooLarge) }
     }
 }
 
@@ -197,10 +212,7 @@ impl Outlet for Net {
         let sent = match &connection.form {
             Form::None => return Delivered::Dropped,
             Form::Mqtt(_) => self.send_mqtt(to, message, delivery),
-            _ => {
-                self.send_json(to, message, delivery);
-                Ok(())
-            }
+            _ => self.send_json(to, message, delivery),
         };
         match sent {
             Ok(()) => {

@@ -52,14 +52,8 @@ impl ShardLoop {
         receiver: &mut Receiver,
         input: &mut [u8],
     ) -> usize {
-        let json_bytes_max = self.net.context.limits.json_bytes_max;
         self.frames(key, receiver, input, |shard, message| match message {
-            Message::Text(text) if text.len() <= json_bytes_max => shard.json_request(key, text.as_bytes()),
-            Message::Text(_) => {
-                let why = "the message is larger than limits.json_bytes_max";
-                shard.json_error(key, &RequestError::new(Code::TooLarge, why));
-                shard.websocket_fail(key, CloseCode::MESSAGE_TOO_BIG, why);
-            }
+            Message::Text(text) => shard.json_request(key, text.as_bytes()),
             Message::Binary(_) => {
                 let why = "JSON goes in text frames; bytes go in data_base64";
                 shard.json_error(key, &RequestError::new(Code::BadJson, why));
@@ -141,6 +135,11 @@ impl ShardLoop {
     /// The peer broke a rule: it is told, and closed.
     fn websocket_fail(&mut self, key: ConnectionKey, code: CloseCode, why: &str) {
         self.net.stats().protocol_errors.add(1);
+        let is_json = self.net.get(key).is_some_and(|c| c.kind == Kind::JsonWebSocket);
+        if is_json && code == CloseCode::MESSAGE_TOO_BIG {
+            let why = "the message is larger than limits.json_bytes_max";
+            self.json_error(key, &RequestError::new(Code::TooLarge, why));
+        }
         self.say_close(key, code, why);
         self.close(key);
     }

@@ -46,6 +46,16 @@ impl ShardLoop {
             self.is_leaving = Some(shard);
             return;
         }
+        let sessions_max = self.net.context.limits.sessions_max;
+        if self.net.context.session_count() >= sessions_max && !self.hub.has_session(client_id) {
+            let reason = if version == Version::V5 {
+                ReasonCode::QuotaExceeded
+            } else {
+                ReasonCode::ServerUnavailable
+            };
+            let why = format!("there are {sessions_max} sessions already (limits.sessions_max)");
+            return self.mqtt_refuse_connect(key, Some(version), reason, &why);
+        }
         self.mqtt_accept(key, state, connect, client_id, will, assigned.as_deref());
     }
 
