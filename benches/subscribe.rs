@@ -3,20 +3,18 @@
 //! `cargo bench -p trefoil-benches --bench subscribe`
 
 use divan::{Bencher, black_box};
-use trefoil_benches::{filter, index, shard_with, subscribe};
+use trefoil_benches::{MANY, filter, index, shard_with, subscribe};
 use trefoil_hub::QoS;
 
 fn main() {
     divan::main();
 }
 
-const FILTERS: usize = 1_000_000;
-
 /// The index alone: a new filter in, and out again.
 #[divan::bench(sample_size = 100)]
 fn index_in_and_out(bencher: Bencher<'_, '_>) {
-    let mut index = index(FILTERS);
-    let mut n = FILTERS;
+    let mut index = index(MANY);
+    let mut n = MANY;
     bencher.with_inputs(|| next(&mut n)).bench_local_refs(|filter| {
         let (at, value) = index.entry(black_box(filter));
         *value += 1;
@@ -27,8 +25,8 @@ fn index_in_and_out(bencher: Bencher<'_, '_>) {
 /// A shard, with the session's own list and the table that tells other shards.
 #[divan::bench(sample_size = 100)]
 fn shard_in_and_out(bencher: Bencher<'_, '_>) {
-    let (mut shard, sessions) = shard_with(FILTERS);
-    let mut n = FILTERS;
+    let (mut shard, sessions) = shard_with(MANY);
+    let mut n = MANY;
     bencher.with_inputs(|| next(&mut n)).bench_local_refs(|filter| {
         subscribe(&mut shard, sessions[0], black_box(filter), QoS::AtMostOnce);
         shard.unsubscribe(sessions[0], filter).expect("the filter is valid")
@@ -38,8 +36,8 @@ fn shard_in_and_out(bencher: Bencher<'_, '_>) {
 /// Only in: the population grows with each call.
 #[divan::bench(sample_size = 100)]
 fn shard_in(bencher: Bencher<'_, '_>) {
-    let (mut shard, sessions) = shard_with(FILTERS);
-    let mut n = FILTERS;
+    let (mut shard, sessions) = shard_with(MANY);
+    let mut n = MANY;
     bencher.with_inputs(|| next(&mut n)).bench_local_refs(|filter| {
         subscribe(&mut shard, sessions[0], black_box(filter), QoS::AtMostOnce);
     });
@@ -48,11 +46,11 @@ fn shard_in(bencher: Bencher<'_, '_>) {
 /// Only out, from among the ten thousand that each session has.
 #[divan::bench(sample_size = 100)]
 fn shard_out(bencher: Bencher<'_, '_>) {
-    let (mut shard, sessions) = shard_with(FILTERS);
+    let (mut shard, sessions) = shard_with(MANY);
     let mut n = 0;
     let victim = || {
         n += 1;
-        let at = n * 7919 % FILTERS;
+        let at = n * 7919 % MANY;
         (sessions[at % sessions.len()], filter(at))
     };
     bencher.with_inputs(victim).bench_local_refs(|(session, filter)| {

@@ -44,6 +44,9 @@ use trefoil_hub::{
     SubscriptionOptions, Time, Topic,
 };
 
+/// How many filters are many: a million. Without optimisation a run only shows that the benchmarks work, so fewer will do.
+pub const MANY: usize = if cfg!(debug_assertions) { 20_000 } else { 1_000_000 };
+
 /// The seed of every hash table here: figures should not differ from run to run for no reason.
 const SEED: u64 = 42;
 /// Sessions that the filters of a shard are spread over.
@@ -67,11 +70,11 @@ pub fn topic(i: usize) -> String {
     }
 }
 
-/// 1,024 topics, spread over a population of `filters`, each with one filter that matches it: enough of them that a
-/// large index is not read from the cache alone.
+/// 100 thousand topics, spread over a population of `filters`, each with one filter that matches it: so many that none
+/// comes again while a benchmark is measured, and a large index is met as cold as it is among many publishers.
 pub fn topics(filters: usize) -> Vec<String> {
     // A step that has no factor in common with the sizes used, so that all kinds and all regions have their turn.
-    (0..1024).map(|n| topic(n * 7919 % filters)).collect()
+    (0..100_000).map(|n| topic(n * 7919 % filters)).collect()
 }
 
 /// An index with the first `filters` of the population.

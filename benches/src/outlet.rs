@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use trefoil_hub::{ConnectionKey, Delivered, Delivery, Message, Outlet, Parcel, QoS};
 
-/// Bytes that are kept of what a connection was sent before it starts over.
-const OUTBOX_BYTES_MAX: usize = 16 << 10;
+/// Bytes that an outbox holds before it starts over: a few dozen messages, as between two writes of a busy server.
+const OUTBOX_BYTES_MAX: usize = 4 << 10;
 
 /// Copies each message behind the others of its connection, as a server does that encodes a message once: so a fan-out
 /// costs here what it costs in memory traffic, and only the system calls are missing.
