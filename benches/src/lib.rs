@@ -36,11 +36,10 @@ mod outlet;
 
 pub use outlet::CopyingOutlet;
 
-use bytes::Bytes;
 use std::sync::Arc;
 use trefoil_hub::index::Index;
 use trefoil_hub::{
-    Connect, ConnectionKey, Limits, Message, QoS, RetainHandling, SessionKey, Shard, Shared,
+    Connect, ConnectionKey, Limits, Message, Payload, QoS, RetainHandling, SessionKey, Shard, Shared,
     SubscriptionOptions, Time, Topic,
 };
 
@@ -128,7 +127,7 @@ pub fn subscribe(shard: &mut Shard, session: SessionKey, filter: &str, qos: QoS)
 pub fn message(topic: &str, qos: QoS, retain: bool) -> Arc<Message> {
     Arc::new(Message {
         topic: Topic::new(topic, 128).expect("the population's topics are valid"),
-        payload: Bytes::from_static(&[b'x'; 64]),
+        payload: Payload::copy_from_slice(&[b'x'; 64]),
         qos,
         retain,
         expires_at: None,

@@ -7,7 +7,7 @@
 use crate::index::Index;
 use crate::key::SessionKey;
 use crate::subscriptions::SubscriptionOptions;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use trefoil_mqtt::QoS;
 
@@ -47,6 +47,8 @@ pub struct Interest {
     index: RwLock<Index<Wanted>>,
     /// How many groups there are. While there are none, a hub with one shard needs not look here at all.
     groups: AtomicUsize,
+    /// Goes up with every change, so that shards can remember what they have found.
+    version: AtomicU64,
 }
 
 #[derive(Default, Debug)]
@@ -58,12 +60,18 @@ struct Wanted {
 impl Interest {
     /// A table in which nobody wants anything.
     pub fn new(seed: u64) -> Interest {
-        Interest { index: RwLock::new(Index::new(seed)), groups: AtomicUsize::new(0) }
+        Interest {
+            index: RwLock::new(Index::new(seed)),
+            groups: AtomicUsize::new(0),
+            version: AtomicU64::new(1),
+        }
     }
 
     /// Enters that `shard` wants `filter`.
     pub fn add(&self, shard: usize, filter: &str) {
         self.write().entry(filter).1.shards.0 |= 1 << shard;
+        // Before whoever subscribed is told, so that what others remember does not outlive that.
+        self.changed();
     }
 
     /// Enters that `shard` no longer wants `filter`.
@@ -81,6 +89,15 @@ impl Interest {
         shards
     }
 
+    /// How often the table has changed. What was found after asking for this holds as long as it says the same.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::SeqCst)
+    }
+
+    fn changed(&self) {
+        self.version.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Whether any subscription is shared.
     pub fn has_groups(&self) -> bool {
         self.groups.load(Ordering::Acquire) > 0
@@ -90,6 +107,7 @@ impl Interest {
     pub fn join(&self, name: &str, filter: &str, member: Member) -> bool {
         let mut index = self.write();
         let groups = &mut index.entry(filter).1.groups;
+        self.changed();
         let group = match groups.iter().find(|g| &*g.name == name) {
             Some(group) => group,
             None => {
@@ -151,6 +169,7 @@ impl Interest {
         if wanted.shards.is_empty() && wanted.groups.is_empty() {
             index.remove(node);
         }
+        self.changed();
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Index<Wanted>> {

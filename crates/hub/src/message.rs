@@ -1,8 +1,8 @@
 //! One message, as every kind of client sends and gets it.
 
+use crate::payload::Payload;
 use crate::time::Time;
 use crate::topic::Topic;
-use bytes::Bytes;
 use trefoil_mqtt::{QoS, UserPropertiesBuf};
 
 /// A message on its way. Shared (`Arc`) by all who wait for it; never changed once it is in.
@@ -11,7 +11,7 @@ pub struct Message {
     /// Where it goes.
     pub topic: Topic,
     /// What it says.
-    pub payload: Bytes,
+    pub payload: Payload,
     /// The QoS that it was published with; each receiver gets at most that [MQTT-3.8.4-8].
     pub qos: QoS,
     /// Whether it was published to be retained.

@@ -255,13 +255,12 @@ fn next_id(id: u16) -> u16 {
 mod tests {
     use super::*;
     use crate::topic::Topic;
-    use bytes::Bytes;
     use proptest::prelude::*;
 
     fn pending(n: u32, qos: QoS) -> Pending {
         let message = Message {
             topic: Topic::new("t", 8).expect("valid"),
-            payload: Bytes::from(n.to_string()),
+            payload: n.to_string().as_str().into(),
             qos,
             retain: false,
             expires_at: None,

@@ -235,14 +235,13 @@ fn past(levels: &str) -> Step {
 mod tests {
     use super::*;
     use crate::topic::{Topic, matches};
-    use bytes::Bytes;
     use proptest::prelude::*;
     use trefoil_mqtt::QoS;
 
     fn message(topic: &str, payload: &'static str) -> Arc<Message> {
         Arc::new(Message {
             topic: Topic::new(topic, 128).expect("valid"),
-            payload: Bytes::from_static(payload.as_bytes()),
+            payload: payload.into(),
             qos: QoS::AtMostOnce,
             retain: true,
             expires_at: None,
@@ -266,7 +265,7 @@ mod tests {
         retained.set(&message("a", "1")).expect("room");
         retained.set(&message("a", "2")).expect("room");
         let mut cursor = Cursor::new("a");
-        assert_eq!(retained.next(&mut cursor, 9, Time::default())[0].payload, "2");
+        assert_eq!(*retained.next(&mut cursor, 9, Time::default())[0].payload, *b"2");
         retained.set(&message("a", "")).expect("removing needs no room");
         assert_eq!(retained.size(), (0, 0));
         retained.set(&message("a", "")).expect("nothing there");

@@ -20,6 +20,16 @@ impl Topic {
         Ok(Topic(name.into()))
     }
 
+    /// Whether the two are the same piece of memory, and not only the same name.
+    pub(crate) fn is_same(&self, other: &Topic) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Where its memory is.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

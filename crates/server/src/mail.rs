@@ -223,7 +223,7 @@ mod tests {
         assert!(mailbox.is_full());
         let message = Message {
             topic: trefoil_hub::Topic::new("t", 1).expect("valid"),
-            payload: Bytes::new(),
+            payload: trefoil_hub::Payload::default(),
             qos: trefoil_hub::QoS::AtMostOnce,
             retain: false,
             expires_at: None,

@@ -8,6 +8,7 @@ use crate::outgoing::{Next, Pending};
 use crate::outlet::{Delivered, Delivery, Outlet, Parcel};
 use crate::subscriptions::{Audience, SubscriptionIds};
 use crate::time::Time;
+use crate::topic::Topic;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use trefoil_mqtt::QoS;
@@ -38,7 +39,7 @@ impl Shard {
         self.counters.not_retained += u64::from(not_retained);
         let local = self.deliver_here(now, publisher, message, out);
         let mut groups = std::mem::take(&mut self.groups);
-        let others = self.elsewhere(&message.topic, &mut groups);
+        let others = self.remembered_elsewhere(&message.topic, &mut groups);
         for shard in others.iter() {
             out.forward(shard, Parcel::Message(message.clone()));
         }
@@ -76,6 +77,20 @@ impl Shard {
             return ShardSet::default();
         }
         interest.of(topic, groups).without(self.number)
+    }
+
+    /// As [`elsewhere`](Self::elsewhere), from memory if nothing has changed since this topic was last asked for: a
+    /// publisher's messages go to the same topic again and again, and the table is shared with other cores.
+    fn remembered_elsewhere(&mut self, topic: &Topic, groups: &mut Vec<Arc<Group>>) -> ShardSet {
+        let version = self.shared.interest.version();
+        if let Some(shards) = self.routes.get(topic, version) {
+            return shards;
+        }
+        let shards = self.elsewhere(topic, groups);
+        if groups.is_empty() {
+            self.routes.set(topic, version, shards);
+        }
+        shards
     }
 
     /// Where a session is reached, if it is.

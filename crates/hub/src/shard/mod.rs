@@ -11,6 +11,7 @@ use crate::key::{ConnectionKey, SessionKey};
 use crate::outgoing::Replay;
 use crate::outlet::Outlet;
 use crate::retained::Cursor;
+use crate::routes::Routes;
 use crate::session::{Session, Will};
 use crate::shared::Shared;
 use crate::subscriptions::{Audience, SubscriptionOptions, Subscriptions};
@@ -46,6 +47,7 @@ pub struct Shard {
     audience: Audience,
     /// Kept for its memory.
     groups: Vec<Arc<Group>>,
+    routes: Routes,
 }
 
 /// What the shard has counted since it was made.
@@ -140,6 +142,7 @@ impl Shard {
             counters: Counters::default(),
             audience: Audience::default(),
             groups: Vec::new(),
+            routes: Routes::default(),
             shared,
         }
     }

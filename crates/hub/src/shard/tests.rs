@@ -5,7 +5,6 @@ use crate::message::Message;
 use crate::outlet::{Delivered, Delivery, Parcel};
 use crate::shared::Limits;
 use crate::topic::Topic;
-use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
 
 /// Some shards with a virtual clock, and everything that their connections were sent.
@@ -151,7 +150,7 @@ impl World {
 fn message(topic: &str, payload: &str, qos: QoS) -> Message {
     Message {
         topic: Topic::new(topic, 128).expect("valid"),
-        payload: Bytes::copy_from_slice(payload.as_bytes()),
+        payload: payload.into(),
         qos,
         retain: false,
         expires_at: None,

@@ -89,7 +89,7 @@ impl Encoded {
         let mut head = Vec::with_capacity(publish.encoded_len(version));
         let packet_id_at = publish.encode(version, &mut head).packet_id_at;
         let packet_bytes = head.len();
-        let links_payload = message.payload.len() >= LINK_BYTES_MIN;
+        let links_payload = message.payload.len() >= LINK_BYTES_MIN && message.payload.shared().is_some();
         if links_payload {
             head.truncate(packet_bytes - message.payload.len());
         }

@@ -9,7 +9,7 @@ use crate::outbox::LINK_BYTES_MIN;
 use crate::stats::Drop;
 use bytes::Bytes;
 use std::sync::Arc;
-use trefoil_hub::{ConnectionKey, Message, SessionKey, Topic};
+use trefoil_hub::{ConnectionKey, Message, Payload, SessionKey, Topic};
 use trefoil_json::MessageView;
 use trefoil_mqtt::{Publish, QoS, SubscriptionIds, Version};
 use trefoil_websocket::{Opcode, encode_header};
@@ -258,7 +258,7 @@ impl ShardLoop {
         let Ok(topic) = Topic::new(topic, levels_max) else { return };
         let message = Message {
             topic,
-            payload: Bytes::copy_from_slice(payload),
+            payload: Payload::copy_from_slice(payload),
             qos: QoS::AtMostOnce,
             retain: false,
             expires_at: None,

@@ -4,10 +4,9 @@ use super::ShardLoop;
 use super::connection::{Form, Input, Link};
 use super::mqtt::HUB_TOPICS;
 use crate::stats::Kind;
-use bytes::Bytes;
 use std::sync::Arc;
 use trefoil_hub::{
-    Connect, ConnectionKey, Ending, Filter, Message, Properties, QoS, RetainHandling, SessionKey,
+    Connect, ConnectionKey, Ending, Filter, Message, Payload, Properties, QoS, RetainHandling, SessionKey,
     SubscriptionOptions, Topic,
 };
 use trefoil_json::{Code, Extras, Limits, PublishRequest, Request, RequestError};
@@ -151,7 +150,7 @@ impl ShardLoop {
         } else {
             let message = Message {
                 topic: Topic::new(topic, levels_max).map_err(|e| bad_topic("pub", topic, &e))?,
-                payload: Bytes::copy_from_slice(&publish.payload),
+                payload: Payload::copy_from_slice(&publish.payload),
                 qos: if publish.qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce },
                 retain: publish.retain,
                 expires_at: publish.extras.expiry_s.map(|s| self.net.now.plus_s(s.into())),

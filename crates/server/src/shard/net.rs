@@ -137,8 +137,8 @@ impl Net {
             return Err(Drop::TooLarge);
         }
         connection.outbox.append(1, &mut self.pool, |out| encoded.write_head(delivery, out));
-        if encoded.links_payload {
-            connection.outbox.link(message.payload.clone(), 0);
+        if let (true, Some(payload)) = (encoded.links_payload, message.payload.shared()) {
+            connection.outbox.link(payload.clone(), 0);
         }
         Ok(())
     }

@@ -4,7 +4,6 @@ use super::ShardLoop;
 use super::accept::Listener;
 use super::connection::{Form, Input, Link, Phase};
 use crate::stats::{Drop, Kind};
-use bytes::Bytes;
 use std::sync::Arc;
 use trefoil_hub::{ConnectionKey, Message, QoS, Time, Topic};
 use trefoil_mqtt::ReasonCode;
@@ -165,7 +164,7 @@ impl ShardLoop {
         let Ok(payload) = serde_json::to_vec(&self.net.context.summary()) else { return };
         let message = Message {
             topic,
-            payload: Bytes::from(payload),
+            payload: payload.into(),
             qos: QoS::AtMostOnce,
             retain: false,
             expires_at: None,

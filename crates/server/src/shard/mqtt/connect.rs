@@ -2,9 +2,8 @@
 
 use crate::shard::ShardLoop;
 use crate::shard::connection::{Aliases, Form, MqttForm, MqttInput};
-use bytes::Bytes;
 use std::collections::HashMap;
-use trefoil_hub::{ConnectionKey, Message, Topic, TopicError, Will};
+use trefoil_hub::{ConnectionKey, Message, Payload, Topic, TopicError, Will};
 use trefoil_mqtt::{ConnAck, ConnAckProperties, Connect, Packet, ReasonCode, Version, decode};
 
 /// Topic aliases towards a client that are remembered at most, however many it takes.
@@ -184,7 +183,7 @@ fn check(connect: &Connect<'_>) -> Result<(), (ReasonCode, String)> {
 fn will(will: &trefoil_mqtt::Will<'_>, levels_max: usize) -> Result<Will, TopicError> {
     let message = Message {
         topic: Topic::new(will.topic, levels_max)?,
-        payload: Bytes::copy_from_slice(will.payload),
+        payload: Payload::copy_from_slice(will.payload),
         qos: will.qos,
         retain: will.retain,
         expires_at: None,

@@ -2,9 +2,8 @@
 
 use crate::shard::ShardLoop;
 use crate::shard::connection::MqttInput;
-use bytes::Bytes;
 use std::sync::Arc;
-use trefoil_hub::{ConnectionKey, Message, Properties, Published, QoS, SessionKey, Topic, topic};
+use trefoil_hub::{ConnectionKey, Message, Payload, Properties, Published, QoS, SessionKey, Topic, topic};
 use trefoil_mqtt::{
     MessageProperties, PacketType, Publish, ReasonCode, UserPropertiesBuf, Version, decode_publish,
 };
@@ -50,7 +49,7 @@ impl ShardLoop {
         }
         let message = Arc::new(Message {
             topic,
-            payload: Bytes::copy_from_slice(publish.payload),
+            payload: Payload::copy_from_slice(publish.payload),
             qos: publish.qos,
             retain: publish.retain,
             expires_at: publish.properties.expiry_s.map(|s| self.net.now.plus_s(s.into())),
