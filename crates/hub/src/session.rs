@@ -1,9 +1,9 @@
 //! What is kept for a client id: it may outlive the connection (MQTT 5.0 §4.1).
 
-use crate::index::NodeId;
 use crate::key::ConnectionKey;
 use crate::message::Message;
 use crate::outgoing::Outgoing;
+use crate::subscriptions::Filters;
 use crate::time::Time;
 use foldhash::fast::RandomState;
 use std::collections::HashSet;
@@ -31,7 +31,7 @@ pub(crate) struct Session {
     pub(crate) expiry_s: u32,
     /// Most deliveries in flight: what the client takes, but not more than the hub's own limit.
     pub(crate) window_max: u16,
-    pub(crate) subscriptions: Vec<NodeId>,
+    pub(crate) filters: Filters,
     pub(crate) outgoing: Option<Box<Outgoing>>,
     pub(crate) rare: Option<Box<Rare>>,
 }
@@ -64,7 +64,7 @@ impl Session {
     }
 
     pub(crate) fn subscription_count(&self) -> usize {
-        self.subscriptions.len() + self.rare.as_ref().map_or(0, |r| r.shares.len())
+        self.filters.len() + self.rare.as_ref().map_or(0, |r| r.shares.len())
     }
 
     /// Gives memory back that the session no longer needs: all of it when the client is away, and what only a lookup

@@ -40,14 +40,33 @@ struct Entry {
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
     index: Index<Vec<Entry>>,
-    /// Where a session's entry stands in its filter's list: so that subscribing and unsubscribing cost the same with
-    /// one subscriber and with a million.
-    positions: HashMap<(SessionKey, NodeId), u32, FixedState>,
+    /// Where each subscription stands: so that subscribing and unsubscribing cost the same with one and with a million,
+    /// be it subscribers of a filter or filters of a subscriber.
+    places: HashMap<(SessionKey, NodeId), Place, FixedState>,
+}
+
+/// Where a subscription stands.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// In its filter's list of entries.
+    entry: u32,
+    /// In its session's list of filters.
+    listed: u32,
+}
+
+/// The filters of one session, in no particular order.
+#[derive(Default, Debug)]
+pub(crate) struct Filters(Vec<NodeId>);
+
+impl Filters {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 /// What adding a subscription changed.
 pub(crate) struct Added {
-    pub(crate) node: NodeId,
     /// The session had no subscription to this filter yet.
     pub(crate) is_new: bool,
     /// Nobody of this shard had.
@@ -56,44 +75,61 @@ pub(crate) struct Added {
 
 impl Subscriptions {
     pub(crate) fn new(seed: u64) -> Subscriptions {
-        Subscriptions {
-            index: Index::new(seed),
-            positions: HashMap::with_hasher(FixedState::with_seed(seed)),
-        }
+        Subscriptions { index: Index::new(seed), places: HashMap::with_hasher(FixedState::with_seed(seed)) }
     }
 
     /// How many subscriptions there are.
     pub(crate) fn len(&self) -> usize {
-        self.positions.len()
+        self.places.len()
     }
 
     /// Subscribes, or replaces the options of the subscription that is there [MQTT-3.8.4-3].
-    pub(crate) fn add(&mut self, session: SessionKey, filter: &str, options: SubscriptionOptions) -> Added {
+    pub(crate) fn add(
+        &mut self,
+        session: SessionKey,
+        filters: &mut Filters,
+        filter: &str,
+        options: SubscriptionOptions,
+    ) -> Added {
         let (node, entries) = self.index.entry(filter);
         let entry = Entry { session, options };
-        if let Some(&at) = self.positions.get(&(session, node)) {
-            entries[at as usize] = entry;
-            return Added { node, is_new: false, is_first: false };
+        if let Some(place) = self.places.get(&(session, node)) {
+            entries[place.entry as usize] = entry;
+            return Added { is_new: false, is_first: false };
         }
-        let at = u32::try_from(entries.len()).expect("there are fewer sessions");
+        let place = Place { entry: count(entries.len()), listed: count(filters.0.len()) };
         entries.push(entry);
-        self.positions.insert((session, node), at);
-        Added { node, is_new: true, is_first: at == 0 }
+        filters.0.push(node);
+        self.places.insert((session, node), place);
+        Added { is_new: true, is_first: place.entry == 0 }
     }
 
     /// Where the subscription of a session to `filter` is.
     pub(crate) fn find(&self, session: SessionKey, filter: &str) -> Option<NodeId> {
         let node = self.index.find(filter)?;
-        self.positions.contains_key(&(session, node)).then_some(node)
+        self.places.contains_key(&(session, node)).then_some(node)
     }
 
     /// Ends a subscription. Returns the filter if nobody of this shard is subscribed to it any more.
-    pub(crate) fn remove(&mut self, session: SessionKey, node: NodeId) -> Option<String> {
-        let at = self.positions.remove(&(session, node))? as usize;
+    pub(crate) fn remove(
+        &mut self,
+        session: SessionKey,
+        filters: &mut Filters,
+        node: NodeId,
+    ) -> Option<String> {
+        let place = self.places.remove(&(session, node))?;
+        filters.0.swap_remove(place.listed as usize);
+        if let Some(&moved) = filters.0.get(place.listed as usize)
+            && let Some(its) = self.places.get_mut(&(session, moved))
+        {
+            its.listed = place.listed;
+        }
         let entries = self.index.get_mut(node)?;
-        entries.swap_remove(at);
-        if let Some(moved) = entries.get(at) {
-            self.positions.insert((moved.session, node), at as u32);
+        entries.swap_remove(place.entry as usize);
+        if let Some(moved) = entries.get(place.entry as usize)
+            && let Some(its) = self.places.get_mut(&(moved.session, node))
+        {
+            its.entry = place.entry;
         }
         if !entries.is_empty() {
             return None;
@@ -101,6 +137,16 @@ impl Subscriptions {
         let filter = self.index.filter(node);
         self.index.remove(node);
         Some(filter)
+    }
+
+    /// Ends one of a session's subscriptions, whichever; none when it has none. Returns as [`remove`](Self::remove).
+    pub(crate) fn remove_any(
+        &mut self,
+        session: SessionKey,
+        filters: &mut Filters,
+    ) -> Option<Option<String>> {
+        let node = *filters.0.last()?;
+        Some(self.remove(session, filters, node))
     }
 
     /// Fills `audience` with the sessions that want a message on `topic`, each once, with the highest QoS of its
@@ -121,6 +167,10 @@ impl Subscriptions {
             audience.merge();
         }
     }
+}
+
+fn count(len: usize) -> u32 {
+    u32::try_from(len).expect("memory ends before four billion subscriptions")
 }
 
 /// One session that wants a message.
@@ -218,9 +268,10 @@ mod tests {
     fn overlapping_filters_make_one_receiver() {
         let mut subscriptions = Subscriptions::new(1);
         let (one, two) = (SessionKey::new(1), SessionKey::new(2));
-        subscriptions.add(one, "a/#", options(QoS::AtMostOnce, 3));
-        subscriptions.add(two, "a/+", options(QoS::AtMostOnce, 0));
-        subscriptions.add(one, "a/b", options(QoS::ExactlyOnce, 4));
+        let (mut ones, mut twos) = (Filters::default(), Filters::default());
+        subscriptions.add(one, &mut ones, "a/#", options(QoS::AtMostOnce, 3));
+        subscriptions.add(two, &mut twos, "a/+", options(QoS::AtMostOnce, 0));
+        subscriptions.add(one, &mut ones, "a/b", options(QoS::ExactlyOnce, 4));
         let mut found = audience(&subscriptions, "a/b");
         found.get_mut(&1).expect("it matches").1.sort_unstable();
         assert_eq!(found[&1], (QoS::ExactlyOnce, vec![3, 4]));
@@ -231,18 +282,27 @@ mod tests {
     #[test]
     fn first_and_last_of_a_filter_are_told() {
         let mut subscriptions = Subscriptions::new(1);
-        let keys: Vec<_> = (0..100).map(SessionKey::new).collect();
-        let added: Vec<_> =
-            keys.iter().map(|&k| subscriptions.add(k, "x/y", options(QoS::AtMostOnce, 0))).collect();
-        assert_eq!(added.iter().filter(|a| a.is_first).count(), 1);
-        assert!(!subscriptions.add(keys[5], "x/y", options(QoS::AtLeastOnce, 0)).is_new);
+        let mut all: Vec<_> = (0..100).map(|n| (SessionKey::new(n), Filters::default())).collect();
+        let mut firsts = 0;
+        for (key, filters) in &mut all {
+            for filter in ["x/y", "x/+", "x"] {
+                firsts +=
+                    u32::from(subscriptions.add(*key, filters, filter, options(QoS::AtMostOnce, 0)).is_first);
+            }
+        }
+        assert_eq!(firsts, 3);
+        let (key, filters) = &mut all[5];
+        assert!(!subscriptions.add(*key, filters, "x/y", options(QoS::AtLeastOnce, 0)).is_new);
         assert_eq!(audience(&subscriptions, "x/y")[&5].0, QoS::AtLeastOnce);
         // In an order that moves entries about.
-        for (i, &key) in keys.iter().enumerate() {
-            let node = subscriptions.find(key, "x/y").expect("still subscribed");
-            let last = subscriptions.remove(key, node);
-            assert_eq!(last.is_some(), i == 99);
-            assert!(subscriptions.find(key, "x/y").is_none());
+        for (i, (key, filters)) in all.iter_mut().enumerate() {
+            let node = subscriptions.find(*key, "x/y").expect("still subscribed");
+            assert_eq!(subscriptions.remove(*key, filters, node).is_some(), i == 99);
+            assert!(subscriptions.find(*key, "x/y").is_none() && filters.len() == 2);
+            while let Some(last) = subscriptions.remove_any(*key, filters) {
+                assert_eq!(last.is_some(), i == 99);
+            }
+            assert_eq!(filters.len(), 0);
         }
         assert_eq!(subscriptions.len(), 0);
     }
@@ -251,7 +311,8 @@ mod tests {
     fn no_local_leaves_the_publisher_out() {
         let mut subscriptions = Subscriptions::new(1);
         let key = SessionKey::new(1);
-        subscriptions.add(key, "a", SubscriptionOptions { no_local: true, ..Default::default() });
+        let options = SubscriptionOptions { no_local: true, ..Default::default() };
+        subscriptions.add(key, &mut Filters::default(), "a", options);
         let mut audience = Audience::default();
         subscriptions.audience("a", Some(key), &mut audience);
         assert!(audience.receivers().is_empty());

@@ -101,9 +101,10 @@ impl Shard {
     /// Ends a session: its subscriptions go, and what waited for it.
     pub(super) fn end(&mut self, now: Time, key: SessionKey, out: &mut impl Outlet) {
         let Some(session) = self.sessions.get_mut(key.index() as usize) else { return };
-        let subscriptions = std::mem::take(&mut session.subscriptions);
-        for node in subscriptions {
-            self.unsubscribe_own(key, node);
+        while let Some(last) = self.subscriptions.remove_any(key, &mut session.filters) {
+            if let Some(filter) = last {
+                self.shared.interest.remove(self.number, &filter);
+            }
         }
         let at = self.address(key);
         let mut session = self.sessions.remove(key.index() as usize);

@@ -5,7 +5,6 @@ mod ending;
 #[cfg(test)]
 mod tests;
 
-use crate::index::NodeId;
 use crate::interest::{Address, Group, Member};
 use crate::key::{ConnectionKey, SessionKey};
 use crate::outgoing::Replay;
@@ -14,7 +13,7 @@ use crate::retained::Cursor;
 use crate::routes::Routes;
 use crate::session::{Session, Will};
 use crate::shared::Shared;
-use crate::subscriptions::{Audience, SubscriptionOptions, Subscriptions};
+use crate::subscriptions::{Audience, Filters, SubscriptionOptions, Subscriptions};
 use crate::time::Time;
 use crate::topic::{Filter, TopicError};
 use crate::wheel::Wheel;
@@ -261,9 +260,10 @@ impl Shard {
         let filter = Filter::parse(filter, self.shared.limits.topic_levels_max)?;
         let Some(share) = filter.share else {
             let Some(node) = self.subscriptions.find(key, filter.pattern) else { return Ok(false) };
-            let session = self.session_mut(key);
-            session.subscriptions.retain(|&n| n != node);
-            self.unsubscribe_own(key, node);
+            let filters = &mut self.sessions[key.index() as usize].filters;
+            if let Some(filter) = self.subscriptions.remove(key, filters, node) {
+                self.shared.interest.remove(self.number, &filter);
+            }
             return Ok(true);
         };
         let at = self.address(key);
@@ -275,20 +275,12 @@ impl Shard {
     }
 
     fn subscribe_own(&mut self, key: SessionKey, pattern: &str, options: SubscriptionOptions) -> bool {
-        let added = self.subscriptions.add(key, pattern, options);
-        if added.is_new {
-            self.session_mut(key).subscriptions.push(added.node);
-        }
+        let filters = &mut self.sessions[key.index() as usize].filters;
+        let added = self.subscriptions.add(key, filters, pattern, options);
         if added.is_first {
             self.shared.interest.add(self.number, pattern);
         }
         added.is_new
-    }
-
-    fn unsubscribe_own(&mut self, key: SessionKey, node: NodeId) {
-        if let Some(filter) = self.subscriptions.remove(key, node) {
-            self.shared.interest.remove(self.number, &filter);
-        }
     }
 
     fn is_subscribed(&self, key: SessionKey, filter: Filter<'_>) -> bool {
@@ -315,7 +307,7 @@ impl Shard {
             connection: None,
             expiry_s: 0,
             window_max: 1,
-            subscriptions: Vec::new(),
+            filters: Filters::default(),
             outgoing: None,
             rare: None,
         });
