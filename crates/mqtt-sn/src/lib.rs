@@ -1,6 +1,6 @@
 //! MQTT-SN 1.2 packets: decode and encode, nothing else.
 //!
-//! [`decode`] reads one datagram into a [`Packet`], which borrows its texts and payloads from it and allocates
+//! [`decode()`] reads one datagram into a [`Packet`], which borrows its texts and payloads from it and allocates
 //! nothing; [`Packet::encode`] appends a packet to a buffer. What a packet means for a session is not known here.
 //!
 //! - [`TopicId`] is what a message is published to, [`TopicFilter`] what a subscription names: MQTT-SN has registered

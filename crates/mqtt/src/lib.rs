@@ -1,6 +1,6 @@
 //! MQTT 3.1, 3.1.1 and 5.0 packets: decode and encode, nothing else.
 //!
-//! This crate reads no socket and no clock. A receiver gives its bytes to [`frame`], which says where the packet ends
+//! This crate reads no socket and no clock. A receiver gives its bytes to [`frame()`], which says where the packet ends
 //! (and refuses one that is too long, before anybody makes room for it); then [`decode`] turns exactly those bytes into
 //! a [`Packet`] that borrows from them: no byte of a topic, payload or property is copied and nothing is allocated.
 //! A sender fills in the same structs and calls `encode`, which appends to a `Vec<u8>`. Client and server use both ways.

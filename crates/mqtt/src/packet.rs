@@ -137,7 +137,7 @@ pub enum Packet<'a> {
     Auth(Auth<'a>),
 }
 
-/// Decodes exactly one packet, as [`frame`] has measured it. A CONNECT says its version itself; for all others it is
+/// Decodes exactly one packet, as [`frame()`] has measured it. A CONNECT says its version itself; for all others it is
 /// the one that the connection was opened with.
 ///
 /// # Errors

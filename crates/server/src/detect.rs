@@ -38,6 +38,9 @@ const METHODS: [&[u8]; 10] = [
     b"PRI ",
 ];
 
+/// White space that may come before a request; who sends nothing else is not waited for.
+const BLANK_BYTES_MAX: usize = 64;
+
 /// Type of a CONNECT packet.
 const MQTT_CONNECT: u8 = 0x10;
 /// Type of a TLS handshake record.
@@ -49,7 +52,10 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// When no protocol, or none that `allowed` has, starts like that.
 pub fn detect(input: &[u8], allowed: Protocols) -> Result<Option<Detected>, Refused> {
     // Who types by hand may start with an empty line.
-    let blank = input.iter().take_while(|b| b.is_ascii_whitespace()).count();
+    let blank = input.iter().take(BLANK_BYTES_MAX + 1).take_while(|b| b.is_ascii_whitespace()).count();
+    if blank > BLANK_BYTES_MAX {
+        return Err(Refused::Unknown);
+    }
     let Some(&first) = input.get(blank) else { return Ok(None) };
     let (detected, name, is_allowed) = match first {
         MQTT_CONNECT if blank == 0 => match starts_connect(input) {
