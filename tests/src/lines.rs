@@ -22,6 +22,11 @@ impl Connection {
         self.reader.get_mut().write_all(&bytes).expect("the hub takes the line");
     }
 
+    /// Sends no more; what comes can still be read.
+    pub fn end_input(&mut self) {
+        self.reader.get_mut().shutdown(std::net::Shutdown::Write).expect("the connection is open");
+    }
+
     /// The next line as it came; `None` at the end of the connection.
     pub fn line(&mut self) -> Option<String> {
         let mut line = String::new();

@@ -151,3 +151,13 @@ fn more_in_flight_than_was_agreed() {
     assert_eq!(reason_after(&hub, "eager", &bytes), Some(0x93));
     bystander.unharmed();
 }
+
+#[test]
+fn a_will_cannot_speak_for_the_hub() {
+    let hub = Hub::start();
+    // CONNECT of 3.1.1 with clean session and a retained will to `$SYS/x`.
+    let body = b"\0\x04MQTT\x04\x26\0\x3c\0\x01w\0\x06$SYS/x\0\x01y";
+    let mut stream = trefoil_tests::connect(hub.tcp_port());
+    stream.offer(&[&[0x10, body.len() as u8], &body[..]].concat());
+    assert_eq!(stream.rest(), [0x20, 2, 0, 5], "not authorized, and the end");
+}

@@ -102,3 +102,24 @@ fn a_datagram_that_is_not_acknowledged_comes_again_and_says_so() {
     }
     assert_eq!(next["data"], 2);
 }
+
+#[test]
+fn a_reader_that_is_gone_after_its_input_had_ended_is_forgotten() {
+    let hub = Hub::start();
+    let mut reader = trefoil_tests::lines::Connection::new(hub.tcp_port());
+    reader.send(r#"{"sub":"room/gone","id":1}"#);
+    assert_eq!(reader.receive()["ack"], 1);
+    assert_eq!(hub.stat("sessions"), 1);
+    reader.end_input();
+    // What it has not read when it goes makes its system reset the connection.
+    nc(&hub).words("-N").stdin("{\"pub\":\"room/gone\",\"data\":1,\"id\":1}\n").run().success();
+    drop(reader);
+    wait_until("the session of the reader has ended", || hub.stat("sessions") == 0);
+}
+
+#[test]
+fn blanks_alone_are_not_waited_for() {
+    let hub = Hub::start();
+    let found = nc(&hub).words("-N").stdin(" ".repeat(1000)).run().success();
+    assert!(found.contains("no protocol that is spoken here"), "{found}");
+}

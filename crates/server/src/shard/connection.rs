@@ -44,6 +44,10 @@ pub(super) struct Connection {
     pub(super) has_said_close: bool,
     /// The peer has closed its writing side: reading has to go on until it says so.
     pub(super) is_half_closed: bool,
+    /// Both sides are closed, or the connection is broken: nothing more can be sent either.
+    pub(super) is_gone: bool,
+    /// Bytes thrown away since nothing was expected any more.
+    pub(super) discarded_bytes: usize,
     /// For when a timer is set, the earliest if there are several.
     pub(super) timer_at: Option<Time>,
 }
@@ -182,6 +186,8 @@ impl Connection {
             is_held: false,
             has_said_close: false,
             is_half_closed: false,
+            is_gone: false,
+            discarded_bytes: 0,
             timer_at: None,
         }
     }

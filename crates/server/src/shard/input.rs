@@ -14,6 +14,9 @@ const REST_BYTES_COPIED: usize = SCRATCH_BYTES / 4;
 /// What a read adds to a long rest.
 const REST_BYTES_READ: usize = SCRATCH_BYTES / 2;
 
+/// What a peer may go on sending after it has been said goodbye to, so that it finds time to read that.
+const DISCARDED_BYTES_MAX: usize = 1 << 20;
+
 impl ShardLoop {
     /// Reads once from each connection that may have something.
     pub(super) fn read_all(&mut self) {
@@ -81,6 +84,13 @@ impl ShardLoop {
                 return self.lose(key);
             }
         };
+        if connection.phase != Phase::Open {
+            connection.discarded_bytes += got;
+            if connection.discarded_bytes > DISCARDED_BYTES_MAX {
+                self.scratch = scratch;
+                return self.lose(key);
+            }
+        }
         self.net.stats().bytes_in.add(got as u64);
         if in_place {
             rest.truncate(kept + got);
@@ -198,6 +208,7 @@ impl ShardLoop {
         let Some(connection) = self.net.get_mut(key) else { return };
         match (connection.kind, connection.phase) {
             (_, Phase::Lingering) => self.remove(key),
+            _ if connection.is_gone => self.lose(key),
             (_, Phase::Closing) => {}
             (Kind::JsonTcp, Phase::Open) => self.end_json_lines(key),
             _ => self.lose(key),

@@ -245,8 +245,9 @@ impl ShardLoop {
             }
             let key = ConnectionKey(token.0 as u32);
             let Some(connection) = self.net.get_mut(key) else { continue };
-            if event.is_readable() || event.is_read_closed() || event.is_error() {
+            if event.is_readable() || event.is_read_closed() || event.is_write_closed() || event.is_error() {
                 connection.is_half_closed |= event.is_read_closed() || event.is_error();
+                connection.is_gone |= event.is_write_closed() || event.is_error();
                 if !std::mem::replace(&mut connection.is_readable, true) {
                     self.readable.push(key);
                 }

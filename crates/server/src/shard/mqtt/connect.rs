@@ -5,6 +5,7 @@ use crate::shard::connection::{Aliases, Form, MqttForm, MqttInput};
 use std::collections::HashMap;
 use trefoil_hub::{ConnectionKey, Message, Payload, Topic, TopicError, Will};
 use trefoil_mqtt::{ConnAck, ConnAckProperties, Connect, Packet, ReasonCode, Version, decode};
+use trefoil_websocket::CloseCode;
 
 /// Topic aliases towards a client that are remembered at most, however many it takes.
 const ALIASES_OUT_MAX: u16 = 64;
@@ -16,6 +17,7 @@ impl ShardLoop {
             // [MQTT-3.1.0-1]: there is no version yet in which to say why.
             Ok(_) => {
                 self.net.stats().protocol_errors.add(1);
+                self.say_close(key, CloseCode::PROTOCOL_ERROR, "the first MQTT packet must be CONNECT");
                 self.close(key);
             }
             Err(error) => {
@@ -38,6 +40,11 @@ impl ShardLoop {
                 return self.mqtt_refuse_connect(key, Some(version), ReasonCode::TopicNameInvalid, &why);
             }
         };
+        if will.as_ref().is_some_and(|will| will.message.topic.starts_with(super::HUB_TOPICS)) {
+            let why =
+                format!("the will's topic is below {}, where only the hub publishes", super::HUB_TOPICS);
+            return self.mqtt_refuse_connect(key, Some(version), ReasonCode::NotAuthorized, &why);
+        }
         let assigned = connect.client_id.is_empty().then(|| self.assign_client_id("mqtt"));
         let client_id = assigned.as_deref().unwrap_or(connect.client_id);
         let shard = self.hub.shared().shard_of(client_id);
@@ -142,6 +149,7 @@ impl ShardLoop {
             let answer = ConnAck { session_present: false, reason, properties };
             self.net.answer(key, |out| answer.encode(version, out));
         }
+        self.say_close(key, CloseCode::PROTOCOL_ERROR, &why.to_string());
         self.close(key);
     }
 

@@ -12,6 +12,7 @@ use trefoil_hub::{ConnectionKey, Ending, QoS, SessionKey};
 use trefoil_mqtt::{
     Ack, DecodeError, Disconnect, Packet, PacketType, ReasonCode, ReasonProperties, Version, decode, frame,
 };
+use trefoil_websocket::CloseCode;
 
 /// The first byte of a PUBACK.
 const PUBACK: u8 = 0x40;
@@ -142,7 +143,8 @@ impl ShardLoop {
         let Some(connection) = self.net.get(key) else { return };
         let client_id = connection.session.and_then(|s| self.hub.client_id(s)).map_or("", |id| id);
         tracing::debug!(client_id, reason = reason.name(), why, "an MQTT connection is closed");
-        if !matches!(reason, ReasonCode::SessionTakenOver | ReasonCode::KeepAliveTimeout) {
+        let is_fault = !matches!(reason, ReasonCode::SessionTakenOver | ReasonCode::KeepAliveTimeout);
+        if is_fault {
             self.net.stats().protocol_errors.add(1);
         }
         let Form::Mqtt(form) = &connection.form else { return self.close(key) };
@@ -158,6 +160,9 @@ impl ShardLoop {
                 goodbye.encode(Version::V5, &mut packet);
             }
             self.net.answer(key, |out| out.extend_from_slice(&packet));
+        }
+        if is_fault {
+            self.say_close(key, CloseCode::PROTOCOL_ERROR, why);
         }
         self.close(key);
     }
