@@ -93,9 +93,16 @@ impl<'a> Check<'a> {
     }
 
     fn address(&mut self, bind: Bind, place: &'a Place, answers: &Answers) {
-        let same = self.seen.iter().find(|(other, _)| *other == bind && bind.addr().port() != 0);
-        if let Some((_, other)) = same {
+        if let Some((_, other)) =
+            self.seen.iter().find(|(other, _)| *other == bind && bind.addr().port() != 0)
+        {
             let reason = format!("{bind} is the address of another listener already, at {other}");
+            self.fail(place, reason);
+        } else if let Some((taken, other)) = self.seen.iter().find(|(other, _)| other.overlaps(&bind)) {
+            let reason = format!(
+                "{bind} and {taken}, at {other}, cannot both be opened: one of them is every address of this machine; \
+                 leave the other out, or give it another port"
+            );
             self.fail(place, reason);
         }
         self.seen.push((bind, place));

@@ -75,6 +75,18 @@ impl Bind {
         }
     }
 
+    /// Whether both cannot be open at a time although they are not the same: one is a port on every address of the
+    /// machine, the other the same port on one of them.
+    pub fn overlaps(&self, other: &Bind) -> bool {
+        let (own, others) = (self.addr(), other.addr());
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+            && own != others
+            && own.port() == others.port()
+            && own.port() != 0
+            && own.is_ipv4() == others.is_ipv4()
+            && (own.ip().is_unspecified() || others.ip().is_unspecified())
+    }
+
     /// Whether only this machine can reach it.
     pub fn is_loopback(&self) -> bool {
         self.addr().ip().to_canonical().is_loopback()
@@ -196,6 +208,24 @@ mod tests {
                 "tcp://127.0.0.1:8080  http, websocket",
             ]
         );
+    }
+
+    #[test]
+    fn every_address_overlaps_with_each() {
+        let tcp = |text: &str| Bind::Tcp(text.parse().expect("an address of this test"));
+        let udp = |text: &str| Bind::Udp(text.parse().expect("an address of this test"));
+        assert!(tcp("0.0.0.0:1").overlaps(&tcp("127.0.0.1:1")));
+        assert!(tcp("[::1]:1").overlaps(&tcp("[::]:1")));
+        for (one, other) in [
+            (tcp("0.0.0.0:1"), tcp("0.0.0.0:1")),
+            (tcp("0.0.0.0:1"), tcp("127.0.0.1:2")),
+            (tcp("0.0.0.0:1"), udp("127.0.0.1:1")),
+            (tcp("0.0.0.0:1"), tcp("[::1]:1")),
+            (tcp("0.0.0.0:0"), tcp("127.0.0.1:0")),
+            (tcp("127.0.0.2:1"), tcp("127.0.0.1:1")),
+        ] {
+            assert!(!one.overlaps(&other), "{one} {other}");
+        }
     }
 
     #[test]

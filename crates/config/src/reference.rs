@@ -108,7 +108,7 @@ const TAIL: &str = r#"
 - `mqtt`, `http` or `websocket` on `udp://`, and `mqtt-sn` on `tcp://`;
 - `echo` without `websocket`;
 - a list of protocols with nothing in it;
-- the same address twice, unless its port is 0;
+- the same address twice, or one beside every address (`0.0.0.0`) of the same port, unless the port is 0;
 - no listener at all, or none that this version opens;
 - an address that other machines can reach, unless `allow_anonymous = true` is written for that listener or at the
   top level.
