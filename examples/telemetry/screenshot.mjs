@@ -1,6 +1,5 @@
 // Takes a picture of a page in Chromium, by default of the telemetry page for the README:
 //
-//   cargo run --release                      (the hub)
 //   cargo run --release -p telemetry         (the example)
 //   node examples/telemetry/screenshot.mjs   (writes docs/images/telemetry.png)
 //

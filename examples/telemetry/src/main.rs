@@ -9,14 +9,13 @@
 //! | `telemetry/HOST/disk/NAME`, `…/network/NAME` | bytes in and out, for each second and since the start |
 //! | `telemetry/HOST/status` | `online`, or `offline` through the will |
 //!
-//! It also serves the page that draws them ([`page`]); the page gets the values from the hub, not from here.
+//! It also serves the page that draws them; the page gets the values from the hub, not from here.
 
 mod counters;
 mod cpu;
 mod disk;
 mod memory;
 mod network;
-mod page;
 mod sampler;
 
 use std::convert::Infallible;
@@ -25,14 +24,20 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use example_shared::{File, HubArguments, Page, stopped};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use trefoil_client::{Client, Error, Message, Options, Will};
 
-use page::Page;
 use sampler::{Sampler, Texts, topic_level};
 
 const PERIOD: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(2);
+const FILES: [File; 4] = [
+    ("/", include_str!("../web/index.html")),
+    ("/telemetry.css", include_str!("../web/telemetry.css")),
+    ("/telemetry.js", include_str!("../web/telemetry.js")),
+    ("/chart.js", include_str!("../web/chart.js")),
+];
 /// Soon after the program has died, its status says so.
 const KEEP_ALIVE_S: u16 = 5;
 
@@ -40,12 +45,8 @@ const KEEP_ALIVE_S: u16 = 5;
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// The hub's MQTT listener.
-    #[arg(long, default_value = "mqtt://127.0.0.1:1883")]
-    mqtt: String,
-    /// The hub's WebSocket, as the browser reaches it.
-    #[arg(long, default_value = "ws://127.0.0.1:8080/ws")]
-    websocket: String,
+    #[command(flatten)]
+    hub: HubArguments,
     /// Where to serve the page.
     #[arg(long, default_value = "127.0.0.1:8090")]
     page: SocketAddr,
@@ -57,15 +58,18 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
-    let page = Page::bind(arguments.page, &arguments.websocket).await.map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot serve the page on {}: {error}", arguments.page))
-    })?;
+    let configuration = serde_json::json!({ "hub": arguments.hub.websocket });
+    let page = Page::bind(arguments.page, &configuration, &FILES).await?;
+    let hub = arguments.hub.find_or_start().await?;
     writeln!(io::stdout(), "the page is at http://{}/", page.address()?)?;
     let root = format!("telemetry/{}", arguments.host.as_deref().map_or_else(host_name, topic_level));
-    tokio::select! {
+    let ended = tokio::select! {
+        ended = stopped() => ended,
         served = page.serve() => served,
-        never = publish_forever(&arguments.mqtt, &root) => match never {},
-    }
+        never = publish_forever(&hub.mqtt, &root) => match never {},
+    };
+    hub.stop().await;
+    ended
 }
 
 /// Publishes as long as the hub is there, and waits for it when it is not.

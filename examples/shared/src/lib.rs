@@ -1,0 +1,23 @@
+//! What the examples have in common: a hub to talk to ([`HubArguments`]), a page ([`Page`]), and an orderly end
+//! ([`stopped`]).
+
+mod hub;
+mod page;
+
+use std::io;
+
+pub use hub::{Hub, HubArguments};
+pub use page::{File, Page};
+
+/// Returns when the person at the terminal, or who supervises the program, wants it to end: SIGINT or SIGTERM.
+///
+/// # Errors
+/// When the system does not tell of signals.
+pub async fn stopped() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}
