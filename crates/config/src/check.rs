@@ -1,10 +1,12 @@
 //! Whether the answers go together, and the [`Config`] that they make.
 
+use crate::extensions::Reader;
 use crate::limits::Limits;
 use crate::model::{Bind, Config, Listener, Log, LogLevel, Protocols};
 use crate::problem::{Place, Problem};
-use crate::settings::{MQTT_SN, Section};
-use crate::sheet::{Answers, ListenerSheet, Sheet};
+use crate::settings::{Preset, Section, Setting};
+use crate::sheet::{Answers, Entry, Sheet};
+use crate::table::MQTT_SN;
 use crate::value::Value;
 
 /// Puts the answers over the defaults. What does not go together goes to `problems`; the result then is worth nothing.
@@ -25,18 +27,52 @@ pub(crate) fn assemble(sheet: &Sheet, mut warnings: Vec<String>, problems: &mut 
              when it stops"
         ));
     }
-    let listeners = match &sheet.listeners {
+    required(sheet, problems);
+    let listeners = match sheet.repeated.get(&Section::Listener) {
         None => preset.listeners,
-        Some(sheets) => {
+        Some(entries) => {
             let mut check = Check { allow_anonymous, seen: Vec::new(), warnings: &mut warnings, problems };
-            let listeners: Vec<Listener> = sheets.iter().filter_map(|sheet| check.listener(sheet)).collect();
-            if listeners.is_empty() && check.problems.is_empty() && !sheet.listeners_refused {
-                check.nowhere(sheet);
+            let listeners: Vec<Listener> =
+                entries.list.iter().filter_map(|entry| check.listener(entry)).collect();
+            if listeners.is_empty() && check.problems.is_empty() && !entries.refused {
+                check.nowhere(entries.place.as_ref());
             }
             listeners
         }
     };
-    Config { allow_anonymous, shards, listeners, limits, log: log(sheet), warnings }
+    let mut extensions = Reader { sheet, levels_max: limits.topic_levels_max, problems };
+    Config {
+        allow_anonymous,
+        shards,
+        listeners,
+        mqtt: extensions.mqtt(),
+        shared: extensions.shared(),
+        retained: extensions.retained(),
+        sys: extensions.sys(),
+        delayed: extensions.delayed(),
+        exclusive: extensions.exclusive(),
+        rewrite: extensions.rewrite(),
+        subscribe: extensions.subscribe(),
+        mqtt_sn: extensions.mqtt_sn(),
+        limits,
+        log: log(sheet),
+        warnings,
+    }
+}
+
+/// What must be written and was not, in the sections of which there may be several.
+fn required(sheet: &Sheet, problems: &mut Vec<Problem>) {
+    for (section, entries) in &sheet.repeated {
+        for setting in Setting::of(*section).filter(|setting| setting.preset == Preset::Required) {
+            for entry in &entries.list {
+                if !entry.answers.was_written(*section, setting.key) {
+                    let (one, key, kind) = (section.one().unwrap_or_default(), setting.key, setting.kind);
+                    let reason = format!("this {one} has no `{key}`; it must be {kind}");
+                    problems.push(Problem { place: entry.place.clone(), reason });
+                }
+            }
+        }
+    }
 }
 
 fn log(sheet: &Sheet) -> Log {
@@ -57,17 +93,14 @@ struct Check<'a> {
 
 impl<'a> Check<'a> {
     /// The listener, or `None` when it is not to be opened or when something about it is wrong.
-    fn listener(&mut self, sheet: &'a ListenerSheet) -> Option<Listener> {
-        let answers = &sheet.answers;
-        if !answers.was_written(Section::Listener, "bind") {
-            let reason =
-                "this listener has no `bind`; write where it accepts, as in bind = \"127.0.0.1:1883\"";
-            self.fail(&sheet.place, reason.into());
-        }
+    fn listener(&mut self, entry: &'a Entry) -> Option<Listener> {
+        let answers = &entry.answers;
         // Without an address nothing else can be said about the listener; the problem is known already.
-        let (bind, bind_place) = answers.bind()?;
+        let (bind, bind_place) = answers.bind(Section::Listener, "bind")?;
         self.address(bind, bind_place, answers);
-        if answers.was_written(Section::Listener, "protocols") && answers.protocols().is_none() {
+        if answers.was_written(Section::Listener, "protocols")
+            && answers.words(Section::Listener, "protocols").is_none()
+        {
             return None;
         }
         let protocols = self.protocols(bind, answers);
@@ -122,7 +155,9 @@ impl<'a> Check<'a> {
 
     /// What is spoken there. `None` when that is nothing, in this version.
     fn protocols(&mut self, bind: Bind, answers: &Answers) -> Option<Protocols> {
-        let Some((words, place)) = answers.protocols() else { return Some(Protocols::usual(&bind)) };
+        let Some((words, place)) = answers.words(Section::Listener, "protocols") else {
+            return Some(Protocols::usual(&bind));
+        };
         let possible: &[&str] = match bind {
             Bind::Tcp(_) => &["mqtt", "http", "websocket", "json"],
             Bind::Udp(_) => &["json", MQTT_SN],
@@ -149,8 +184,8 @@ impl<'a> Check<'a> {
         (!protocols.is_empty()).then_some(protocols)
     }
 
-    fn nowhere(&mut self, sheet: &'a Sheet) {
-        if let Some(place) = &sheet.listeners_place {
+    fn nowhere(&mut self, place: Option<&Place>) {
+        if let Some(place) = place {
             let reason = "no listener is left to open, so nobody could connect; write a [[listener]] that this \
                           version opens, or leave them all out for the usual ones";
             self.fail(place, reason.into());

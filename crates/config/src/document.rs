@@ -10,7 +10,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 use crate::nearest::did_you_mean;
 use crate::problem::{Place, Problem};
 use crate::settings::{Section, Setting};
-use crate::sheet::{Answers, ListenerSheet, Sheet};
+use crate::sheet::{Answers, Entries, Entry, Sheet};
 use crate::value::{LIST_ENTRIES_MAX, Raw};
 
 /// A file larger than this is not a configuration.
@@ -61,45 +61,52 @@ impl Reader<'_> {
         for (key, item) in root {
             let place = self.file.place(key.span().start);
             let section = Section::ALL.into_iter().find(|section| section.name() == key.get_ref().as_ref());
-            match (section, item.get_ref()) {
-                (None, _) => self.setting(Section::Top, key, item, &mut sheet.answers),
-                (Some(Section::Listener), DeValue::Array(list)) => self.listeners(list, place, sheet),
-                (Some(Section::Listener), _) => {
-                    // An attempt at a listener counts as one, so that the only error is this one.
-                    sheet.listeners_refused = true;
-                    self.fail(
-                        place,
-                        "`listener` is a list, since there may be several; write [[listener]] in two brackets",
-                    );
+            let Some(section) = section else {
+                self.setting(Section::Top, key, item, &mut sheet.answers);
+                continue;
+            };
+            match (section.one(), item.get_ref()) {
+                (Some(one), DeValue::Array(list)) => {
+                    let entries = sheet.repeated.entry(section).or_default();
+                    entries.place = Some(place);
+                    self.entries(section, one, list, entries);
                 }
-                (Some(section), DeValue::Table(table)) => {
+                (Some(_), _) => {
+                    // An attempt counts as one, so that the only error is this one.
+                    sheet.repeated.entry(section).or_default().refused = true;
+                    let name = section.name();
+                    let reason = format!(
+                        "`{name}` is a list, since there may be several; write {section} in two brackets"
+                    );
+                    self.fail(place, reason);
+                }
+                (None, DeValue::Table(table)) => {
                     if section == Section::Store {
                         sheet.store = Some(place);
                     }
                     self.table(section, table, &mut sheet.answers);
                 }
-                (Some(section), _) => {
+                (None, _) => {
                     let name = section.name();
-                    self.fail(place, format!("`{name}` is a section; write [{name}] on a line of its own"));
+                    self.fail(place, format!("`{name}` is a section; write {section} on a line of its own"));
                 }
             }
         }
     }
 
-    fn listeners(&mut self, list: &DeArray<'_>, place: Place, sheet: &mut Sheet) {
-        sheet.listeners_place = Some(place);
-        let listeners = sheet.listeners.get_or_insert_default();
+    fn entries(&mut self, section: Section, one: &str, list: &DeArray<'_>, entries: &mut Entries) {
         for item in list {
             let place = self.file.place(item.span().start);
             let mut answers = Answers::default();
             match item.get_ref() {
                 DeValue::Table(table) => {
-                    self.table(Section::Listener, table, &mut answers);
-                    listeners.push(ListenerSheet { place, answers });
+                    self.table(section, table, &mut answers);
+                    entries.list.push(Entry { place, answers });
                 }
                 _ => {
-                    sheet.listeners_refused = true;
-                    self.fail(place, "a listener is a table; write [[listener]] and its settings below it");
+                    entries.refused = true;
+                    let reason = format!("each {one} is a table; write {section} and its settings below it");
+                    self.fail(place, reason);
                 }
             }
         }
@@ -155,23 +162,18 @@ impl Reader<'_> {
 /// The error for a key that is none: the place where it would be known, the nearest name, or all names.
 fn unknown(section: Section, key: &str) -> String {
     let shown: String = key.chars().take(60).flat_map(char::escape_debug).collect();
-    let at = match section {
-        Section::Top => "at the top level".to_owned(),
-        Section::Listener => "in [[listener]]".to_owned(),
-        other => format!("in [{}]", other.name()),
-    };
+    let at = if section == Section::Top { "at" } else { "in" };
     let keys = Setting::of(section).map(|setting| setting.key);
     let sections = Section::ALL.into_iter().filter(|_| section == Section::Top).map(Section::name);
     let known: Vec<&str> = keys.chain(sections).filter(|name| !name.is_empty()).collect();
     let elsewhere = Section::ALL.into_iter().find(|other| Setting::find(*other, key).is_some());
     let hint = match elsewhere {
         Some(Section::Top) => "it stands at the top level, before the first [section]".to_owned(),
-        Some(Section::Listener) => "it belongs into a [[listener]]".to_owned(),
-        Some(other) => format!("it belongs into [{}]", other.name()),
+        Some(other) => format!("it belongs into {}{other}", if other.one().is_some() { "a " } else { "" }),
         None => did_you_mean(key, known.iter().copied())
             .unwrap_or_else(|| format!("known here are {}", known.join(", "))),
     };
-    format!("`{shown}` is not known {at}; {hint}")
+    format!("`{shown}` is not known {at} {section}; {hint}")
 }
 
 /// Turns offsets into lines and columns.

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use crate::nearest::nearest;
 use crate::problem::{Place, Problem};
 use crate::settings::{Section, Setting};
-use crate::sheet::{Answers, ListenerSheet, Sheet};
+use crate::sheet::{Answers, Entry, Sheet};
 use crate::value::Raw;
 
 const PREFIX: &str = "TREFOIL_";
-const LISTENER: &str = "TREFOIL_LISTENER_";
+
+/// A setting, the name of its variable, and what that says.
+type Variable = (&'static Setting, String, String);
 
 /// Reads all variables into `sheet`. An empty one counts as not set, as service managers and compose files expect.
 pub(crate) fn read(
@@ -18,7 +20,7 @@ pub(crate) fn read(
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<String>,
 ) {
-    let mut listeners: BTreeMap<usize, Vec<(&'static Setting, String, String)>> = BTreeMap::new();
+    let mut entries: BTreeMap<(Section, usize), Vec<Variable>> = BTreeMap::new();
     for (name, text) in variables {
         if !name.starts_with(PREFIX) || text.trim().is_empty() {
             continue;
@@ -31,8 +33,8 @@ pub(crate) fn read(
                 }
                 sheet.answers.put(setting, &Raw::Untyped(&text), place, problems);
             }
-            Known::Listener(index, setting) => {
-                listeners.entry(index).or_default().push((setting, name, text));
+            Known::Numbered(index, setting) => {
+                entries.entry((setting.section, index)).or_default().push((setting, name, text));
             }
             Known::Nearly(hint) => {
                 let reason = format!("there is no setting of that name; {hint}");
@@ -43,41 +45,43 @@ pub(crate) fn read(
             )),
         }
     }
-    for (index, variables) in listeners {
-        put_listener(index, variables, sheet, problems);
+    for ((section, index), variables) in entries {
+        put_entry(section, index, variables, sheet, problems);
     }
 }
 
-fn put_listener(
+fn put_entry(
+    section: Section,
     index: usize,
-    variables: Vec<(&'static Setting, String, String)>,
+    variables: Vec<Variable>,
     sheet: &mut Sheet,
     problems: &mut Vec<Problem>,
 ) {
     let Some(place) = variables.first().map(|(_, name, _)| Place::Environment(name.clone())) else { return };
-    let count = sheet.listeners.as_ref().map_or(0, Vec::len);
+    let entries = sheet.repeated.entry(section).or_default();
+    let count = entries.list.len();
     if index > count {
         let reason = format!(
-            "there is no listener {}; listeners are counted from 0, those of the file first, and without gaps",
+            "there is no {section} {}; they are counted from 0, those of the file first, and without gaps",
             index - 1
         );
-        // It was an attempt at a listener, so that "there is none" would only confuse.
-        sheet.listeners_refused = true;
+        // It was an attempt at one, so that "there is none" would only confuse.
+        entries.refused = true;
         problems.push(Problem { place, reason });
         return;
     }
-    let listeners = sheet.listeners.get_or_insert_default();
     if index == count {
-        listeners.push(ListenerSheet { place, answers: Answers::default() });
+        entries.list.push(Entry { place, answers: Answers::default() });
     }
     for (setting, name, text) in variables {
-        listeners[index].answers.put(setting, &Raw::Untyped(&text), Place::Environment(name), problems);
+        entries.list[index].answers.put(setting, &Raw::Untyped(&text), Place::Environment(name), problems);
     }
 }
 
 enum Known {
     Setting(&'static Setting),
-    Listener(usize, &'static Setting),
+    /// One of a section of which there may be several, and the number of that section.
+    Numbered(usize, &'static Setting),
     /// It cannot be anything but a mistaken setting; the text says which was probably meant.
     Nearly(String),
     /// It may belong to something else: container hosts set variables such as `TREFOIL_SERVICE_HOST`.
@@ -85,31 +89,47 @@ enum Known {
 }
 
 fn recognise(name: &str) -> Known {
-    if let Some((index, key)) = name.strip_prefix(LISTENER).and_then(|rest| rest.split_once('_')) {
-        let setting = Setting::of(Section::Listener).find(|setting| setting.key.to_uppercase() == key);
-        let number = index.parse::<usize>().ok().filter(|number| number.to_string() == index);
-        if let (Some(number), Some(setting)) = (number, setting) {
-            return Known::Listener(number, setting);
-        }
-        // Held against the names for this very number, so that the hint can be copied.
-        let number = number.unwrap_or(0);
-        let names: Vec<String> = Setting::of(Section::Listener)
-            .map(|setting| format!("{LISTENER}{number}_{}", setting.key.to_uppercase()))
-            .collect();
-        return Known::Nearly(hint(name, &names));
-    }
-    let plain = || Setting::all().filter(|setting| setting.section != Section::Listener);
+    let plain = || Setting::all().filter(|setting| setting.section.one().is_none());
     if let Some(setting) = plain().find(|setting| setting.environment() == name) {
         return Known::Setting(setting);
     }
+    if is_of_a_container_host(name) {
+        return Known::Not;
+    }
+    for section in Section::ALL.into_iter().filter(|section| section.one().is_some()) {
+        let Some((index, key)) = after_section(name, section).and_then(|rest| rest.split_once('_')) else {
+            continue;
+        };
+        let setting = Setting::of(section).find(|setting| setting.key.to_uppercase() == key);
+        let number = index.parse::<usize>().ok().filter(|number| number.to_string() == index);
+        if let (Some(number), Some(setting)) = (number, setting) {
+            return Known::Numbered(number, setting);
+        }
+        // Held against the names for this very number, so that the hint can be copied.
+        let number = number.unwrap_or(0).to_string();
+        let names: Vec<String> =
+            Setting::of(section).map(|setting| setting.environment_of(&number)).collect();
+        return Known::Nearly(hint(name, &names));
+    }
     let names: Vec<String> = plain().map(Setting::environment).collect();
-    let in_a_section = [Section::Listener, Section::Limits, Section::Log, Section::Store]
-        .into_iter()
-        .any(|section| name.starts_with(&format!("{PREFIX}{}_", section.name().to_uppercase())));
+    let in_a_section = Section::ALL.into_iter().any(|section| after_section(name, section).is_some());
     if in_a_section || nearest(name, names.iter().map(String::as_str)).is_some_and(|near| close(name, near)) {
         return Known::Nearly(hint(name, &names));
     }
     Known::Not
+}
+
+/// The rest of a name that begins as the variables of a section do.
+fn after_section(name: &str, section: Section) -> Option<&str> {
+    let rest = name.strip_prefix(PREFIX)?.strip_prefix(&section.name().to_uppercase())?;
+    rest.strip_prefix('_').filter(|_| section != Section::Top)
+}
+
+/// A service called `trefoil-mqtt` leads to variables such as `TREFOIL_MQTT_SERVICE_HOST` and `TREFOIL_MQTT_PORT` in
+/// every container beside it, and nobody can help that.
+fn is_of_a_container_host(name: &str) -> bool {
+    name.ends_with("_PORT")
+        || ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT_"].iter().any(|part| name.contains(part))
 }
 
 /// Two slips at most: the common prefix makes all names of this kind somewhat alike.

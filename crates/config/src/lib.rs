@@ -38,6 +38,7 @@
 mod check;
 mod document;
 mod environment;
+mod extensions;
 mod limits;
 mod model;
 mod nearest;
@@ -45,11 +46,16 @@ mod problem;
 mod reference;
 mod settings;
 mod sheet;
+mod table;
 mod units;
 mod value;
 
 use std::path::Path;
 
+pub use extensions::{
+    Delayed, Exclusive, Mqtt, MqttSn, MqttSnTopic, RetainedLimit, Rewrite, Shared, SharedStrategy, Subscribe,
+    Sys,
+};
 pub use limits::Limits;
 pub use model::{Bind, Config, Listener, Log, LogLevel, Protocols};
 pub use problem::{Place, Problem, Problems};

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::Limits;
+use crate::extensions::{Delayed, Exclusive, Mqtt, MqttSn, RetainedLimit, Rewrite, Shared, Subscribe, Sys};
+use crate::limits::Limits;
 
 /// A whole configuration, checked: the server may rely on every field without looking again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,24 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// How much of everything there may be.
     pub limits: Limits,
+    /// What MQTT clients are told about other servers.
+    pub mqtt: Mqtt,
+    /// How shared subscriptions choose.
+    pub shared: Shared,
+    /// Bounds for the retained messages of some topics, in the order in which they are tried.
+    pub retained: Vec<RetainedLimit>,
+    /// The figures below `$SYS/broker`.
+    pub sys: Sys,
+    /// Messages to `$delayed/…`.
+    pub delayed: Delayed,
+    /// Subscriptions to `$exclusive/…`.
+    pub exclusive: Exclusive,
+    /// Rules that change topics, in the order in which they are tried.
+    pub rewrite: Vec<Rewrite>,
+    /// What clients are subscribed to when they connect.
+    pub subscribe: Vec<Subscribe>,
+    /// The MQTT-SN gateway.
+    pub mqtt_sn: MqttSn,
     /// What is written to standard error.
     pub log: Log,
     /// What was accepted and yet deserves a word: each is one sentence for the person who starts the server.
@@ -39,6 +58,15 @@ impl Default for Config {
                 listener(http, web),
             ],
             limits: Limits::default(),
+            mqtt: Mqtt::default(),
+            shared: Shared::default(),
+            retained: Vec::new(),
+            sys: Sys::default(),
+            delayed: Delayed::default(),
+            exclusive: Exclusive::default(),
+            rewrite: Vec::new(),
+            subscribe: Vec::new(),
+            mqtt_sn: MqttSn::default(),
             log: Log::default(),
             warnings: Vec::new(),
         }

@@ -43,13 +43,41 @@ fn introduction(section: Section) -> (&'static str, &'static str) {
         Section::Listener => (
             "`[[listener]]`",
             "One for each address on which Trefoil accepts. As soon as one is written, the usual three are no longer \
-             opened. In the names of variables, `N` is the number of the listener, counted from 0, those of the file \
-             first: `TREFOIL_LISTENER_0_BIND`.",
+             opened.",
         ),
         Section::Limits => (
             "`[limits]`",
             "How much of everything there may be. Names end in the unit: `_bytes_max` are sizes, `_s` and `_s_max` \
              durations in seconds, `_max` alone counts.",
+        ),
+        Section::Mqtt => ("`[mqtt]`", "What MQTT clients are told about other servers."),
+        Section::Shared => ("`[shared]`", "How shared subscriptions choose among their members."),
+        Section::Retained => (
+            "`[[retained]]`",
+            "One for each set of topics whose retained messages have a bound of their own.",
+        ),
+        Section::Sys => {
+            ("`[sys]`", "The figures below `$SYS/broker`, by the names that mosquitto gives them.")
+        }
+        Section::Delayed => {
+            ("`[delayed]`", "Messages that are published later, by a topic `$delayed/SECONDS/TOPIC`.")
+        }
+        Section::Exclusive => ("`[exclusive]`", "Subscriptions that only one session may hold."),
+        Section::Rewrite => (
+            "`[[rewrite]]`",
+            "One for each rule that changes topics. They are tried in their order, and only the last one that applies \
+             holds.",
+        ),
+        Section::Subscribe => (
+            "`[[subscribe]]`",
+            "One for each subscription that clients get when they connect, without asking for it.",
+        ),
+        Section::MqttSn => {
+            ("`[mqtt_sn]`", "The gateway for MQTT-SN clients, on listeners that speak `mqtt-sn`.")
+        }
+        Section::MqttSnTopic => (
+            "`[[mqtt_sn_topic]]`",
+            "One for each topic that has a number beforehand, so that MQTT-SN clients need not register it.",
         ),
         Section::Log => ("`[log]`", "What is written to standard error."),
         Section::Store => (
@@ -89,7 +117,8 @@ udp_idle_s = "2 min"          # or 120
 ```
 
 Each setting also has an **environment variable**, which goes over the file. Lists are written with commas:
-`TREFOIL_LISTENER_0_PROTOCOLS=http,websocket`. An empty variable counts as not set.
+`TREFOIL_LISTENER_0_PROTOCOLS=http,websocket`. An empty variable counts as not set. Where there may be several sections
+of one name, `N` in the name of the variable is the number of one, counted from 0, those of the file first.
 
 **Sizes** are bytes, or text with one of `B`, `kB`, `KiB`, `MB`, `MiB`, `GB`, `GiB`. **Durations** are seconds, or text
 with one of `s`, `min`, `h`, `d`.
@@ -102,9 +131,11 @@ const TAIL: &str = r#"
 ## What is refused
 
 - a key that is not known, a value of another type or out of range, an address that is none;
-- a variable whose name begins with `TREFOIL_LIMITS_`, `TREFOIL_LISTENER_`, `TREFOIL_LOG_` or `TREFOIL_STORE_` and is not
-  one of the above, or that looks like one of the others mistyped (other variables that begin with `TREFOIL_` only
-  lead to a warning);
+- a variable whose name begins with `TREFOIL_` and the name of a section (`TREFOIL_LIMITS_`) and is not one of the above,
+  or that looks like one of the others mistyped (other variables that begin with `TREFOIL_`, and those that container
+  hosts set for a service, such as `TREFOIL_MQTT_SERVICE_HOST`, only lead to a warning);
+- a section in two brackets without a setting that must be written there, a filter or a topic that is not valid;
+- `server_moved` without a `server_reference`;
 - `mqtt`, `http` or `websocket` on `udp://`, and `mqtt-sn` on `tcp://`;
 - `echo` without `websocket`;
 - a list of protocols with nothing in it;

@@ -1,7 +1,9 @@
-//! The one table of settings. The file, the environment, the reference page and the help all read it; nothing
-//! about a setting is said anywhere else.
+//! What a setting is. The file, the environment, the reference page and the help all read the one table of them;
+//! nothing about a setting is said anywhere else.
 
 use std::fmt;
+
+use crate::table;
 
 /// Where a setting stands in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -12,6 +14,26 @@ pub enum Section {
     Listener,
     /// `[limits]`.
     Limits,
+    /// `[mqtt]`.
+    Mqtt,
+    /// `[shared]`.
+    Shared,
+    /// In each `[[retained]]`.
+    Retained,
+    /// `[sys]`.
+    Sys,
+    /// `[delayed]`.
+    Delayed,
+    /// `[exclusive]`.
+    Exclusive,
+    /// In each `[[rewrite]]`.
+    Rewrite,
+    /// In each `[[subscribe]]`.
+    Subscribe,
+    /// `[mqtt_sn]`.
+    MqttSn,
+    /// In each `[[mqtt_sn_topic]]`.
+    MqttSnTopic,
     /// `[log]`.
     Log,
     /// `[store]`.
@@ -20,8 +42,23 @@ pub enum Section {
 
 impl Section {
     /// All of them, in the order of the reference page.
-    pub const ALL: [Section; 5] =
-        [Section::Top, Section::Listener, Section::Limits, Section::Log, Section::Store];
+    pub const ALL: [Section; 15] = [
+        Section::Top,
+        Section::Listener,
+        Section::Limits,
+        Section::Mqtt,
+        Section::Shared,
+        Section::Retained,
+        Section::Sys,
+        Section::Delayed,
+        Section::Exclusive,
+        Section::Rewrite,
+        Section::Subscribe,
+        Section::MqttSn,
+        Section::MqttSnTopic,
+        Section::Log,
+        Section::Store,
+    ];
 
     /// Its name between the brackets; empty for [`Section::Top`].
     pub fn name(self) -> &'static str {
@@ -29,8 +66,42 @@ impl Section {
             Section::Top => "",
             Section::Listener => "listener",
             Section::Limits => "limits",
+            Section::Mqtt => "mqtt",
+            Section::Shared => "shared",
+            Section::Retained => "retained",
+            Section::Sys => "sys",
+            Section::Delayed => "delayed",
+            Section::Exclusive => "exclusive",
+            Section::Rewrite => "rewrite",
+            Section::Subscribe => "subscribe",
+            Section::MqttSn => "mqtt_sn",
+            Section::MqttSnTopic => "mqtt_sn_topic",
             Section::Log => "log",
             Section::Store => "store",
+        }
+    }
+
+    /// What one of them is called, if there may be several: those are written in two brackets, and the names of
+    /// their variables have a number.
+    pub fn one(self) -> Option<&'static str> {
+        match self {
+            Section::Listener => Some("listener"),
+            Section::Retained => Some("limit of retained messages"),
+            Section::Rewrite => Some("rewrite rule"),
+            Section::Subscribe => Some("automatic subscription"),
+            Section::MqttSnTopic => Some("predefined topic"),
+            _ => None,
+        }
+    }
+}
+
+/// As it stands in the file: `[limits]`, `[[listener]]`; "the top level" for what is before the first section.
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self, self.one()) {
+            (Section::Top, _) => f.write_str("the top level"),
+            (_, Some(_)) => write!(f, "[[{}]]", self.name()),
+            (_, None) => write!(f, "[{}]", self.name()),
         }
     }
 }
@@ -102,19 +173,25 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// The environment variable that sets it; `N` stands for the number of a listener, counted from 0.
+    /// The environment variable that sets it; where there may be several, `N` stands for the number of one, counted
+    /// from 0.
     pub fn environment(&self) -> String {
-        let key = self.key.to_uppercase();
-        match self.section {
-            Section::Top => format!("TREFOIL_{key}"),
-            Section::Listener => format!("TREFOIL_LISTENER_N_{key}"),
-            other => format!("TREFOIL_{}_{key}", other.name().to_uppercase()),
+        self.environment_of("N")
+    }
+
+    /// The variable of the one with this number, if there may be several.
+    pub(crate) fn environment_of(&self, number: &str) -> String {
+        let (section, key) = (self.section.name().to_uppercase(), self.key.to_uppercase());
+        match (self.section, self.section.one()) {
+            (Section::Top, _) => format!("TREFOIL_{key}"),
+            (_, Some(_)) => format!("TREFOIL_{section}_{number}_{key}"),
+            (_, None) => format!("TREFOIL_{section}_{key}"),
         }
     }
 
     /// The table, in the order of the reference page.
     pub fn all() -> impl Iterator<Item = &'static Setting> {
-        BEFORE_LIMITS.iter().chain(crate::limits::TABLE).chain(AFTER_LIMITS)
+        table::BEFORE_LIMITS.iter().chain(crate::limits::TABLE).chain(table::AFTER_LIMITS)
     }
 
     /// Those of one section.
@@ -139,98 +216,6 @@ impl fmt::Display for Setting {
         write!(f, "    environment: {}", self.environment())
     }
 }
-
-/// The protocol that is known, accepted and not served yet.
-pub(crate) const MQTT_SN: &str = "mqtt-sn";
-
-const BEFORE_LIMITS: &[Setting] = &[
-    Setting {
-        section: Section::Top,
-        key: "allow_anonymous",
-        kind: Kind::Bool,
-        preset: Preset::Bool(false),
-        help: "Lets anybody who can reach a listener connect to it. Without it every listener must be on a \
-               loopback address, where only this machine can reach it.",
-    },
-    Setting {
-        section: Section::Top,
-        key: "shards",
-        kind: Kind::Count { min: 0, max: 64 },
-        preset: Preset::Number(0),
-        help: "Threads that serve connections. 0 means one per core.",
-    },
-    Setting {
-        section: Section::Listener,
-        key: "bind",
-        kind: Kind::Address,
-        preset: Preset::Required,
-        help: "Where to accept. Without `tcp://` or `udp://` it is TCP. Port 0 lets the system choose a free \
-               port, which is printed at start.",
-    },
-    Setting {
-        section: Section::Listener,
-        key: "protocols",
-        kind: Kind::Choices(&["mqtt", "http", "websocket", "json", MQTT_SN]),
-        preset: Preset::Said(
-            "all that the transport carries: `mqtt`, `http`, `websocket` and `json` on TCP, \
-                              `json` on UDP",
-        ),
-        help: "What is spoken here. On TCP the first bytes of a connection tell them apart: `mqtt` is MQTT 3.1, \
-               3.1.1 and 5.0; `http` the console, the API, server-sent events and metrics; `websocket` MQTT on \
-               `/mqtt` and JSON on `/ws`; `json` one JSON object per line. On UDP `json` is one JSON object per \
-               datagram. A listener with `mqtt-sn` (UDP only) is accepted with a warning and not opened by this \
-               version.",
-    },
-    Setting {
-        section: Section::Listener,
-        key: "echo",
-        kind: Kind::Bool,
-        preset: Preset::Bool(false),
-        help: "Also answers on `/ws/echo`, where every WebSocket message comes straight back. For outside test \
-               suites. Needs `websocket` among the protocols.",
-    },
-    Setting {
-        section: Section::Listener,
-        key: "allow_anonymous",
-        kind: Kind::Bool,
-        preset: Preset::Said("what the top level says"),
-        help: "The same as at the top level, for this listener only.",
-    },
-    Setting {
-        section: Section::Listener,
-        key: "connections_max",
-        kind: Kind::Count { min: 0, max: 100_000_000 },
-        preset: Preset::Number(0),
-        help: "Connections (over UDP: peers) of this listener at one time. 0 means as many as the process may \
-               open files.",
-    },
-];
-
-const AFTER_LIMITS: &[Setting] = &[
-    Setting {
-        section: Section::Log,
-        key: "level",
-        kind: Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
-        preset: Preset::Text("info"),
-        help: "The least important kind of line that is still written to standard error.",
-    },
-    Setting {
-        section: Section::Store,
-        key: "path",
-        kind: Kind::Text,
-        preset: Preset::Text("trefoil-data"),
-        help: "The folder of the store. It has no effect yet: this version keeps everything in memory and says \
-               so at start.",
-    },
-    Setting {
-        section: Section::Store,
-        key: "durability",
-        kind: Kind::Choice(&["sync", "interval", "none"]),
-        preset: Preset::Text("sync"),
-        help: "When an acknowledgement may go out. It has no effect yet: this version keeps everything in memory \
-               and says so at start.",
-    },
-];
 
 #[cfg(test)]
 mod tests {

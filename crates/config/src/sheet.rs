@@ -4,25 +4,31 @@ use std::collections::HashMap;
 
 use crate::model::Bind;
 use crate::problem::{Place, Problem};
-use crate::settings::{Section, Setting};
+use crate::settings::{Preset, Section, Setting};
 use crate::value::{self, Raw, Value};
 
 /// All answers, each allowed by its setting; whether they go together is seen later.
 #[derive(Default)]
 pub(crate) struct Sheet {
     pub(crate) answers: Answers,
-    /// `None` when nobody named a listener, so that the usual ones hold.
-    pub(crate) listeners: Option<Vec<ListenerSheet>>,
-    /// Where the list of listeners stands, for an error about the list as a whole.
-    pub(crate) listeners_place: Option<Place>,
-    /// Somebody tried to write a listener and did not succeed, so that "there is none" would only confuse.
-    pub(crate) listeners_refused: bool,
+    /// The sections of which there may be several. Without an entry nobody named one.
+    pub(crate) repeated: HashMap<Section, Entries>,
     /// Where `[store]` stands, if it does.
     pub(crate) store: Option<Place>,
 }
 
-/// The answers of one listener.
-pub(crate) struct ListenerSheet {
+/// All sections of one name.
+#[derive(Default)]
+pub(crate) struct Entries {
+    pub(crate) list: Vec<Entry>,
+    /// Where they begin in the file, for an error about them as a whole.
+    pub(crate) place: Option<Place>,
+    /// Somebody tried to write one and did not succeed, so that "there is none" would only confuse.
+    pub(crate) refused: bool,
+}
+
+/// One of several sections of one name.
+pub(crate) struct Entry {
     pub(crate) place: Place,
     pub(crate) answers: Answers,
 }
@@ -45,6 +51,13 @@ impl Sheet {
             Some(Value::Number(number)) if *of == section => Some((*key, number)),
             _ => None,
         })
+    }
+}
+
+impl Sheet {
+    /// The sections of one name, in the order in which they were written.
+    pub(crate) fn list(&self, section: Section) -> &[Entry] {
+        self.repeated.get(&section).map_or(&[], |entries| &entries.list)
     }
 }
 
@@ -86,17 +99,45 @@ impl Answers {
         }
     }
 
-    pub(crate) fn bind(&self) -> Option<(Bind, &Place)> {
-        match self.get(Section::Listener, "bind")? {
-            (Value::Bind(bind), place) => Some((*bind, place)),
+    /// What was answered, or what holds otherwise by the table.
+    pub(crate) fn bool_or_preset(&self, section: Section, key: &'static str) -> bool {
+        self.bool(section, key).map_or_else(|| preset(section, key) == Preset::Bool(true), |(value, _)| value)
+    }
+
+    /// What was answered, or what holds otherwise by the table.
+    pub(crate) fn number_or_preset(&self, section: Section, key: &'static str) -> u64 {
+        self.number(section, key).unwrap_or_else(|| match preset(section, key) {
+            Preset::Number(number) => number,
+            _ => 0,
+        })
+    }
+
+    /// The text that was answered, if it is allowed.
+    pub(crate) fn text(&self, section: Section, key: &'static str) -> Option<(&str, &Place)> {
+        match self.get(section, key)? {
+            (Value::Text(text), place) => Some((text, place)),
             _ => None,
         }
     }
 
-    pub(crate) fn protocols(&self) -> Option<(&[&'static str], &Place)> {
-        match self.get(Section::Listener, "protocols")? {
+    /// The words of a list, or the word of a choice.
+    pub(crate) fn words(&self, section: Section, key: &'static str) -> Option<(&[&'static str], &Place)> {
+        match self.get(section, key)? {
             (Value::Words(words), place) => Some((words, place)),
+            (Value::Word(word), place) => Some((std::slice::from_ref(word), place)),
             _ => None,
         }
     }
+
+    /// The address that was answered, if it is one.
+    pub(crate) fn bind(&self, section: Section, key: &'static str) -> Option<(Bind, &Place)> {
+        match self.get(section, key)? {
+            (Value::Bind(bind), place) => Some((*bind, place)),
+            _ => None,
+        }
+    }
+}
+
+fn preset(section: Section, key: &str) -> Preset {
+    Setting::find(section, key).expect("the caller names a setting of the table").preset
 }

@@ -34,8 +34,7 @@ pub(crate) enum Value {
     Word(&'static str),
     Words(Vec<&'static str>),
     Bind(Bind),
-    /// Text that this version reads and does not use.
-    Text,
+    Text(String),
 }
 
 /// Holds `raw` against `setting`. What is wrong goes to `problems`, a list's entries one by one.
@@ -83,9 +82,11 @@ fn read_single(kind: Kind, raw: &Raw<'_>) -> Result<Value, Wrong> {
             word(words, text).map(Value::Word)
         }
         Kind::Address => bind(text.ok_or(Wrong::Kind)?).map(Value::Bind).map_err(Wrong::Because),
-        Kind::Text => match text {
-            Some("") | None => Err(Wrong::Kind),
-            Some(_) => Ok(Value::Text),
+        Kind::Text => match raw {
+            // In a file, blanks at the ends are meant.
+            Raw::Text(text) if !text.is_empty() => Ok(Value::Text((*text).to_owned())),
+            Raw::Untyped(text) if !text.trim().is_empty() => Ok(Value::Text(text.trim().to_owned())),
+            _ => Err(Wrong::Kind),
         },
         Kind::Choices(_) => unreachable!("lists are read by read_list"),
     }

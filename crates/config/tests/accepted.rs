@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use trefoil_config::{Bind, Config, LogLevel, Section, Setting, load};
+use trefoil_config::{
+    Bind, Config, LogLevel, MqttSnTopic, RetainedLimit, Rewrite, Section, Setting, SharedStrategy, load,
+};
 
 fn file(text: &str) -> Config {
     load(Some((Path::new("t.toml"), text)), &mut std::iter::empty()).unwrap()
@@ -116,9 +118,81 @@ fn variables_go_over_the_file() {
 }
 
 #[test]
+fn sections_of_which_there_may_be_several_come_from_file_and_environment() {
+    let config = with(
+        r#"
+        [[rewrite]]
+        filter = "old/#"
+        pattern = "^old/(.+)$"
+        topic = "new/$1"
+        on = ["publish"]
+        [[subscribe]]
+        filter = "clients/{client_id}/#"
+        qos = 1
+        retain_handling = 2
+        protocols = ["mqtt", "mqtt-sn"]
+        [[retained]]
+        filter = "a/#"
+        messages_max = 5
+        "#,
+        &[
+            ("TREFOIL_REWRITE_0_TOPIC", "newer/$1"),
+            ("TREFOIL_SUBSCRIBE_1_FILTER", "news"),
+            ("TREFOIL_RETAINED_1_FILTER", "#"),
+            ("TREFOIL_RETAINED_1_BYTES_MAX", "1 KiB"),
+            ("TREFOIL_MQTT_SN_TOPIC_0_ID", "7"),
+            ("TREFOIL_MQTT_SN_TOPIC_0_TOPIC", "t"),
+            ("TREFOIL_MQTT_SN_ADVERTISE_TO", "udp://225.1.1.1:1884"),
+        ],
+    );
+    let rewrite = Rewrite {
+        filter: "old/#".into(),
+        pattern: "^old/(.+)$".into(),
+        topic: "newer/$1".into(),
+        publish: true,
+        subscribe: false,
+    };
+    assert_eq!(config.rewrite, [rewrite]);
+    let filters: Vec<&str> = config.subscribe.iter().map(|subscribe| subscribe.filter.as_str()).collect();
+    assert_eq!(filters, ["clients/{client_id}/#", "news"]);
+    let first = &config.subscribe[0];
+    assert_eq!((first.mqtt, first.json, first.mqtt_sn), (true, false, true));
+    let limit = |filter: &str, messages_max, bytes_max| RetainedLimit {
+        filter: filter.into(),
+        messages_max,
+        bytes_max,
+    };
+    assert_eq!(config.retained, [limit("a/#", Some(5), None), limit("#", None, Some(1024))]);
+    let topic = MqttSnTopic { id: 7, topic: "t".into(), client_id: None };
+    assert_eq!(config.mqtt_sn.topics, [topic]);
+    assert_eq!(config.mqtt_sn.advertise_to, Some("225.1.1.1:1884".parse().unwrap()));
+}
+
+#[test]
+fn sections_with_a_switch_are_off_and_have_bounds() {
+    let config = file(
+        "[delayed]\nenabled = true\ndelay_s_max = \"1 h\"\n[exclusive]\nenabled = true\n[sys]\ninterval_s = 0\n\
+         [shared]\nstrategy = \"sticky\"\n[mqtt]\nserver_reference = \"other:1883\"\nserver_moved = true",
+    );
+    let off = Config::default();
+    assert!(config.delayed.enabled && !off.delayed.enabled);
+    assert_eq!((config.delayed.delay_s_max, config.delayed.messages_max), (3600, off.delayed.messages_max));
+    assert!(config.exclusive.enabled && !off.exclusive.enabled);
+    assert_eq!((config.sys.interval_s, off.sys.interval_s), (0, 10));
+    assert_eq!(
+        (config.shared.strategy, off.shared.strategy),
+        (SharedStrategy::Sticky, SharedStrategy::RoundRobin)
+    );
+    assert_eq!(config.mqtt.server_reference.as_deref(), Some("other:1883"));
+    assert!(config.mqtt.server_moved && off.mqtt == Default::default());
+}
+
+#[test]
 fn variables_of_a_container_host_only_lead_to_a_warning() {
-    let config =
-        with("", &[("TREFOIL_SERVICE_HOST", "10.0.0.1"), ("TREFOIL_PORT_1883_TCP", "tcp://10.0.0.1:1883")]);
+    let config = with(
+        "",
+        &[("TREFOIL_SERVICE_HOST", "10.0.0.1"), ("TREFOIL_MQTT_PORT_1883_TCP", "tcp://10.0.0.1:1883")],
+    );
     assert_eq!(config.listeners, Config::default().listeners);
     assert_eq!(
         config.warnings[0],

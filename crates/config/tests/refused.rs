@@ -90,7 +90,7 @@ fn values_of_another_type() {
     );
     assert_eq!(
         refused("listener = [5]"),
-        "t.toml:1:13: a listener is a table; write [[listener]] and its settings below it"
+        "t.toml:1:13: each listener is a table; write [[listener]] and its settings below it"
     );
     assert_eq!(
         refused("[store]\npath = \"\""),
@@ -163,7 +163,8 @@ fn addresses_that_are_none() {
     );
     assert_eq!(
         refused("[[listener]]\necho = false"),
-        "t.toml:1:1: this listener has no `bind`; write where it accepts, as in bind = \"127.0.0.1:1883\""
+        "t.toml:1:1: this listener has no `bind`; it must be text such as \"127.0.0.1:1883\", \"[::1]:1883\", \
+         \"tcp://127.0.0.1:1883\" or \"udp://127.0.0.1:1883\""
     );
 }
 
@@ -288,7 +289,7 @@ fn variables_of_the_environment() {
             "[[listener]]\nbind = \"127.0.0.1:1\"",
             &[("TREFOIL_LISTENER_2_BIND", "127.0.0.1:2")]
         ),
-        "environment variable TREFOIL_LISTENER_2_BIND: there is no listener 1; listeners are counted from 0, those of \
+        "environment variable TREFOIL_LISTENER_2_BIND: there is no [[listener]] 1; they are counted from 0, those of \
          the file first, and without gaps"
     );
     assert_eq!(
@@ -298,6 +299,69 @@ fn variables_of_the_environment() {
         ),
         "environment variable TREFOIL_LISTENER_0_PROTOCOLS: an entry of `protocols` is \"htp\"; did you mean `http`? \
          It must be one of \"mqtt\", \"http\", \"websocket\", \"json\", \"mqtt-sn\""
+    );
+}
+
+#[test]
+fn sections_of_which_there_may_be_several() {
+    assert_eq!(
+        refused("[rewrite]\nfilter = \"a\""),
+        "t.toml:1:2: `rewrite` is a list, since there may be several; write [[rewrite]] in two brackets"
+    );
+    assert_eq!(
+        refused("[[subscribe]]\nfilter = \"a\"\n[[subscribe]]\nqos = 1"),
+        "t.toml:3:1: this automatic subscription has no `filter`; it must be text that is not empty"
+    );
+    assert_eq!(
+        refused("[[retained]]\nfilter = \"a/#\"\nmessage_max = 1"),
+        "t.toml:3:1: `message_max` is not known in [[retained]]; did you mean `messages_max`?"
+    );
+    assert_eq!(
+        refused("[retain]\nfilter = \"a/#\""),
+        "t.toml:1:2: `retain` is not known at the top level; did you mean `retained`?"
+    );
+    assert_eq!(
+        refused("pattern = \"x\""),
+        "t.toml:1:1: `pattern` is not known at the top level; it belongs into a [[rewrite]]"
+    );
+    assert_eq!(
+        refused_environment("", &[("TREFOIL_MQTT_SN_TOPIC_0_TOPICS", "a")]),
+        "environment variable TREFOIL_MQTT_SN_TOPIC_0_TOPICS: there is no setting of that name; did you mean \
+         TREFOIL_MQTT_SN_TOPIC_0_TOPIC?"
+    );
+    assert_eq!(
+        refused_environment("", &[("TREFOIL_SUBSCRIBE_1_FILTER", "a")]),
+        "environment variable TREFOIL_SUBSCRIBE_1_FILTER: there is no [[subscribe]] 0; they are counted from 0, those \
+         of the file first, and without gaps"
+    );
+}
+
+#[test]
+fn filters_and_topics_that_are_not_valid() {
+    assert_eq!(
+        refused("[[retained]]\nfilter = \"a/#/b\""),
+        "t.toml:2:10: `filter` is \"a/#/b\"; # must be alone in the last level, as in a/b/#"
+    );
+    assert_eq!(
+        refused("[[retained]]\nfilter = \"$share/g/a\""),
+        "t.toml:2:10: `filter` chooses topics; leave `$share/NAME/` out"
+    );
+    assert_eq!(
+        refused("[[subscribe]]\nfilter = \"a/{client_id}+\""),
+        "t.toml:2:10: `filter` is \"a/{client_id}+\"; + must be alone in its level, as in a/+/c"
+    );
+    assert_eq!(
+        refused("[[mqtt_sn_topic]]\nid = 1\ntopic = \"a/+\""),
+        "t.toml:3:9: `topic` is \"a/+\"; it has + or # in it; those are for filters, a message goes to one topic"
+    );
+    assert_eq!(
+        refused("[mqtt_sn]\nadvertise_to = \"225.1.1.1:1884\""),
+        "t.toml:2:16: `advertise_to` is tcp://225.1.1.1:1884; write it with udp:// in front"
+    );
+    assert_eq!(
+        refused("[mqtt]\nserver_moved = true"),
+        "t.toml:2:16: `server_moved` sends every client elsewhere; write where to, as in server_reference = \
+         \"hub.example.org:1883\""
     );
 }
 

@@ -13,8 +13,8 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("trefoil-websocket", &[]),
     ("trefoil-framing", &[]),
     ("trefoil-json", &[]),
-    ("trefoil-config", &[]),
     ("trefoil-hub", &["trefoil-mqtt"]),
+    ("trefoil-config", &["trefoil-hub"]),
     ("trefoil-store", &["trefoil-hub"]),
     ("trefoil-cluster", &["trefoil-hub", "trefoil-store"]),
     (

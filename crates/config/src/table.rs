@@ -1,0 +1,289 @@
+//! The one table of settings, section by section. Those of `[limits]` stand in `limits.rs`.
+
+use crate::settings::Kind::{Address, Bool, Bytes, Choice, Choices, Count, Seconds, Text};
+use crate::settings::Preset::{Number, Required, Said};
+use crate::settings::Section::{
+    Delayed, Exclusive, Listener, Log, Mqtt, MqttSn, MqttSnTopic, Retained, Rewrite, Shared, Store,
+    Subscribe, Sys, Top,
+};
+use crate::settings::{Kind, Preset, Section, Setting};
+
+/// The protocol that is known, accepted and not served yet.
+pub(crate) const MQTT_SN: &str = "mqtt-sn";
+
+const HUNDRED_MILLION: u64 = 100_000_000;
+const MIB: u64 = 1 << 20;
+
+/// No setting that counts bytes can be larger.
+const BYTES_MAX: u64 = 4095 * MIB;
+
+const fn setting(
+    section: Section,
+    key: &'static str,
+    kind: Kind,
+    preset: Preset,
+    help: &'static str,
+) -> Setting {
+    Setting { section, key, kind, preset, help }
+}
+
+pub(crate) const BEFORE_LIMITS: &[Setting] = &[
+    setting(
+        Top,
+        "allow_anonymous",
+        Bool,
+        Preset::Bool(false),
+        "Lets anybody who can reach a listener connect to it. Without it every listener must be on a loopback \
+         address, where only this machine can reach it.",
+    ),
+    setting(
+        Top,
+        "shards",
+        Count { min: 0, max: 64 },
+        Number(0),
+        "Threads that serve connections. 0 means one per core.",
+    ),
+    setting(
+        Listener,
+        "bind",
+        Address,
+        Required,
+        "Where to accept. Without `tcp://` or `udp://` it is TCP. Port 0 lets the system choose a free port, which \
+         is printed at start.",
+    ),
+    setting(
+        Listener,
+        "protocols",
+        Choices(&["mqtt", "http", "websocket", "json", MQTT_SN]),
+        Said("all that the transport carries: `mqtt`, `http`, `websocket` and `json` on TCP, `json` on UDP"),
+        "What is spoken here. On TCP the first bytes of a connection tell them apart: `mqtt` is MQTT 3.1, 3.1.1 and \
+         5.0; `http` the console, the API, server-sent events and metrics; `websocket` MQTT on `/mqtt` and JSON on \
+         `/ws`; `json` one JSON object per line. On UDP `json` is one JSON object per datagram. A listener with \
+         `mqtt-sn` (UDP only) is accepted with a warning and not opened by this version.",
+    ),
+    setting(
+        Listener,
+        "echo",
+        Bool,
+        Preset::Bool(false),
+        "Also answers on `/ws/echo`, where every WebSocket message comes straight back. For outside test suites. \
+         Needs `websocket` among the protocols.",
+    ),
+    setting(
+        Listener,
+        "allow_anonymous",
+        Bool,
+        Said("what the top level says"),
+        "The same as at the top level, for this listener only.",
+    ),
+    setting(
+        Listener,
+        "connections_max",
+        Count { min: 0, max: HUNDRED_MILLION },
+        Number(0),
+        "Connections (over UDP: peers) of this listener at one time. 0 means as many as the process may open files.",
+    ),
+];
+
+pub(crate) const AFTER_LIMITS: &[Setting] = &[
+    setting(
+        Mqtt,
+        "server_reference",
+        Text,
+        Said("none"),
+        "Another server that clients may use instead, as `HOST:PORT`; several with blanks between them. MQTT 5 \
+         clients are told when this one stops, when it refuses a connection because it has no room, and when \
+         `server_moved` is set.",
+    ),
+    setting(
+        Mqtt,
+        "server_moved",
+        Bool,
+        Preset::Bool(false),
+        "Refuses every MQTT client and, over MQTT 5, sends it to the `server_reference` for good.",
+    ),
+    setting(
+        Shared,
+        "strategy",
+        Choice(&["round_robin", "least_loaded", "sticky", "hash_topic"]),
+        Preset::Text("round_robin"),
+        "Who of a shared subscription gets the next message: each in turn; the one for whom least waits; always the \
+         same one while it is there; or the one that the topic chooses.",
+    ),
+    setting(
+        Retained,
+        "filter",
+        Text,
+        Required,
+        "Which topics are counted together. Of several limits whose filters match a topic, the first holds.",
+    ),
+    setting(
+        Retained,
+        "messages_max",
+        Count { min: 0, max: HUNDRED_MILLION },
+        Said("no limit besides `limits.retained_messages_max`"),
+        "Retained messages of these topics at one time. The oldest makes room for a new one.",
+    ),
+    setting(
+        Retained,
+        "bytes_max",
+        Bytes { min: 0, max: BYTES_MAX },
+        Said("no limit besides `limits.retained_bytes_max`"),
+        "Bytes of the retained messages of these topics together. The oldest make room for a new one.",
+    ),
+    setting(
+        Sys,
+        "interval_s",
+        Seconds { min: 0, max: 86_400 },
+        Number(10),
+        "How often the figures below `$SYS/broker` are brought up to date. 0 means that there are none.",
+    ),
+    setting(
+        Delayed,
+        "enabled",
+        Bool,
+        Preset::Bool(false),
+        "Takes messages to `$delayed/SECONDS/TOPIC` and publishes them to `TOPIC` that many seconds later.",
+    ),
+    setting(
+        Delayed,
+        "messages_max",
+        Count { min: 1, max: HUNDRED_MILLION },
+        Number(100_000),
+        "Delayed messages that may wait at one time. Who sends another is refused.",
+    ),
+    setting(
+        Delayed,
+        "bytes_max",
+        Bytes { min: 1024, max: BYTES_MAX },
+        Number(256 * MIB),
+        "Bytes of all delayed messages that wait together. Who sends more is refused.",
+    ),
+    setting(
+        Delayed,
+        "delay_s_max",
+        Seconds { min: 1, max: 4_294_967 },
+        Number(4_294_967),
+        "The longest delay. A message with a longer one is refused.",
+    ),
+    setting(
+        Exclusive,
+        "enabled",
+        Bool,
+        Preset::Bool(false),
+        "Lets a client subscribe to `$exclusive/FILTER`, which is `FILTER` for one session at a time.",
+    ),
+    setting(Rewrite, "filter", Text, Required, "The topics and topic filters for which this rule holds."),
+    setting(
+        Rewrite,
+        "pattern",
+        Text,
+        Required,
+        "A regular expression for the topic. If it finds nothing there, the rule does not apply.",
+    ),
+    setting(
+        Rewrite,
+        "topic",
+        Text,
+        Required,
+        "What the topic becomes. `$1` to `$9` stand for the groups of the pattern, `%c` for the client id, `%u` for \
+         the user name.",
+    ),
+    setting(
+        Rewrite,
+        "on",
+        Choices(&["publish", "subscribe"]),
+        Said("both"),
+        "Whether topics of messages are rewritten, or filters of subscriptions, or both.",
+    ),
+    setting(
+        Subscribe,
+        "filter",
+        Text,
+        Required,
+        "What clients are subscribed to when they connect. `{client_id}` and `{user_name}` stand for those of the \
+         client; who has none of the name is not subscribed.",
+    ),
+    setting(Subscribe, "qos", Count { min: 0, max: 2 }, Number(0), "The highest QoS of deliveries."),
+    setting(
+        Subscribe,
+        "no_local",
+        Bool,
+        Preset::Bool(false),
+        "Leaves out what the client itself has published.",
+    ),
+    setting(
+        Subscribe,
+        "retain_as_published",
+        Bool,
+        Preset::Bool(false),
+        "Keeps the retain flag as the publisher set it.",
+    ),
+    setting(
+        Subscribe,
+        "retain_handling",
+        Count { min: 0, max: 2 },
+        Number(0),
+        "Retained messages: 0 sends them at every connect, 1 only if the session did not have the subscription, 2 \
+         never.",
+    ),
+    setting(
+        Subscribe,
+        "protocols",
+        Choices(&["mqtt", "json", MQTT_SN]),
+        Said("all of them"),
+        "Which clients are subscribed.",
+    ),
+    setting(
+        MqttSn,
+        "gateway_id",
+        Count { min: 1, max: 255 },
+        Number(1),
+        "The number by which MQTT-SN clients tell this gateway from others.",
+    ),
+    setting(
+        MqttSn,
+        "advertise_s",
+        Seconds { min: 0, max: 65_535 },
+        Number(0),
+        "How often the gateway advertises itself. 0 means never.",
+    ),
+    setting(
+        MqttSn,
+        "advertise_to",
+        Address,
+        Said("nowhere"),
+        "Where advertisements are sent: a multicast or broadcast address, as `udp://225.1.1.1:1884`.",
+    ),
+    setting(MqttSnTopic, "id", Count { min: 1, max: 65_534 }, Required, "The number of the topic."),
+    setting(MqttSnTopic, "topic", Text, Required, "The topic that it stands for."),
+    setting(
+        MqttSnTopic,
+        "client_id",
+        Text,
+        Said("all clients"),
+        "For whom it holds. What is said of one client goes before what is said of all.",
+    ),
+    setting(
+        Log,
+        "level",
+        Choice(&["error", "warn", "info", "debug", "trace"]),
+        Preset::Text("info"),
+        "The least important kind of line that is still written to standard error.",
+    ),
+    setting(
+        Store,
+        "path",
+        Text,
+        Preset::Text("trefoil-data"),
+        "The folder of the store. It has no effect yet: this version keeps everything in memory and says so at start.",
+    ),
+    setting(
+        Store,
+        "durability",
+        Choice(&["sync", "interval", "none"]),
+        Preset::Text("sync"),
+        "When an acknowledgement may go out. It has no effect yet: this version keeps everything in memory and says \
+         so at start.",
+    ),
+];
