@@ -9,6 +9,7 @@
 #![allow(clippy::print_stdout, reason = "talking to the person at the terminal is what this program is for")]
 
 mod checks;
+mod conformance;
 mod fuzz;
 mod install;
 mod run;
@@ -33,11 +34,13 @@ Commands:
   blackbox    Tests through the release binary with clients that are not ours
   js          Build and test the JavaScript client
   browser     The web console in Chromium
+  conformance Every statement of MQTT with the code and the tests that cite it; fails on a gap
   fuzz        A short run of every fuzz target
 
 Options:
   --seconds N   With `fuzz` and `test`: how long each fuzz target runs (default 5)
   --target T    With `fuzz`: only this target
+  --write       With `conformance`: write docs/conformance.md instead
   --help        This text
 
 Everything that `install` adds beside Debian packages lies in target/ and in node_modules folders.
@@ -47,6 +50,7 @@ Everything that `install` adds beside Debian packages lies in target/ and in nod
 struct Request {
     command: String,
     fuzz: fuzz::Options,
+    write: bool,
 }
 
 fn main() -> ExitCode {
@@ -99,6 +103,8 @@ fn carry_out(request: &Request, steps: &mut Steps) -> bool {
             prepare(steps);
             steps.step("browser test in Chromium", checks::browser);
         }
+        "conformance" if request.write => steps.step("conformance page", conformance::write),
+        "conformance" => steps.step("conformance", conformance::check),
         "fuzz" => steps.step("fuzz targets", || fuzz::run(&request.fuzz)),
         _ => return false,
     }
@@ -130,7 +136,7 @@ fn prepare(steps: &mut Steps) {
 
 /// `None` asks for the help text.
 fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Request>, String> {
-    let mut command = None;
+    let (mut command, mut write) = (None, false);
     let mut fuzz = fuzz::Options { time: Duration::from_secs(5), only: None };
     let mut arguments = arguments;
     while let Some(argument) = arguments.next() {
@@ -142,6 +148,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Request>, Str
                 let seconds = text.parse().map_err(|_| format!("`--seconds {text}`: not a whole number."))?;
                 fuzz.time = Duration::from_secs(seconds);
             }
+            "--write" => write = true,
             "--target" => fuzz.only = Some(value()?),
             option if option.starts_with('-') => return Err(format!("There is no option `{option}`.")),
             _ if command.is_some() => {
@@ -150,7 +157,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Request>, Str
             _ => command = Some(argument),
         }
     }
-    Ok(command.map(|command| Request { command, fuzz }))
+    Ok(command.map(|command| Request { command, fuzz, write }))
 }
 
 #[cfg(test)]
@@ -176,7 +183,7 @@ mod tests {
 
     #[test]
     fn an_unknown_command_is_no_success() {
-        let request = Request { command: "tests".into(), fuzz: fuzz::Options::default() };
+        let request = Request { command: "tests".into(), fuzz: fuzz::Options::default(), write: false };
         assert!(!carry_out(&request, &mut Steps::new()));
     }
 }

@@ -18,13 +18,13 @@ const NOT_OURS: [&str; 9] =
     [".git", "target", "node_modules", "dist", "corpus", "artifacts", "__pycache__", ".venv", "trefoil-data"];
 
 /// A file of the tree, with its path from the root.
-struct File {
-    path: String,
-    text: String,
+pub(crate) struct File {
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 impl File {
-    fn extension(&self) -> &str {
+    pub(crate) fn extension(&self) -> &str {
         Path::new(&self.path).extension().and_then(|extension| extension.to_str()).unwrap_or_default()
     }
 }
@@ -55,7 +55,7 @@ fn verdict(findings: Vec<String>) -> Outcome {
 }
 
 /// All text files of the tree.
-fn files() -> Result<Vec<File>, String> {
+pub(crate) fn files() -> Result<Vec<File>, String> {
     let mut files = Vec::new();
     let mut folders: Vec<PathBuf> = vec![root().to_owned()];
     while let Some(folder) = folders.pop() {

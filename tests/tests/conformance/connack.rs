@@ -1,0 +1,1 @@
+//! CONNACK: section 3.2.

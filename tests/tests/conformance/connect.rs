@@ -1,0 +1,1 @@
+//! CONNECT: section 3.1.

@@ -1,0 +1,1 @@
+//! Sessions, QoS, order, flow control, errors: chapter 4.

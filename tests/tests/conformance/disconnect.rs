@@ -1,0 +1,1 @@
+//! DISCONNECT: section 3.14.

@@ -1,0 +1,1 @@
+//! Fixed header, packet identifiers, properties: chapter 2.

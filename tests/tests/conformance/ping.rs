@@ -1,0 +1,1 @@
+//! PINGREQ and PINGRESP: sections 3.12 and 3.13.

@@ -1,0 +1,1 @@
+//! PUBLISH: section 3.3.

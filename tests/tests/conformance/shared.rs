@@ -1,0 +1,1 @@
+//! Shared subscriptions: section 4.8.2.

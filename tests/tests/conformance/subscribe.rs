@@ -1,0 +1,1 @@
+//! SUBSCRIBE and SUBACK: sections 3.8 and 3.9.

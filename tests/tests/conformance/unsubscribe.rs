@@ -1,0 +1,1 @@
+//! UNSUBSCRIBE and UNSUBACK: sections 3.10 and 3.11.
