@@ -58,7 +58,10 @@ fn binary() -> Result<PathBuf, String> {
 }
 
 pub(crate) fn blackbox() -> Outcome {
-    black_box_tests("package(trefoil-tests) & not binary(browser)", "--lib --test blackbox --test conformance")
+    black_box_tests(
+        "package(trefoil-tests) & not binary(browser)",
+        "--lib --test blackbox --test conformance",
+    )
 }
 
 /// The console page and its parts, driven through Chromium by a test of the black-box package.

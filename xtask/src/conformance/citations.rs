@@ -145,7 +145,8 @@ fn cited(line: &str) -> impl Iterator<Item = (Spec, &str)> {
             Some(id) => (Spec::V3, id),
             None => (Spec::V5, text),
         };
-        id.starts_with("MQTT-").then_some((spec, id))
+        let number = id.strip_prefix("MQTT-")?;
+        number.starts_with(|c: char| c.is_ascii_digit()).then_some((spec, id))
     })
 }
 
@@ -213,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_citation_names_its_specification() {
-        let line = "// [MQTT-3.1.0-1] [v3 MQTT-3.1.0-2]: `a[0]` [see MQTT-1.1.1-1] [text](link) [MQTT-4.2-1]";
+        let line = "// [MQTT-3.1.0-1] [v3 MQTT-3.1.0-2]: `a[0]` [MQTT-…] [see MQTT-1.1.1-1] [text](link) [MQTT-4.2-1]";
         let found: Vec<_> = cited(line).collect();
         assert_eq!(found, [(Spec::V5, "MQTT-3.1.0-1"), (Spec::V3, "MQTT-3.1.0-2"), (Spec::V5, "MQTT-4.2-1")]);
         assert_eq!(cited("// [MQTT-3.1.0-1").count(), 0);
