@@ -39,6 +39,8 @@ pub struct Receiver {
     pub(crate) messages: mpsc::Receiver<Delivery>,
     pub(crate) taken: mpsc::UnboundedSender<Token>,
     pub(crate) ended: Arc<OnceLock<Error>>,
+    /// The next connection gets what was not taken in this one.
+    pub(crate) keeps_session: bool,
 }
 
 /// Resolves when the hub has acknowledged a message as its QoS asks; at QoS 0 at once. Who does not care drops it.
@@ -160,14 +162,19 @@ impl Receiver {
     /// The next message; waits for one. At QoS 1 and 2 it is acknowledged by this. `None`: the connection has ended, and
     /// [`error`](Self::error) says why.
     ///
+    /// After the connection has ended, what has come before is still given. With an
+    /// [`Options::session`](crate::Options::session) only messages of QoS 0 are: the others can no longer be
+    /// acknowledged, and come again in the next connection.
+    ///
     /// Nothing is lost when the returned future is dropped before it is done.
     pub async fn next_message(&mut self) -> Option<Message> {
-        let delivery = self.messages.recv().await?;
-        if let Some(token) = delivery.token {
-            // When the connection has ended there is nothing left to acknowledge by.
-            let _ = self.taken.send(token);
+        loop {
+            let delivery = self.messages.recv().await?;
+            let Some(token) = delivery.token else { return Some(delivery.message) };
+            if self.taken.send(token).is_ok() || !self.keeps_session {
+                return Some(delivery.message);
+            }
         }
-        Some(delivery.message)
     }
 
     /// Why the connection has ended. `None` as long as it has not.

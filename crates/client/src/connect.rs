@@ -73,7 +73,7 @@ async fn open_any(address: &Address, options: &Options, peer: &Peer) -> Result<O
 
 async fn open(address: &Address, to: SocketAddr, options: &Options, peer: &Peer) -> Result<Opened, Error> {
     let transport = Transport::connect(address, to, options.packet_bytes_max, peer).await?;
-    let protocol = Protocol::new(address, options, transport.unit_bytes_max(), peer);
+    let protocol = Protocol::new(address, options, transport.unit_bytes_max(), peer).await;
     let mut opened = Opened { transport, protocol, units: Units::default(), inbox: VecDeque::new() };
     let is_udp = address.transport == address::Transport::Udp;
     loop {
@@ -134,6 +134,11 @@ fn start(opened: Opened, address: &Address, options: &Options, peer: Peer) -> Cl
     };
     tokio::spawn(driver.run());
     let publisher = Publisher { commands: command_sender, ended: ended.clone(), qos_max };
-    let receiver = Receiver { messages: message_receiver, taken: taken_sender, ended };
+    let receiver = Receiver {
+        messages: message_receiver,
+        taken: taken_sender,
+        ended,
+        keeps_session: options.session.is_some(),
+    };
     Client { publisher, receiver, session_present }
 }

@@ -65,6 +65,9 @@ impl Driver {
             },
             Err(error) => (error, None),
         };
+        // What was taken up to here counts as taken; nothing can be from here on.
+        self.handles.taken.close();
+        self.acknowledge_taken();
         // In this order: who finds the queue closed must find the reason, too.
         let _ = self.handles.ended.set(error.clone());
         self.protocol.fail(&error);

@@ -34,8 +34,9 @@
 //! # }
 //! ```
 //!
-//! A connection that breaks is not made again, and what was in flight is not stored: that is left to the program, which
-//! knows whether a message is still worth sending.
+//! A connection that breaks is not made again: that is left to the program, which knows how long a message is worth
+//! sending. A program that connects anew keeps a [`Session`], with which what was in flight is sent again, and what
+//! came at QoS 2 does not come twice.
 
 mod address;
 mod client;
@@ -48,6 +49,7 @@ mod message;
 mod options;
 mod protocol;
 mod random;
+mod session;
 mod transport;
 mod units;
 
@@ -55,4 +57,5 @@ pub use client::{Client, Publisher, Receipt, Receiver};
 pub use error::{Error, ErrorKind};
 pub use message::{Message, Properties};
 pub use options::{Options, Will};
+pub use session::Session;
 pub use trefoil_mqtt::{QoS, Version};

@@ -3,6 +3,7 @@
 use crate::address::{Address, Protocol};
 use crate::error::Error;
 use crate::message::Message;
+use crate::session::Session;
 use std::time::Duration;
 use trefoil_mqtt::Version;
 
@@ -24,6 +25,9 @@ pub struct Options {
     /// For how many seconds the hub keeps the session once the connection has ended. MQTT 3.1.1 can only say that it is
     /// to be kept, which is what `clean_start = false` means there.
     pub session_expiry_s: u32,
+    /// What this client itself keeps of the session. Without it each connection begins with nothing in flight, whatever
+    /// the hub has kept.
+    pub session: Option<Session>,
     /// After how many seconds of silence to ask whether the hub is still there; 0 for never.
     pub keep_alive_s: u16,
     /// What the hub publishes when the connection ends without a goodbye.
@@ -56,6 +60,7 @@ impl Default for Options {
             password: None,
             clean_start: true,
             session_expiry_s: 0,
+            session: None,
             keep_alive_s: 30,
             will: None,
             timeout: Duration::from_secs(10),
@@ -105,7 +110,10 @@ impl Options {
             ("client id", self.client_id.is_some()),
             ("user name", self.user_name.is_some() || address.user_name.is_some()),
             ("password", self.password.is_some() || address.password.is_some()),
-            ("session that outlives its connection", !self.clean_start || self.session_expiry_s > 0),
+            (
+                "session that outlives its connection",
+                !self.clean_start || self.session_expiry_s > 0 || self.session.is_some(),
+            ),
             ("will", self.will.is_some()),
         ];
         match extra.into_iter().find(|(_, wanted)| *wanted) {

@@ -5,8 +5,9 @@
 mod common;
 
 use common::{DEADLINE, Hub, next};
+use std::collections::VecDeque;
 use std::time::Duration;
-use trefoil_client::{Client, Message, Options, QoS, Version, Will};
+use trefoil_client::{Client, Message, Options, QoS, Receipt, Session, Version, Will};
 
 fn kept(version: Version) -> Options {
     Options {
@@ -107,5 +108,49 @@ async fn messages_that_nobody_takes_hold_back_the_hub_and_not_the_memory() {
     }
     for number in 0..500 {
         assert_eq!(next(&mut slow).await.payload, number.to_string().as_bytes());
+    }
+}
+
+/// A client that vanishes again and again in the middle of its work, in both directions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn exactly_once_over_connections_that_break() {
+    const COUNT: usize = 200;
+    for version in [Version::V3_1_1, Version::V5] {
+        let hub = Hub::start();
+        let mut other = hub.connect("mqtt").await;
+        other.subscribe("there", QoS::ExactlyOnce).await.unwrap();
+        let options = Options { session: Some(Session::new()), ..kept(version) };
+        hub.connect_with("mqtt", options.clone()).await.subscribe("back", QoS::ExactlyOnce).await.unwrap();
+        let answers = (0..COUNT).map(|number| Message::new("back", number.to_string()).qos(QoS::ExactlyOnce));
+        for answer in answers {
+            // Its subscriber is mostly away.
+            other.publish(answer).await.unwrap();
+        }
+        let mut to_send: VecDeque<usize> = (0..COUNT).collect();
+        let mut on_the_way: VecDeque<(usize, Receipt)> = VecDeque::new();
+        let mut came = Vec::new();
+        while came.len() < COUNT || !to_send.is_empty() || !on_the_way.is_empty() {
+            let mut client = hub.connect_with("mqtt", options.clone()).await;
+            for _ in 0..7 {
+                if let Some(number) = to_send.pop_front() {
+                    let message = Message::new("there", number.to_string()).qos(QoS::ExactlyOnce);
+                    on_the_way.push_back((number, client.send(message).await.unwrap()));
+                }
+                if came.len() < COUNT {
+                    came.push(next(&mut client).await.payload);
+                }
+            }
+            if to_send.is_empty() {
+                // What was sent in earlier connections is acknowledged in this one.
+                for (_, receipt) in on_the_way.drain(..) {
+                    tokio::time::timeout(DEADLINE, receipt).await.unwrap().unwrap();
+                }
+            }
+        }
+        let numbers: Vec<Vec<u8>> = (0..COUNT).map(|number| number.to_string().into_bytes()).collect();
+        assert_eq!(came, numbers, "{version:?}");
+        for number in &numbers {
+            assert_eq!(&next(&mut other).await.payload, number, "{version:?}");
+        }
     }
 }

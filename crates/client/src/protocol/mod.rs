@@ -10,6 +10,8 @@ use crate::options::Options;
 use crate::units::Units;
 use tokio::time::Instant;
 
+pub(crate) use mqtt::Kept as KeptMqtt;
+
 /// The state of a connection above its transport.
 #[derive(Debug)]
 pub(crate) enum Protocol {
@@ -18,10 +20,19 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
-    /// `unit_bytes_max` is the most that the transport can send at once.
-    pub(crate) fn new(address: &Address, options: &Options, unit_bytes_max: usize, peer: &Peer) -> Protocol {
+    /// `unit_bytes_max` is the most that the transport can send at once. Waits until no other connection has the
+    /// session.
+    pub(crate) async fn new(
+        address: &Address,
+        options: &Options,
+        unit_bytes_max: usize,
+        peer: &Peer,
+    ) -> Protocol {
         match address.protocol {
-            address::Protocol::Mqtt => Protocol::Mqtt(Box::new(mqtt::Mqtt::new(options, peer))),
+            address::Protocol::Mqtt => {
+                let session = options.session.clone().unwrap_or_default();
+                Protocol::Mqtt(Box::new(mqtt::Mqtt::new(options, session.take().await, peer)))
+            }
             address::Protocol::Json => {
                 let is_lossy = address.transport == address::Transport::Udp;
                 Protocol::Json(Box::new(json::Json::new(options, is_lossy, unit_bytes_max, peer)))
@@ -151,10 +162,10 @@ impl Protocol {
         matches!(self, Protocol::Mqtt(_))
     }
 
-    /// Tells all who still wait that it did not work.
+    /// The connection is over: tells all who still wait that it did not work, save for what the session keeps.
     pub(crate) fn fail(&mut self, error: &Error) {
         match self {
-            Protocol::Mqtt(mqtt) => mqtt.fail(error),
+            Protocol::Mqtt(mqtt) => mqtt.end(error),
             Protocol::Json(json) => json.fail(error),
         }
     }

@@ -69,7 +69,7 @@ impl Mqtt {
             return Err(self.peer.refused("the connection", format!("{reason}{hint}")));
         }
         if let Some(max) = said.receive_max {
-            self.outgoing.narrow(max);
+            self.kept.outgoing.narrow(max);
         }
         self.welcome = Some(Welcome {
             session_present: connack.session_present,

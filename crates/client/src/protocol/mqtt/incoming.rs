@@ -20,13 +20,12 @@ impl Mqtt {
         let token = match publish.qos {
             QoS::AtMostOnce => None,
             QoS::AtLeastOnce => Some(Token { id: publish.packet_id.into(), qos: publish.qos }),
-            QoS::ExactlyOnce if !self.unreleased.insert(publish.packet_id) => {
-                // A repetition of what is here already [MQTT-4.3.3-10].
-                if self.received.contains(&publish.packet_id) {
-                    self.answer(PacketType::PubRec, publish.packet_id, out);
-                }
+            // A repetition of what is here already [MQTT-4.3.3-10].
+            QoS::ExactlyOnce if self.kept.received.contains(&publish.packet_id) => {
+                self.answer(PacketType::PubRec, publish.packet_id, out);
                 return Ok(None);
             }
+            QoS::ExactlyOnce if !self.untaken.insert(publish.packet_id) => return Ok(None),
             QoS::ExactlyOnce => Some(Token { id: publish.packet_id.into(), qos: publish.qos }),
         };
         Ok(Some(Delivery { message: message(publish), token }))
@@ -35,8 +34,8 @@ impl Mqtt {
     /// The hub lets go of a message of QoS 2. Also one that is not known is answered: the hub may not have heard the
     /// first answer.
     pub(super) fn handle_release(&mut self, packet_id: u16, out: &mut Units) {
-        self.unreleased.remove(&packet_id);
-        self.received.remove(&packet_id);
+        self.untaken.remove(&packet_id);
+        self.kept.received.remove(&packet_id);
         self.answer(PacketType::PubComp, packet_id, out);
     }
 
@@ -45,7 +44,8 @@ impl Mqtt {
     pub(crate) fn handle_taken(&mut self, token: Token, out: &mut Units) {
         let Ok(packet_id) = u16::try_from(token.id) else { return };
         if token.qos == QoS::ExactlyOnce {
-            self.received.insert(packet_id);
+            self.untaken.remove(&packet_id);
+            self.kept.received.insert(packet_id);
             self.answer(PacketType::PubRec, packet_id, out);
         } else {
             self.answer(PacketType::PubAck, packet_id, out);

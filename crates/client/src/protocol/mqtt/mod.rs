@@ -11,6 +11,7 @@ use crate::units::Units;
 use connect::Welcome;
 use outgoing::{Outgoing, Step};
 use std::collections::HashSet;
+use tokio::sync::OwnedMutexGuard;
 use trefoil_mqtt::{Disconnect, Packet, ReasonCode, Version};
 
 /// One MQTT connection.
@@ -20,22 +21,32 @@ pub(crate) struct Mqtt {
     peer: Peer,
     /// What CONNACK said. `None`: it has not come yet.
     welcome: Option<Welcome>,
+    /// What the next connection finds, if the program keeps it.
+    kept: OwnedMutexGuard<Kept>,
+    keeps_session: bool,
+    /// Messages of QoS 2 that came in and that nobody has taken yet: their repetitions are none. They are not kept,
+    /// since the messages are not.
+    untaken: HashSet<u16>,
+}
+
+/// The client's half of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
     outgoing: Outgoing,
-    /// Messages of QoS 2 that came in and whose PUBREL has not: their repetitions are none.
-    unreleased: HashSet<u16>,
-    /// Those of them that were taken and acknowledged by PUBREC.
+    /// Messages of QoS 2 that were taken and acknowledged by PUBREC, and whose PUBREL has not come.
     received: HashSet<u16>,
 }
 
 impl Mqtt {
-    pub(crate) fn new(options: &Options, peer: &Peer) -> Mqtt {
+    pub(crate) fn new(options: &Options, mut kept: OwnedMutexGuard<Kept>, peer: &Peer) -> Mqtt {
+        kept.outgoing.widen(options.in_flight_max);
         Mqtt {
             version: options.version,
             peer: peer.clone(),
             welcome: None,
-            outgoing: Outgoing::new(options.in_flight_max),
-            unreleased: HashSet::new(),
-            received: HashSet::new(),
+            kept,
+            keeps_session: options.session.is_some(),
+            untaken: HashSet::new(),
         }
     }
 
@@ -50,6 +61,7 @@ impl Mqtt {
         let packet = match packet {
             Packet::ConnAck(connack) if self.welcome.is_none() => {
                 self.welcomed(&connack)?;
+                self.resume(connack.session_present, out);
                 return Ok(None);
             }
             other if self.welcome.is_none() => {
@@ -86,17 +98,33 @@ impl Mqtt {
 
     /// Nothing of ours waits for an answer, and the hub waits for none of ours.
     pub(crate) fn is_settled(&self) -> bool {
-        self.outgoing.is_empty() && self.received.is_empty()
+        self.kept.outgoing.is_empty() && self.kept.received.is_empty()
     }
 
     pub(crate) fn say_goodbye(&mut self, out: &mut Units) -> Result<(), Error> {
         let goodbye = Disconnect::new(ReasonCode::Success);
         out.add(|out| goodbye.encode(self.version, out));
-        self.outgoing.unheard.take().map_or(Ok(()), Err)
+        self.kept.outgoing.unheard.take().map_or(Ok(()), Err)
     }
 
-    pub(crate) fn fail(&mut self, error: &Error) {
-        self.outgoing.fail(error);
+    /// The connection is over, and with it what does not belong to the session.
+    pub(crate) fn end(&mut self, error: &Error) {
+        if self.keeps_session {
+            self.kept.outgoing.fail_requests(error);
+        } else {
+            self.kept.outgoing.fail(error);
+        }
+    }
+
+    /// Goes on where the last connection ended, or gives it up if the hub has not kept the session [MQTT-3.2.2-5].
+    fn resume(&mut self, session_present: bool, out: &mut Units) {
+        if session_present {
+            self.kept.outgoing.rewind();
+            self.send_again(out);
+        } else {
+            self.kept.received.clear();
+            self.kept.outgoing.fail(&self.peer.lost("the hub has not kept the session"));
+        }
     }
 
     fn disconnected(&self, disconnect: &Disconnect<'_>) -> Error {
