@@ -37,6 +37,8 @@ pub(crate) struct Outgoing {
     /// says where its delivery stands. Acknowledged ones leave a hole until they are the first.
     flights: VecDeque<Option<Flight>>,
     first_id: u16,
+    /// The PUBREL packets of those before this place have been sent on this connection, as far as they are owed.
+    rerelease_at: usize,
     /// Those before this place have been sent on this connection.
     resend_at: usize,
     /// How many have been sent on this connection and wait for the last acknowledgement.
@@ -50,7 +52,8 @@ pub(crate) struct Outgoing {
 struct Flight {
     pending: Pending,
     state: State,
-    sent_before: bool,
+    /// On this connection.
+    is_sent: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -80,6 +83,7 @@ impl Default for Outgoing {
         Outgoing {
             flights: VecDeque::new(),
             first_id: 1,
+            rerelease_at: 0,
             resend_at: 0,
             outstanding: 0,
             queue: VecDeque::new(),
@@ -117,8 +121,9 @@ impl Outgoing {
     pub(crate) fn launch(&mut self, pending: Pending) -> u16 {
         debug_assert!(self.resend_at == self.flights.len() && self.flights.len() < PACKET_IDS);
         let packet_id = self.id_at(self.flights.len());
-        self.flights.push_back(Some(Flight { pending, state: State::Published, sent_before: true }));
-        self.resend_at = self.flights.len();
+        // [MQTT-4.3.2-3] [MQTT-4.3.3-3]: it stays here until it is acknowledged.
+        self.flights.push_back(Some(Flight { pending, state: State::Published, is_sent: true }));
+        (self.rerelease_at, self.resend_at) = (self.flights.len(), self.flights.len());
         self.outstanding += 1;
         packet_id
     }
@@ -129,12 +134,26 @@ impl Outgoing {
         self.queue.push_back(pending);
     }
 
-    /// What may go out now: first what has to be sent again, in the order in which it was sent [MQTT-4.6.0-1], then
-    /// what waits. It counts as sent with this. `expired` is called for each message found to be too old.
+    /// What may go out now: first what has to be sent again, then what waits. It counts as sent with this. `expired` is
+    /// called for each message found to be too old; what has been sent before is never too old [MQTT-4.3.3-7].
+    ///
+    /// PUBREL packets come first, since the window is for PUBLISH packets and must not hold up others [MQTT-4.9.0-3].
+    /// Among each other both kinds keep the order in which they were sent [MQTT-4.6.0-1] [v3 MQTT-4.6.0-4].
     pub(crate) fn next(&mut self, window: usize, now: Time, mut expired: impl FnMut()) -> Option<Next<'_>> {
+        while self.rerelease_at < self.flights.len() {
+            let at = self.rerelease_at;
+            self.rerelease_at += 1;
+            if let Some(flight) =
+                self.flights[at].as_mut().filter(|f| !f.is_sent && f.state == State::Released)
+            {
+                flight.is_sent = true;
+                self.outstanding += 1;
+                return Some(Next::Release { packet_id: self.id_at(at) });
+            }
+        }
         while self.resend_at < self.flights.len() {
             let (at, packet_id) = (self.resend_at, self.id_at(self.resend_at));
-            if self.flights[at].is_none() {
+            if self.flights[at].as_ref().is_none_or(|f| f.is_sent) {
                 self.resend_at += 1;
                 continue;
             }
@@ -144,13 +163,8 @@ impl Outgoing {
             self.resend_at += 1;
             self.outstanding += 1;
             let flight = self.flights[at].as_mut()?;
-            return Some(match flight.state {
-                State::Published => {
-                    let dup = std::mem::replace(&mut flight.sent_before, true);
-                    Next::Publish { packet_id, dup, pending: &flight.pending }
-                }
-                State::Released => Next::Release { packet_id },
-            });
+            flight.is_sent = true;
+            return Some(Next::Publish { packet_id, dup: true, pending: &flight.pending });
         }
         loop {
             let front = self.queue.front()?;
@@ -199,6 +213,11 @@ impl Outgoing {
         }
     }
 
+    /// Whether a delivery has this id and has been sent on this connection, whatever it waits for.
+    pub(crate) fn is_in_flight(&self, packet_id: u16) -> bool {
+        self.sent_place(packet_id).is_some()
+    }
+
     /// PUBCOMP: done. Returns whether there was such a delivery.
     pub(crate) fn complete(&mut self, packet_id: u16) -> bool {
         let Some(at) = self.sent_place(packet_id) else { return false };
@@ -211,14 +230,15 @@ impl Outgoing {
 
     /// The connection is gone: what is in flight has to be sent again on the next one [MQTT-4.4.0-1].
     pub(crate) fn detach(&mut self) {
-        self.resend_at = 0;
+        (self.rerelease_at, self.resend_at) = (0, 0);
         self.outstanding = 0;
+        self.flights.iter_mut().flatten().for_each(|flight| flight.is_sent = false);
         self.replays.clear();
     }
 
     /// A delivery that turned out to be impossible (too large for the receiver) ends as if it were acknowledged.
     pub(crate) fn abandon(&mut self, packet_id: u16) {
-        if let Some(at) = self.sent_place(packet_id).filter(|&at| self.flights[at].is_some()) {
+        if let Some(at) = self.sent_place(packet_id) {
             self.land(at);
         }
     }
@@ -229,7 +249,9 @@ impl Outgoing {
         while let Some(None) = self.flights.front() {
             self.flights.pop_front();
             self.first_id = next_id(self.first_id);
-            self.resend_at -= 1;
+            // One that is sent again may be done with before those in front of it have been.
+            self.resend_at = self.resend_at.saturating_sub(1);
+            self.rerelease_at = self.rerelease_at.saturating_sub(1);
         }
         if self.flights.is_empty() && self.flights.capacity() > 1024 {
             self.flights = VecDeque::new();
@@ -243,7 +265,8 @@ impl Outgoing {
     /// Where the delivery with this id stands, if it has been sent on this connection.
     fn sent_place(&self, packet_id: u16) -> Option<usize> {
         let at = (usize::from(packet_id) + PACKET_IDS - usize::from(self.first_id)) % PACKET_IDS;
-        (packet_id != 0 && at < self.resend_at).then_some(at)
+        let flight = self.flights.get(at)?.as_ref()?;
+        (packet_id != 0 && flight.is_sent).then_some(at)
     }
 }
 
@@ -301,6 +324,22 @@ mod tests {
         assert!(outgoing.complete(2) && !outgoing.complete(2));
         assert!(outgoing.acknowledge(4, QoS::AtLeastOnce) && outgoing.acknowledge(3, QoS::AtLeastOnce));
         assert!(outgoing.is_empty());
+    }
+
+    #[test]
+    fn the_window_does_not_hold_up_a_release() {
+        let mut outgoing = Outgoing::default();
+        (0..4).for_each(|n| outgoing.push(pending(n, QoS::ExactlyOnce)));
+        send(&mut outgoing, 4);
+        assert!(outgoing.receive(2) && outgoing.receive(4));
+        outgoing.detach();
+        assert_eq!(send(&mut outgoing, 1), [(2, false, None), (4, false, None)]);
+        assert!(outgoing.complete(4) && outgoing.complete(2));
+        let first = (1, true, Some("0".into()));
+        assert_eq!(send(&mut outgoing, 1), [first]);
+        assert!(outgoing.receive(1) && outgoing.complete(1));
+        assert_eq!(send(&mut outgoing, 1), [(3, true, Some("2".into()))]);
+        assert!(outgoing.receive(3) && outgoing.complete(3) && outgoing.is_empty());
     }
 
     #[test]

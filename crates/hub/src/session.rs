@@ -67,6 +67,11 @@ impl Session {
         self.filters.len() + self.rare.as_ref().map_or(0, |r| r.shares.len())
     }
 
+    /// Whether the client has been away for as long as the session was to outlast its connection.
+    pub(crate) fn is_over(&self, now: Time) -> bool {
+        self.rare.as_ref().and_then(|rare| rare.ends_at).is_some_and(|at| at <= now)
+    }
+
     /// Gives memory back that the session no longer needs: all of it when the client is away, and what only a lookup
     /// of retained messages took when it is there, but not what its next delivery takes again.
     pub(crate) fn slim(&mut self) {

@@ -138,7 +138,6 @@ impl DecodeError {
                 ReasonCode::UnsupportedProtocolVersion
             }
             E::EmptyTopicName | E::WildcardInTopicName => ReasonCode::TopicNameInvalid,
-            E::EmptyTopicFilter => ReasonCode::TopicFilterInvalid,
             E::InvalidPropertyValue { property: PropertyId::TopicAlias, .. } => ReasonCode::TopicAliasInvalid,
             E::UnexpectedPacketType { .. }
             | E::SessionPresentOnRefusal
@@ -169,6 +168,8 @@ impl DecodeError {
             | E::PasswordWithoutUserName
             | E::ReservedConnAckFlags { .. }
             | E::ReservedSubscriptionOptions { .. }
+            // "Topic filter invalid" is for those that are well-formed.
+            | E::EmptyTopicFilter
             | E::UnknownProperty { .. }
             | E::MisplacedProperty { .. } => ReasonCode::MalformedPacket,
         }

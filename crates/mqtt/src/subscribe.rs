@@ -282,7 +282,7 @@ mod tests {
         // [MQTT-4.7.3-1]
         let empty = subscribe(&[0x82, 5, 0, 1, 0, 0, 0], Version::V3_1_1);
         assert_eq!(empty, Err(DecodeError::EmptyTopicFilter));
-        assert_eq!(empty.unwrap_err().reason_code(), ReasonCode::TopicFilterInvalid);
+        assert_eq!(empty.unwrap_err().reason_code(), ReasonCode::MalformedPacket);
         assert_eq!(subscribe(&[0x82, 5, 0, 1, 0, 1, b'a'], Version::V3_1_1), Err(DecodeError::Truncated));
     }
 

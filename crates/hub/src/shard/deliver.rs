@@ -160,6 +160,12 @@ impl Shard {
         known
     }
 
+    /// Whether a delivery with this packet id is in flight on the session's connection. An acknowledgement of one that was
+    /// not known and yet has such an id is of the wrong kind.
+    pub fn is_in_flight(&self, key: SessionKey, packet_id: u16) -> bool {
+        self.session(key).outgoing.as_ref().is_some_and(|o| o.is_in_flight(packet_id))
+    }
+
     /// PUBREC of a delivery at QoS 2. Returns whether it is known; if so the caller answers with PUBREL.
     pub fn received(&mut self, key: SessionKey, packet_id: u16) -> bool {
         self.session_mut(key).outgoing.as_mut().is_some_and(|o| o.receive(packet_id))

@@ -52,7 +52,7 @@ impl Shard {
             // [MQTT-3.1.3-9]: after the delay, or when the session ends, whichever comes first.
             let delay_s = will.delay_s.min(expiry_s);
             if delay_s == 0 {
-                self.publish_will(now, will, out);
+                self.publish_will(now, Some(key), will, out);
             } else {
                 let at = now.plus_s(delay_s.into());
                 let rare = self.session_mut(key).rare();
@@ -84,10 +84,10 @@ impl Shard {
             if rare.will_at.is_some_and(|at| at <= now) {
                 rare.will_at = None;
                 if let Some(will) = rare.will.take() {
-                    self.publish_will(now, will, out);
+                    self.publish_will(now, Some(key), will, out);
                 }
             }
-            if self.session(key).rare.as_ref().is_some_and(|r| r.ends_at.is_some_and(|at| at <= now)) {
+            if self.session(key).is_over(now) {
                 self.end(now, key, out);
             }
         }
@@ -116,14 +116,15 @@ impl Shard {
         if rare.will_at.is_some()
             && let Some(will) = rare.will.take()
         {
-            self.publish_will(now, will, out);
+            self.publish_will(now, None, will, out);
         }
     }
 
-    fn publish_will(&mut self, now: Time, will: Will, out: &mut impl Outlet) {
+    /// `publisher` is the session whose will it is, as long as there is one: no-local holds for wills too.
+    fn publish_will(&mut self, now: Time, publisher: Option<SessionKey>, will: Will, out: &mut impl Outlet) {
         let mut message = will.message;
         message.expires_at = will.expiry_s.map(|s| now.plus_s(s.into()));
-        self.publish(now, None, &Arc::new(message), out);
+        self.publish(now, publisher, &Arc::new(message), out);
     }
 
     fn set_timer(&mut self, key: SessionKey, at: Time) {

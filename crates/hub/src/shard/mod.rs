@@ -190,7 +190,9 @@ impl Shard {
             displaced = self.session(old).connection;
             // [MQTT-3.1.4-3]: the old connection ends without a goodbye, so its will is due, now or later.
             self.disconnect(now, old, Ending::Lost, out);
-            if connect.clean_start {
+            // [MQTT-4.1.0-2]: the timer may be a little late.
+            let is_over = self.sessions.get(old.index() as usize).is_some_and(|s| s.is_over(now));
+            if connect.clean_start || is_over {
                 self.end(now, old, out);
             }
         }

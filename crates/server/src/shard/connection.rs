@@ -95,6 +95,8 @@ pub(super) enum Input {
 pub(super) struct MqttInput {
     /// None until CONNECT has come.
     pub(super) version: Option<Version>,
+    /// It came by WebSocket and the client offered the subprotocol of MQTT 3.1 only.
+    pub(super) is_old: bool,
     /// MQTT bytes that came in WebSocket frames and are no whole packet yet.
     pub(super) partial: Vec<u8>,
     /// Topic aliases of the client [MQTT-3.3.2-8], number 1 first.

@@ -2,7 +2,7 @@
 //! is handed over to what runs beside the shards.
 
 use super::ShardLoop;
-use super::connection::{Form, Input};
+use super::connection::{Form, Input, MqttInput};
 use crate::beside::hand_back::is_for_shard;
 use crate::beside::{HandOver, origin};
 use crate::stats::Kind;
@@ -14,7 +14,7 @@ use trefoil_websocket::{Limits, Receiver, Role};
 /// Headers of a request.
 const HEADERS_MAX: usize = 64;
 
-/// Subprotocols of MQTT over WebSocket [MQTT-6.0.0-3].
+/// Subprotocols of MQTT over WebSocket: the one of the specification [MQTT-6.0.0-3], and the one that MQTT 3.1 had before.
 const MQTT_PROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
 /// The subprotocol of JSON over WebSocket; it may be left out.
 const JSON_PROTOCOLS: [&str; 1] = ["trefoil.v1.json"];
@@ -85,8 +85,10 @@ impl ShardLoop {
         let Some(connection) = self.net.get(key) else { return };
         let listener = &self.net.context.listeners[usize::from(connection.listener)];
         let (is_spoken, echo) = (listener.protocols.websocket, listener.echo);
-        let offers_mqtt = header(headers, "sec-websocket-protocol")
-            .is_some_and(|v| MQTT_PROTOCOLS.iter().any(|p| has_token(v, p)));
+        let offered = || values(headers, "sec-websocket-protocol").flat_map(|v| v.split(|&b| b == b','));
+        let offers = |protocol: &str| offered().any(|o| o.trim_ascii() == protocol.as_bytes());
+        // [MQTT-6.0.0-4]: whoever offers both gets the one of the specification, in whatever order.
+        let mqtt = if offers(MQTT_PROTOCOLS[0]) { &MQTT_PROTOCOLS[..1] } else { &MQTT_PROTOCOLS[1..] };
         let (kind, protocols): (_, &[&str]) = match path {
             _ if !is_spoken => {
                 let why = "WebSocket is not spoken on this listener";
@@ -94,9 +96,9 @@ impl ShardLoop {
             }
             "/ws" => (Kind::JsonWebSocket, &JSON_PROTOCOLS),
             "/ws/echo" if echo => (Kind::EchoWebSocket, &[]),
-            "/mqtt" => (Kind::MqttWebSocket, &MQTT_PROTOCOLS),
+            "/mqtt" => (Kind::MqttWebSocket, mqtt),
             // Where other brokers serve MQTT on any path, clients ask for this one.
-            "/" if offers_mqtt => (Kind::MqttWebSocket, &MQTT_PROTOCOLS),
+            "/" if offers(mqtt[0]) => (Kind::MqttWebSocket, mqtt),
             _ => {
                 let why = "no WebSocket here: /ws speaks JSON, /mqtt speaks MQTT";
                 return self.websocket_refuse(key, Refused { status: 404, reason: why });
@@ -117,11 +119,12 @@ impl ShardLoop {
             return self.websocket_refuse(key, Refused { status: 403, reason: why });
         }
         self.net.answer(key, |out| accepted.write_response(out));
+        let is_old_mqtt = accepted.protocol == Some(MQTT_PROTOCOLS[1]);
         self.set_deadline(key, None);
-        self.websocket_open(key, kind);
+        self.websocket_open(key, kind, is_old_mqtt);
     }
 
-    fn websocket_open(&mut self, key: ConnectionKey, kind: Kind) {
+    fn websocket_open(&mut self, key: ConnectionKey, kind: Kind, is_old_mqtt: bool) {
         let limits = &self.net.context.limits;
         let bytes_max = match kind {
             Kind::JsonWebSocket => limits.json_bytes_max,
@@ -136,7 +139,8 @@ impl ShardLoop {
                 }
                 let timeout_s = self.net.context.limits.first_bytes_timeout_s;
                 self.set_deadline(key, Some(self.net.now.plus_s(timeout_s.into())));
-                self.set_input(key, kind, Input::MqttWebSocket(receiver, Box::default()));
+                let state = Box::new(MqttInput { is_old: is_old_mqtt, ..MqttInput::default() });
+                self.set_input(key, kind, Input::MqttWebSocket(receiver, state));
             }
             Kind::JsonWebSocket => {
                 self.set_input(key, kind, Input::JsonWebSocket(receiver));
@@ -173,8 +177,4 @@ fn values<'a>(headers: &Headers<'a>, name: &'static str) -> impl Iterator<Item =
 /// The value of a header.
 pub(super) fn header<'a>(headers: &Headers<'a>, name: &'static str) -> Option<&'a str> {
     values(headers, name).next().and_then(|value| std::str::from_utf8(value).ok())
-}
-
-fn has_token(value: &str, token: &str) -> bool {
-    value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token))
 }

@@ -32,6 +32,16 @@ impl ShardLoop {
         if let Err((reason, why)) = check(connect) {
             return self.mqtt_refuse_connect(key, Some(version), reason, &why);
         }
+        if state.is_old && version != Version::V3_1 {
+            // [MQTT-6.0.0-3]
+            let why = "the WebSocket subprotocol mqttv3.1 is for MQTT 3.1; later ones need mqtt";
+            return self.mqtt_refuse_connect(
+                key,
+                Some(version),
+                ReasonCode::UnsupportedProtocolVersion,
+                &why,
+            );
+        }
         let will = match connect.will.map(|w| will(&w, self.net.context.limits.topic_levels_max)).transpose()
         {
             Ok(will) => will,

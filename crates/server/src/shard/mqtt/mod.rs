@@ -56,25 +56,26 @@ impl ShardLoop {
         {
             // As many come as messages go out at QoS 1, nearly all of this form.
             let packet_id = u16::from_be_bytes([high, low]);
-            self.hub.acknowledge(self.net.now, session, packet_id, QoS::AtLeastOnce, &mut self.net);
-            return;
+            return self.mqtt_acknowledge(key, session, packet_id, QoS::AtLeastOnce);
         }
         let asked = (version, state.wants_reasons);
         match decode(packet, version) {
             Err(error) => self.mqtt_refuse(key, state, packet, &error),
-            Ok(Packet::PubAck(ack)) => {
-                self.hub.acknowledge(self.net.now, session, ack.packet_id, QoS::AtLeastOnce, &mut self.net);
-            }
+            // [MQTT-4.4.0-2]: done with, whatever the reason code says.
+            Ok(Packet::PubAck(ack)) => self.mqtt_acknowledge(key, session, ack.packet_id, QoS::AtLeastOnce),
             Ok(Packet::PubRec(ack)) => self.mqtt_received(key, session, version, &ack),
             Ok(Packet::PubComp(ack)) => {
-                self.hub.complete(self.net.now, session, ack.packet_id, &mut self.net);
+                let is_known = self.hub.complete(self.net.now, session, ack.packet_id, &mut self.net);
+                self.mqtt_is_of_kind(key, session, ack.packet_id, is_known);
             }
             Ok(Packet::PubRel(ack)) => {
+                // [MQTT-4.3.3-11]
                 let was_known = self.hub.release_incoming(session, ack.packet_id);
                 self.mqtt_answer(key, version, PacketType::PubComp, ack.packet_id, known(was_known));
             }
             Ok(Packet::Subscribe(subscribe)) => self.mqtt_subscribe(key, session, asked, &subscribe),
             Ok(Packet::Unsubscribe(unsubscribe)) => self.mqtt_unsubscribe(key, session, asked, &unsubscribe),
+            // [MQTT-3.12.4-1]
             Ok(Packet::PingReq) => self.net.answer(key, |out| out.extend_from_slice(&[0xd0, 0])),
             Ok(Packet::Disconnect(goodbye)) => self.mqtt_disconnect(key, state, &goodbye),
             // [MQTT-3.1.0-2]
@@ -87,14 +88,40 @@ impl ShardLoop {
         }
     }
 
+    /// The last that a delivery waits for, or a PUBREC that refuses it.
+    fn mqtt_acknowledge(&mut self, key: ConnectionKey, session: SessionKey, packet_id: u16, qos: QoS) {
+        let is_known = self.hub.acknowledge(self.net.now, session, packet_id, qos, &mut self.net);
+        self.mqtt_is_of_kind(key, session, packet_id, is_known);
+    }
+
     fn mqtt_received(&mut self, key: ConnectionKey, session: SessionKey, version: Version, ack: &Ack<'_>) {
-        if ack.reason as u8 >= 0x80 {
-            // [MQTT-4.3.3-4]: refused, so there is nothing to release.
-            self.hub.acknowledge(self.net.now, session, ack.packet_id, QoS::ExactlyOnce, &mut self.net);
-            return;
+        if ack.reason.is_error() {
+            // [MQTT-4.3.3-4] [MQTT-4.4.0-2]: refused, so there is nothing to release.
+            return self.mqtt_acknowledge(key, session, ack.packet_id, QoS::ExactlyOnce);
         }
         let is_known = self.hub.received(session, ack.packet_id);
-        self.mqtt_answer(key, version, PacketType::PubRel, ack.packet_id, known(is_known));
+        if self.mqtt_is_of_kind(key, session, ack.packet_id, is_known) {
+            // [MQTT-4.3.3-4]; one that nobody knows is answered too, so that the client can let go of it.
+            self.mqtt_answer(key, version, PacketType::PubRel, ack.packet_id, known(is_known));
+        }
+    }
+
+    /// Closes a client that answers a delivery as one of another QoS would be, or out of turn: that is inconsistent with
+    /// the state of the session, a protocol error [MQTT-4.13.1-1]. Ids that are not in flight may be left over from
+    /// before, so they are no error. Returns whether the connection goes on.
+    fn mqtt_is_of_kind(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionKey,
+        packet_id: u16,
+        is_known: bool,
+    ) -> bool {
+        let is_of_kind = is_known || !self.hub.is_in_flight(session, packet_id);
+        if !is_of_kind {
+            let why = "an acknowledgement came that does not fit the QoS or the state of its message";
+            self.mqtt_fail(key, ReasonCode::ProtocolError, why);
+        }
+        is_of_kind
     }
 
     /// Answers with a PUBACK, PUBREC, PUBREL or PUBCOMP.
@@ -109,9 +136,30 @@ impl ShardLoop {
         self.net.answer(key, |out| Ack::new(packet_id, reason).encode(packet, version, out));
     }
 
+    /// Answers with a packet that can say in words why. They are left out where the packet would so become larger than the
+    /// client takes [MQTT-3.9.2-1] [MQTT-3.11.2-1] [MQTT-3.14.2-3].
+    fn mqtt_answer_with_words(
+        &mut self,
+        key: ConnectionKey,
+        why: Option<&str>,
+        encode: impl Fn(ReasonProperties<'_>, &mut Vec<u8>),
+    ) {
+        let packet_bytes_max = match self.net.get(key).map(|c| &c.form) {
+            Some(Form::Mqtt(form)) => form.packet_bytes_max as usize,
+            _ => usize::MAX,
+        };
+        self.net.answer(key, |out| {
+            let start = out.len();
+            encode(ReasonProperties { reason_string: why, ..ReasonProperties::default() }, out);
+            if out.len() - start > packet_bytes_max {
+                out.truncate(start);
+                encode(ReasonProperties::default(), out);
+            }
+        });
+    }
+
     fn mqtt_disconnect(&mut self, key: ConnectionKey, state: &MqttInput, goodbye: &Disconnect<'_>) {
         let expiry_s = goodbye.session_expiry_s;
-        // [MQTT-3.14.2-2]
         if state.session_expiry_s == 0 && expiry_s.is_some_and(|s| s > 0) {
             let why = "DISCONNECT sets a session expiry, but CONNECT had set none";
             return self.mqtt_fail(key, ReasonCode::ProtocolError, why);
@@ -149,17 +197,9 @@ impl ShardLoop {
         }
         let Form::Mqtt(form) = &connection.form else { return self.close(key) };
         if form.version == Version::V5 {
-            let properties = ReasonProperties { reason_string: Some(why), ..ReasonProperties::default() };
-            let mut goodbye = Disconnect { reason, properties, ..Disconnect::default() };
-            let mut packet = Vec::new();
-            goodbye.encode(Version::V5, &mut packet);
-            if packet.len() > form.packet_bytes_max as usize {
-                // [MQTT-3.14.2-3]
-                goodbye.properties.reason_string = None;
-                packet.clear();
-                goodbye.encode(Version::V5, &mut packet);
-            }
-            self.net.answer(key, |out| out.extend_from_slice(&packet));
+            self.mqtt_answer_with_words(key, Some(why), |properties, out| {
+                Disconnect { reason, properties, ..Disconnect::default() }.encode(Version::V5, out);
+            });
         }
         if is_fault {
             self.say_close(key, CloseCode::PROTOCOL_ERROR, why);

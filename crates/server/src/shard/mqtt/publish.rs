@@ -77,8 +77,11 @@ impl ShardLoop {
     ) {
         let receive_max = usize::from(self.net.context.limits.receive_max);
         let is_new = self.hub.take_incoming(session, packet_id);
-        if is_new && self.hub.incoming_count(session) > receive_max {
-            // [MQTT-3.3.4-7] is the client's to keep.
+        // Before MQTT 5 there is no such bound, and packet ids are the only one.
+        if is_new && version == Version::V5 && self.hub.incoming_count(session) > receive_max {
+            // [MQTT-3.3.4-7] is the client's to keep. The message is not published, so it must not pass for one that is
+            // when the client sends it again.
+            self.hub.release_incoming(session, packet_id);
             let why = "more QoS 2 messages are under way than the receive maximum allows";
             return self.mqtt_fail(key, ReasonCode::ReceiveMaximumExceeded, why);
         }

@@ -2,8 +2,11 @@
 
 use crate::shard::ShardLoop;
 use std::num::NonZeroU32;
-use trefoil_hub::{ConnectionKey, SessionKey, SubscribeError, SubscriptionOptions};
-use trefoil_mqtt::{ReasonCode, ReasonProperties, SubAck, Subscribe, UnsubAck, Unsubscribe, Version};
+use trefoil_hub::{ConnectionKey, Filter, SessionKey, SubscribeError, SubscriptionOptions, TopicError};
+use trefoil_mqtt::{ReasonCode, SubAck, Subscribe, UnsubAck, Unsubscribe, Version};
+
+/// The longest reason string: what quotes a client's own filter could be as long as that.
+const WORDS_BYTES_MAX: usize = 512;
 
 impl ShardLoop {
     pub(super) fn mqtt_subscribe(
@@ -13,13 +16,9 @@ impl ShardLoop {
         (version, wants_reasons): (Version, bool),
         subscribe: &Subscribe<'_>,
     ) {
-        if subscribe.filters.iter().any(|f| f.no_local && f.filter.starts_with("$share/")) {
-            // [MQTT-3.8.3-4]
-            return self.mqtt_fail(
-                key,
-                ReasonCode::ProtocolError,
-                "a shared subscription cannot be no-local",
-            );
+        let mut filters = subscribe.filters.iter().map(|f| f.filter);
+        if let Some(why) = filters.find_map(|filter| ill_formed(filter, version)) {
+            return self.mqtt_fail(key, ReasonCode::MalformedPacket, &why);
         }
         let (mut reasons, mut why) = (Vec::new(), None);
         for wanted in subscribe.filters.iter() {
@@ -41,10 +40,11 @@ impl ShardLoop {
                 }
             });
         }
-        let properties = explain(why.as_deref(), wants_reasons);
         // [MQTT-3.8.4-1] [MQTT-3.8.4-6]: one answer, with a reason for each filter in order.
-        let answer = SubAck { packet_id: subscribe.packet_id, properties, reasons: (&*reasons).into() };
-        self.net.answer(key, |out| answer.encode(version, out));
+        let (packet_id, reasons) = (subscribe.packet_id, (&*reasons).into());
+        self.mqtt_answer_with_words(key, words(why.as_deref(), wants_reasons), |properties, out| {
+            SubAck { packet_id, properties, reasons }.encode(version, out);
+        });
         self.hub.resume(self.net.now, session, &mut self.net);
     }
 
@@ -55,6 +55,9 @@ impl ShardLoop {
         (version, wants_reasons): (Version, bool),
         unsubscribe: &Unsubscribe<'_>,
     ) {
+        if let Some(why) = unsubscribe.filters.iter().find_map(|filter| ill_formed(filter, version)) {
+            return self.mqtt_fail(key, ReasonCode::MalformedPacket, &why);
+        }
         let (mut reasons, mut why) = (Vec::new(), None);
         for filter in unsubscribe.filters.iter() {
             reasons.push(match self.hub.unsubscribe(session, filter) {
@@ -66,15 +69,31 @@ impl ShardLoop {
                 }
             });
         }
-        let properties = explain(why.as_deref(), wants_reasons);
-        let answer = UnsubAck { packet_id: unsubscribe.packet_id, properties, reasons: (&*reasons).into() };
-        self.net.answer(key, |out| answer.encode(version, out));
+        // [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.10.4-6]
+        let (packet_id, reasons) = (unsubscribe.packet_id, (&*reasons).into());
+        self.mqtt_answer_with_words(key, words(why.as_deref(), wants_reasons), |properties, out| {
+            UnsubAck { packet_id, properties, reasons }.encode(version, out);
+        });
+    }
+}
+
+/// Why no topic filter can look like this, if it cannot. Such a filter breaks the protocol, so that the connection has to
+/// be closed [MQTT-4.13.1-1] [v3 MQTT-4.8.0-1]; "topic filter invalid" in an answer is for one that is well-formed and yet
+/// refused. Before MQTT 5 there are no shared subscriptions by the book, so that nothing is wrong with such a filter by it:
+/// there a bad share name only fails its subscription.
+fn ill_formed(filter: &str, version: Version) -> Option<String> {
+    match Filter::parse(filter, usize::MAX) {
+        Ok(_) => None,
+        Err(TopicError::ShareName | TopicError::ShareWithoutFilter | TopicError::Empty)
+            if version != Version::V5 =>
+        {
+            None
+        }
+        Err(why) => Some(format!("a topic filter is not well-formed: {why}")),
     }
 }
 
 /// The reason string of an answer, for clients that want one [MQTT-3.1.2-29].
-fn explain(why: Option<&str>, wants_reasons: bool) -> ReasonProperties<'_> {
-    // What quotes a client's own filter could be as long as that.
-    let why = why.filter(|why| wants_reasons && why.len() <= 512);
-    ReasonProperties { reason_string: why, ..ReasonProperties::default() }
+fn words(why: Option<&str>, wants_reasons: bool) -> Option<&str> {
+    why.filter(|why| wants_reasons && why.len() <= WORDS_BYTES_MAX)
 }
