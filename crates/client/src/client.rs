@@ -204,6 +204,7 @@ fn check_filter(filter: &str) -> Result<(), Error> {
     if filter.is_empty() {
         return Err(Error::usage("a topic filter cannot be empty; # is the one for all topics"));
     }
-    trefoil_mqtt::validate_text(filter)
+    // The hub would close the whole connection for one that is not well-formed.
+    trefoil_mqtt::validate_topic_filter(filter)
         .map_err(|error| Error::usage(format!("the topic filter {filter:?} cannot be sent: {error}")))
 }

@@ -80,6 +80,8 @@ pub enum DecodeError {
     EmptyPayload,
     /// A topic filter is empty.
     EmptyTopicFilter,
+    /// A topic filter has a wildcard where none can be, or `$share/` without a share name or a filter behind it.
+    MalformedTopicFilter,
     /// A reserved bit of the subscription options is set.
     ReservedSubscriptionOptions {
         /// The options byte.
@@ -170,6 +172,7 @@ impl DecodeError {
             | E::ReservedSubscriptionOptions { .. }
             // "Topic filter invalid" is for those that are well-formed.
             | E::EmptyTopicFilter
+            | E::MalformedTopicFilter
             | E::UnknownProperty { .. }
             | E::MisplacedProperty { .. } => ReasonCode::MalformedPacket,
         }
@@ -228,6 +231,7 @@ impl fmt::Display for DecodeError {
             E::InvalidResponseTopic => "the response topic is empty or contains a wildcard",
             E::EmptyPayload => "the payload is empty",
             E::EmptyTopicFilter => "a topic filter is empty",
+            E::MalformedTopicFilter => "a topic filter has a misplaced wildcard or no share name",
             E::InvalidSubscriptionQoS => "the subscription asks for QoS 3",
             E::InvalidRetainHandling => "the subscription asks for retain handling 3",
             E::NoLocalOnSharedSubscription => "a shared subscription cannot be no-local",

@@ -71,4 +71,4 @@ pub use subscription_ids::SubscriptionIds;
 pub use unsubscribe::{Unsubscribe, UnsubscribeFilters};
 pub use user_properties::{UserProperties, UserPropertiesBuf};
 pub use version::{QoS, Version};
-pub use wire::{FIELD_BYTES_MAX, validate_text, validate_topic_name};
+pub use wire::{FIELD_BYTES_MAX, validate_text, validate_topic_filter, validate_topic_name};

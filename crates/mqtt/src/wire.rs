@@ -38,6 +38,33 @@ pub fn validate_topic_name(topic: &str) -> Result<(), DecodeError> {
     Ok(())
 }
 
+/// Checks that a string may be sent as a topic filter: a valid string, not empty, with wildcards only where they can be
+/// [MQTT-4.7.1-1] [MQTT-4.7.1-2], and with a share name and a filter behind it if it begins with `$share/` [MQTT-4.8.2-1]
+/// [MQTT-4.8.2-2].
+///
+/// # Errors
+/// Those of [`validate_text`], [`DecodeError::EmptyTopicFilter`] or [`DecodeError::MalformedTopicFilter`].
+pub fn validate_topic_filter(filter: &str) -> Result<(), DecodeError> {
+    validate_text(filter)?;
+    let pattern = match filter.strip_prefix("$share/") {
+        Some(rest) => match rest.split_once('/') {
+            Some((name, pattern)) if !name.is_empty() && !has_wildcard(name) => pattern,
+            _ => return Err(DecodeError::MalformedTopicFilter),
+        },
+        None => filter,
+    };
+    if pattern.is_empty() {
+        return Err(DecodeError::EmptyTopicFilter);
+    }
+    let above = pattern.strip_suffix('#').filter(|above| above.is_empty() || above.ends_with('/'));
+    let is_allowed = |level: &str| level == "+" || !has_wildcard(level);
+    if above.unwrap_or(pattern).split('/').all(is_allowed) {
+        Ok(())
+    } else {
+        Err(DecodeError::MalformedTopicFilter)
+    }
+}
+
 /// Whether there is a `+` or `#` in it.
 #[inline]
 pub(crate) fn has_wildcard(text: &str) -> bool {
@@ -369,6 +396,13 @@ mod tests {
         assert_eq!(validate_topic_name(""), Err(DecodeError::EmptyTopicName));
         assert_eq!(validate_topic_name("a/+"), Err(DecodeError::WildcardInTopicName));
         assert_eq!(validate_topic_name("$SYS/a b"), Ok(()));
+        for filter in ["#", "+", "/", "a/+/#", "+/#", "//", "$share/g/#", "$share/g//", "$share", "$SYS/#"] {
+            assert_eq!(validate_topic_filter(filter), Ok(()), "{filter}");
+        }
+        for filter in ["a#", "#/a", "##", "a/#/b", "a+", "+a/b", "$share/g", "$share//a", "$share/+/a"] {
+            assert_eq!(validate_topic_filter(filter), Err(DecodeError::MalformedTopicFilter), "{filter}");
+        }
+        assert_eq!(validate_topic_filter("$share/g/"), Err(DecodeError::EmptyTopicFilter));
     }
 
     #[test]
