@@ -1,59 +1,12 @@
 // The web console in Chromium: what a person sees while other clients talk through the hub.
 
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { once } from "node:events";
-import { chromium } from "playwright-core";
 import mqtt from "mqtt";
-import { DEADLINE_MS, main } from "./rig.mjs";
+import { fitsOnATelephone, part, textIs, withPage } from "./browser.mjs";
+import { main } from "./rig.mjs";
 
-const FLAGS = [
-  "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync",
-];
-
-/** Opens the console with a profile of its own, runs `body` and insists that the page said nothing about errors. */
-async function withConsole(hub, body) {
-  const profile = await mkdtemp(join(tmpdir(), "trefoil-console-"));
-  const browser = await chromium.launchPersistentContext(profile, { executablePath: "/usr/bin/chromium", args: FLAGS });
-  const complaints = [];
-  try {
-    const page = browser.pages()[0] ?? (await browser.newPage());
-    page.setDefaultTimeout(DEADLINE_MS / 2);
-    page.on("console", (message) => {
-      if (["error", "warning"].includes(message.type())) complaints.push(message.text());
-    });
-    page.on("pageerror", (error) => complaints.push(`${error}`));
-    page.on("requestfailed", (request) => complaints.push(`${request.url()}: ${request.failure()?.errorText}`));
-    page.on("response", (response) => {
-      if (response.status() >= 400) complaints.push(`${response.url()}: ${response.status()}`);
-    });
-    await page.goto(`http://127.0.0.1:${hub.http}/`);
-    await body(page);
-    assert.deepEqual(complaints, []);
-  } catch (fault) {
-    if (complaints.length > 0) console.error("the page said:", complaints);
-    throw fault;
-  } finally {
-    await browser.close();
-    await rm(profile, { recursive: true, force: true, maxRetries: 5 });
-  }
-}
-
-/** An element by its data-test attribute. */
-const part = (page, name) => page.locator(`[data-test="${name}"]`);
-
-/** Waits until the text of an element is as wanted. */
-async function textIs(page, name, wanted) {
-  const holds = ([name, source]) => new RegExp(source).test(document.querySelector(`[data-test="${name}"]`).innerText);
-  try {
-    await page.waitForFunction(holds, [name, wanted.source]);
-  } catch (fault) {
-    throw new Error(`${name} is ${JSON.stringify(await part(page, name).innerText())}, wanted ${wanted}`, { cause: fault });
-  }
-}
+const withConsole = (hub, body) => withPage(`http://127.0.0.1:${hub.http}/`, body);
 
 const connect = (hub, options = {}) => mqtt.connectAsync(`mqtt://127.0.0.1:${hub.tcp}`, { reconnectPeriod: 0, ...options });
 
@@ -112,10 +65,7 @@ async function lightAndDark(hub) {
     const light = await background();
     await page.emulateMedia({ colorScheme: "dark" });
     assert.notEqual(await background(), light);
-    // Narrow as a telephone, nothing sticks out to the side.
-    await page.setViewportSize({ width: 380, height: 800 });
-    const [content, window_] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
-    assert(content <= window_, `${content} px in a window of ${window_}`);
+    await fitsOnATelephone(page);
   });
 }
 

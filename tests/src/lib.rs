@@ -4,7 +4,7 @@
 //! started by when the hub panics. [`Program`] runs a foreign client (mosquitto_pub, nc, curl, a scenario in
 //! Python or Node) with a limit on its time. For bytes that no decent client would send there are three small
 //! clients over plain sockets: [`mqtt::Connection`], [`websocket::Connection`] and [`lines::Connection`]; none of
-//! them shares a line with the codecs under test. [`Bystander`] is a pair of such clients that must not notice
+//! them shares a line with the codecs under test. [`Example`] runs a program of `examples/` beside the hub. [`Bystander`] is a pair of such clients that must not notice
 //! what is done to the hub beside them.
 //!
 //! Everything here panics with a message when something is not as it should be: it is called by tests only.
@@ -21,6 +21,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod bystander;
+mod example;
 mod hub;
 pub mod lines;
 pub mod mqtt;
@@ -29,8 +30,9 @@ mod socket;
 pub mod websocket;
 
 pub use bystander::Bystander;
+pub use example::Example;
 pub use hub::{CONFIG, Hub, binary, trefoil};
-pub use program::{Outcome, Program, Running, node, python};
+pub use program::{Outcome, Program, Running, node, node_on_page, python};
 pub use socket::{Exchange, connect};
 
 use std::time::{Duration, Instant};

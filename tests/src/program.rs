@@ -1,7 +1,7 @@
 //! Foreign clients and the command line: programs with input, output and a limit on their time.
 
 use crate::hub::{profile_folder, signal};
-use crate::{DEADLINE, Hub, wait_until};
+use crate::{DEADLINE, Example, Hub, wait_until};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -141,6 +141,11 @@ impl Running {
         String::from_utf8_lossy(&self.stdout()).lines().take(count).map(str::to_owned).collect()
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Sends a signal, by its name without `SIG`.
     pub fn signal(&self, name: &str) {
         signal(self.child.id(), name);
@@ -206,8 +211,17 @@ pub fn python(file: &str, scenario: &str, hub: &Hub) {
 
 /// Runs a scenario of a file in `tests/node` against the hub.
 pub fn node(file: &str, scenario: &str, hub: &Hub) {
+    show(node_program(file, scenario, hub).run());
+}
+
+/// The same for a scenario that looks at the page of an example.
+pub fn node_on_page(file: &str, scenario: &str, hub: &Hub, example: &Example) {
+    show(node_program(file, scenario, hub).args([format!("page={}", example.page())]).run());
+}
+
+fn node_program(file: &str, scenario: &str, hub: &Hub) -> Program {
     let program = Program::new("node").folder(here("node")).args([&format!("{file}.mjs"), scenario]);
-    show(program.args(hub.ports()).limit(DEADLINE * 4).run());
+    program.args(hub.ports()).limit(DEADLINE * 4)
 }
 
 /// Prints what a scenario said, for those who look at a passing test too.

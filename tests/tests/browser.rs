@@ -1,8 +1,8 @@
-//! The web console in Chromium. What each scenario does is in `tests/node/console_scenarios.mjs`.
+//! The web console and the pages of the examples in Chromium. What each scenario does is in `tests/node`.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use trefoil_tests::{Hub, node};
+use trefoil_tests::{Example, Hub, node, node_on_page};
 
 #[test]
 fn figures_and_topic_tree() {
@@ -22,4 +22,21 @@ fn light_and_dark() {
 #[test]
 fn hostile_messages() {
     node("console_scenarios", "hostileMessages", &Hub::start());
+}
+
+/// Runs a scenario on the page of an example.
+fn on_page(example: &str, arguments: &str, scenario: &str) {
+    let hub = Hub::start();
+    let running = Example::start(example, &hub, arguments);
+    node_on_page(&format!("{}_scenarios", example.replace('-', "_")), scenario, &hub, &running);
+}
+
+#[test]
+fn telemetry_charts_move() {
+    on_page("telemetry", "--host here", "chartsMove");
+}
+
+#[test]
+fn telemetry_of_another_machine_appears() {
+    on_page("telemetry", "--host here", "anotherMachineAppears");
 }

@@ -47,8 +47,12 @@ pub(crate) fn benches() -> Outcome {
     Tool::cargo().arguments("test --quiet --locked --package trefoil-benches --benches").run()
 }
 
+/// The programs that the black-box tests run: the hub, and the examples beside it.
+const PROGRAMS: [&str; 2] = ["trefoil", "telemetry"];
+
 pub(crate) fn release_build() -> Outcome {
-    Tool::cargo().arguments("build --quiet --locked --release --package trefoil").run()
+    let build = Tool::cargo().arguments("build --quiet --locked --release");
+    PROGRAMS.iter().fold(build, |build, program| build.argument("--package").argument(program)).run()
 }
 
 /// The binary that the black-box tests run.
@@ -64,7 +68,7 @@ pub(crate) fn blackbox() -> Outcome {
     )
 }
 
-/// The console page and its parts, driven through Chromium by a test of the black-box package.
+/// The console and the pages of the examples, driven through Chromium by a test of the black-box package.
 pub(crate) fn browser() -> Outcome {
     black_box_tests("package(trefoil-tests) & binary(browser)", "--test browser")
 }

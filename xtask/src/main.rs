@@ -33,7 +33,7 @@ Commands:
   unit        Unit, property and documentation tests, and every benchmark once
   blackbox    Tests through the release binary with clients that are not ours
   js          Build and test the JavaScript client
-  browser     The web console in Chromium
+  browser     The web console and the pages of the examples in Chromium
   conformance Every statement of MQTT with the code and the tests that cite it; fails on a gap
   fuzz        A short run of every fuzz target
 

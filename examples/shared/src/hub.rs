@@ -1,12 +1,15 @@
 //! The hub that an example talks to: one that runs already, or one inside the example.
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::Path;
 
 use clap::Args;
 use tokio::net::TcpStream;
-use trefoil_config::Config;
 use trefoil_server::Server;
+
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// Which hub to use. Without a word about it: the one on this machine's usual ports, and if none runs there, one that
 /// the example starts itself.
@@ -14,11 +17,18 @@ use trefoil_server::Server;
 pub struct HubArguments {
     /// The hub's MQTT listener. Without it the hub on this machine's port 1883 is used; when none runs there, one is
     /// started for as long as this program runs.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "own_hub")]
     pub mqtt: Option<String>,
     /// The hub's WebSocket, as the browser reaches it.
-    #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:8080/ws")]
+    #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:8080/ws", conflicts_with = "own_hub")]
     pub websocket: String,
+    /// Start a hub on ports that the system picks, whatever runs on the usual ones.
+    #[arg(long)]
+    pub own_hub: bool,
+    /// Let telephones and other machines of this network in, without a password: page and own hub then listen on
+    /// every address of this machine.
+    #[arg(long)]
+    pub lan: bool,
 }
 
 /// A hub that can be talked to.
@@ -37,24 +47,71 @@ impl HubArguments {
     /// # Errors
     /// When no hub runs here and none can be started, because another program has one of its ports for instance.
     pub async fn find_or_start(&self) -> io::Result<Hub> {
+        self.find_or_start_with("").await
+    }
+
+    /// Finds the hub, or starts one whose configuration has `settings` added to what it is without a file.
+    ///
+    /// # Errors
+    /// As [`find_or_start`](Self::find_or_start).
+    pub async fn find_or_start_with(&self, settings: &str) -> io::Result<Hub> {
         let websocket = self.websocket.clone();
         if let Some(mqtt) = &self.mqtt {
             return Ok(Hub { mqtt: mqtt.clone(), websocket, own: None });
         }
-        let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, 1883));
-        let mqtt = format!("mqtt://{usual}");
-        let mut out = io::stdout();
+        let usual = SocketAddr::new(LOCAL, 1883);
+        if self.own_hub {
+            return self.start([0, 0], settings);
+        }
         if TcpStream::connect(usual).await.is_ok() {
-            writeln!(out, "using the hub that runs at {mqtt}")?;
+            let mqtt = format!("mqtt://{usual}");
+            writeln!(io::stdout(), "using the hub that runs at {mqtt}")?;
             return Ok(Hub { mqtt, websocket, own: None });
         }
-        let server = Server::start(&Config::default()).map_err(io::Error::other)?;
-        writeln!(out, "no hub was running here, so that this program has started one:")?;
+        self.start([usual.port(), 8080], settings)
+    }
+
+    /// Where to serve a page that was to be served there.
+    pub fn page_address(&self, address: SocketAddr) -> SocketAddr {
+        if self.lan { SocketAddr::new(ANYWHERE, address.port()) } else { address }
+    }
+
+    /// What to type into a telephone in the same network, when the page is for telephones too. Nothing is sent for it:
+    /// to connect a UDP socket only asks the system which way it would go.
+    pub(crate) fn page_on_a_telephone(&self, port: u16) -> Option<String> {
+        let socket = UdpSocket::bind((ANYWHERE, 0)).ok().filter(|_| self.lan)?;
+        // An address that is set aside for documentation: it stands for anything far away.
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+        Some(format!("http://{}/", SocketAddr::new(socket.local_addr().ok()?.ip(), port)))
+    }
+
+    fn start(&self, ports: [u16; 2], settings: &str) -> io::Result<Hub> {
+        let text = configuration(if self.lan { ANYWHERE } else { LOCAL }, ports, settings);
+        let config =
+            trefoil_config::load(Some((Path::new("the example's hub"), &text)), &mut std::iter::empty())
+                .map_err(io::Error::other)?;
+        let server = Server::start(&config).map_err(io::Error::other)?;
+        let mut out = io::stdout();
+        writeln!(out, "this program has started a hub:")?;
         for listening in server.listening() {
             writeln!(out, "listening on {}  {}", listening.bind, listening.protocols)?;
         }
+        let reached =
+            |listener: usize| SocketAddr::new(LOCAL, server.listening()[listener].bind.addr().port());
+        let (mqtt, websocket) = (format!("mqtt://{}", reached(0)), format!("ws://{}/ws", reached(1)));
         Ok(Hub { mqtt, websocket, own: Some(server) })
     }
+}
+
+/// That of a hub without a file, with other addresses.
+fn configuration(ip: IpAddr, [mqtt, web]: [u16; 2], settings: &str) -> String {
+    format!(
+        "allow_anonymous = {}\n\
+         [[listener]]\nbind = \"{ip}:{mqtt}\"\n\
+         [[listener]]\nbind = \"{ip}:{web}\"\nprotocols = [\"http\", \"websocket\"]\n\
+         [[listener]]\nbind = \"udp://{ip}:{mqtt}\"\n{settings}",
+        !ip.is_loopback()
+    )
 }
 
 impl Hub {
@@ -65,5 +122,41 @@ impl Hub {
             let stopped = tokio::task::spawn_blocking(|| server.stop()).await;
             debug_assert!(stopped.is_ok(), "a hub stops without panicking");
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn starts_a_hub_with_its_settings_and_uses_one_that_is_named() {
+        let own = HubArguments { mqtt: None, websocket: String::new(), own_hub: true, lan: false };
+        let hub = own.find_or_start_with("[limits]\nreceive_max = 10\n").await.unwrap();
+        TcpStream::connect(hub.mqtt.strip_prefix("mqtt://").unwrap()).await.unwrap();
+        let (mqtt, websocket) = (Some(hub.mqtt.clone()), hub.websocket.clone());
+        let named =
+            HubArguments { mqtt, websocket, own_hub: false, lan: false }.find_or_start().await.unwrap();
+        assert!(named.own.is_none() && named.mqtt == hub.mqtt && named.websocket == hub.websocket);
+        hub.stop().await;
+        assert!(own.find_or_start_with("[limits]\nreceive_max = true\n").await.is_err());
+    }
+
+    #[test]
+    fn only_when_asked_for_do_others_get_in() {
+        let local = configuration(LOCAL, [1883, 8080], "");
+        assert!(local.contains("= false") && local.contains("bind = \"127.0.0.1:1883\""), "{local}");
+        let wide = configuration(ANYWHERE, [1883, 8080], "");
+        assert!(
+            wide.contains("allow_anonymous = true") && wide.contains("bind = \"0.0.0.0:1883\""),
+            "{wide}"
+        );
+        let arguments = HubArguments { mqtt: None, websocket: String::new(), own_hub: false, lan: false };
+        let page = "127.0.0.1:8091".parse().unwrap();
+        assert_eq!(arguments.page_address(page), page);
+        assert_eq!(arguments.page_on_a_telephone(8091), None);
+        let wide = HubArguments { lan: true, ..arguments };
+        assert_eq!(wide.page_address(page).to_string(), "0.0.0.0:8091");
     }
 }

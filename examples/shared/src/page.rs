@@ -1,7 +1,7 @@
 //! Serves the page of an example. The page talks to the hub by itself; this server only hands out its files.
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -9,7 +9,14 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-const LOGO: &str = include_str!("../../../console/logo.svg");
+use crate::HubArguments;
+
+/// What every page has beside its own files.
+const SHARED: [File; 3] = [
+    ("/base.css", include_str!("../web/base.css")),
+    ("/hub.js", include_str!("../web/hub.js")),
+    ("/logo.svg", include_str!("../../../console/logo.svg")),
+];
 
 /// A file of a page: its path, beginning with `/`, and its text.
 pub type File = (&'static str, &'static str);
@@ -22,8 +29,9 @@ pub struct Page {
 }
 
 impl Page {
-    /// Takes the port, so that one that is in use is told before anything else happens. Beside `files` there is
-    /// `/logo.svg`, and `/configuration.json` says what only the program knows: `{"hub": …}`, the address of the hub's
+    /// Takes the port, so that one that is in use is told before anything else happens. Beside `files` there are
+    /// `/logo.svg`, `/base.css` with the colours, and `/hub.js`, the connection from the browser to the hub;
+    /// `/configuration.json` says what only the program knows: `{"hub": …}`, the address of the hub's
     /// WebSocket, for instance.
     ///
     /// # Errors
@@ -38,9 +46,8 @@ impl Page {
         })?;
         let configuration = configuration.to_string();
         let mut router = Router::new()
-            .route("/logo.svg", get(|| answer("image/svg+xml", LOGO.to_owned())))
             .route("/configuration.json", get(move || answer("application/json", configuration.clone())));
-        for &(path, text) in files {
+        for &(path, text) in SHARED.iter().chain(files) {
             router = router.route(path, get(move || answer(content_type(path), text.to_owned())));
         }
         Ok(Page { listener, router })
@@ -52,6 +59,21 @@ impl Page {
     /// When the system has forgotten its address.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// Prints where the page is.
+    ///
+    /// # Errors
+    /// When nobody reads standard output.
+    pub fn announce(&self, arguments: &HubArguments) -> io::Result<()> {
+        let address = self.address()?;
+        let ip = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
+        let mut out = io::stdout();
+        writeln!(out, "the page is at http://{}/", SocketAddr::new(ip, address.port()))?;
+        match arguments.page_on_a_telephone(address.port()) {
+            Some(url) => writeln!(out, "on a telephone in this network: {url}"),
+            None => Ok(()),
+        }
     }
 
     /// Serves until the program ends.

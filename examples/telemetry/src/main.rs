@@ -58,10 +58,10 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
-    let configuration = serde_json::json!({ "hub": arguments.hub.websocket });
-    let page = Page::bind(arguments.page, &configuration, &FILES).await?;
     let hub = arguments.hub.find_or_start().await?;
-    writeln!(io::stdout(), "the page is at http://{}/", page.address()?)?;
+    let configuration = serde_json::json!({ "hub": hub.websocket });
+    let page = Page::bind(arguments.hub.page_address(arguments.page), &configuration, &FILES).await?;
+    page.announce(&arguments.hub)?;
     let root = format!("telemetry/{}", arguments.host.as_deref().map_or_else(host_name, topic_level));
     let ended = tokio::select! {
         ended = stopped() => ended,

@@ -2,37 +2,12 @@
 // publishes to the same hub gets its own section.
 
 import { Chart } from "./chart.js";
+import { connect, element } from "./hub.js";
 
 const charts = new Map();
-const status = document.getElementById("status");
 
-const { hub } = await (await fetch("configuration.json")).json();
-connect(0);
+await connect({ filters: ["telemetry/#"], onMessage: take });
 requestAnimationFrame(drawAll);
-
-function connect(attempts) {
-  const socket = new WebSocket(hub);
-  socket.onopen = () => {
-    showStatus("connected");
-    attempts = 0;
-    socket.send(JSON.stringify({ sub: "telemetry/#" }));
-  };
-  socket.onmessage = ({ data }) => {
-    const frame = JSON.parse(data);
-    if (frame.topic !== undefined) take(frame);
-    else if (frame.error) console.error(frame.error.reason);
-  };
-  socket.onclose = () => {
-    showStatus("reconnecting");
-    const wait = Math.min(5_000, 300 * 2 ** attempts) * (0.5 + Math.random() / 2);
-    setTimeout(() => connect(attempts + 1), wait);
-  };
-}
-
-function showStatus(state) {
-  status.dataset.state = state;
-  status.textContent = state;
-}
 
 function take({ topic, data, retain }) {
   const [, host, kind, ...name] = topic.split("/");
@@ -93,12 +68,12 @@ function addChart(topic, host, kind, about) {
   const values = element("div", "values");
   const texts = about.values.map(({ label }, i) => {
     const value = element("span", `value ${about.values.length > 1 ? ["first", "second"][i] : ""}`);
-    const text = element("span", "", "");
+    const text = element("span");
     value.append(text, element("small", "", label));
     values.append(value);
     return text;
   });
-  const canvas = element("canvas", "");
+  const canvas = element("canvas");
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", `${about.title} over the last minute`);
   card.append(title, values, canvas);
@@ -129,13 +104,6 @@ function section(host) {
 function drawAll(now) {
   for (const { chart } of charts.values()) chart.draw(now);
   requestAnimationFrame(drawAll);
-}
-
-function element(name, className, text) {
-  const made = document.createElement(name);
-  made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
 }
 
 function size(bytes) {

@@ -1,7 +1,7 @@
-// Takes a picture of a page in Chromium, by default of the telemetry page for the README:
+// Takes a picture of an example's page in Chromium, for its README:
 //
-//   cargo run --release -p telemetry         (the example)
-//   node examples/telemetry/screenshot.mjs   (writes docs/images/telemetry.png)
+//   cargo run --release -p telemetry                  (the example)
+//   node examples/shared/screenshot.mjs telemetry     (writes docs/images/telemetry.png)
 //
 // Options: --url URL --out FILE --width N --height N --scale N --scheme light|dark --wait SECONDS --eval SCRIPT.
 // It speaks to Chromium over a pipe, so it needs nothing but Node and Chromium. An error in the page is a failure.
@@ -13,18 +13,26 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
-const { values: options } = parseArgs({
-  options: {
-    url: { type: "string", default: "http://127.0.0.1:8090/" },
-    out: { type: "string", default: fileURLToPath(new URL("../../docs/images/telemetry.png", import.meta.url)) },
-    width: { type: "string", default: "1200" },
-    height: { type: "string", default: "860" },
-    scale: { type: "string", default: "1" },
-    scheme: { type: "string", default: "light" },
-    wait: { type: "string", default: "45" },
-    eval: { type: "string" },
-  },
+/** What holds for an example unless the command line says otherwise. */
+const EXAMPLES = {
+  telemetry: { url: "http://127.0.0.1:8090/", wait: "45" },
+  "smart-home": { url: "http://127.0.0.1:8091/", wait: "5", width: "1100", height: "900" },
+  "smart-manufacturing": { url: "http://127.0.0.1:8092/", wait: "30", height: "900" },
+};
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: Object.fromEntries(
+    ["url", "out", "width", "height", "scale", "scheme", "wait", "eval"].map((name) => [name, { type: "string" }]),
+  ),
 });
+const example = positionals[0] ?? "telemetry";
+const options = {
+  out: fileURLToPath(new URL(`../../docs/images/${example}.png`, import.meta.url)),
+  width: "1200", height: "860", scale: "1", scheme: "light", wait: "5",
+  ...EXAMPLES[example],
+  ...values,
+};
 
 const profile = await mkdtemp(join(tmpdir(), "chromium-"));
 const chromium = spawn(
