@@ -74,6 +74,8 @@ limits! {
     receive_max: u16 = 65_535, Count 1..=65_535;
     /// Topic aliases that an MQTT 5 client may use towards the server on one connection.
     topic_alias_max: u16 = 64, Count 0..=65_535;
+    /// Topic aliases that are given to one MQTT 5 client at most, however many it takes: the hub remembers the topics.
+    topic_alias_out_max: u16 = 64, Count 0..=65_535;
     /// MQTT sessions at one time, of clients that are connected and of those that are away. A client that would make
     /// one more is refused.
     sessions_max: usize = 1_000_000, Count 1..=HUNDRED_MILLION;

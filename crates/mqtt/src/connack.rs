@@ -86,6 +86,13 @@ impl<'a> ConnAck<'a> {
         Ok(ConnAck { session_present, reason, properties })
     }
 
+    /// Bytes that [`ConnAck::encode`] appends.
+    pub fn encoded_len(&self, version: Version) -> usize {
+        let mut out = Vec::new();
+        self.encode(version, &mut out);
+        out.len()
+    }
+
     /// Appends the packet to `out`.
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) {
         let session_present =

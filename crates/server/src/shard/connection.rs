@@ -21,6 +21,8 @@ pub(super) struct Connection {
     /// What has been read and is not complete; empty most of the time.
     pub(super) rest: Vec<u8>,
     pub(super) form: Form,
+    /// The largest packet that an MQTT client takes [MQTT-3.1.2-24]; `u32::MAX` unless it said so.
+    pub(super) packet_bytes_max: u32,
     pub(super) outbox: Outbox,
     pub(super) session: Option<SessionKey>,
     /// When something last came in.
@@ -99,7 +101,7 @@ pub(super) struct MqttInput {
     pub(super) is_old: bool,
     /// MQTT bytes that came in WebSocket frames and are no whole packet yet.
     pub(super) partial: Vec<u8>,
-    /// Topic aliases of the client [MQTT-3.3.2-8], number 1 first.
+    /// Topic aliases of the client, number 1 first. They end with the connection [MQTT-3.3.2-7].
     pub(super) aliases: Vec<Option<Topic>>,
     /// The topic of the last publish: mostly that of the next one too, which so needs no check and no copy.
     pub(super) last_topic: Option<Topic>,
@@ -125,8 +127,6 @@ pub(super) enum Form {
 
 pub(super) struct MqttForm {
     pub(super) version: Version,
-    /// The largest packet that the client takes [MQTT-3.1.2-24].
-    pub(super) packet_bytes_max: u32,
     /// Topic aliases towards the client, if it takes any.
     pub(super) aliases: Option<Box<Aliases>>,
 }
@@ -139,7 +139,8 @@ pub(super) struct Aliases {
 
 impl MqttForm {
     /// The alias for a topic, and whether the topic has to go along with it: the first so many topics of a connection
-    /// get one, and keep it [MQTT-3.1.2-26].
+    /// get one, and keep it; none beyond the client's maximum [MQTT-3.1.2-26] [MQTT-3.3.2-11], and never 0
+    /// [MQTT-3.3.2-8].
     pub(super) fn alias(&mut self, topic: &str) -> Option<(u16, bool)> {
         let aliases = self.aliases.as_mut()?;
         if let Some(&number) = aliases.numbers.get(topic) {
@@ -151,6 +152,15 @@ impl MqttForm {
         let number = aliases.numbers.len() as u16 + 1;
         aliases.numbers.insert(topic.into(), number);
         Some((number, true))
+    }
+
+    /// Takes an alias back that [`alias`](Self::alias) has just made, when the client was not told of it.
+    pub(super) fn forget_newest_alias(&mut self, topic: &str) {
+        if let Some(aliases) = &mut self.aliases {
+            // Numbers are given out by how many there are, so only the newest may go.
+            let number = aliases.numbers.remove(topic);
+            debug_assert_eq!(number.map(usize::from), Some(aliases.numbers.len() + 1));
+        }
     }
 }
 
@@ -175,6 +185,7 @@ impl Connection {
             input: Input::First,
             rest: Vec::new(),
             form: Form::None,
+            packet_bytes_max: u32::MAX,
             outbox: Outbox::default(),
             session: None,
             heard_at: now,

@@ -122,7 +122,7 @@ impl Net {
             Form::Mqtt(form)
                 if subscription_ids.is_empty()
                     && form.aliases.is_none()
-                    && run.packet_bytes + 2 <= form.packet_bytes_max as usize =>
+                    && run.packet_bytes + 2 <= connection.packet_bytes_max as usize =>
             {
                 Whole::of(run.links, run.v5())
             }
@@ -184,14 +184,21 @@ fn send_mqtt(
     let Form::Mqtt(form) = &mut connection.form else { return false };
     let mut publish = *publish;
     publish.subscription_ids = SubscriptionIds::from(subscription_ids);
-    if publish.encoded_len(form.version) > form.packet_bytes_max as usize {
+    let (version, packet_bytes_max) = (form.version, connection.packet_bytes_max as usize);
+    let topic = publish.topic;
+    if let Some((number, with_topic)) = form.alias(topic) {
+        publish.topic_alias = Some(number);
+        publish.topic = if with_topic { topic } else { "" };
+        if with_topic && publish.encoded_len(version) > packet_bytes_max {
+            // It is longer by what introduces the alias, which can wait for a shorter message.
+            form.forget_newest_alias(topic);
+            publish.topic_alias = None;
+        }
+    }
+    // [MQTT-3.1.2-24] [MQTT-3.1.2-25]
+    if publish.encoded_len(version) > packet_bytes_max {
         return false;
     }
-    if let Some((number, with_topic)) = form.alias(publish.topic) {
-        publish.topic_alias = Some(number);
-        publish.topic = if with_topic { publish.topic } else { "" };
-    }
-    let version = form.version;
     connection.outbox.append(1, pool, |out| {
         publish.encode(version, out);
     });

@@ -14,6 +14,10 @@ const REST_BYTES_COPIED: usize = SCRATCH_BYTES / 4;
 /// What a read adds to a long rest.
 const REST_BYTES_READ: usize = SCRATCH_BYTES / 2;
 
+/// A read of so many bytes proves an MQTT client alive in the middle of a packet; fewer prove nothing until the packet is
+/// complete, which is what a keep-alive asks for.
+const HEARD_BYTES_MIN: usize = 1024;
+
 /// What a peer may go on sending after it has been said goodbye to, so that it finds time to read that.
 const DISCARDED_BYTES_MAX: usize = 1 << 20;
 
@@ -73,7 +77,10 @@ impl ShardLoop {
                 return self.peer_closed(key);
             }
             Ok(_) => {
-                connection.heard_at = now;
+                let speaks_mqtt = matches!(connection.kind, Kind::Mqtt | Kind::MqttWebSocket);
+                if !speaks_mqtt || got >= HEARD_BYTES_MIN {
+                    connection.heard_at = now;
+                }
                 // A short read means that there is no more, unless the end is near and has to be seen.
                 got == wanted || connection.is_half_closed
             }

@@ -220,12 +220,13 @@ impl ShardLoop {
         let Some(connection) = self.net.get(key) else { return };
         let kind = connection.kind;
         if kind != Kind::JsonWebSocket {
-            return self.net.answer(key, |out| {
+            self.net.answer(key, |out| {
                 write(out);
                 if kind == Kind::JsonTcp {
                     out.push(b'\n');
                 }
             });
+            return;
         }
         let mut text = Vec::new();
         write(&mut text);

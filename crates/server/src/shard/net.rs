@@ -51,14 +51,25 @@ impl Net {
     }
 
     /// Appends an answer of the protocol, which has no bound of its own: each is caused by something that was read, and
-    /// nothing more is read from who does not read (see `ShardLoop::reads`).
-    pub(super) fn answer(&mut self, key: ConnectionKey, write: impl FnOnce(&mut Vec<u8>)) {
-        let Some(connection) = self.connections.get_mut(key.0 as usize) else { return };
-        connection.outbox.append(0, &mut self.pool, write);
+    /// nothing more is read from who does not read (see `ShardLoop::reads`). To an MQTT client it is one packet; where
+    /// that is longer than the client takes nothing is sent, and the answer is false [MQTT-3.1.2-24].
+    pub(super) fn answer(&mut self, key: ConnectionKey, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let Some(connection) = self.connections.get_mut(key.0 as usize) else { return true };
+        if connection.packet_bytes_max < u32::MAX {
+            let mut packet = Vec::new();
+            write(&mut packet);
+            if packet.len() > connection.packet_bytes_max as usize {
+                return false;
+            }
+            connection.outbox.copy(&packet, 0, &mut self.pool);
+        } else {
+            connection.outbox.append(0, &mut self.pool, write);
+        }
         if connection.is_udp() {
             connection.outbox.seal();
         }
         self.mark_dirty(key);
+        true
     }
 
     /// Appends a WebSocket frame that must not stand in another one.
@@ -100,6 +111,7 @@ impl Net {
         delivery: &Delivery<'_>,
     ) -> Result<(), Drop> {
         let connection = &mut self.connections[to.0 as usize];
+        let packet_bytes_max = connection.packet_bytes_max as usize;
         let Form::Mqtt(form) = &mut connection.form else { return Err(Drop::TooLarge) };
         let version = form.version;
         let acknowledged = delivery.qos > QoS::AtMostOnce;
@@ -109,9 +121,8 @@ impl Net {
             let mut publish = plain(message, delivery.qos);
             (publish.dup, publish.retain, publish.packet_id) =
                 (delivery.dup, delivery.retain, delivery.packet_id);
-            if form.packet_bytes_max < u32::MAX
-                && publish.encoded_len(version) > form.packet_bytes_max as usize
-            {
+            if connection.packet_bytes_max < u32::MAX && publish.encoded_len(version) > packet_bytes_max {
+                // [MQTT-3.1.2-24] [MQTT-3.1.2-25]
                 return Err(Drop::TooLarge);
             }
             connection.outbox.append(1, &mut self.pool, |out| {
@@ -124,16 +135,23 @@ impl Net {
             self.encodings.is_first(message);
             self.encodings.mqtt(message, version, acknowledged)
         } else {
+            let (subscription_ids, now) = (delivery.subscription_ids, self.now);
+            let encode = |alias| {
+                let extra = Extra { subscription_ids, alias, now };
+                Encoded::new(message, version, delivery.qos, Some(&extra))
+            };
             let alias = form.alias(&message.topic);
-            let extra = Extra { subscription_ids: delivery.subscription_ids, alias, now: self.now };
-            own = Encoded::new(message, version, delivery.qos, Some(&extra));
+            let with_alias = encode(alias);
+            own = if with_alias.packet_bytes > packet_bytes_max && alias.is_some_and(|(_, is_new)| is_new) {
+                // It is longer by what introduces the alias, which can wait for a shorter message.
+                form.forget_newest_alias(&message.topic);
+                encode(None)
+            } else {
+                with_alias
+            };
             &own
         };
-        if encoded.packet_bytes > form.packet_bytes_max as usize {
-            // It was not sent, so the client does not know the alias.
-            if let (Some(aliases), false) = (&mut form.aliases, is_plain) {
-                aliases.numbers.remove(&*message.topic);
-            }
+        if encoded.packet_bytes > packet_bytes_max {
             return Err(Drop::TooLarge);
         }
         connection.outbox.append(1, &mut self.pool, |out| encoded.write_head(delivery, out));

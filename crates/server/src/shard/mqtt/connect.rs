@@ -7,14 +7,11 @@ use trefoil_hub::{ConnectionKey, Message, Payload, Topic, TopicError, Will};
 use trefoil_mqtt::{ConnAck, ConnAckProperties, Connect, Packet, ReasonCode, Version, decode};
 use trefoil_websocket::CloseCode;
 
-/// Topic aliases towards a client that are remembered at most, however many it takes.
-const ALIASES_OUT_MAX: u16 = 64;
-
 impl ShardLoop {
     pub(super) fn mqtt_first_packet(&mut self, key: ConnectionKey, state: &mut MqttInput, packet: &[u8]) {
         match decode(packet, Version::V5) {
             Ok(Packet::Connect(connect)) => self.mqtt_connect(key, state, &connect),
-            // [MQTT-3.1.0-1]: there is no version yet in which to say why.
+            // [MQTT-3.1.0-1] [v3 MQTT-3.1.0-1]: there is no version yet in which to say why.
             Ok(_) => {
                 self.net.stats().protocol_errors.add(1);
                 self.say_close(key, CloseCode::PROTOCOL_ERROR, "the first MQTT packet must be CONNECT");
@@ -29,6 +26,9 @@ impl ShardLoop {
 
     fn mqtt_connect(&mut self, key: ConnectionKey, state: &mut MqttInput, connect: &Connect<'_>) {
         let version = connect.version;
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.packet_bytes_max = connect.properties.packet_bytes_max.unwrap_or(u32::MAX);
+        }
         if let Err((reason, why)) = check(connect) {
             return self.mqtt_refuse_connect(key, Some(version), reason, &why);
         }
@@ -85,19 +85,45 @@ impl ShardLoop {
         assigned: Option<&str>,
     ) {
         self.finish_run();
-        let (version, properties) = (connect.version, &connect.properties);
+        let (version, properties, limits) = (connect.version, &connect.properties, &self.net.context.limits);
         let asked_expiry_s = match version {
             Version::V5 => properties.session_expiry_s.unwrap_or(0),
             _ if connect.clean_start => 0,
             _ => u32::MAX,
         };
+        let expiry_s = asked_expiry_s.min(limits.session_expiry_s_max);
+        let keep_alive_s = keep_alive_s(connect, limits.keep_alive_s_max);
+        let aliases = aliases(properties.topic_alias_max.unwrap_or(0).min(limits.topic_alias_out_max));
+        let mut answer = ConnAck {
+            session_present: false,
+            // [MQTT-3.1.4-5] [v3 MQTT-3.1.4-4]
+            reason: ReasonCode::Success,
+            // What is absent has the meaning that fits: every QoS [MQTT-3.2.2-9], retained messages, wildcards and all
+            // else is there. Response information is never sent, asked for [MQTT-3.1.2-28] or not.
+            properties: ConnAckProperties {
+                session_expiry_s: (expiry_s != asked_expiry_s).then_some(expiry_s),
+                receive_max: (limits.receive_max < u16::MAX).then_some(limits.receive_max),
+                packet_bytes_max: u32::try_from(limits.packet_bytes_max).ok(),
+                topic_alias_max: (limits.topic_alias_max > 0).then_some(limits.topic_alias_max),
+                // [MQTT-3.1.3-7] [MQTT-3.2.2-16]
+                assigned_client_id: assigned,
+                server_keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
+                ..ConnAckProperties::default()
+            },
+        };
+        if answer.encoded_len(version) > properties.packet_bytes_max.unwrap_or(u32::MAX) as usize {
+            let why = "CONNACK is longer than the client takes";
+            return self.mqtt_refuse_connect(key, Some(version), ReasonCode::PacketTooLarge, &why);
+        }
         let connected = self.hub.connect(
             self.net.now,
             trefoil_hub::Connect {
                 client_id,
                 connection: key,
+                // [MQTT-3.1.4-4] [v3 MQTT-3.1.4-3]
                 clean_start: connect.clean_start,
-                expiry_s: asked_expiry_s,
+                expiry_s,
+                // [MQTT-3.3.4-9]
                 window_max: properties.receive_max.unwrap_or(u16::MAX),
                 will,
             },
@@ -108,42 +134,28 @@ impl ShardLoop {
             if let Some(connection) = self.net.get_mut(old) {
                 connection.session = None;
             }
+            // [MQTT-3.1.4-3] [v3 MQTT-3.1.4-2]
             self.mqtt_fail(old, ReasonCode::SessionTakenOver, "the client id has connected again elsewhere");
         }
-        let limits = &self.net.context.limits;
-        let keep_alive_s = keep_alive_s(connect, limits.keep_alive_s_max);
-        let answer = ConnAck {
-            session_present: connected.present,
-            reason: ReasonCode::Success,
-            properties: ConnAckProperties {
-                session_expiry_s: (connected.expiry_s != asked_expiry_s).then_some(connected.expiry_s),
-                receive_max: (limits.receive_max < u16::MAX).then_some(limits.receive_max),
-                packet_bytes_max: u32::try_from(limits.packet_bytes_max).ok(),
-                topic_alias_max: (limits.topic_alias_max > 0).then_some(limits.topic_alias_max),
-                assigned_client_id: assigned,
-                server_keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
-                ..ConnAckProperties::default()
-            },
-        };
+        answer.session_present = connected.present;
+        // [MQTT-3.2.0-1] [v3 MQTT-3.2.0-1]: the first packet, and the only one of its kind [MQTT-3.2.0-2].
         self.net.answer(key, |out| answer.encode(version, out));
         state.version = Some(version);
         state.session_expiry_s = connected.expiry_s;
         state.wants_reasons = properties.request_problem_information;
         if let Some(connection) = self.net.get_mut(key) {
             connection.session = Some(connected.session);
-            connection.form = Form::Mqtt(MqttForm {
-                version,
-                packet_bytes_max: properties.packet_bytes_max.unwrap_or(u32::MAX),
-                aliases: aliases(properties.topic_alias_max.unwrap_or(0)),
-            });
+            connection.form = Form::Mqtt(MqttForm { version, aliases });
         }
         self.set_deadline(key, None);
-        // [MQTT-3.1.2-22]: one and a half times the keep-alive.
+        // [MQTT-3.1.2-22] [v3 MQTT-3.1.2-24]: one and a half times the keep-alive, which is the client's unless CONNACK
+        // has said another one [MQTT-3.2.2-22].
         self.set_silence(key, u32::from(keep_alive_s) * 1500);
         self.hub.resume(self.net.now, connected.session, &mut self.net);
     }
 
-    /// Refuses a client: with CONNACK in its version, if it is known, and then by closing [MQTT-3.2.2-7].
+    /// Refuses a client: with CONNACK in its version, if it is known, and then by closing [MQTT-3.2.2-7]
+    /// [v3 MQTT-3.2.2-5]. What it has sent behind CONNECT is not looked at [MQTT-3.1.4-6] [v3 MQTT-3.1.4-5].
     pub(super) fn mqtt_refuse_connect(
         &mut self,
         key: ConnectionKey,
@@ -155,9 +167,13 @@ impl ShardLoop {
         tracing::debug!(reason = reason.name(), %why, "an MQTT client is refused");
         if let Some(version) = version.filter(|v| *v == Version::V5 || has_v3_return_code(reason)) {
             let why = why.to_string();
-            let properties = ConnAckProperties { reason_string: Some(&why), ..ConnAckProperties::default() };
-            let answer = ConnAck { session_present: false, reason, properties };
-            self.net.answer(key, |out| answer.encode(version, out));
+            let mut answer = ConnAck { reason, ..ConnAck::default() };
+            answer.properties.reason_string = Some(&why);
+            if !self.net.answer(key, |out| answer.encode(version, out)) {
+                // [MQTT-3.2.2-19]
+                answer.properties.reason_string = None;
+                self.net.answer(key, |out| answer.encode(version, out));
+            }
         }
         self.say_close(key, CloseCode::PROTOCOL_ERROR, &why.to_string());
         self.close(key);
@@ -172,7 +188,8 @@ impl ShardLoop {
             z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             let name = format!("{kind}-{:016x}", z ^ (z >> 31));
-            if self.hub.shared().shard_of(&name) == self.net.number {
+            // [MQTT-3.2.2-16]
+            if self.hub.shared().shard_of(&name) == self.net.number && !self.hub.has_session(&name) {
                 return name;
             }
         }
@@ -182,7 +199,7 @@ impl ShardLoop {
 /// What a well-formed CONNECT may still be refused for.
 fn check(connect: &Connect<'_>) -> Result<(), (ReasonCode, String)> {
     if connect.version != Version::V5 && connect.client_id.is_empty() && !connect.clean_start {
-        // [MQTT-3.1.3-8]
+        // [v3 MQTT-3.1.3-7] [v3 MQTT-3.1.3-8]
         let why = "a client without a client id must ask for a clean session".to_string();
         return Err((ReasonCode::ClientIdentifierNotValid, why));
     }
@@ -217,11 +234,13 @@ fn keep_alive_s(connect: &Connect<'_>, max: u16) -> u16 {
     if connect.version == Version::V5 && is_too_long { max } else { asked }
 }
 
+/// [MQTT-3.1.2-27]: none at all for a client that takes none.
 fn aliases(max: u16) -> Option<Box<Aliases>> {
-    (max > 0).then(|| Box::new(Aliases { max: max.min(ALIASES_OUT_MAX), numbers: HashMap::default() }))
+    (max > 0).then(|| Box::new(Aliases { max, numbers: HashMap::default() }))
 }
 
-/// Whether CONNACK of MQTT 3 has a return code for it; for the rest the connection is only closed [MQTT-3.2.2-6].
+/// Whether CONNACK of MQTT 3 has a return code for it; for the rest the connection is only closed [v3 MQTT-3.2.2-6]
+/// [v3 MQTT-3.1.4-1].
 fn has_v3_return_code(reason: ReasonCode) -> bool {
     matches!(
         reason,

@@ -21,6 +21,17 @@ impl ShardLoop {
     /// Takes the packets in `input`; returns how much of it they were. Stops early when the connection ends, or has to
     /// move to another shard: then its CONNECT is still in the input.
     pub(super) fn mqtt(&mut self, key: ConnectionKey, state: &mut MqttInput, input: &[u8]) -> usize {
+        let consumed = self.mqtt_packets(key, state, input);
+        if consumed > 0
+            && let Some(connection) = self.net.connections.get_mut(key.0 as usize)
+        {
+            // [MQTT-3.1.2-22]: a packet was heard, not only bytes.
+            connection.heard_at = self.net.now;
+        }
+        consumed
+    }
+
+    fn mqtt_packets(&mut self, key: ConnectionKey, state: &mut MqttInput, input: &[u8]) -> usize {
         let packet_bytes_max = self.net.context.limits.packet_bytes_max;
         let mut consumed = 0;
         while self.is_open(key) {
@@ -76,7 +87,9 @@ impl ShardLoop {
             Ok(Packet::Subscribe(subscribe)) => self.mqtt_subscribe(key, session, asked, &subscribe),
             Ok(Packet::Unsubscribe(unsubscribe)) => self.mqtt_unsubscribe(key, session, asked, &unsubscribe),
             // [MQTT-3.12.4-1]
-            Ok(Packet::PingReq) => self.net.answer(key, |out| out.extend_from_slice(&[0xd0, 0])),
+            Ok(Packet::PingReq) => {
+                self.net.answer(key, |out| out.extend_from_slice(&[0xd0, 0]));
+            }
             Ok(Packet::Disconnect(goodbye)) => self.mqtt_disconnect(key, state, &goodbye),
             // [MQTT-3.1.0-2]
             Ok(Packet::Connect(_)) => self.mqtt_fail(key, ReasonCode::ProtocolError, "a second CONNECT came"),
@@ -133,29 +146,38 @@ impl ShardLoop {
         packet_id: u16,
         reason: ReasonCode,
     ) {
-        self.net.answer(key, |out| Ack::new(packet_id, reason).encode(packet, version, out));
+        self.mqtt_answer_why(key, version, packet, packet_id, (reason, None));
+    }
+
+    /// The same with words, for clients that want them [MQTT-3.1.2-29].
+    fn mqtt_answer_why(
+        &mut self,
+        key: ConnectionKey,
+        version: Version,
+        packet: PacketType,
+        packet_id: u16,
+        (reason, why): (ReasonCode, Option<&str>),
+    ) {
+        self.mqtt_answer_with_words(key, why, |properties, out| {
+            Ack { packet_id, reason, properties }.encode(packet, version, out);
+        });
     }
 
     /// Answers with a packet that can say in words why. They are left out where the packet would so become larger than the
-    /// client takes [MQTT-3.9.2-1] [MQTT-3.11.2-1] [MQTT-3.14.2-3].
+    /// client takes [MQTT-3.4.2-2] [MQTT-3.5.2-2] [MQTT-3.9.2-1] [MQTT-3.11.2-1]. A client that does not
+    /// take it without them either is not left waiting for it.
     fn mqtt_answer_with_words(
         &mut self,
         key: ConnectionKey,
         why: Option<&str>,
         encode: impl Fn(ReasonProperties<'_>, &mut Vec<u8>),
     ) {
-        let packet_bytes_max = match self.net.get(key).map(|c| &c.form) {
-            Some(Form::Mqtt(form)) => form.packet_bytes_max as usize,
-            _ => usize::MAX,
-        };
-        self.net.answer(key, |out| {
-            let start = out.len();
-            encode(ReasonProperties { reason_string: why, ..ReasonProperties::default() }, out);
-            if out.len() - start > packet_bytes_max {
-                out.truncate(start);
-                encode(ReasonProperties::default(), out);
-            }
-        });
+        let words = ReasonProperties { reason_string: why, ..ReasonProperties::default() };
+        let is_sent = self.net.answer(key, |out| encode(words, out))
+            || self.net.answer(key, |out| encode(ReasonProperties::default(), out));
+        if !is_sent {
+            self.mqtt_fail(key, ReasonCode::PacketTooLarge, "the answer is longer than the client takes");
+        }
     }
 
     fn mqtt_disconnect(&mut self, key: ConnectionKey, state: &MqttInput, goodbye: &Disconnect<'_>) {
@@ -197,9 +219,13 @@ impl ShardLoop {
         }
         let Form::Mqtt(form) = &connection.form else { return self.close(key) };
         if form.version == Version::V5 {
-            self.mqtt_answer_with_words(key, Some(why), |properties, out| {
-                Disconnect { reason, properties, ..Disconnect::default() }.encode(Version::V5, out);
-            });
+            let mut goodbye = Disconnect::new(reason);
+            goodbye.properties.reason_string = Some(why);
+            if !self.net.answer(key, |out| goodbye.encode(Version::V5, out)) {
+                // [MQTT-3.14.2-3]
+                goodbye.properties.reason_string = None;
+                self.net.answer(key, |out| goodbye.encode(Version::V5, out));
+            }
         }
         if is_fault {
             self.say_close(key, CloseCode::PROTOCOL_ERROR, why);

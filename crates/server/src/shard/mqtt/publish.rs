@@ -26,7 +26,10 @@ impl ShardLoop {
             Ok(publish) => publish,
             Err(error) => return self.mqtt_refuse(key, state, packet, &error),
         };
-        let is_plain = publish.qos == QoS::AtMostOnce && !publish.retain && publish.properties.is_empty();
+        let is_plain = publish.qos == QoS::AtMostOnce
+            && !publish.retain
+            && publish.properties.is_empty()
+            && publish.subscription_ids.is_empty();
         if is_plain && publish.topic_alias.is_none() && self.run.continues(publish.topic, Some(session)) {
             // As most messages of a busy publisher: nothing is left to be asked.
             self.net.stats().messages_in.add(1);
@@ -41,7 +44,7 @@ impl ShardLoop {
         };
         self.net.stats().messages_in.add(1);
         if topic.starts_with(HUB_TOPICS) {
-            return self.refuse_hub_topic(key, version, &publish);
+            return self.refuse_hub_topic(key, version, state.wants_reasons, &publish);
         }
         if is_plain {
             let packet = (version != Version::V5).then_some(packet);
@@ -61,9 +64,13 @@ impl ShardLoop {
             }
             QoS::AtLeastOnce => {
                 let reason = reason(self.publish(Some(session), &message));
-                self.mqtt_answer(key, version, PacketType::PubAck, publish.packet_id, reason);
+                let answer = (reason, words(reason).filter(|_| state.wants_reasons));
+                self.mqtt_answer_why(key, version, PacketType::PubAck, publish.packet_id, answer);
             }
-            QoS::ExactlyOnce => self.publish_exactly_once(key, session, version, publish.packet_id, &message),
+            QoS::ExactlyOnce => {
+                let asked = (version, state.wants_reasons);
+                self.publish_exactly_once(key, session, asked, publish.packet_id, &message);
+            }
         }
     }
 
@@ -71,7 +78,7 @@ impl ShardLoop {
         &mut self,
         key: ConnectionKey,
         session: SessionKey,
-        version: Version,
+        (version, wants_reasons): (Version, bool),
         packet_id: u16,
         message: &Arc<Message>,
     ) {
@@ -91,7 +98,8 @@ impl ShardLoop {
             // [MQTT-4.3.3-9]: what is refused is not remembered.
             self.hub.release_incoming(session, packet_id);
         }
-        self.mqtt_answer(key, version, PacketType::PubRec, packet_id, reason);
+        let answer = (reason, words(reason).filter(|_| wants_reasons));
+        self.mqtt_answer_why(key, version, PacketType::PubRec, packet_id, answer);
     }
 
     /// The topic of a publish, by its name or its alias.
@@ -147,14 +155,21 @@ impl ShardLoop {
     }
 
     /// Those topics are the hub's own: the message is not published, and who waits for an answer is told.
-    fn refuse_hub_topic(&mut self, key: ConnectionKey, version: Version, publish: &Publish<'_>) {
-        // Before MQTT 5 an acknowledgement cannot say no [MQTT-3.3.5-2].
-        let reason = ReasonCode::NotAuthorized;
-        match publish.qos {
-            QoS::AtMostOnce => {}
-            QoS::AtLeastOnce => self.mqtt_answer(key, version, PacketType::PubAck, publish.packet_id, reason),
-            QoS::ExactlyOnce => self.mqtt_answer(key, version, PacketType::PubRec, publish.packet_id, reason),
-        }
+    fn refuse_hub_topic(
+        &mut self,
+        key: ConnectionKey,
+        version: Version,
+        wants_reasons: bool,
+        publish: &Publish<'_>,
+    ) {
+        // Before MQTT 5 an acknowledgement cannot say no [v3 MQTT-3.3.5-2].
+        let why = wants_reasons.then_some("only the hub publishes below $SYS/");
+        let packet = match publish.qos {
+            QoS::AtMostOnce => return,
+            QoS::AtLeastOnce => PacketType::PubAck,
+            QoS::ExactlyOnce => PacketType::PubRec,
+        };
+        self.mqtt_answer_why(key, version, packet, publish.packet_id, (ReasonCode::NotAuthorized, why));
     }
 }
 
@@ -166,6 +181,12 @@ fn reason(published: Published) -> ReasonCode {
     } else {
         ReasonCode::NoMatchingSubscribers
     }
+}
+
+/// What a publisher is told in words; the rest is in the code.
+fn words(reason: ReasonCode) -> Option<&'static str> {
+    (reason == ReasonCode::QuotaExceeded)
+        .then_some("delivered, but there is no room to retain it (limits.retained_messages_max, _bytes_max)")
 }
 
 /// The properties that are kept with a message.
