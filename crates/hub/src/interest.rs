@@ -4,12 +4,10 @@
 //! whichever shard, finds it. Only a shard's first subscriber and its last one to leave a filter change the table;
 //! all others find the filter there already.
 
+use crate::group::{Address, Group, Member, Strategy};
 use crate::index::Index;
-use crate::key::SessionKey;
-use crate::subscriptions::SubscriptionOptions;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use trefoil_mqtt::QoS;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The most shards that a process may have: a set of them is a word.
 pub const SHARDS_MAX: usize = 64;
@@ -49,6 +47,8 @@ pub struct Interest {
     groups: AtomicUsize,
     /// Goes up with every change, so that shards can remember what they have found.
     version: AtomicU64,
+    strategy: Strategy,
+    seed: u64,
 }
 
 #[derive(Default, Debug)]
@@ -58,12 +58,14 @@ struct Wanted {
 }
 
 impl Interest {
-    /// A table in which nobody wants anything.
-    pub fn new(seed: u64) -> Interest {
+    /// A table in which nobody wants anything, for groups that choose their members by `strategy`.
+    pub fn new(seed: u64, strategy: Strategy) -> Interest {
         Interest {
             index: RwLock::new(Index::new(seed)),
             groups: AtomicUsize::new(0),
             version: AtomicU64::new(1),
+            strategy,
+            seed,
         }
     }
 
@@ -103,62 +105,37 @@ impl Interest {
         self.groups.load(Ordering::Acquire) > 0
     }
 
-    /// Lets a session take part in a shared subscription, or replaces its options. Returns whether it did not before.
-    pub fn join(&self, name: &str, filter: &str, member: Member) -> bool {
+    /// Lets a session take part in a shared subscription, or replaces its options. Returns the group, and whether it
+    /// was not in it before.
+    pub fn join(&self, name: &str, filter: &str, member: Member) -> (Arc<Group>, bool) {
         let mut index = self.write();
         let groups = &mut index.entry(filter).1.groups;
         self.changed();
-        let group = match groups.iter().find(|g| &*g.name == name) {
-            Some(group) => group,
+        let group = match groups.iter().find(|g| g.name() == name) {
+            Some(group) => group.clone(),
             None => {
                 self.groups.fetch_add(1, Ordering::Release);
-                groups.push(Arc::new(Group {
-                    name: name.into(),
-                    members: Mutex::default(),
-                    turn: AtomicUsize::new(0),
-                }));
-                &groups[groups.len() - 1]
+                let group = Arc::new(Group::new(name, filter, self.strategy, self.seed));
+                groups.push(group.clone());
+                group
             }
         };
-        let mut members = group.members();
-        match members.iter_mut().find(|m| m.at == member.at) {
-            Some(old) => {
-                *old = member;
-                false
-            }
-            None => {
-                members.push(member);
-                true
-            }
-        }
+        let is_new = group.join(member);
+        (group, is_new)
     }
 
-    /// Ends a session's part in a shared subscription. Returns whether it had one.
-    pub fn leave(&self, name: &str, filter: &str, at: Address) -> bool {
-        let mut was_member = false;
-        self.change(filter, |wanted| {
-            let Some(i) = wanted.groups.iter().position(|g| &*g.name == name) else { return };
-            let mut members = wanted.groups[i].members();
-            let before = members.len();
-            members.retain(|m| m.at != at);
-            was_member = members.len() < before;
-            let is_empty = members.is_empty();
-            drop(members);
-            if is_empty {
+    /// Ends a session's part in a shared subscription.
+    pub fn leave(&self, group: &Arc<Group>, at: Address) {
+        // Under the table's lock, so that nobody joins a group that is being removed.
+        self.change(group.filter(), |wanted| {
+            group.leave(at);
+            if group.is_empty()
+                && let Some(i) = wanted.groups.iter().position(|g| Arc::ptr_eq(g, group))
+            {
                 wanted.groups.swap_remove(i);
                 self.groups.fetch_sub(1, Ordering::Release);
             }
         });
-        was_member
-    }
-
-    /// Enters whether a member has a connection now.
-    pub fn set_online(&self, name: &str, filter: &str, at: Address, online: bool) {
-        let index = self.read();
-        let Some(wanted) = index.find(filter).and_then(|node| index.get(node)) else { return };
-        for group in wanted.groups.iter().filter(|g| &*g.name == name) {
-            group.members().iter_mut().filter(|m| m.at == at).for_each(|m| m.online = online);
-        }
     }
 
     fn change(&self, filter: &str, change: impl FnOnce(&mut Wanted)) {
@@ -181,64 +158,11 @@ impl Interest {
     }
 }
 
-/// Where a session is: its shard, and its place there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Address {
-    /// The shard that owns it.
-    pub shard: usize,
-    /// Its place in that shard.
-    pub session: SessionKey,
-    /// Tells it from a later session at the same place.
-    pub serial: u32,
-}
-
-/// A session's part in a shared subscription.
-#[derive(Clone, Copy, Debug)]
-pub struct Member {
-    /// Who.
-    pub at: Address,
-    /// What it asked for.
-    pub options: SubscriptionOptions,
-    /// Whether it has a connection.
-    pub online: bool,
-}
-
-/// Subscribers that share a filter: each message goes to one of them [MQTT-4.8.2-4].
-#[derive(Debug)]
-pub struct Group {
-    name: Box<str>,
-    members: Mutex<Vec<Member>>,
-    turn: AtomicUsize,
-}
-
-impl Group {
-    /// Whose turn it is, in turn among those who have a connection. If none has one, those whose session waits for
-    /// messages of `qos` take turns. `passed` has been asked already and could not.
-    pub fn pick(&self, qos: QoS, passed: Option<Address>) -> Option<Member> {
-        let members = self.members();
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let can = |m: &&Member| Some(m.at) != passed;
-        let round = |wanted: &dyn Fn(&Member) -> bool| {
-            (0..members.len())
-                .map(|i| &members[(turn + i) % members.len()])
-                .filter(can)
-                .find(|m| wanted(m))
-                .copied()
-        };
-        round(&|m| m.online).or_else(|| {
-            let queued = |m: &Member| qos.min(m.options.qos) > QoS::AtMostOnce;
-            round(&queued)
-        })
-    }
-
-    fn members(&self) -> std::sync::MutexGuard<'_, Vec<Member>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::SessionKey;
+    use crate::subscriptions::SubscriptionOptions;
 
     fn shards(interest: &Interest, topic: &str) -> Vec<usize> {
         interest.of(topic, &mut Vec::new()).iter().collect()
@@ -246,7 +170,7 @@ mod tests {
 
     #[test]
     fn shards_come_and_go() {
-        let interest = Interest::new(1);
+        let interest = Interest::new(1, Strategy::RoundRobin);
         interest.add(0, "a/#");
         interest.add(3, "a/b");
         interest.add(3, "a/+");
@@ -259,38 +183,25 @@ mod tests {
         assert!(interest.read().is_empty());
     }
 
-    fn member(session: u32, online: bool) -> Member {
-        let options = SubscriptionOptions { qos: QoS::AtLeastOnce, ..Default::default() };
-        Member { at: Address { shard: 0, session: SessionKey::new(session), serial: 1 }, options, online }
-    }
-
     #[test]
-    fn members_take_turns_and_those_who_listen_come_first() {
-        let interest = Interest::new(1);
-        for i in 0..3 {
-            assert!(interest.join("g", "a/#", member(i, true)));
-        }
+    fn groups_are_there_while_they_have_members() {
+        let interest = Interest::new(1, Strategy::RoundRobin);
+        let member = |n| Member {
+            at: Address { shard: 0, session: SessionKey::new(n), serial: 1 },
+            options: SubscriptionOptions::default(),
+            online: true,
+            load: Arc::default(),
+            stranded: 0,
+        };
+        let (group, is_new) = interest.join("g", "a/#", member(0));
+        assert!(is_new && !interest.join("g", "a/#", member(0)).1);
+        let (same, is_new) = interest.join("g", "a/#", member(1));
+        assert!(is_new && Arc::ptr_eq(&group, &same));
         let mut groups = Vec::new();
-        assert!(interest.of("a/b", &mut groups).is_empty());
-        let group = groups.pop().expect("one group shares it");
-        let pick = |qos| group.pick(qos, None).map(|m| m.at.session.index());
-        let mut got: Vec<_> = (0..6).filter_map(|_| pick(QoS::AtMostOnce)).collect();
-        got.sort_unstable();
-        assert_eq!(got, [0, 0, 1, 1, 2, 2]);
-
-        for i in 0..3 {
-            interest.set_online("g", "a/#", member(i, true).at, i == 1);
-        }
-        assert!((0..5).all(|_| pick(QoS::AtLeastOnce) == Some(1)));
-        assert_eq!(group.pick(QoS::AtMostOnce, Some(member(1, true).at)).map(|m| m.at), None);
-
-        interest.set_online("g", "a/#", member(1, true).at, false);
-        assert_eq!(pick(QoS::AtMostOnce), None);
-        assert!(pick(QoS::AtLeastOnce).is_some());
-
-        for i in 0..3 {
-            assert!(interest.leave("g", "a/#", member(i, true).at));
-        }
+        assert!(interest.of("a/b", &mut groups).is_empty() && groups.len() == 1 && interest.has_groups());
+        interest.leave(&group, member(0).at);
+        assert!(interest.has_groups());
+        interest.leave(&group, member(1).at);
         assert!(!interest.has_groups() && interest.read().is_empty());
     }
 }

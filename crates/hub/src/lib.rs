@@ -45,6 +45,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod group;
 pub mod index;
 pub mod interest;
 mod key;
@@ -67,7 +68,7 @@ pub use message::{Message, Properties};
 pub use outlet::{Delivered, Delivery, Outlet, Parcel};
 pub use payload::Payload;
 pub use session::Will;
-pub use shard::{Connect, Connected, Counters, Ending, Published, Shard, SubscribeError};
+pub use shard::{Connect, Connected, Counters, Ending, Published, Shard, SubscribeError, Turn};
 pub use shared::{Limits, Shared};
 pub use subscriptions::{Audience, Receiver, SubscriptionOptions};
 pub use time::Time;

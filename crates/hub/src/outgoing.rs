@@ -1,6 +1,7 @@
 //! What a session has yet to bring to its client: deliveries in flight, those that wait for a place in the window,
 //! and retained messages still to be fetched.
 
+use crate::group::Group;
 use crate::message::Message;
 use crate::retained::Cursor;
 use crate::subscriptions::SubscriptionIds;
@@ -20,6 +21,8 @@ pub(crate) struct Pending {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) subscription_ids: SubscriptionIds,
+    /// The shared subscription that it came by.
+    pub(crate) group: Option<Arc<Group>>,
 }
 
 /// A subscription's retained messages that have not been looked up yet.
@@ -46,6 +49,8 @@ pub(crate) struct Outgoing {
     queue: VecDeque<Pending>,
     queue_bytes: usize,
     pub(crate) replays: VecDeque<Replay>,
+    /// The shard goes on with the replays when it has time.
+    pub(crate) is_replaying: bool,
 }
 
 #[derive(Debug)]
@@ -54,6 +59,13 @@ struct Flight {
     state: State,
     /// On this connection.
     is_sent: bool,
+}
+
+impl Flight {
+    /// Whether another member of its group may get it: QoS 2 is completed with whom it was sent to [MQTT-4.8.2-4].
+    fn may_move(&self) -> bool {
+        self.pending.qos == QoS::AtLeastOnce && self.state == State::Published
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -89,6 +101,7 @@ impl Default for Outgoing {
             queue: VecDeque::new(),
             queue_bytes: 0,
             replays: VecDeque::new(),
+            is_replaying: false,
         }
     }
 }
@@ -109,6 +122,11 @@ impl Outgoing {
         (self.queue.len(), self.queue_bytes)
     }
 
+    /// How many deliveries are in flight or wait.
+    pub(crate) fn len(&self) -> usize {
+        self.flights.len() + self.queue.len()
+    }
+
     /// Whether a delivery may go out now without overtaking another.
     pub(crate) fn is_clear(&self, window: usize) -> bool {
         self.queue.is_empty()
@@ -118,14 +136,15 @@ impl Outgoing {
     }
 
     /// Gives a delivery a packet id and takes it as sent. [`is_clear`](Self::is_clear) has been asked.
-    pub(crate) fn launch(&mut self, pending: Pending) -> u16 {
+    pub(crate) fn launch(&mut self, pending: Pending) -> (u16, &Pending) {
         debug_assert!(self.resend_at == self.flights.len() && self.flights.len() < PACKET_IDS);
         let packet_id = self.id_at(self.flights.len());
         // [MQTT-4.3.2-3] [MQTT-4.3.3-3]: it stays here until it is acknowledged.
         self.flights.push_back(Some(Flight { pending, state: State::Published, is_sent: true }));
         (self.rerelease_at, self.resend_at) = (self.flights.len(), self.flights.len());
         self.outstanding += 1;
-        packet_id
+        let flight = self.flights.back().and_then(Option::as_ref).expect("it has just been added");
+        (packet_id, &flight.pending)
     }
 
     /// Lets a delivery wait. The caller has checked the bounds.
@@ -183,9 +202,8 @@ impl Outgoing {
             } else if once {
                 return Some(Next::PublishOnce(pending));
             } else {
-                let packet_id = self.launch(pending);
-                let flight = self.flights.back()?.as_ref()?;
-                return Some(Next::Publish { packet_id, dup: false, pending: &flight.pending });
+                let (packet_id, pending) = self.launch(pending);
+                return Some(Next::Publish { packet_id, dup: false, pending });
             }
         }
     }
@@ -234,6 +252,49 @@ impl Outgoing {
         self.outstanding = 0;
         self.flights.iter_mut().flatten().for_each(|flight| flight.is_sent = false);
         self.replays.clear();
+    }
+
+    /// How many deliveries of a group another member could get instead.
+    pub(crate) fn count_shared(&self, group: &Arc<Group>) -> usize {
+        let is_of = |p: &Pending| p.group.as_ref().is_some_and(|g| Arc::ptr_eq(g, group));
+        let flights = self.flights.iter().flatten().filter(|f| f.may_move() && is_of(&f.pending)).count();
+        flights + self.queue.iter().filter(|p| is_of(p)).count()
+    }
+
+    /// Takes deliveries of groups back, at most `messages_max`, in order: those that wait and, if the connection is gone,
+    /// those at QoS 1 that were not acknowledged.
+    pub(crate) fn take_shared(
+        &mut self,
+        messages_max: usize,
+        is_away: bool,
+        is_wanted: impl Fn(&Arc<Group>) -> bool,
+    ) -> Vec<Pending> {
+        let is_wanted = |p: &Pending| p.group.as_ref().is_some_and(&is_wanted);
+        let mut taken = Vec::new();
+        if is_away {
+            debug_assert!(self.resend_at == 0 && self.outstanding == 0);
+            for place in &mut self.flights {
+                if taken.len() < messages_max
+                    && let Some(flight) = place.take_if(|f| f.may_move() && is_wanted(&f.pending))
+                {
+                    taken.push(flight.pending);
+                }
+            }
+            while let Some(None) = self.flights.front() {
+                self.flights.pop_front();
+                self.first_id = next_id(self.first_id);
+            }
+        }
+        let queue = std::mem::take(&mut self.queue);
+        for pending in queue {
+            if taken.len() < messages_max && is_wanted(&pending) {
+                self.queue_bytes -= pending.message.cost_bytes();
+                taken.push(pending);
+            } else {
+                self.queue.push_back(pending);
+            }
+        }
+        taken
     }
 
     /// A delivery that turned out to be impossible (too large for the receiver) ends as if it were acknowledged.
@@ -289,7 +350,13 @@ mod tests {
             expires_at: None,
             properties: None,
         };
-        Pending { message: Arc::new(message), qos, retain: false, subscription_ids: SubscriptionIds::new() }
+        Pending {
+            message: Arc::new(message),
+            qos,
+            retain: false,
+            subscription_ids: SubscriptionIds::new(),
+            group: None,
+        }
     }
 
     fn send(outgoing: &mut Outgoing, window: usize) -> Vec<(u16, bool, Option<String>)> {

@@ -1,9 +1,9 @@
 //! Where deliveries go: the hub decides who gets what, the outlet puts it into bytes and onto connections.
 
-use crate::interest::Group;
-use crate::interest::Member;
+use crate::group::{Address, Group};
 use crate::key::ConnectionKey;
 use crate::message::Message;
+use crate::shard::Turn;
 use std::sync::Arc;
 use trefoil_mqtt::QoS;
 
@@ -54,21 +54,24 @@ pub enum Parcel {
     /// A message for all sessions of the shard that want it.
     Message(Arc<Message>),
     /// A message for one member of a shared subscription.
-    Shared {
-        /// The message.
-        message: Arc<Message>,
-        /// Whose turn it is.
-        member: Member,
-        /// The group, to choose another member should this one be gone by now.
+    Turn(Turn),
+    /// A member has lost its connection: this one may take what waits for it.
+    Fetch(Address),
+    /// Somebody of the group may take what waits for this member, which has no connection.
+    Redistribute {
+        /// The group.
         group: Arc<Group>,
+        /// The member.
+        from: Address,
     },
 }
 
 impl Parcel {
-    /// The message that it carries.
-    pub fn message(&self) -> &Arc<Message> {
+    /// The message that it carries, if it does.
+    pub fn message(&self) -> Option<&Arc<Message>> {
         match self {
-            Parcel::Message(message) | Parcel::Shared { message, .. } => message,
+            Parcel::Message(message) | Parcel::Turn(Turn { message, .. }) => Some(message),
+            Parcel::Fetch(_) | Parcel::Redistribute { .. } => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is kept for a client id: it may outlive the connection (MQTT 5.0 §4.1).
 
+use crate::group::{Group, Load};
 use crate::key::ConnectionKey;
 use crate::message::Message;
 use crate::outgoing::Outgoing;
@@ -44,8 +45,9 @@ pub(crate) struct Rare {
     pub(crate) will_at: Option<Time>,
     /// When the session ends, while the client is away.
     pub(crate) ends_at: Option<Time>,
-    /// Share names and filters of its shared subscriptions.
-    pub(crate) shares: Vec<(Box<str>, Box<str>)>,
+    /// Its shared subscriptions, and what these go by.
+    pub(crate) shares: Vec<Arc<Group>>,
+    pub(crate) load: Option<Arc<Load>>,
     /// Packet ids of QoS 2 messages that came in and whose PUBREL has not [MQTT-4.3.3-10].
     pub(crate) incoming: HashSet<u16, RandomState>,
 }

@@ -1,7 +1,8 @@
 //! What all shards of a process share.
 
+use crate::group::Strategy;
 use crate::interest::{Interest, SHARDS_MAX};
-use crate::retained::Retained;
+use crate::retained::{Quota, Retained};
 use foldhash::quality::FixedState;
 use std::hash::BuildHasher;
 
@@ -24,6 +25,10 @@ pub struct Limits {
     pub retained_messages_max: usize,
     /// Bytes of retained messages.
     pub retained_bytes_max: usize,
+    /// Retained messages below filters.
+    pub retained_quotas: Vec<Quota>,
+    /// How members of shared subscriptions are chosen.
+    pub share_strategy: Strategy,
 }
 
 impl Default for Limits {
@@ -37,6 +42,8 @@ impl Default for Limits {
             session_expiry_s_max: 7 * 24 * 3600,
             retained_messages_max: 1_000_000,
             retained_bytes_max: 1 << 30,
+            retained_quotas: Vec::new(),
+            share_strategy: Strategy::default(),
         }
     }
 }
@@ -62,8 +69,9 @@ impl Shared {
     /// When there are no shards or too many.
     pub fn new(shards: usize, seed: u64, limits: Limits) -> Shared {
         assert!((1..=SHARDS_MAX).contains(&shards), "a hub has 1 to {SHARDS_MAX} shards, not {shards}");
-        let retained = Retained::new(limits.retained_messages_max, limits.retained_bytes_max);
-        Shared { interest: Interest::new(seed), retained, limits, shards, seed }
+        let retained = Retained::new(limits.retained_messages_max, limits.retained_bytes_max)
+            .with_quotas(&limits.retained_quotas);
+        Shared { interest: Interest::new(seed, limits.share_strategy), retained, limits, shards, seed }
     }
 
     /// How many shards there are.

@@ -1,12 +1,14 @@
 //! From a publish to the receivers, and from their acknowledgements to the next delivery.
 
 use super::Shard;
-use crate::interest::{Address, Group, Member, ShardSet};
+use crate::group::{Group, Search, Strategy};
+use crate::interest::ShardSet;
 use crate::key::SessionKey;
 use crate::message::Message;
-use crate::outgoing::{Next, Pending};
+use crate::outgoing::{Next, Outgoing, Pending};
 use crate::outlet::{Delivered, Delivery, Outlet, Parcel};
-use crate::subscriptions::{Audience, SubscriptionIds};
+use crate::retained::Full;
+use crate::subscriptions::Audience;
 use crate::time::Time;
 use crate::topic::Topic;
 use std::num::NonZeroU32;
@@ -15,6 +17,12 @@ use trefoil_mqtt::QoS;
 
 /// How many retained messages are looked up at a time for one receiver.
 const REPLAY_MESSAGES: usize = 64;
+
+/// How far the search for them goes for one receiver before others have their turn.
+const REPLAY_STEPS: usize = 256;
+
+/// How far it goes for all receivers together in one round: one or two milliseconds.
+const ROUND_STEPS: usize = 1024;
 
 /// What came of a publish.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,8 +43,14 @@ impl Shard {
         message: &Arc<Message>,
         out: &mut impl Outlet,
     ) -> Published {
-        let not_retained = message.retain && self.shared.retained.set(message).is_err();
-        self.counters.not_retained += u64::from(not_retained);
+        let mut not_retained = false;
+        if message.retain {
+            match self.shared.retained.set(message) {
+                Ok(evicted) => self.counters.retained_evicted += evicted as u64,
+                Err(Full) => not_retained = true,
+            }
+            self.counters.not_retained += u64::from(not_retained);
+        }
         let local = self.deliver_here(now, publisher, message, out);
         let mut groups = std::mem::take(&mut self.groups);
         let others = self.remembered_elsewhere(&message.topic, &mut groups);
@@ -45,7 +59,11 @@ impl Shard {
         }
         let matched = local || !others.is_empty() || !groups.is_empty();
         for group in groups.drain(..) {
-            self.deliver_shared(now, group, message, None, out);
+            let publisher = match group.strategy() {
+                Strategy::Sticky => self.publisher_hash(publisher),
+                _ => None,
+            };
+            self.share(now, group, message, Search { publisher, ..Search::default() }, out);
         }
         self.groups = groups;
         Published { matched, not_retained }
@@ -57,9 +75,9 @@ impl Shard {
             Parcel::Message(message) => {
                 self.deliver_here(now, None, &message, out);
             }
-            Parcel::Shared { message, member, group } => {
-                self.deliver_to_member(now, member, group, &message, out)
-            }
+            Parcel::Turn(turn) => self.take_turn(now, turn, out),
+            Parcel::Fetch(at) => self.handle_fetch(now, at, out),
+            Parcel::Redistribute { group, from } => self.redistribute(now, from, group, out),
         }
     }
 
@@ -101,15 +119,43 @@ impl Shard {
     /// Sends what waits for a session, as far as its window and its outbox have room: to be called when it has been
     /// connected, when it has subscribed, and when the outbox that refused a message has room again.
     pub fn resume(&mut self, now: Time, key: SessionKey, out: &mut impl Outlet) {
-        self.send_waiting(now, key, out);
-        self.session_mut(key).slim();
+        self.resume_for(now, key, &mut REPLAY_STEPS.clone(), out);
     }
 
-    fn send_waiting(&mut self, now: Time, key: SessionKey, out: &mut impl Outlet) {
+    /// Goes on with retained messages that were left for later, so that a filter which matches a million of them, or
+    /// finds none among a million, keeps nobody else waiting.
+    pub(super) fn go_on_replaying(&mut self, now: Time, out: &mut impl Outlet) {
+        let mut steps = ROUND_STEPS;
+        for _ in 0..self.replaying.len() {
+            if steps == 0 {
+                return;
+            }
+            let Some(key) = self.replaying.pop_front() else { return };
+            let Some(session) = self.sessions.get_mut(key.index() as usize) else { continue };
+            if let Some(outgoing) = &mut session.outgoing {
+                outgoing.is_replaying = false;
+                let mut own = REPLAY_STEPS.min(steps);
+                let before = own;
+                self.resume_for(now, key, &mut own, out);
+                // One without any step has had its turn as well.
+                steps -= (before - own).max(1);
+            }
+        }
+    }
+
+    fn resume_for(&mut self, now: Time, key: SessionKey, steps: &mut usize, out: &mut impl Outlet) {
+        self.send_waiting(now, key, steps, out);
+        self.session_mut(key).slim();
+        self.note_load(key);
+        self.fetch(now, key, out);
+    }
+
+    fn send_waiting(&mut self, now: Time, key: SessionKey, steps: &mut usize, out: &mut impl Outlet) {
         let session = &mut self.sessions[key.index() as usize];
         let (Some(to), Some(outgoing)) = (session.connection, &mut session.outgoing) else { return };
         let window = usize::from(session.window_max);
         let expired = &mut self.counters.dropped_expired;
+        let mut found = Vec::new();
         loop {
             if outgoing.is_clear(window) && outgoing.replays.is_empty() || !out.has_room(to) {
                 return;
@@ -130,13 +176,20 @@ impl Shard {
                         // The window is full.
                         return;
                     }
+                    if *steps == 0 {
+                        if !std::mem::replace(&mut outgoing.is_replaying, true) {
+                            self.replaying.push_back(key);
+                        }
+                        return;
+                    }
                     let Some(replay) = outgoing.replays.front_mut() else { return };
-                    let found = self.shared.retained.next(&mut replay.cursor, REPLAY_MESSAGES, now);
+                    let retained = &self.shared.retained;
+                    retained.next(&mut replay.cursor, REPLAY_MESSAGES, steps, now, &mut found);
                     let (qos, id) = (replay.qos, replay.subscription_id);
                     if replay.cursor.is_done() {
                         outgoing.replays.pop_front();
                     }
-                    for message in found {
+                    for message in found.drain(..) {
                         outgoing.push(pending_of(&message, qos, true, id));
                     }
                 }
@@ -155,6 +208,7 @@ impl Shard {
     ) -> bool {
         let known = self.session_mut(key).outgoing.as_mut().is_some_and(|o| o.acknowledge(packet_id, qos));
         if known {
+            self.ease(key);
             self.resume(now, key, out);
         }
         known
@@ -175,6 +229,7 @@ impl Shard {
     pub fn complete(&mut self, now: Time, key: SessionKey, packet_id: u16, out: &mut impl Outlet) -> bool {
         let known = self.session_mut(key).outgoing.as_mut().is_some_and(|o| o.complete(packet_id));
         if known {
+            self.ease(key);
             self.resume(now, key, out);
         }
         known
@@ -224,45 +279,6 @@ impl Shard {
         matched
     }
 
-    fn deliver_shared(
-        &mut self,
-        now: Time,
-        group: Arc<Group>,
-        message: &Arc<Message>,
-        passed: Option<Address>,
-        out: &mut impl Outlet,
-    ) {
-        match group.pick(message.qos, passed) {
-            None => self.counters.dropped_no_member += 1,
-            Some(member) if member.at.shard == self.number => {
-                self.deliver_to_member(now, member, group, message, out)
-            }
-            Some(member) => {
-                let message = message.clone();
-                out.forward(member.at.shard, Parcel::Shared { message, member, group });
-            }
-        }
-    }
-
-    fn deliver_to_member(
-        &mut self,
-        now: Time,
-        member: Member,
-        group: Arc<Group>,
-        message: &Arc<Message>,
-        out: &mut impl Outlet,
-    ) {
-        let here = self.sessions.get(member.at.session.index() as usize);
-        if here.is_none_or(|s| s.serial != member.at.serial) {
-            // It ended while the message was on its way, and has left the group: another one's turn.
-            return self.deliver_shared(now, group, message, Some(member.at), out);
-        }
-        let (qos, retain) =
-            (message.qos.min(member.options.qos), message.retain && member.options.retain_as_published);
-        let ids: SubscriptionIds = member.options.id.map(NonZeroU32::get).into_iter().collect();
-        self.deliver_to(now, member.at.session, message, qos, retain, &ids, out);
-    }
-
     #[allow(clippy::too_many_arguments)]
     fn deliver_to(
         &mut self,
@@ -274,42 +290,91 @@ impl Shard {
         subscription_ids: &[u32],
         out: &mut impl Outlet,
     ) {
-        let limits = &self.shared.limits;
-        let session = &mut self.sessions[key.index() as usize];
         if qos == QoS::AtMostOnce {
-            if let Some(to) = session.connection {
+            if let Some(to) = self.session(key).connection {
                 let delivery = Delivery { qos, retain, dup: false, packet_id: 0, subscription_ids };
                 out.deliver(to, message, &delivery);
             }
             return;
         }
-        let window = session.window();
-        let connection = session.connection;
+        let subscription_ids = subscription_ids.into();
+        let pending = Pending { message: message.clone(), qos, retain, subscription_ids, group: None };
+        self.deliver_pending(now, key, pending, out);
+    }
+
+    /// Delivers to a member of a shared subscription that can take it.
+    pub(super) fn deliver_shared(
+        &mut self,
+        now: Time,
+        key: SessionKey,
+        pending: Pending,
+        out: &mut impl Outlet,
+    ) {
+        if pending.qos > QoS::AtMostOnce {
+            self.deliver_pending(now, key, pending, out);
+        } else if let Some(to) = self.session(key).connection {
+            out.deliver(to, &pending.message, &delivery(&pending, 0, false));
+        }
+    }
+
+    /// Whether a member of a shared subscription can take one more message, at once or later.
+    pub(super) fn can_take(&mut self, key: SessionKey, pending: &Pending, out: &mut impl Outlet) -> bool {
+        let session = self.session(key);
+        if pending.qos == QoS::AtMostOnce {
+            return session.connection.is_some_and(|to| out.has_room(to));
+        }
+        session.outgoing.as_ref().is_none_or(|o| self.has_room(o, &pending.message))
+    }
+
+    fn has_room(&self, outgoing: &Outgoing, message: &Message) -> bool {
+        let limits = &self.shared.limits;
+        let (messages, bytes) = outgoing.queued();
+        messages < limits.session_queue_messages_max
+            && bytes + message.cost_bytes() <= limits.session_queue_bytes_max
+    }
+
+    /// Delivers above QoS 0: at once if nothing waits, else behind what does.
+    fn deliver_pending(&mut self, now: Time, key: SessionKey, pending: Pending, out: &mut impl Outlet) {
+        let session = &mut self.sessions[key.index() as usize];
+        let (window, connection) = (session.window(), session.connection);
         let outgoing = session.outgoing();
-        let pending =
-            Pending { message: message.clone(), qos, retain, subscription_ids: subscription_ids.into() };
         if let Some(to) = connection
             && outgoing.is_clear(window)
             && out.has_room(to)
         {
-            let packet_id = outgoing.launch(pending);
-            let delivery = Delivery { qos, retain, dup: false, packet_id, subscription_ids };
-            if out.deliver(to, message, &delivery) == Delivered::Dropped {
+            let (packet_id, pending) = outgoing.launch(pending);
+            if out.deliver(to, &pending.message, &delivery(pending, packet_id, false)) == Delivered::Dropped {
                 outgoing.abandon(packet_id);
             }
             return;
         }
-        let (messages, bytes) = outgoing.queued();
-        if messages >= limits.session_queue_messages_max
-            || bytes + message.cost_bytes() > limits.session_queue_bytes_max
-        {
+        let Some(outgoing) = &self.sessions[key.index() as usize].outgoing else { return };
+        if !self.has_room(outgoing, &pending.message) {
             self.counters.dropped_queue_full += 1;
             return;
         }
-        let was_idle = messages == 0;
+        let group = pending.group.clone();
+        let at = self.address(key);
+        let session = &mut self.sessions[key.index() as usize];
+        let outgoing = session.outgoing();
+        let was_idle = outgoing.queued().0 == 0;
         outgoing.push(pending);
-        if was_idle && connection.is_some() {
-            self.resume(now, key, out);
+        if connection.is_none() {
+            if let Some(group) = group {
+                group.set_stranded(at, |n| n + 1);
+            }
+        } else if was_idle {
+            self.send_waiting(now, key, &mut REPLAY_STEPS.clone(), out);
+            self.session_mut(key).slim();
+        }
+        self.note_load(key);
+    }
+
+    /// Tells the groups of a session whether it is behind.
+    fn note_load(&self, key: SessionKey) {
+        let session = self.session(key);
+        if let Some(load) = session.rare.as_ref().and_then(|r| r.load.as_ref()) {
+            load.set_backed_up(session.outgoing.as_ref().is_some_and(|o| o.queued().0 > 0));
         }
     }
 }
@@ -325,5 +390,6 @@ fn pending_of(message: &Arc<Message>, qos: QoS, retain: bool, id: Option<NonZero
         qos: message.qos.min(qos),
         retain,
         subscription_ids: id.map(NonZeroU32::get).into_iter().collect(),
+        group: None,
     }
 }

@@ -1,6 +1,7 @@
 //! How connections and sessions end, and what the passing of time does to them: wills and expiry.
 
 use super::Shard;
+use crate::group::Search;
 use crate::key::SessionKey;
 use crate::outlet::Outlet;
 use crate::session::Will;
@@ -48,6 +49,9 @@ impl Shard {
         session.expiry_s = expiry_s.map_or(session.expiry_s, |s| s.min(session_expiry_s_max));
         let expiry_s = session.expiry_s;
         self.set_online(key, false);
+        if expiry_s > 0 {
+            self.strand(now, key, out);
+        }
         if let Some(will) = will {
             // [MQTT-3.1.3-9]: after the delay, or when the session ends, whichever comes first.
             let delay_s = will.delay_s.min(expiry_s);
@@ -73,6 +77,7 @@ impl Shard {
 
     /// Publishes the wills that are due and ends the sessions whose time is over.
     pub fn handle_time(&mut self, now: Time, out: &mut impl Outlet) {
+        self.go_on_replaying(now, out);
         let mut due = Vec::new();
         self.timers.expire(now, &mut due);
         for (key, serial) in due {
@@ -95,7 +100,7 @@ impl Shard {
 
     /// Milliseconds until [`handle_time`](Self::handle_time) has something to do; none if nothing is due ever.
     pub fn wait_ms(&self, now: Time) -> Option<u64> {
-        self.timers.wait_ms(now)
+        if self.replaying.is_empty() { self.timers.wait_ms(now) } else { Some(0) }
     }
 
     /// Ends a session: its subscriptions go, and what waited for it.
@@ -110,8 +115,14 @@ impl Shard {
         let mut session = self.sessions.remove(key.index() as usize);
         self.by_client_id.remove(&session.client_id);
         let Some(rare) = &mut session.rare else { return };
-        for (share, filter) in &rare.shares {
-            self.shared.interest.leave(share, filter, at);
+        for group in &rare.shares {
+            self.shared.interest.leave(group, at);
+        }
+        if !rare.shares.is_empty()
+            && let Some(outgoing) = &mut session.outgoing
+        {
+            let taken = outgoing.take_shared(usize::MAX, true, |_| true);
+            self.share_again(now, taken, Search::default().after(at), out);
         }
         if rare.will_at.is_some()
             && let Some(will) = rare.will.take()

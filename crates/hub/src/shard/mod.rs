@@ -2,10 +2,11 @@
 
 mod deliver;
 mod ending;
+mod share;
 #[cfg(test)]
 mod tests;
 
-use crate::interest::{Address, Group, Member};
+use crate::group::{Address, Group, Member};
 use crate::key::{ConnectionKey, SessionKey};
 use crate::outgoing::Replay;
 use crate::outlet::Outlet;
@@ -19,13 +20,14 @@ use crate::topic::{Filter, TopicError};
 use crate::wheel::Wheel;
 use foldhash::fast::FixedState;
 use slab::Slab;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use trefoil_mqtt::{QoS, RetainHandling};
 
 pub use deliver::Published;
 pub use ending::Ending;
+pub use share::Turn;
 
 /// The sessions of one thread, their subscriptions, and what they have yet to be sent.
 ///
@@ -47,6 +49,8 @@ pub struct Shard {
     /// Kept for its memory.
     groups: Vec<Arc<Group>>,
     routes: Routes,
+    /// Sessions whose retained messages go on when there is time.
+    replaying: VecDeque<SessionKey>,
 }
 
 /// What the shard has counted since it was made.
@@ -60,6 +64,10 @@ pub struct Counters {
     pub dropped_no_member: u64,
     /// Messages not retained since the table was full.
     pub not_retained: u64,
+    /// Retained messages that gave way to newer ones, since their quota was used up.
+    pub retained_evicted: u64,
+    /// Messages that were meant for one member of a shared subscription and went to another.
+    pub redistributed: u64,
 }
 
 /// A client that comes (MQTT 5.0 §3.1).
@@ -142,6 +150,7 @@ impl Shard {
             audience: Audience::default(),
             groups: Vec::new(),
             routes: Routes::default(),
+            replaying: VecDeque::new(),
             shared,
         }
     }
@@ -246,34 +255,43 @@ impl Shard {
             }
             return Ok(options.qos);
         };
-        let online = self.session(key).connection.is_some();
-        let member = Member { at: self.address(key), options, online };
-        if self.shared.interest.join(share, parsed.pattern, member) {
-            self.session_mut(key).rare().shares.push((share.into(), parsed.pattern.into()));
+        let at = self.address(key);
+        let session = self.session_mut(key);
+        let online = session.connection.is_some();
+        let load = session.rare().load.get_or_insert_default().clone();
+        let member = Member { at, options, online, load, stranded: 0 };
+        let (group, is_new) = self.shared.interest.join(share, parsed.pattern, member);
+        if is_new {
+            self.session_mut(key).rare().shares.push(group);
         }
         Ok(options.qos)
     }
 
-    /// Ends a subscription. Returns whether there was one.
+    /// Ends a subscription. Returns whether there was one. What waits for it goes out still [MQTT-3.10.4-3], unless it
+    /// was shared and others can have it.
     ///
     /// # Errors
     /// When the filter is not valid.
-    pub fn unsubscribe(&mut self, key: SessionKey, filter: &str) -> Result<bool, TopicError> {
+    pub fn unsubscribe(
+        &mut self,
+        now: Time,
+        key: SessionKey,
+        filter: &str,
+        out: &mut impl Outlet,
+    ) -> Result<bool, TopicError> {
         let filter = Filter::parse(filter, self.shared.limits.topic_levels_max)?;
-        let Some(share) = filter.share else {
-            let Some(node) = self.subscriptions.find(key, filter.pattern) else { return Ok(false) };
-            let filters = &mut self.sessions[key.index() as usize].filters;
-            if let Some(filter) = self.subscriptions.remove(key, filters, node) {
-                self.shared.interest.remove(self.number, &filter);
-            }
+        if filter.share.is_some() {
+            let Some(place) = self.find_share(key, filter) else { return Ok(false) };
+            let group = self.session_mut(key).rare().shares.swap_remove(place);
+            self.leave_group(now, key, group, out);
             return Ok(true);
-        };
-        let at = self.address(key);
-        let had = self.shared.interest.leave(share, filter.pattern, at);
-        if let Some(rare) = &mut self.session_mut(key).rare {
-            rare.shares.retain(|(s, f)| (&**s, &**f) != (share, filter.pattern));
         }
-        Ok(had)
+        let Some(node) = self.subscriptions.find(key, filter.pattern) else { return Ok(false) };
+        let filters = &mut self.sessions[key.index() as usize].filters;
+        if let Some(filter) = self.subscriptions.remove(key, filters, node) {
+            self.shared.interest.remove(self.number, &filter);
+        }
+        Ok(true)
     }
 
     fn subscribe_own(&mut self, key: SessionKey, pattern: &str, options: SubscriptionOptions) -> bool {
@@ -286,17 +304,21 @@ impl Shard {
     }
 
     fn is_subscribed(&self, key: SessionKey, filter: Filter<'_>) -> bool {
-        let Some(share) = filter.share else { return self.subscriptions.find(key, filter.pattern).is_some() };
-        let rare = self.session(key).rare.as_ref();
-        rare.is_some_and(|r| r.shares.iter().any(|(s, f)| (&**s, &**f) == (share, filter.pattern)))
+        match filter.share {
+            Some(_) => self.find_share(key, filter).is_some(),
+            None => self.subscriptions.find(key, filter.pattern).is_some(),
+        }
+    }
+
+    fn find_share(&self, key: SessionKey, filter: Filter<'_>) -> Option<usize> {
+        let is_it = |g: &Arc<Group>| Some(g.name()) == filter.share && g.filter() == filter.pattern;
+        self.session(key).rare.as_ref()?.shares.iter().position(is_it)
     }
 
     fn set_online(&mut self, key: SessionKey, online: bool) {
         let at = self.address(key);
         if let Some(rare) = &self.session(key).rare {
-            for (share, filter) in &rare.shares {
-                self.shared.interest.set_online(share, filter, at, online);
-            }
+            rare.shares.iter().for_each(|group| group.set_online(at, online));
         }
     }
 

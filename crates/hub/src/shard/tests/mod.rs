@@ -1,5 +1,8 @@
 //! Sessions as short stories, with an outlet that writes down what it is given and a clock that the test turns.
 
+mod replay;
+mod shared;
+
 use super::*;
 use crate::message::Message;
 use crate::outlet::{Delivered, Delivery, Parcel};
@@ -107,6 +110,12 @@ impl World {
     ) {
         self.shards[c.shard].subscribe(c.session, filter, options, retained).expect("a good filter");
         self.shards[c.shard].resume(self.now, c.session, &mut self.out);
+        self.settle();
+    }
+
+    fn unsubscribe(&mut self, c: Client, filter: &str) {
+        self.shards[c.shard].unsubscribe(self.now, c.session, filter, &mut self.out).expect("a good filter");
+        self.settle();
     }
 
     fn publish(&mut self, shard: usize, topic: &str, payload: &str, qos: QoS) -> Published {
@@ -181,8 +190,8 @@ fn a_message_crosses_shards_once_to_each() {
     assert_eq!(w.got(b), ["x/y=1 q2"]);
     assert!(w.got(c).is_empty());
     assert!(!w.publish(2, "nobody", "1", Q0).matched);
-    w.shards[1].unsubscribe(b.session, "x/y").expect("valid");
-    w.shards[1].unsubscribe(b.session, "x/+").expect("valid");
+    w.unsubscribe(b, "x/y");
+    w.unsubscribe(b, "x/+");
     w.leave(a, Ending::Normal { expiry_s: None });
     assert!(!w.publish(2, "x/y", "2", Q0).matched, "no shard wants it any more");
 }
@@ -393,39 +402,6 @@ fn wills() {
     w.leave(back, Ending::Lost);
     w.connect_as(0, "d", |_| {});
     assert_eq!(w.got(watch), ["will/d=gone q1"]);
-}
-
-#[test]
-fn shared_subscriptions_give_each_message_to_one() {
-    let mut w = World::new(2);
-    let members = [w.connect(0, "a"), w.connect(1, "b"), w.connect(1, "c")];
-    for m in members {
-        w.subscribe(m, "$share/g/t/#", Q1);
-    }
-    for n in 0..30 {
-        assert!(w.publish(n % 2, "t/x", &n.to_string(), Q1).matched);
-    }
-    let got: Vec<_> = members.iter().map(|&m| w.got(m)).collect();
-    assert!(got.iter().all(|g| g.len() == 10), "{got:?}");
-    w.leave(members[0], Ending::Lost);
-    w.shards[1].unsubscribe(members[1].session, "$share/g/t/#").expect("valid");
-    w.publish(0, "t/x", "31", Q1);
-    assert_eq!(w.got(members[2]), ["t/x=31 q1"]);
-}
-
-#[test]
-fn a_parcel_for_a_member_that_is_gone_goes_to_another() {
-    let mut w = World::new(2);
-    let (a, b) = (w.connect(0, "a"), w.connect(0, "b"));
-    w.subscribe(a, "$share/g/t", Q1);
-    w.subscribe(b, "$share/g/t", Q1);
-    let message = Arc::new(message("t", "1", Q1));
-    w.shards[1].publish(w.now, None, &message, &mut w.out);
-    w.shards[1].publish(w.now, None, &message, &mut w.out);
-    let ended = Ending::Normal { expiry_s: None };
-    w.shards[0].disconnect(w.now, a.session, ended, &mut w.out);
-    w.settle();
-    assert_eq!(w.got(b).len(), 2);
 }
 
 #[test]

@@ -1,0 +1,224 @@
+//! Shared subscriptions: each message to one member of a group, and to another one if that member goes away.
+//!
+//! What waits in the session of a member that lost its connection stays there, marked as stranded, and members that
+//! have nothing waiting fetch it bit by bit: so it goes to who can work on it, nobody's queue overflows, and it is
+//! there for its first receiver should nobody else take it. A QoS 2 message that has been sent once stays with its
+//! receiver [MQTT-4.8.2-4] [MQTT-4.8.2-5].
+
+use super::Shard;
+use crate::group::{Address, Group, Member, Search};
+use crate::key::SessionKey;
+use crate::message::Message;
+use crate::outgoing::Pending;
+use crate::outlet::{Outlet, Parcel};
+use crate::subscriptions::SubscriptionIds;
+use crate::time::Time;
+use foldhash::quality::FixedState;
+use std::hash::BuildHasher;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// How many members are asked to take a message before it is given up.
+const ASKED_MAX: u8 = 16;
+
+/// How many stranded messages are fetched at a time.
+const FETCH_MESSAGES: usize = 64;
+
+/// How many members are told at once that there is something to fetch; each goes on as long as there is.
+const TOLD_MAX: usize = 64;
+
+/// A message for one member of a group.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// The message.
+    pub message: Arc<Message>,
+    /// Whose turn it is.
+    pub member: Member,
+    /// The group, to choose another member if this one cannot take it.
+    pub group: Arc<Group>,
+    /// How far the search for a member has come.
+    pub search: Search,
+}
+
+impl Shard {
+    /// Gives a message to one member of a group.
+    pub(super) fn share(
+        &mut self,
+        now: Time,
+        group: Arc<Group>,
+        message: &Arc<Message>,
+        search: Search,
+        out: &mut impl Outlet,
+    ) {
+        let Some(member) = group.pick(message, &search) else {
+            self.counters.dropped_no_member += 1;
+            return;
+        };
+        let shard = member.at.shard;
+        let turn = Turn { message: message.clone(), member, group, search };
+        if shard == self.number {
+            self.take_turn(now, turn, out);
+        } else {
+            out.forward(shard, Parcel::Turn(turn));
+        }
+    }
+
+    /// It is the turn of a member that belongs to this shard. If it cannot take the message, another one is asked: it
+    /// ended while the message was on its way, or it has no room.
+    pub(super) fn take_turn(&mut self, now: Time, turn: Turn, out: &mut impl Outlet) {
+        let Turn { message, member, group, search } = turn;
+        let is_last = search.asked >= ASKED_MAX.min(u8::try_from(group.len()).unwrap_or(u8::MAX));
+        if self.is_there(member.at) {
+            let options = &member.options;
+            let qos = message.qos.min(options.qos);
+            let pending = Pending {
+                message: message.clone(),
+                qos,
+                retain: message.retain && options.retain_as_published,
+                subscription_ids: options.id.map(NonZeroU32::get).into_iter().collect::<SubscriptionIds>(),
+                group: Some(group.clone()),
+            };
+            if is_last || self.can_take(member.at.session, &pending, out) {
+                return self.deliver_shared(now, member.at.session, pending, out);
+            }
+        }
+        if is_last {
+            self.counters.dropped_no_member += 1;
+            return;
+        }
+        self.share(now, group, &message, search.after(member.at), out);
+    }
+
+    /// Stands for a publisher where its messages are to stay together.
+    pub(super) fn publisher_hash(&self, publisher: Option<SessionKey>) -> Option<u64> {
+        let client_id = &self.session(publisher?).client_id;
+        Some(FixedState::with_seed(self.shared.seed()).hash_one(client_id))
+    }
+
+    /// Tells how many messages have left for a session's connection and are still in its outbox, for groups that look
+    /// for the least loaded member.
+    pub fn weigh(&self, key: SessionKey, outbox_messages: usize) {
+        let session = self.session(key);
+        if let Some(load) = session.rare.as_ref().and_then(|r| r.load.as_ref()) {
+            load.set_weight(outbox_messages + session.outgoing.as_ref().map_or(0, |o| o.len()));
+        }
+    }
+
+    /// A delivery to the session is done.
+    pub(super) fn ease(&self, key: SessionKey) {
+        if let Some(load) = self.session(key).rare.as_ref().and_then(|r| r.load.as_ref()) {
+            load.ease();
+        }
+    }
+
+    /// Whether a session is a member of a group that asks for its [weight](Self::weigh).
+    pub fn is_weighed(&self, key: SessionKey) -> bool {
+        let weighs = |group: &Arc<Group>| group.strategy() == crate::group::Strategy::LeastLoaded;
+        self.session(key).rare.as_ref().is_some_and(|r| r.shares.iter().any(weighs))
+    }
+
+    /// The connection of a session is gone: whatever it got from groups and has not acknowledged, others may have.
+    pub(super) fn strand(&mut self, now: Time, key: SessionKey, out: &mut impl Outlet) {
+        let at = self.address(key);
+        let session = self.session(key);
+        let (Some(rare), Some(outgoing)) = (&session.rare, &session.outgoing) else { return };
+        let mut idle = Vec::new();
+        for group in &rare.shares {
+            let stranded = outgoing.count_shared(group);
+            if stranded > 0 {
+                group.set_stranded(at, |_| stranded);
+                idle.extend(group.online(TOLD_MAX.min(stranded.div_ceil(FETCH_MESSAGES))));
+            }
+        }
+        for member in idle {
+            if member.shard == self.number {
+                self.handle_fetch(now, member, out);
+            } else {
+                out.forward(member.shard, Parcel::Fetch(member));
+            }
+        }
+    }
+
+    /// A session leaves a group and remains: what waits for it goes to others, if there are any.
+    pub(super) fn leave_group(
+        &mut self,
+        now: Time,
+        key: SessionKey,
+        group: Arc<Group>,
+        out: &mut impl Outlet,
+    ) {
+        let at = self.address(key);
+        self.shared.interest.leave(&group, at);
+        let is_away = self.session(key).connection.is_none();
+        if group.is_empty() {
+            return;
+        }
+        let Some(outgoing) = &mut self.session_mut(key).outgoing else { return };
+        let taken = outgoing.take_shared(usize::MAX, is_away, |g| Arc::ptr_eq(g, &group));
+        self.share_again(now, taken, Search::default().after(at), out);
+    }
+
+    /// A member has nothing waiting: it takes what is stranded with others.
+    pub(super) fn fetch(&mut self, now: Time, key: SessionKey, out: &mut impl Outlet) {
+        let session = self.session(key);
+        let Some(rare) = &session.rare else { return };
+        let has_work = session.outgoing.as_ref().is_some_and(|o| o.queued().0 > 0);
+        if rare.shares.is_empty() || has_work || session.connection.is_none() {
+            return;
+        }
+        let groups: Vec<_> = rare.shares.iter().filter_map(|g| Some((g.stranded()?, g.clone()))).collect();
+        for (from, group) in groups {
+            if from.shard == self.number {
+                self.redistribute(now, from, group, out);
+            } else {
+                out.forward(from.shard, Parcel::Redistribute { group, from });
+            }
+        }
+    }
+
+    /// Somebody has nothing waiting and may take what is stranded here.
+    pub(super) fn handle_fetch(&mut self, now: Time, at: Address, out: &mut impl Outlet) {
+        if self.is_there(at) {
+            self.fetch(now, at.session, out);
+        }
+    }
+
+    /// Gives some of what waits in the session of an absent member to others.
+    pub(super) fn redistribute(
+        &mut self,
+        now: Time,
+        from: Address,
+        group: Arc<Group>,
+        out: &mut impl Outlet,
+    ) {
+        if !self.is_there(from) || self.session(from.session).connection.is_some() {
+            return;
+        }
+        let Some(outgoing) = &mut self.session_mut(from.session).outgoing else { return };
+        let taken = outgoing.take_shared(FETCH_MESSAGES, true, |g| Arc::ptr_eq(g, &group));
+        group.set_stranded(from, |n| if taken.is_empty() { 0 } else { n.saturating_sub(taken.len()) });
+        self.share_again(now, taken, Search::default().after(from), out);
+    }
+
+    /// Gives what was meant for one member to others.
+    pub(super) fn share_again(
+        &mut self,
+        now: Time,
+        taken: Vec<Pending>,
+        search: Search,
+        out: &mut impl Outlet,
+    ) {
+        for Pending { message, group, .. } in taken {
+            if message.is_expired(now) {
+                self.counters.dropped_expired += 1;
+            } else if let Some(group) = group {
+                self.counters.redistributed += 1;
+                self.share(now, group, &message, search, out);
+            }
+        }
+    }
+
+    pub(super) fn is_there(&self, at: Address) -> bool {
+        self.sessions.get(at.session.index() as usize).is_some_and(|s| s.serial == at.serial)
+    }
+}
