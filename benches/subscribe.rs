@@ -3,8 +3,8 @@
 //! `cargo bench -p trefoil-benches --bench subscribe`
 
 use divan::{Bencher, black_box};
-use trefoil_benches::{MANY, filter, index, shard_with, subscribe};
-use trefoil_hub::QoS;
+use trefoil_benches::{CopyingOutlet, MANY, filter, index, shard_with, subscribe};
+use trefoil_hub::{QoS, SessionKey, Shard, Time, TopicError};
 
 fn main() {
     divan::main();
@@ -29,7 +29,7 @@ fn shard_in_and_out(bencher: Bencher<'_, '_>) {
     let mut n = MANY;
     bencher.with_inputs(|| next(&mut n)).bench_local_refs(|filter| {
         subscribe(&mut shard, sessions[0], black_box(filter), QoS::AtMostOnce);
-        shard.unsubscribe(sessions[0], filter).expect("the filter is valid")
+        unsubscribe(&mut shard, sessions[0], filter).expect("the filter is valid")
     });
 }
 
@@ -54,8 +54,12 @@ fn shard_out(bencher: Bencher<'_, '_>) {
         (sessions[at % sessions.len()], filter(at))
     };
     bencher.with_inputs(victim).bench_local_refs(|(session, filter)| {
-        assert_eq!(shard.unsubscribe(*session, black_box(filter)), Ok(true));
+        assert_eq!(unsubscribe(&mut shard, *session, black_box(filter)), Ok(true));
     });
+}
+
+fn unsubscribe(shard: &mut Shard, session: SessionKey, filter: &str) -> Result<bool, TopicError> {
+    shard.unsubscribe(Time::default(), session, filter, &mut CopyingOutlet::default())
 }
 
 fn next(n: &mut usize) -> String {

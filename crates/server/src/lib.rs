@@ -43,7 +43,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use trefoil_config::{Bind, Config, Protocols};
+use trefoil_config::{Bind, Config, Protocols, SharedStrategy};
+use trefoil_hub::group::Strategy;
+use trefoil_hub::retained::Quota;
 
 /// A running server.
 pub struct Server {
@@ -146,7 +148,7 @@ impl Server {
                 .zip(&listening)
                 .map(|(l, at)| listener_context(l, at.bind))
                 .collect(),
-            hub: Arc::new(trefoil_hub::Shared::new(shards, seed, hub_limits(&config.limits))),
+            hub: Arc::new(trefoil_hub::Shared::new(shards, seed, hub_limits(config))),
             mailboxes,
             // One more for what runs beside the shards.
             stats: (0..=shards).map(|_| Stats::default()).collect(),
@@ -205,7 +207,13 @@ fn listener_context(listener: &trefoil_config::Listener, bind: Bind) -> Listener
     }
 }
 
-fn hub_limits(limits: &trefoil_config::Limits) -> trefoil_hub::Limits {
+fn hub_limits(config: &trefoil_config::Config) -> trefoil_hub::Limits {
+    let limits = &config.limits;
+    let quota = |limit: &trefoil_config::RetainedLimit| Quota {
+        filter: limit.filter.clone(),
+        messages_max: limit.messages_max.unwrap_or(usize::MAX),
+        bytes_max: limit.bytes_max.unwrap_or(usize::MAX),
+    };
     trefoil_hub::Limits {
         topic_levels_max: limits.topic_levels_max,
         subscriptions_per_session_max: limits.subscriptions_per_session_max,
@@ -215,5 +223,12 @@ fn hub_limits(limits: &trefoil_config::Limits) -> trefoil_hub::Limits {
         session_expiry_s_max: limits.session_expiry_s_max,
         retained_messages_max: limits.retained_messages_max,
         retained_bytes_max: limits.retained_bytes_max,
+        retained_quotas: config.retained.iter().map(quota).collect(),
+        share_strategy: match config.shared.strategy {
+            SharedStrategy::RoundRobin => Strategy::RoundRobin,
+            SharedStrategy::LeastLoaded => Strategy::LeastLoaded,
+            SharedStrategy::Sticky => Strategy::Sticky,
+            SharedStrategy::HashTopic => Strategy::HashTopic,
+        },
     }
 }

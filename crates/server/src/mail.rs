@@ -38,7 +38,7 @@ impl Mail {
     fn cost_bytes(&self) -> usize {
         MAIL_BYTES_MIN
             + match self {
-                Mail::Parcel(parcel) => parcel.message().cost_bytes(),
+                Mail::Parcel(parcel) => parcel.message().map_or(0, |message| message.cost_bytes()),
                 Mail::Publish { message, .. } => message.cost_bytes(),
                 Mail::Run(wire) => wire.len(),
                 Mail::Arrival(arrival) => arrival.input.len(),

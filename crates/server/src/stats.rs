@@ -113,6 +113,10 @@ pub(crate) struct Stats {
     pub(crate) dropped: [Figure; Drop::ALL.len()],
     /// Messages not retained since the table was full.
     pub(crate) not_retained: Figure,
+    /// Retained messages that gave way to newer ones.
+    pub(crate) retained_evicted: Figure,
+    /// Messages that went from one member of a shared subscription to another.
+    pub(crate) redistributed: Figure,
     /// Times that the shard went round its loop.
     pub(crate) ticks: Figure,
 }

@@ -38,6 +38,8 @@ pub(super) struct Connection {
     pub(super) is_blocked: bool,
     /// The hub wanted to send more than the outbox takes and waits to be resumed.
     pub(super) is_starved: bool,
+    /// The hub is told how much is left in the outbox after each write.
+    pub(super) is_weighed: bool,
     /// There may be more to read than was read so far; it stands in the list of those to be read.
     pub(super) is_readable: bool,
     /// It is not read from, since it does not read what it is sent.
@@ -195,6 +197,7 @@ impl Connection {
             is_dirty: false,
             is_blocked: false,
             is_starved: false,
+            is_weighed: false,
             is_readable: false,
             is_held: false,
             has_said_close: false,

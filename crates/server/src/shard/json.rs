@@ -103,7 +103,7 @@ impl ShardLoop {
                     self.json_answer(key, |out| {
                         trefoil_json::encode_subscribed(filters, &granted, *id, *many, out);
                     });
-                    self.hub.resume(self.net.now, session, &mut self.net);
+                    self.resume(key, session);
                 })
             }
             Request::Unsubscribe { filters, id, many } => self.json_unsubscribe(session, filters).map(|()| {
@@ -195,7 +195,8 @@ impl ShardLoop {
     ) -> Result<(), RequestError> {
         self.finish_run();
         for filter in filters {
-            self.hub.unsubscribe(session, filter).map_err(|e| bad_topic("unsub", filter, &e))?;
+            let (now, net) = (self.net.now, &mut self.net);
+            self.hub.unsubscribe(now, session, filter, net).map_err(|e| bad_topic("unsub", filter, &e))?;
         }
         Ok(())
     }

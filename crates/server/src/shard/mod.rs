@@ -40,7 +40,8 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use trefoil_hub::interest::{Group, ShardSet};
+use trefoil_hub::group::Group;
+use trefoil_hub::interest::ShardSet;
 use trefoil_hub::{Audience, ConnectionKey, Message, Published, SessionKey, Time, Wheel};
 
 /// What one read may bring. Large enough to join what a busy publisher sends, small enough to stay in the cache until
@@ -290,6 +291,15 @@ impl ShardLoop {
         }
     }
 
+    /// Sends what waits for a session that has just come, or has subscribed.
+    fn resume(&mut self, key: ConnectionKey, session: SessionKey) {
+        self.hub.resume(self.net.now, session, &mut self.net);
+        let is_weighed = self.hub.is_weighed(session);
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.is_weighed = is_weighed;
+        }
+    }
+
     /// Publishes a message that stands for itself.
     fn publish(&mut self, publisher: Option<SessionKey>, message: &Arc<Message>) -> Published {
         self.finish_run();
@@ -303,6 +313,8 @@ impl ShardLoop {
         stats.sessions.set(self.hub.session_count() as u64);
         stats.subscriptions.set(self.hub.subscription_count() as u64);
         stats.not_retained.set(hub.not_retained);
+        stats.retained_evicted.set(hub.retained_evicted);
+        stats.redistributed.set(hub.redistributed);
         stats.dropped[Drop::QueueFull as usize].set(hub.dropped_queue_full);
         stats.dropped[Drop::Expired as usize].set(hub.dropped_expired);
         stats.dropped[Drop::NoMember as usize].set(hub.dropped_no_member);

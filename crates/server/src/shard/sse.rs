@@ -69,7 +69,7 @@ impl ShardLoop {
                 self.net.answer(key, |out| out.extend_from_slice(line.as_bytes()));
             }
         }
-        self.hub.resume(self.net.now, connected.session, &mut self.net);
+        self.resume(key, connected.session);
     }
 
     pub(super) fn sse_beat(&mut self, key: ConnectionKey) {

@@ -14,7 +14,10 @@ const STATISTICS_S: u64 = 1;
 pub(super) const STATISTICS_TOPIC: &str = "$SYS/trefoil/stats";
 
 /// How often expired retained messages are looked for.
-const SWEEP_S: u64 = 60;
+const SWEEP_MS: u64 = 10_000;
+
+/// How many are removed at a time, so that nobody waits for it.
+const SWEEP_MESSAGES: usize = 1000;
 
 impl ShardLoop {
     pub(super) fn handle_time(&mut self) {
@@ -45,8 +48,9 @@ impl ShardLoop {
             self.publish_statistics();
         }
         if self.sweep_at.is_some_and(|at| at <= now) {
-            self.sweep_at = Some(now.plus_s(SWEEP_S));
-            self.hub.shared().retained.sweep(now);
+            let swept = self.hub.shared().retained.sweep(now, SWEEP_MESSAGES);
+            let is_all = swept < SWEEP_MESSAGES;
+            self.sweep_at = Some(now.plus_ms(if is_all { SWEEP_MS } else { 1 }));
         }
     }
 

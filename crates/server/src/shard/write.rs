@@ -118,6 +118,11 @@ impl ShardLoop {
             self.note_readable(key);
         }
         let Some(connection) = self.net.get_mut(key) else { return };
+        if connection.is_weighed
+            && let Some(session) = connection.session
+        {
+            self.hub.weigh(session, connection.outbox.messages());
+        }
         if has_room
             && std::mem::take(&mut connection.is_starved)
             && let Some(session) = connection.session

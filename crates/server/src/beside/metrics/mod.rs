@@ -77,7 +77,7 @@ impl Figures {
             ("sessions", "Sessions now, those without a connection included.", |s| &s.sessions),
             ("subscriptions", "Subscriptions now, not counting shared ones.", |s| &s.subscriptions),
         ];
-        const COUNTERS: [(&str, &str, Read); 8] = [
+        const COUNTERS: [(&str, &str, Read); 10] = [
             ("connections_accepted", "Connections accepted.", |s| &s.accepted),
             ("connections_refused", "Connections refused since a limit was reached.", |s| &s.refused),
             ("protocol_errors", "Connections closed since the peer broke its protocol.", |s| {
@@ -88,6 +88,12 @@ impl Figures {
             ("bytes_in", "Bytes read from sockets.", |s| &s.bytes_in),
             ("bytes_out", "Bytes written to sockets.", |s| &s.bytes_out),
             ("not_retained", "Messages not retained since there was no room.", |s| &s.not_retained),
+            ("retained_evicted", "Retained messages that gave way to newer ones of their limit.", |s| {
+                &s.retained_evicted
+            }),
+            ("redistributed", "Messages that another member of a shared subscription got instead.", |s| {
+                &s.redistributed
+            }),
         ];
         for (name, help, read) in GAUGES {
             page.gauge(name, help, total(&self.0.stats, read).cast_signed())?;

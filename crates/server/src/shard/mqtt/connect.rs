@@ -151,7 +151,7 @@ impl ShardLoop {
         // [MQTT-3.1.2-22] [v3 MQTT-3.1.2-24]: one and a half times the keep-alive, which is the client's unless CONNACK
         // has said another one [MQTT-3.2.2-22].
         self.set_silence(key, u32::from(keep_alive_s) * 1500);
-        self.hub.resume(self.net.now, connected.session, &mut self.net);
+        self.resume(key, connected.session);
     }
 
     /// Refuses a client: with CONNACK in its version, if it is known, and then by closing [MQTT-3.2.2-7]

@@ -45,7 +45,7 @@ impl ShardLoop {
         self.mqtt_answer_with_words(key, words(why.as_deref(), wants_reasons), |properties, out| {
             SubAck { packet_id, properties, reasons }.encode(version, out);
         });
-        self.hub.resume(self.net.now, session, &mut self.net);
+        self.resume(key, session);
     }
 
     pub(super) fn mqtt_unsubscribe(
@@ -60,7 +60,7 @@ impl ShardLoop {
         }
         let (mut reasons, mut why) = (Vec::new(), None);
         for filter in unsubscribe.filters.iter() {
-            reasons.push(match self.hub.unsubscribe(session, filter) {
+            reasons.push(match self.hub.unsubscribe(self.net.now, session, filter, &mut self.net) {
                 Ok(true) => ReasonCode::Success,
                 Ok(false) => ReasonCode::NoSubscriptionExisted,
                 Err(error) => {
