@@ -15,5 +15,7 @@ mod netcat;
 mod node;
 mod one_port;
 mod python;
+mod retained;
 mod schema;
+mod shared_subscriptions;
 mod stopping;
