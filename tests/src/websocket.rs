@@ -38,14 +38,22 @@ pub fn frame(first_byte: u8, payload: &[u8]) -> Vec<u8> {
 pub struct Connection {
     /// The socket, for bytes that are no frames.
     pub stream: TcpStream,
+    /// The subprotocol that the hub has chosen; empty for none.
+    pub protocol: String,
 }
 
 impl Connection {
-    /// Connects and shakes hands; for `/mqtt` with the subprotocol that MQTT asks for [MQTT-6.0.0-3].
+    /// Connects and shakes hands; for `/mqtt` with the subprotocol that MQTT asks for.
     pub fn new(port: u16, path: &str) -> Self {
+        Self::offering(port, path, if path == "/mqtt" { &["mqtt"] } else { &[] })
+    }
+
+    /// Connects and shakes hands, offering subprotocols.
+    pub fn offering(port: u16, path: &str, protocols: &[&str]) -> Self {
+        const HEADER: &str = "Sec-WebSocket-Protocol: ";
         let mut stream = connect(port);
-        let subprotocol = if path == "/mqtt" { "Sec-WebSocket-Protocol: mqtt\r\n" } else { "" };
-        stream.write_all(&handshake(path, subprotocol)).unwrap();
+        let offer = format!("{HEADER}{}\r\n", protocols.join(", "));
+        stream.write_all(&handshake(path, if protocols.is_empty() { "" } else { &offer })).unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
@@ -54,7 +62,8 @@ impl Connection {
         }
         let head = String::from_utf8(head).unwrap();
         assert!(head.starts_with("HTTP/1.1 101 ") && head.contains(ACCEPT), "{head}");
-        Self { stream }
+        let protocol = head.lines().find_map(|line| line.strip_prefix(HEADER)).unwrap_or_default();
+        Self { stream, protocol: protocol.to_owned() }
     }
 
     /// Sends bytes.
