@@ -40,3 +40,28 @@ fn telemetry_charts_move() {
 fn telemetry_of_another_machine_appears() {
     on_page("telemetry", "--host here", "anotherMachineAppears");
 }
+
+#[test]
+fn home_shows_a_scene_from_outside() {
+    on_page("smart-home", "--still", "sceneFromOutside");
+}
+
+#[test]
+fn home_takes_a_scene_from_a_telephone() {
+    on_page("smart-home", "--still", "sceneFromATelephone");
+}
+
+#[test]
+fn home_switches_and_sliders() {
+    on_page("smart-home", "--still", "switchesAndSliders");
+}
+
+#[test]
+fn home_shows_a_device_that_dies() {
+    on_page("smart-home", "--still", "deviceDies");
+}
+
+#[test]
+fn home_shows_a_killed_device_of_somebody_else() {
+    on_page("smart-home", "--still", "outsiderDies");
+}

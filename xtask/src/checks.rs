@@ -48,7 +48,7 @@ pub(crate) fn benches() -> Outcome {
 }
 
 /// The programs that the black-box tests run: the hub, and the examples beside it.
-const PROGRAMS: [&str; 2] = ["trefoil", "telemetry"];
+const PROGRAMS: [&str; 3] = ["trefoil", "telemetry", "smart-home"];
 
 pub(crate) fn release_build() -> Outcome {
     let build = Tool::cargo().arguments("build --quiet --locked --release");

@@ -18,4 +18,5 @@ mod python;
 mod retained;
 mod schema;
 mod shared_subscriptions;
+mod smart_home;
 mod stopping;
