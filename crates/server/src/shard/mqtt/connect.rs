@@ -3,7 +3,8 @@
 use crate::shard::ShardLoop;
 use crate::shard::connection::{Aliases, Form, MqttForm, MqttInput};
 use std::collections::HashMap;
-use trefoil_hub::{ConnectionKey, Message, Payload, Topic, TopicError, Will};
+use trefoil_hub::topic::HUB_TOPICS;
+use trefoil_hub::{ConnectionKey, Language, Message, Payload, Topic, TopicError, Will};
 use trefoil_mqtt::{ConnAck, ConnAckProperties, Connect, Packet, ReasonCode, Version, decode};
 use trefoil_websocket::CloseCode;
 
@@ -50,9 +51,8 @@ impl ShardLoop {
                 return self.mqtt_refuse_connect(key, Some(version), ReasonCode::TopicNameInvalid, &why);
             }
         };
-        if will.as_ref().is_some_and(|will| will.message.topic.starts_with(super::HUB_TOPICS)) {
-            let why =
-                format!("the will's topic is below {}, where only the hub publishes", super::HUB_TOPICS);
+        if will.as_ref().is_some_and(|will| will.message.topic.starts_with(HUB_TOPICS)) {
+            let why = format!("the will's topic is below {}, where only the hub publishes", HUB_TOPICS);
             return self.mqtt_refuse_connect(key, Some(version), ReasonCode::NotAuthorized, &why);
         }
         let assigned = connect.client_id.is_empty().then(|| self.assign_client_id("mqtt"));
@@ -126,6 +126,8 @@ impl ShardLoop {
                 // [MQTT-3.3.4-9]
                 window_max: properties.receive_max.unwrap_or(u16::MAX),
                 will,
+                user_name: connect.user_name,
+                language: Some(Language::Mqtt),
             },
             &mut self.net,
         );
