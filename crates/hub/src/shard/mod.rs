@@ -240,6 +240,7 @@ impl Shard {
             self.disconnect(now, old, Ending::Lost, out);
             // [MQTT-4.1.0-2]: the timer may be a little late.
             let is_over = self.sessions.get(old.index() as usize).is_some_and(|s| s.is_over(now));
+            self.counters.expired_sessions += u64::from(is_over);
             if connect.clean_start || is_over {
                 self.end(now, old, out);
             }
