@@ -143,6 +143,7 @@ impl Server {
         let seed = RandomState::new().hash_one(std::process::id());
         let context = Arc::new(Context {
             limits: config.limits.clone(),
+            mqtt: config.mqtt.clone(),
             listeners: config
                 .listeners
                 .iter()

@@ -1,7 +1,8 @@
 //! What goes beyond the protocols: delayed messages, topics that change, automatic and exclusive subscriptions.
 
 use serde_json::{Value, json};
-use trefoil_tests::mqtt::property::id::REASON_STRING;
+use trefoil_tests::mqtt::property::id::{PACKET_BYTES_MAX, REASON_STRING, SERVER_REFERENCE};
+use trefoil_tests::mqtt::property::number;
 use trefoil_tests::mqtt::{Connect, Connection, Message, Will};
 use trefoil_tests::{CONFIG, Hub, Program, lines};
 
@@ -237,4 +238,54 @@ fn without_being_set_to_the_hub_has_no_exclusive_subscriptions_and_delays_nothin
     assert_eq!(answer.properties.text(REASON_STRING), Some(words));
     client.publish("$delayed/1000/t", b"x");
     assert_eq!(next(&mut client).0, "$delayed/1000/t");
+}
+
+const REFERENCE: &str = "[mqtt]\nserver_reference = \"other.example:1883 [::1]:1883\"\n";
+
+#[test]
+fn clients_of_a_hub_that_stops_are_told_of_another() {
+    let mut hub = hub(REFERENCE);
+    let mut five = Connection::new(hub.tcp_port(), 5, "five");
+    // One that takes no packet that long is told less.
+    let small = Connect::new(5, "small").property(number(PACKET_BYTES_MAX, 28));
+    let mut small = Connection::with(hub.tcp_port(), &small).0;
+    let mut four = Connection::new(hub.tcp_port(), 4, "four");
+    hub.signal("TERM");
+    let goodbye = five.ending().unwrap();
+    assert_eq!(goodbye.reason, 0x9C);
+    assert_eq!(goodbye.properties.text(SERVER_REFERENCE), Some("other.example:1883 [::1]:1883"));
+    assert_eq!(small.ending().unwrap().reason, 0x8B);
+    assert_eq!(four.ending(), None);
+    hub.wait();
+}
+
+#[test]
+fn who_finds_no_room_is_told_of_another_server() {
+    let hub = hub(&format!("{REFERENCE}[limits]\nsessions_max = 1\n"));
+    let _first = Connection::new(hub.tcp_port(), 5, "first");
+    trefoil_tests::wait_until("the session is counted", || hub.stat("sessions") == 1);
+    let ask = |version| Connection::asking(hub.tcp_port(), &Connect::new(version, "second")).1.unwrap();
+    let answer = ask(5);
+    assert_eq!(
+        (answer.code, answer.properties.text(SERVER_REFERENCE)),
+        (0x9C, Some("other.example:1883 [::1]:1883"))
+    );
+    // Before MQTT 5: server unavailable.
+    assert_eq!(ask(4).code, 3);
+}
+
+#[test]
+fn clients_of_a_hub_that_has_moved_are_sent_away_for_good() {
+    let hub = hub(&format!("{REFERENCE}server_moved = true\n"));
+    let ask = |version| Connection::asking(hub.tcp_port(), &Connect::new(version, "client"));
+    let (mut connection, answer) = ask(5);
+    let answer = answer.unwrap();
+    assert_eq!(
+        (answer.code, answer.properties.text(SERVER_REFERENCE)),
+        (0x9D, Some("other.example:1883 [::1]:1883"))
+    );
+    assert_eq!(connection.try_receive(), None);
+    for version in [3, 4] {
+        assert_eq!(ask(version).1.unwrap().code, 3);
+    }
 }
