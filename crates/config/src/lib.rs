@@ -53,7 +53,8 @@ mod value;
 use std::path::Path;
 
 pub use extensions::{
-    Delayed, Exclusive, Mqtt, MqttSn, MqttSnTopic, RetainedLimit, Rewrite, Shared, SharedStrategy, Sys,
+    Delayed, Exclusive, Mqtt, MqttSn, MqttSnTopic, RetainedLimit, Rewrite, Shared, SharedStrategy, Subscribe,
+    Sys,
 };
 pub use limits::Limits;
 pub use model::{Bind, Config, Listener, Log, LogLevel, Protocols};

@@ -45,9 +45,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod delayed;
-mod exclusive;
-mod extensions;
 pub mod group;
 pub mod index;
 pub mod interest;
@@ -57,7 +54,6 @@ mod outgoing;
 mod outlet;
 mod payload;
 pub mod retained;
-mod rewrite;
 mod routes;
 mod session;
 mod shard;
@@ -67,15 +63,12 @@ mod time;
 pub mod topic;
 mod wheel;
 
-pub use delayed::{DelayError, DelayLimits};
-pub use extensions::{AutomaticSubscription, CLIENT_ID, Extensions, Language, USER_NAME};
 pub use key::{ConnectionKey, SessionKey};
 pub use message::{Message, Properties};
 pub use outlet::{Delivered, Delivery, Outlet, Parcel};
 pub use payload::Payload;
-pub use rewrite::{Names, RewriteError, RewriteRule, Rewrites};
 pub use session::Will;
-pub use shard::{Connect, Connected, Counters, Ending, Published, Refusal, Shard, SubscribeError, Turn};
+pub use shard::{Connect, Connected, Counters, Ending, Published, Shard, SubscribeError, Turn};
 pub use shared::{Limits, Shared};
 pub use subscriptions::{Audience, Receiver, SubscriptionOptions};
 pub use time::Time;

@@ -196,6 +196,13 @@ impl Connection {
         assert_eq!(answer.first_byte, 0xD0, "PINGRESP: {answer:?}");
     }
 
+    /// As [`ping`](Self::ping), with one packet before the answer that is passed over, as if the network had lost it.
+    pub fn ping_past(&mut self, first_byte: u8) {
+        self.send(&[0xC0, 0]);
+        let (lost, answer) = (self.receive(), self.receive());
+        assert_eq!((lost.first_byte, answer.first_byte), (first_byte, 0xD0), "{lost:?} {answer:?}");
+    }
+
     /// The reason code of the DISCONNECT that ends the connection. Messages before it are passed over.
     pub fn disconnect_reason(&mut self) -> Option<u8> {
         self.ending().map(|goodbye| goodbye.reason)

@@ -7,15 +7,20 @@
 
 mod acks;
 mod auth;
+mod clock;
 mod connack;
 mod connect;
 mod delivery;
 mod disconnect;
+mod errors;
 mod fixed_header;
+mod order;
 mod ping;
 mod publish;
+mod sessions;
 mod shared;
 mod strings;
 mod subscribe;
+mod topics;
 mod unsubscribe;
 mod websocket;

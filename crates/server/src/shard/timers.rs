@@ -4,6 +4,7 @@ use super::ShardLoop;
 use super::accept::Listener;
 use super::connection::{Form, Input, Link, Phase};
 use crate::stats::{Drop, Kind};
+use std::sync::Arc;
 use trefoil_hub::{ConnectionKey, Message, QoS, Time, Topic};
 use trefoil_mqtt::ReasonCode;
 
@@ -173,6 +174,6 @@ impl ShardLoop {
             expires_at: None,
             properties: None,
         };
-        self.announce(message);
+        self.publish(None, &Arc::new(message));
     }
 }
