@@ -1,7 +1,7 @@
 //! The real binary, started for one test.
 
 use crate::{DEADLINE, Program, wait_until};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -157,6 +157,15 @@ impl Hub {
         let text = Program::new("curl").args(["-sSf", &url]).run().success();
         let stats: serde_json::Value = serde_json::from_str(&text).unwrap();
         stats[name].as_u64().unwrap_or_else(|| panic!("no figure `{name}` in {text}"))
+    }
+
+    /// One of the figures of `/metrics`, by its name with its labels.
+    pub fn metric(&self, name: &str) -> u64 {
+        let mut stream = crate::connect(self.http_port());
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let text = String::from_utf8(crate::Exchange::rest(&mut stream)).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no figure `{name}` in {text}"))
     }
 
     /// How much memory the hub's process holds.

@@ -118,6 +118,7 @@ impl Connection {
             length |= usize::from(byte & 0x7f) << shift;
             shift += 7;
             if byte & 0x80 == 0 {
+                assert!(byte > 0 || shift == 7, "a remaining length in more bytes than it needs");
                 break;
             }
         }

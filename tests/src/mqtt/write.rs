@@ -60,6 +60,12 @@ impl Connect {
         self
     }
 
+    /// Another client id.
+    pub fn client_id(mut self, client_id: impl AsRef<[u8]>) -> Self {
+        self.client_id = client_id.as_ref().to_vec();
+        self
+    }
+
     /// The keep-alive in seconds.
     pub fn keep_alive_s(mut self, seconds: u16) -> Self {
         self.keep_alive_s = seconds;

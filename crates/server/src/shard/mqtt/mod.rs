@@ -164,20 +164,22 @@ impl ShardLoop {
     }
 
     /// Answers with a packet that can say in words why. They are left out where the packet would so become larger than the
-    /// client takes [MQTT-3.4.2-2] [MQTT-3.5.2-2] [MQTT-3.9.2-1] [MQTT-3.11.2-1]. A client that does not
-    /// take it without them either is not left waiting for it.
+    /// client takes [MQTT-3.4.2-2] [MQTT-3.5.2-2] [MQTT-3.9.2-1] [MQTT-3.11.2-1]. A client that does not take it without
+    /// them either is not left waiting for it: its connection ends, and with it perhaps the session, and the result is
+    /// false.
     fn mqtt_answer_with_words(
         &mut self,
         key: ConnectionKey,
         why: Option<&str>,
         encode: impl Fn(ReasonProperties<'_>, &mut Vec<u8>),
-    ) {
+    ) -> bool {
         let words = ReasonProperties { reason_string: why, ..ReasonProperties::default() };
         let is_sent = self.net.answer(key, |out| encode(words, out))
             || self.net.answer(key, |out| encode(ReasonProperties::default(), out));
         if !is_sent {
             self.mqtt_fail(key, ReasonCode::PacketTooLarge, "the answer is longer than the client takes");
         }
+        is_sent
     }
 
     fn mqtt_disconnect(&mut self, key: ConnectionKey, state: &MqttInput, goodbye: &Disconnect<'_>) {

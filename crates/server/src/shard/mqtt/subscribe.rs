@@ -42,10 +42,13 @@ impl ShardLoop {
         }
         // [MQTT-3.8.4-1] [MQTT-3.8.4-6]: one answer, with a reason for each filter in order.
         let (packet_id, reasons) = (subscribe.packet_id, (&*reasons).into());
-        self.mqtt_answer_with_words(key, words(why.as_deref(), wants_reasons), |properties, out| {
+        let why = words(why.as_deref(), wants_reasons);
+        let is_sent = self.mqtt_answer_with_words(key, why, |properties, out| {
             SubAck { packet_id, properties, reasons }.encode(version, out);
         });
-        self.resume(key, session);
+        if is_sent {
+            self.resume(key, session);
+        }
     }
 
     pub(super) fn mqtt_unsubscribe(
