@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 
 use trefoil_hub::topic::check_topic;
-use trefoil_hub::{Filter, QoS, RetainHandling, SubscriptionOptions};
+use trefoil_hub::{
+    AutomaticSubscription, CLIENT_ID, Filter, QoS, RetainHandling, RewriteError, RewriteRule,
+    SubscriptionOptions, USER_NAME,
+};
 
 use crate::model::Bind;
 use crate::problem::{Place, Problem};
@@ -81,33 +84,12 @@ pub struct Exclusive {
 /// A rule that changes topics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rewrite {
-    /// The topics for which it holds; a valid filter, not of a shared subscription.
-    pub filter: String,
-    /// A regular expression for the topic.
-    pub pattern: String,
-    /// What the topic becomes.
-    pub topic: String,
+    /// The rule.
+    pub rule: RewriteRule,
     /// Topics of messages are rewritten.
     pub publish: bool,
     /// Filters of subscriptions are rewritten.
     pub subscribe: bool,
-}
-
-/// What clients are subscribed to when they connect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subscribe {
-    /// The filter, in which `{client_id}` and `{user_name}` stand for those of the client.
-    pub filter: String,
-    /// The options of the subscription.
-    pub options: SubscriptionOptions,
-    /// What is done with retained messages.
-    pub retain_handling: RetainHandling,
-    /// Clients of MQTT are subscribed.
-    pub mqtt: bool,
-    /// Clients of the JSON protocol are subscribed.
-    pub json: bool,
-    /// Clients of MQTT-SN are subscribed.
-    pub mqtt_sn: bool,
 }
 
 /// The MQTT-SN gateway.
@@ -233,30 +215,37 @@ impl Reader<'_> {
 
     pub(crate) fn rewrite(&mut self) -> Vec<Rewrite> {
         let rule = |reader: &mut Self, Entry { answers, .. }: &Entry| {
-            let text = |key| answers.text(Section::Rewrite, key).map(|(text, _)| text.to_owned());
             let on =
                 |word| answers.words(Section::Rewrite, "on").is_none_or(|(words, _)| words.contains(&word));
-            Some(Rewrite {
-                filter: reader.filter(Section::Rewrite, answers)?,
-                pattern: text("pattern")?,
-                topic: text("topic")?,
-                publish: on("publish"),
-                subscribe: on("subscribe"),
-            })
+            let filter = reader.filter(Section::Rewrite, answers)?;
+            let (pattern, pattern_place) = answers.text(Section::Rewrite, "pattern")?;
+            let (topic, topic_place) = answers.text(Section::Rewrite, "topic")?;
+            let rule = match RewriteRule::new(&filter, pattern, topic) {
+                Ok(rule) => rule,
+                Err(error) => {
+                    let (place, key, text) = match error {
+                        RewriteError::Group { .. } => (topic_place, "topic", topic),
+                        _ => (pattern_place, "pattern", pattern),
+                    };
+                    reader.fail(place, format!("`{key}` is {text:?}; {error}"));
+                    return None;
+                }
+            };
+            Some(Rewrite { rule, publish: on("publish"), subscribe: on("subscribe") })
         };
         self.each(Section::Rewrite, rule)
     }
 
-    pub(crate) fn subscribe(&mut self) -> Vec<Subscribe> {
+    pub(crate) fn subscribe(&mut self) -> Vec<AutomaticSubscription> {
         let subscription = |reader: &mut Self, Entry { answers, .. }: &Entry| {
             const SECTION: Section = Section::Subscribe;
             let (text, place) = answers.text(SECTION, "filter")?;
             // Names stand for one level or a part of one, so that what is around them must be valid by itself.
-            let example = text.replace("{client_id}", "c").replace("{user_name}", "u");
+            let example = text.replace(CLIENT_ID, "c").replace(USER_NAME, "u");
             reader.check(place, "filter", text, Filter::parse(&example, reader.levels_max).map(drop))?;
             let on =
                 |word| answers.words(SECTION, "protocols").is_none_or(|(words, _)| words.contains(&word));
-            Some(Subscribe {
+            Some(AutomaticSubscription {
                 filter: text.to_owned(),
                 options: SubscriptionOptions {
                     qos: match answers.number_or_preset(SECTION, "qos") {

@@ -53,8 +53,7 @@ mod value;
 use std::path::Path;
 
 pub use extensions::{
-    Delayed, Exclusive, Mqtt, MqttSn, MqttSnTopic, RetainedLimit, Rewrite, Shared, SharedStrategy, Subscribe,
-    Sys,
+    Delayed, Exclusive, Mqtt, MqttSn, MqttSnTopic, RetainedLimit, Rewrite, Shared, SharedStrategy, Sys,
 };
 pub use limits::Limits;
 pub use model::{Bind, Config, Listener, Log, LogLevel, Protocols};

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::extensions::{Delayed, Exclusive, Mqtt, MqttSn, RetainedLimit, Rewrite, Shared, Subscribe, Sys};
+use crate::extensions::{Delayed, Exclusive, Mqtt, MqttSn, RetainedLimit, Rewrite, Shared, Sys};
 use crate::limits::Limits;
+use trefoil_hub::AutomaticSubscription;
 
 /// A whole configuration, checked: the server may rely on every field without looking again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub struct Config {
     /// Rules that change topics, in the order in which they are tried.
     pub rewrite: Vec<Rewrite>,
     /// What clients are subscribed to when they connect.
-    pub subscribe: Vec<Subscribe>,
+    pub subscribe: Vec<AutomaticSubscription>,
     /// The MQTT-SN gateway.
     pub mqtt_sn: MqttSn,
     /// What is written to standard error.

@@ -65,7 +65,7 @@ fn introduction(section: Section) -> (&'static str, &'static str) {
         Section::Exclusive => ("`[exclusive]`", "Subscriptions that only one session may hold."),
         Section::Rewrite => (
             "`[[rewrite]]`",
-            "One for each rule that changes topics. They are tried in their order, and only the last one that applies \
+            "One for each rule that changes topics. They are tried in their order, and the first one that applies \
              holds.",
         ),
         Section::Subscribe => (

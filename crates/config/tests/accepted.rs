@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use trefoil_config::{
     Bind, Config, LogLevel, MqttSnTopic, RetainedLimit, Rewrite, Section, Setting, SharedStrategy, load,
 };
+use trefoil_hub::RewriteRule;
 
 fn file(text: &str) -> Config {
     load(Some((Path::new("t.toml"), text)), &mut std::iter::empty()).unwrap()
@@ -145,13 +146,8 @@ fn sections_of_which_there_may_be_several_come_from_file_and_environment() {
             ("TREFOIL_MQTT_SN_ADVERTISE_TO", "udp://225.1.1.1:1884"),
         ],
     );
-    let rewrite = Rewrite {
-        filter: "old/#".into(),
-        pattern: "^old/(.+)$".into(),
-        topic: "newer/$1".into(),
-        publish: true,
-        subscribe: false,
-    };
+    let rule = RewriteRule::new("old/#", "^old/(.+)$", "newer/$1").unwrap();
+    let rewrite = Rewrite { rule, publish: true, subscribe: false };
     assert_eq!(config.rewrite, [rewrite]);
     let filters: Vec<&str> = config.subscribe.iter().map(|subscribe| subscribe.filter.as_str()).collect();
     assert_eq!(filters, ["clients/{client_id}/#", "news"]);

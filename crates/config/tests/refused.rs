@@ -347,6 +347,14 @@ fn filters_and_topics_that_are_not_valid() {
         "t.toml:2:10: `filter` chooses topics; leave `$share/NAME/` out"
     );
     assert_eq!(
+        refused("[[rewrite]]\nfilter = \"a\"\npattern = \"(a\"\ntopic = \"b\""),
+        "t.toml:3:11: `pattern` is \"(a\"; it is no regular expression: unclosed group"
+    );
+    assert_eq!(
+        refused("[[rewrite]]\nfilter = \"a\"\npattern = \"a\"\ntopic = \"$1\""),
+        "t.toml:4:9: `topic` is \"$1\"; $1 stands for a group of the pattern, which has 0"
+    );
+    assert_eq!(
         refused("[[subscribe]]\nfilter = \"a/{client_id}+\""),
         "t.toml:2:10: `filter` is \"a/{client_id}+\"; + must be alone in its level, as in a/+/c"
     );

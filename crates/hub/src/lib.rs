@@ -45,6 +45,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod delayed;
+mod exclusive;
+mod extensions;
 pub mod group;
 pub mod index;
 pub mod interest;
@@ -54,6 +57,7 @@ mod outgoing;
 mod outlet;
 mod payload;
 pub mod retained;
+mod rewrite;
 mod routes;
 mod session;
 mod shard;
@@ -63,12 +67,15 @@ mod time;
 pub mod topic;
 mod wheel;
 
+pub use delayed::{DelayError, DelayLimits};
+pub use extensions::{AutomaticSubscription, CLIENT_ID, Extensions, Language, USER_NAME};
 pub use key::{ConnectionKey, SessionKey};
 pub use message::{Message, Properties};
 pub use outlet::{Delivered, Delivery, Outlet, Parcel};
 pub use payload::Payload;
+pub use rewrite::{Names, RewriteError, RewriteRule, Rewrites};
 pub use session::Will;
-pub use shard::{Connect, Connected, Counters, Ending, Published, Shard, SubscribeError, Turn};
+pub use shard::{Connect, Connected, Counters, Ending, Published, Refusal, Shard, SubscribeError, Turn};
 pub use shared::{Limits, Shared};
 pub use subscriptions::{Audience, Receiver, SubscriptionOptions};
 pub use time::Time;

@@ -48,6 +48,10 @@ pub(crate) struct Rare {
     /// Its shared subscriptions, and what these go by.
     pub(crate) shares: Vec<Arc<Group>>,
     pub(crate) load: Option<Arc<Load>>,
+    /// Filters that it holds exclusively.
+    pub(crate) exclusives: Vec<Box<str>>,
+    /// The user name, where a rule asks for it.
+    pub(crate) user_name: Option<Box<str>>,
     /// Packet ids of QoS 2 messages that came in and whose PUBREL has not [MQTT-4.3.3-10].
     pub(crate) incoming: HashSet<u16, RandomState>,
 }

@@ -1,8 +1,12 @@
 //! What all shards of a process share.
 
+use crate::delayed::Waiting;
+use crate::exclusive::Exclusive;
+use crate::extensions::Extensions;
 use crate::group::Strategy;
 use crate::interest::{Interest, SHARDS_MAX};
 use crate::retained::{Quota, Retained};
+use crate::topic::HUB_TOPICS;
 use foldhash::quality::FixedState;
 use std::hash::BuildHasher;
 
@@ -57,6 +61,12 @@ pub struct Shared {
     pub retained: Retained,
     /// The limits.
     pub limits: Limits,
+    /// What goes beyond the protocols.
+    pub extensions: Extensions,
+    /// The retained messages of the hub itself, which no limit of clients' messages is for.
+    own_retained: Retained,
+    pub(crate) delayed: Waiting,
+    pub(crate) exclusive: Exclusive,
     shards: usize,
     seed: u64,
 }
@@ -71,7 +81,39 @@ impl Shared {
         assert!((1..=SHARDS_MAX).contains(&shards), "a hub has 1 to {SHARDS_MAX} shards, not {shards}");
         let retained = Retained::new(limits.retained_messages_max, limits.retained_bytes_max)
             .with_quotas(&limits.retained_quotas);
-        Shared { interest: Interest::new(seed, limits.share_strategy), retained, limits, shards, seed }
+        Shared {
+            interest: Interest::new(seed, limits.share_strategy),
+            retained,
+            limits,
+            extensions: Extensions::default(),
+            own_retained: Retained::new(usize::MAX, usize::MAX),
+            delayed: Waiting::default(),
+            exclusive: Exclusive::default(),
+            shards,
+            seed,
+        }
+    }
+
+    /// The same with extensions.
+    #[must_use]
+    pub fn with_extensions(self, extensions: Extensions) -> Shared {
+        Shared { extensions, ..self }
+    }
+
+    /// Where the retained messages are of the topics, or of the filters, that begin with this level. Those of the hub
+    /// stand by themselves: nobody else publishes there, and no filter matches both them and others.
+    pub(crate) fn retained_below(&self, level: &str) -> &Retained {
+        if HUB_TOPICS.strip_suffix('/') == Some(level) { &self.own_retained } else { &self.retained }
+    }
+
+    /// How many delayed messages wait, and their bytes.
+    pub fn delayed_size(&self) -> (usize, usize) {
+        self.delayed.size()
+    }
+
+    /// How many exclusive subscriptions are held.
+    pub fn exclusive_count(&self) -> usize {
+        self.exclusive.len()
     }
 
     /// How many shards there are.

@@ -6,6 +6,9 @@ use std::sync::Arc;
 /// The most bytes that a topic name or filter may have [MQTT-4.7.3-3].
 pub const TOPIC_BYTES_MAX: usize = 65_535;
 
+/// Topics that only the hub publishes to begin with this.
+pub const HUB_TOPICS: &str = "$SYS/";
+
 /// A valid topic name, shared by all messages and encodings that carry it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Topic(Arc<str>);

@@ -4,12 +4,14 @@ use crate::mail::Mailbox;
 use crate::stats::{ListenerSummary, Stats, Summary};
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
-use trefoil_config::{Bind, Limits, Protocols};
+use trefoil_config::{Bind, Limits, Mqtt, Protocols};
 
 /// What every thread of the server knows.
 pub(crate) struct Context {
     /// The limits of the configuration.
     pub(crate) limits: Limits,
+    /// What MQTT clients are told about other servers.
+    pub(crate) mqtt: Mqtt,
     /// The listeners, by number.
     pub(crate) listeners: Vec<ListenerContext>,
     /// What the shards share of the hub.

@@ -27,6 +27,7 @@ pub mod detect;
 mod listener;
 mod mail;
 mod outbox;
+mod refused;
 mod shard;
 mod stats;
 
@@ -142,13 +143,17 @@ impl Server {
         let seed = RandomState::new().hash_one(std::process::id());
         let context = Arc::new(Context {
             limits: config.limits.clone(),
+            mqtt: config.mqtt.clone(),
             listeners: config
                 .listeners
                 .iter()
                 .zip(&listening)
                 .map(|(l, at)| listener_context(l, at.bind))
                 .collect(),
-            hub: Arc::new(trefoil_hub::Shared::new(shards, seed, hub_limits(config))),
+            hub: Arc::new(
+                trefoil_hub::Shared::new(shards, seed, hub_limits(config))
+                    .with_extensions(extensions(config)),
+            ),
             mailboxes,
             // One more for what runs beside the shards.
             stats: (0..=shards).map(|_| Stats::default()).collect(),
@@ -204,6 +209,22 @@ fn listener_context(listener: &trefoil_config::Listener, bind: Bind) -> Listener
         echo: listener.echo,
         connections_max: listener.connections_max,
         connections: AtomicUsize::new(0),
+    }
+}
+
+fn extensions(config: &Config) -> trefoil_hub::Extensions {
+    let rules = |is_for: fn(&trefoil_config::Rewrite) -> bool| {
+        config.rewrite.iter().filter(|rewrite| is_for(rewrite)).map(|rewrite| rewrite.rule.clone()).collect()
+    };
+    let trefoil_config::Delayed { enabled, messages_max, bytes_max, delay_s_max } = config.delayed;
+    trefoil_hub::Extensions {
+        rewrites: trefoil_hub::Rewrites {
+            publish: rules(|rewrite| rewrite.publish),
+            subscribe: rules(|rewrite| rewrite.subscribe),
+        },
+        subscribe: config.subscribe.clone(),
+        delayed: enabled.then_some(trefoil_hub::DelayLimits { messages_max, bytes_max, delay_s_max }),
+        exclusive: config.exclusive.enabled,
     }
 }
 

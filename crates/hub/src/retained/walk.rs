@@ -30,6 +30,11 @@ impl Cursor {
         Cursor { at: literal_start(&levels), levels, is_behind: false, done: false }
     }
 
+    /// The first level of the pattern.
+    pub(crate) fn first_level(&self) -> &str {
+        self.levels.first().map_or("", |level| level)
+    }
+
     /// Whether there is nothing more to come.
     pub fn is_done(&self) -> bool {
         self.done

@@ -1,6 +1,6 @@
 //! From a publish to the receivers, and from their acknowledgements to the next delivery.
 
-use super::Shard;
+use super::{Refusal, Shard};
 use crate::group::{Group, Search, Strategy};
 use crate::interest::ShardSet;
 use crate::key::SessionKey;
@@ -25,18 +25,48 @@ const REPLAY_STEPS: usize = 256;
 const ROUND_STEPS: usize = 1024;
 
 /// What came of a publish.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Published {
     /// Somebody wants the message.
     pub matched: bool,
     /// It was to be retained, but there is no room for it.
     pub not_retained: bool,
+    /// It was not published at all.
+    pub refused: Option<Refusal>,
 }
 
 impl Shard {
-    /// Publishes a message: keeps it if it is to be retained, and delivers it to all who want it, here and through
-    /// other shards.
+    /// Publishes a client's message, now or later, to its topic or to what the rules make of it.
     pub fn publish(
+        &mut self,
+        now: Time,
+        publisher: Option<SessionKey>,
+        message: &Arc<Message>,
+        out: &mut impl Outlet,
+    ) -> Published {
+        match self.rewritten(publisher, message) {
+            None => self.publish_as_it_is(now, publisher, message, out),
+            Some(Ok(message)) => self.publish_as_it_is(now, publisher, &message, out),
+            Some(Err(why)) => self.refuse(why),
+        }
+    }
+
+    pub(super) fn publish_as_it_is(
+        &mut self,
+        now: Time,
+        publisher: Option<SessionKey>,
+        message: &Arc<Message>,
+        out: &mut impl Outlet,
+    ) -> Published {
+        match self.delays(&message.topic) {
+            None => self.announce(now, publisher, message, out),
+            Some(limits) => self.publish_later(now, publisher, message, limits),
+        }
+    }
+
+    /// Publishes a message as it is and at once, as the hub does with its own: keeps it if it is to be retained, and
+    /// delivers it to all who want it, here and through other shards.
+    pub fn announce(
         &mut self,
         now: Time,
         publisher: Option<SessionKey>,
@@ -45,7 +75,8 @@ impl Shard {
     ) -> Published {
         let mut not_retained = false;
         if message.retain {
-            match self.shared.retained.set(message) {
+            let level = message.topic.split('/').next().unwrap_or_default();
+            match self.shared.retained_below(level).set(message) {
                 Ok(evicted) => self.counters.retained_evicted += evicted as u64,
                 Err(Full) => not_retained = true,
             }
@@ -66,7 +97,7 @@ impl Shard {
             self.share(now, group, message, Search { publisher, ..Search::default() }, out);
         }
         self.groups = groups;
-        Published { matched, not_retained }
+        Published { matched, not_retained, refused: None }
     }
 
     /// Takes what another shard sent.
@@ -183,7 +214,7 @@ impl Shard {
                         return;
                     }
                     let Some(replay) = outgoing.replays.front_mut() else { return };
-                    let retained = &self.shared.retained;
+                    let retained = self.shared.retained_below(replay.cursor.first_level());
                     retained.next(&mut replay.cursor, REPLAY_MESSAGES, steps, now, &mut found);
                     let (qos, id) = (replay.qos, replay.subscription_id);
                     if replay.cursor.is_done() {

@@ -75,9 +75,10 @@ impl Shard {
         }
     }
 
-    /// Publishes the wills that are due and ends the sessions whose time is over.
+    /// Publishes the wills and delayed messages that are due and ends the sessions whose time is over.
     pub fn handle_time(&mut self, now: Time, out: &mut impl Outlet) {
         self.go_on_replaying(now, out);
+        self.publish_delayed(now, out);
         let mut due = Vec::new();
         self.timers.expire(now, &mut due);
         for (key, serial) in due {
@@ -93,6 +94,7 @@ impl Shard {
                 }
             }
             if self.session(key).is_over(now) {
+                self.counters.expired_sessions += 1;
                 self.end(now, key, out);
             }
         }
@@ -100,7 +102,11 @@ impl Shard {
 
     /// Milliseconds until [`handle_time`](Self::handle_time) has something to do; none if nothing is due ever.
     pub fn wait_ms(&self, now: Time) -> Option<u64> {
-        if self.replaying.is_empty() { self.timers.wait_ms(now) } else { Some(0) }
+        if !self.replaying.is_empty() {
+            return Some(0);
+        }
+        let waits = [self.timers.wait_ms(now), self.delayed.wait_ms(now)];
+        waits.into_iter().flatten().min()
     }
 
     /// Ends a session: its subscriptions go, and what waited for it.
@@ -124,6 +130,9 @@ impl Shard {
             let taken = outgoing.take_shared(usize::MAX, true, |_| true);
             self.share_again(now, taken, Search::default().after(at), out);
         }
+        for filter in &rare.exclusives {
+            self.shared.exclusive.give_back(filter, at);
+        }
         if rare.will_at.is_some()
             && let Some(will) = rare.will.take()
         {
@@ -135,7 +144,7 @@ impl Shard {
     fn publish_will(&mut self, now: Time, publisher: Option<SessionKey>, will: Will, out: &mut impl Outlet) {
         let mut message = will.message;
         message.expires_at = will.expiry_s.map(|s| now.plus_s(s.into()));
-        self.publish(now, publisher, &Arc::new(message), out);
+        self.publish_as_it_is(now, publisher, &Arc::new(message), out);
     }
 
     fn set_timer(&mut self, key: SessionKey, at: Time) {

@@ -2,15 +2,20 @@
 
 mod deliver;
 mod ending;
+mod extended;
 mod share;
 #[cfg(test)]
 mod tests;
 
+use crate::delayed::Delayed;
+use crate::exclusive;
+use crate::extensions::Language;
 use crate::group::{Address, Group, Member};
 use crate::key::{ConnectionKey, SessionKey};
 use crate::outgoing::Replay;
 use crate::outlet::Outlet;
 use crate::retained::Cursor;
+use crate::rewrite::Names;
 use crate::routes::Routes;
 use crate::session::{Session, Will};
 use crate::shared::Shared;
@@ -27,6 +32,7 @@ use trefoil_mqtt::{QoS, RetainHandling};
 
 pub use deliver::Published;
 pub use ending::Ending;
+pub use extended::Refusal;
 pub use share::Turn;
 
 /// The sessions of one thread, their subscriptions, and what they have yet to be sent.
@@ -42,6 +48,8 @@ pub struct Shard {
     subscriptions: Subscriptions,
     /// When wills are due and sessions end, by key and serial.
     timers: Wheel<(SessionKey, u32)>,
+    /// Messages to be published later, and the key and serial of the session that sent each.
+    delayed: Delayed<Option<(SessionKey, u32)>>,
     serial: u32,
     counters: Counters,
     /// Kept for its memory.
@@ -68,6 +76,10 @@ pub struct Counters {
     pub retained_evicted: u64,
     /// Messages that were meant for one member of a shared subscription and went to another.
     pub redistributed: u64,
+    /// Messages that were not published for a [`Refusal`].
+    pub refused: u64,
+    /// Sessions that ended since their client stayed away for too long.
+    pub expired_sessions: u64,
 }
 
 /// A client that comes (MQTT 5.0 §3.1).
@@ -85,12 +97,25 @@ pub struct Connect<'a> {
     pub window_max: u16,
     /// What to publish if it goes without a goodbye.
     pub will: Option<Will>,
+    /// The user name, if it gave one.
+    pub user_name: Option<&'a str>,
+    /// What it speaks, if automatic subscriptions are for it.
+    pub language: Option<Language>,
 }
 
 impl<'a> Connect<'a> {
     /// A client whose session starts clean and ends with its connection.
     pub fn new(client_id: &'a str, connection: ConnectionKey) -> Connect<'a> {
-        Connect { client_id, connection, clean_start: true, expiry_s: 0, window_max: u16::MAX, will: None }
+        Connect {
+            client_id,
+            connection,
+            clean_start: true,
+            expiry_s: 0,
+            window_max: u16::MAX,
+            will: None,
+            user_name: None,
+            language: None,
+        }
     }
 }
 
@@ -117,6 +142,12 @@ pub enum SubscribeError {
         /// The limit.
         max: usize,
     },
+    /// It is to be exclusive, and the hub is not set to know that.
+    ExclusiveOff,
+    /// It is to be exclusive and shared.
+    ExclusiveShare,
+    /// Another session holds it.
+    Taken,
 }
 
 impl fmt::Display for SubscribeError {
@@ -129,6 +160,11 @@ impl fmt::Display for SubscribeError {
                     "the session has {max} subscriptions already (limits.subscriptions_per_session_max)"
                 )
             }
+            SubscribeError::ExclusiveOff => {
+                f.write_str("this hub has no exclusive subscriptions (exclusive.enabled)")
+            }
+            SubscribeError::ExclusiveShare => f.write_str("a subscription cannot be exclusive and shared"),
+            SubscribeError::Taken => f.write_str("another session has this exclusive subscription"),
         }
     }
 }
@@ -145,6 +181,7 @@ impl Shard {
             by_client_id: HashMap::with_hasher(FixedState::with_seed(seed)),
             subscriptions: Subscriptions::new(seed),
             timers: Wheel::default(),
+            delayed: Delayed::default(),
             serial: 0,
             counters: Counters::default(),
             audience: Audience::default(),
@@ -194,6 +231,8 @@ impl Shard {
     /// answered it calls [`resume`](Self::resume), which sends what waits.
     pub fn connect(&mut self, now: Time, connect: Connect<'_>, out: &mut impl Outlet) -> Connected {
         let expiry_s = connect.expiry_s.min(self.shared.limits.session_expiry_s_max);
+        let names = Names { client_id: Some(connect.client_id), user_name: connect.user_name };
+        let will = connect.will.and_then(|will| self.rewritten_will(will, names));
         let mut displaced = None;
         if let Some(&old) = self.by_client_id.get(connect.client_id) {
             displaced = self.session(old).connection;
@@ -201,6 +240,7 @@ impl Shard {
             self.disconnect(now, old, Ending::Lost, out);
             // [MQTT-4.1.0-2]: the timer may be a little late.
             let is_over = self.sessions.get(old.index() as usize).is_some_and(|s| s.is_over(now));
+            self.counters.expired_sessions += u64::from(is_over);
             if connect.clean_start || is_over {
                 self.end(now, old, out);
             }
@@ -213,12 +253,16 @@ impl Shard {
         session.expiry_s = expiry_s;
         session.window_max = connect.window_max.clamp(1, inflight_max);
         if let Some(rare) = &mut session.rare {
-            (rare.will_at, rare.ends_at, rare.will) = (None, None, None);
+            (rare.will_at, rare.ends_at, rare.will, rare.user_name) = (None, None, None, None);
         }
-        if connect.will.is_some() {
-            session.rare().will = connect.will;
+        if will.is_some() {
+            session.rare().will = will;
         }
+        self.remember_user_name(key, connect.user_name);
         self.set_online(key, true);
+        if let Some(language) = connect.language {
+            self.subscribe_automatically(key, language, names);
+        }
         Connected { session: key, present: known.is_some(), displaced, expiry_s }
     }
 
@@ -226,7 +270,7 @@ impl Shard {
     /// next [`resume`](Self::resume). Returns the QoS granted.
     ///
     /// # Errors
-    /// When the filter is not valid or the session has too many subscriptions.
+    /// When the filter is not valid, the session has too many subscriptions, or another one holds an exclusive one.
     pub fn subscribe(
         &mut self,
         key: SessionKey,
@@ -234,11 +278,27 @@ impl Shard {
         options: SubscriptionOptions,
         retained: RetainHandling,
     ) -> Result<QoS, SubscribeError> {
+        let rewritten = self.rewritten_filter(key, filter);
+        self.subscribe_to(key, rewritten.as_deref().unwrap_or(filter), options, retained)
+    }
+
+    fn subscribe_to(
+        &mut self,
+        key: SessionKey,
+        filter: &str,
+        options: SubscriptionOptions,
+        retained: RetainHandling,
+    ) -> Result<QoS, SubscribeError> {
         let limits = &self.shared.limits;
+        let exclusive = filter.strip_prefix(exclusive::PREFIX);
+        let filter = exclusive.unwrap_or(filter);
         let parsed = Filter::parse(filter, limits.topic_levels_max).map_err(SubscribeError::Filter)?;
         let max = limits.subscriptions_per_session_max;
         if self.session(key).subscription_count() >= max && !self.is_subscribed(key, parsed) {
             return Err(SubscribeError::TooMany { max });
+        }
+        if exclusive.is_some() {
+            self.take_exclusive(key, parsed)?;
         }
         let Some(share) = parsed.share else {
             let is_new = self.subscribe_own(key, parsed.pattern, options);
@@ -279,7 +339,15 @@ impl Shard {
         filter: &str,
         out: &mut impl Outlet,
     ) -> Result<bool, TopicError> {
-        let filter = Filter::parse(filter, self.shared.limits.topic_levels_max)?;
+        let rewritten = self.rewritten_filter(key, filter);
+        let filter = rewritten.as_deref().unwrap_or(filter);
+        let exclusive = filter.strip_prefix(exclusive::PREFIX);
+        let filter = Filter::parse(exclusive.unwrap_or(filter), self.shared.limits.topic_levels_max)?;
+        if self.is_exclusive(key, filter) != exclusive.is_some() {
+            // What is held exclusively has another name than what is not.
+            return Ok(false);
+        }
+        self.give_back_exclusive(key, filter);
         if filter.share.is_some() {
             let Some(place) = self.find_share(key, filter) else { return Ok(false) };
             let group = self.session_mut(key).rare().shares.swap_remove(place);

@@ -51,6 +51,7 @@ impl Bench {
             connections: AtomicUsize::new(0),
         };
         let context = Arc::new(Context {
+            mqtt: Default::default(),
             limits,
             listeners: vec![listener],
             hub: Arc::new(Shared::new(1, 0, trefoil_hub::Limits::default())),

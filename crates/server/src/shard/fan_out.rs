@@ -9,7 +9,7 @@ use crate::outbox::LINK_BYTES_MIN;
 use crate::stats::Drop;
 use bytes::Bytes;
 use std::sync::Arc;
-use trefoil_hub::{ConnectionKey, Message, Payload, SessionKey, Topic};
+use trefoil_hub::{ConnectionKey, Message, Payload, Refusal, SessionKey, Topic};
 use trefoil_json::MessageView;
 use trefoil_mqtt::{Publish, QoS, SubscriptionIds, Version};
 use trefoil_websocket::{Opcode, encode_header};
@@ -225,33 +225,37 @@ impl<'a> Whole<'a> {
 
 impl ShardLoop {
     /// Publishes a message at QoS 0 with nothing else to it. `packet` is its PUBLISH packet as MQTT 3.1.1 has it, where
-    /// it came as that; the topic is valid.
+    /// it came as that; the topic is valid. Returns why it is not published, if it is not.
     pub(super) fn publish_plain(
         &mut self,
         publisher: Option<SessionKey>,
         topic: &str,
         payload: &[u8],
         packet: Option<&[u8]>,
-    ) {
+    ) -> Option<Refusal> {
         if !self.run.continues(topic, publisher) && !self.begin_run(publisher, topic) {
-            // A shared subscription takes turns from message to message.
             return self.publish_alone(publisher, topic, payload);
         }
         match packet {
             Some(packet) => self.run.push_packet(packet),
             None => self.run.push_payload(payload),
         }
+        None
     }
 
     /// Starts a run, unless the topic is one whose messages have to go one by one.
     fn begin_run(&mut self, publisher: Option<SessionKey>, topic: &str) -> bool {
         self.finish_run();
+        if self.hub.is_special(topic) {
+            return false;
+        }
         let mut groups = std::mem::take(&mut self.groups);
         let shards = self.hub.elsewhere(topic, &mut groups);
         let is_shared = !groups.is_empty();
         groups.clear();
         self.groups = groups;
         if is_shared {
+            // Its members take turns from message to message.
             return false;
         }
         self.run_shards = shards;
@@ -260,9 +264,14 @@ impl ShardLoop {
         true
     }
 
-    fn publish_alone(&mut self, publisher: Option<SessionKey>, topic: &str, payload: &[u8]) {
+    fn publish_alone(
+        &mut self,
+        publisher: Option<SessionKey>,
+        topic: &str,
+        payload: &[u8],
+    ) -> Option<Refusal> {
         let levels_max = self.net.context.limits.topic_levels_max;
-        let Ok(topic) = Topic::new(topic, levels_max) else { return };
+        let topic = Topic::new(topic, levels_max).ok()?;
         let message = Message {
             topic,
             payload: Payload::copy_from_slice(payload),
@@ -271,7 +280,7 @@ impl ShardLoop {
             expires_at: None,
             properties: None,
         };
-        self.publish(publisher, &Arc::new(message));
+        self.publish(publisher, &Arc::new(message)).refused
     }
 
     /// Delivers the run, if there is one: before anything that its receivers must not see first.

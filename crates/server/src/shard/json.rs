@@ -2,12 +2,13 @@
 
 use super::ShardLoop;
 use super::connection::{Form, Input, Link};
-use super::mqtt::HUB_TOPICS;
+use crate::refused;
 use crate::stats::Kind;
 use std::sync::Arc;
+use trefoil_hub::topic::HUB_TOPICS;
 use trefoil_hub::{
-    Connect, ConnectionKey, Ending, Filter, Message, Payload, Properties, QoS, RetainHandling, SessionKey,
-    SubscriptionOptions, Topic,
+    Connect, ConnectionKey, Ending, Filter, Language, Message, Payload, Properties, QoS, RetainHandling,
+    SessionKey, SubscriptionOptions, Topic,
 };
 use trefoil_json::{Code, Extras, Limits, PublishRequest, Request, RequestError};
 use trefoil_mqtt::UserPropertiesBuf;
@@ -24,11 +25,13 @@ impl ShardLoop {
     pub(super) fn json_open(&mut self, key: ConnectionKey, kind: &str, form: Form) {
         self.finish_run();
         let client_id = self.assign_client_id(kind);
-        let connected = self.hub.connect(self.net.now, Connect::new(&client_id, key), &mut self.net);
+        let connect = Connect { language: Some(Language::Json), ..Connect::new(&client_id, key) };
+        let connected = self.hub.connect(self.net.now, connect, &mut self.net);
         if let Some(connection) = self.net.get_mut(key) {
             connection.session = Some(connected.session);
             connection.form = form;
         }
+        self.hub.resume(self.net.now, connected.session, &mut self.net);
     }
 
     /// Takes the whole lines in `input`; returns how much of it they were.
@@ -146,7 +149,9 @@ impl ShardLoop {
         }
         self.net.stats().messages_in.add(1);
         if publish.qos == 0 && !publish.retain && publish.extras.is_empty() {
-            self.publish_plain(Some(session), topic, &publish.payload, None);
+            if let Some(why) = self.publish_plain(Some(session), topic, &publish.payload, None) {
+                return Err(not_published(why));
+            }
         } else {
             let message = Message {
                 topic: Topic::new(topic, levels_max).map_err(|e| bad_topic("pub", topic, &e))?,
@@ -156,7 +161,11 @@ impl ShardLoop {
                 expires_at: publish.extras.expiry_s.map(|s| self.net.now.plus_s(s.into())),
                 properties: owned(&publish.extras)?,
             };
-            if self.publish(Some(session), &Arc::new(message)).not_retained {
+            let published = self.publish(Some(session), &Arc::new(message));
+            if let Some(why) = published.refused {
+                return Err(not_published(why));
+            }
+            if published.not_retained {
                 let why = "the message was delivered but not retained: there are as many retained messages as there may be";
                 return Err(RequestError::new(Code::Quota, why).field("retain"));
             }
@@ -183,7 +192,7 @@ impl ShardLoop {
         for filter in filters {
             self.hub
                 .subscribe(session, filter, options, retained)
-                .map_err(|e| RequestError::new(Code::Quota, e.to_string()).field("sub"))?;
+                .map_err(|e| RequestError::new(refused::subscribe(e).json, e.to_string()).field("sub"))?;
         }
         Ok(())
     }
@@ -244,6 +253,10 @@ impl ShardLoop {
             }
         }
     }
+}
+
+fn not_published(why: trefoil_hub::Refusal) -> RequestError {
+    RequestError::new(refused::publish(why).json, why.to_string()).field("pub")
 }
 
 fn bad_topic(field: &'static str, topic: &str, error: &trefoil_hub::TopicError) -> RequestError {

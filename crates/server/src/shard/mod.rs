@@ -306,6 +306,12 @@ impl ShardLoop {
         self.hub.publish(self.net.now, publisher, message, &mut self.net)
     }
 
+    /// Publishes a message of the hub itself.
+    fn announce(&mut self, message: Message) {
+        self.finish_run();
+        self.hub.announce(self.net.now, None, &Arc::new(message), &mut self.net);
+    }
+
     fn count(&mut self) {
         self.net.encodings.clear();
         let (stats, hub) = (self.net.stats(), self.hub.counters());

@@ -44,6 +44,22 @@ impl ShardLoop {
         self.net.now >= stop_at || self.net.connections.is_empty()
     }
 
+    /// Sends an MQTT 5 client to another server, if there is one, and else only away.
+    fn say_mqtt_goodbye(&mut self, key: ConnectionKey) {
+        let context = self.net.context.clone();
+        let away = Disconnect::new(ReasonCode::ServerShuttingDown);
+        let goodbye = match context.mqtt.server_reference.as_deref() {
+            None => away,
+            server_reference => {
+                Disconnect { server_reference, ..Disconnect::new(ReasonCode::UseAnotherServer) }
+            }
+        };
+        if !self.net.answer(key, |out| goodbye.encode(Version::V5, out)) {
+            // It takes no packet of that size.
+            self.net.answer(key, |out| away.encode(Version::V5, out));
+        }
+    }
+
     fn say_goodbye(&mut self, key: ConnectionKey) {
         let Some(connection) = self.net.get_mut(key) else { return };
         if connection.phase != Phase::Open {
@@ -52,8 +68,7 @@ impl ShardLoop {
         match (&connection.form, connection.kind) {
             (Form::Mqtt(form), _) => {
                 if form.version == Version::V5 {
-                    let goodbye = Disconnect::new(ReasonCode::ServerShuttingDown);
-                    self.net.answer(key, |out| goodbye.encode(Version::V5, out));
+                    self.say_mqtt_goodbye(key);
                 }
             }
             (Form::JsonLine | Form::JsonDatagram, kind) => {

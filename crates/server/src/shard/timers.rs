@@ -4,7 +4,6 @@ use super::ShardLoop;
 use super::accept::Listener;
 use super::connection::{Form, Input, Link, Phase};
 use crate::stats::{Drop, Kind};
-use std::sync::Arc;
 use trefoil_hub::{ConnectionKey, Message, QoS, Time, Topic};
 use trefoil_mqtt::ReasonCode;
 
@@ -174,6 +173,6 @@ impl ShardLoop {
             expires_at: None,
             properties: None,
         };
-        self.publish(None, &Arc::new(message));
+        self.announce(message);
     }
 }

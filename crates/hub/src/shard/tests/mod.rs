@@ -1,9 +1,11 @@
 //! Sessions as short stories, with an outlet that writes down what it is given and a clock that the test turns.
 
+mod extended;
 mod replay;
 mod shared;
 
 use super::*;
+use crate::extensions::Extensions;
 use crate::message::Message;
 use crate::outlet::{Delivered, Delivery, Parcel};
 use crate::shared::Limits;
@@ -71,7 +73,15 @@ impl World {
     }
 
     fn with(shards: usize, limits: Limits) -> World {
-        let shared = Arc::new(Shared::new(shards, 5, limits));
+        World::of(shards, Shared::new(shards, 5, limits))
+    }
+
+    fn extended(shards: usize, extensions: Extensions) -> World {
+        World::of(shards, Shared::new(shards, 5, Limits::default()).with_extensions(extensions))
+    }
+
+    fn of(shards: usize, shared: Shared) -> World {
+        let shared = Arc::new(shared);
         let shards = (0..shards).map(|n| Shard::new(n, shared.clone())).collect();
         World { shards, now: Time::default(), out: Recorder::default(), next_connection: 0 }
     }
@@ -113,9 +123,10 @@ impl World {
         self.settle();
     }
 
-    fn unsubscribe(&mut self, c: Client, filter: &str) {
-        self.shards[c.shard].unsubscribe(self.now, c.session, filter, &mut self.out).expect("a good filter");
+    fn unsubscribe(&mut self, c: Client, filter: &str) -> bool {
+        let done = self.shards[c.shard].unsubscribe(self.now, c.session, filter, &mut self.out);
         self.settle();
+        done.expect("a good filter")
     }
 
     fn publish(&mut self, shard: usize, topic: &str, payload: &str, qos: QoS) -> Published {

@@ -11,6 +11,7 @@ mod tests;
 use super::refusal::Refusal;
 use super::routes::Site;
 use crate::context::Context;
+use crate::refused;
 use axum::Json;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
@@ -46,6 +47,10 @@ pub(super) async fn publish(State(site): State<Site>, request: Request) -> Resul
     let body = read_body(body, context.limits.http_body_bytes_max).await?;
     let message = message::message(body::parse(&body)?, context)?;
     let published = deliver(context, message).await?;
+    if let Some(why) = published.refused {
+        let words = refused::publish(why);
+        return Err(Refusal::new(words.http, words.json, why.to_string()).field("topic"));
+    }
     match published.not_retained {
         false => Ok(Json(Accepted { accepted: true, matched: published.matched })),
         true => Err(not_retained()),

@@ -8,7 +8,7 @@ use serde_json::json;
 use trefoil_config::{Limits, Protocols};
 use trefoil_hub::{Published, QoS, Time};
 
-const MATCHED: Published = Published { matched: true, not_retained: false };
+const MATCHED: Published = Published { matched: true, not_retained: false, refused: None };
 
 #[tokio::test]
 async fn a_message_reaches_its_shard_and_the_answer_comes_back() {
@@ -38,7 +38,7 @@ async fn what_came_of_it_is_said() {
     assert_eq!((reply.status, reply.json()), (200, json!({ "accepted": true, "matched": false })));
     assert!(message.unwrap().properties.is_none());
 
-    let full = Published { matched: false, not_retained: true };
+    let full = Published { matched: false, not_retained: true, refused: None };
     let (reply, _) = bench.publish(r#"{"topic":"t","data":1,"retain":true}"#, full).await;
     assert_eq!(reply.status, 507);
     assert_eq!(

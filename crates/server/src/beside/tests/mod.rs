@@ -166,7 +166,7 @@ fn a_stop_lets_requests_finish() {
     let stop = std::thread::spawn(move || beside.stop(PATIENCE));
     assert_eq!(idle.read(&mut [0]).unwrap(), 0, "an idle connection is closed");
     let Mail::Publish { reply, .. } = mail else { panic!("a publish was sent") };
-    reply.send(Published { matched: false, not_retained: false }).unwrap();
+    reply.send(Published::default()).unwrap();
     let mut answer = String::new();
     busy.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("}"), "{answer}");

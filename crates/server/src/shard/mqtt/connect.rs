@@ -3,7 +3,8 @@
 use crate::shard::ShardLoop;
 use crate::shard::connection::{Aliases, Form, MqttForm, MqttInput};
 use std::collections::HashMap;
-use trefoil_hub::{ConnectionKey, Message, Payload, Topic, TopicError, Will};
+use trefoil_hub::topic::HUB_TOPICS;
+use trefoil_hub::{ConnectionKey, Language, Message, Payload, Topic, TopicError, Will};
 use trefoil_mqtt::{ConnAck, ConnAckProperties, Connect, Packet, ReasonCode, Version, decode};
 use trefoil_websocket::CloseCode;
 
@@ -29,6 +30,11 @@ impl ShardLoop {
         if let Some(connection) = self.net.get_mut(key) {
             connection.packet_bytes_max = connect.properties.packet_bytes_max.unwrap_or(u32::MAX);
         }
+        if self.net.context.mqtt.server_moved {
+            let reason =
+                if version == Version::V5 { ReasonCode::ServerMoved } else { ReasonCode::ServerUnavailable };
+            return self.mqtt_refuse_connect(key, Some(version), reason, &"this server has moved");
+        }
         if let Err((reason, why)) = check(connect) {
             return self.mqtt_refuse_connect(key, Some(version), reason, &why);
         }
@@ -50,9 +56,8 @@ impl ShardLoop {
                 return self.mqtt_refuse_connect(key, Some(version), ReasonCode::TopicNameInvalid, &why);
             }
         };
-        if will.as_ref().is_some_and(|will| will.message.topic.starts_with(super::HUB_TOPICS)) {
-            let why =
-                format!("the will's topic is below {}, where only the hub publishes", super::HUB_TOPICS);
+        if will.as_ref().is_some_and(|will| will.message.topic.starts_with(HUB_TOPICS)) {
+            let why = format!("the will's topic is below {}, where only the hub publishes", HUB_TOPICS);
             return self.mqtt_refuse_connect(key, Some(version), ReasonCode::NotAuthorized, &why);
         }
         let assigned = connect.client_id.is_empty().then(|| self.assign_client_id("mqtt"));
@@ -64,10 +69,12 @@ impl ShardLoop {
         }
         let sessions_max = self.net.context.limits.sessions_max;
         if self.net.context.session_count() >= sessions_max && !self.hub.has_session(client_id) {
-            let reason = if version == Version::V5 {
-                ReasonCode::QuotaExceeded
-            } else {
-                ReasonCode::ServerUnavailable
+            let reason = match version {
+                Version::V5 if self.net.context.mqtt.server_reference.is_some() => {
+                    ReasonCode::UseAnotherServer
+                }
+                Version::V5 => ReasonCode::QuotaExceeded,
+                _ => ReasonCode::ServerUnavailable,
             };
             let why = format!("there are {sessions_max} sessions already (limits.sessions_max)");
             return self.mqtt_refuse_connect(key, Some(version), reason, &why);
@@ -126,6 +133,8 @@ impl ShardLoop {
                 // [MQTT-3.3.4-9]
                 window_max: properties.receive_max.unwrap_or(u16::MAX),
                 will,
+                user_name: connect.user_name,
+                language: Some(Language::Mqtt),
             },
             &mut self.net,
         );
@@ -169,9 +178,13 @@ impl ShardLoop {
             let why = why.to_string();
             let mut answer = ConnAck { reason, ..ConnAck::default() };
             answer.properties.reason_string = Some(&why);
+            let context = self.net.context.clone();
+            if matches!(reason, ReasonCode::UseAnotherServer | ReasonCode::ServerMoved) {
+                answer.properties.server_reference = context.mqtt.server_reference.as_deref();
+            }
             if !self.net.answer(key, |out| answer.encode(version, out)) {
                 // [MQTT-3.2.2-19]
-                answer.properties.reason_string = None;
+                (answer.properties.reason_string, answer.properties.server_reference) = (None, None);
                 self.net.answer(key, |out| answer.encode(version, out));
             }
         }

@@ -4,8 +4,6 @@ mod connect;
 mod publish;
 mod subscribe;
 
-pub(super) use publish::HUB_TOPICS;
-
 use super::ShardLoop;
 use super::connection::{Form, MqttInput, Phase};
 use trefoil_hub::{ConnectionKey, Ending, QoS, SessionKey};

@@ -1,15 +1,18 @@
 //! PUBLISH from a client.
 
+use crate::refused;
 use crate::shard::ShardLoop;
 use crate::shard::connection::MqttInput;
+use std::borrow::Cow;
 use std::sync::Arc;
-use trefoil_hub::{ConnectionKey, Message, Payload, Properties, Published, QoS, SessionKey, Topic, topic};
+use trefoil_hub::topic::{self, HUB_TOPICS};
+use trefoil_hub::{ConnectionKey, Message, Payload, Properties, Published, QoS, SessionKey, Topic};
 use trefoil_mqtt::{
     MessageProperties, PacketType, Publish, ReasonCode, UserPropertiesBuf, Version, decode_publish,
 };
 
-/// Topics that only the hub publishes to.
-pub(in crate::shard) const HUB_TOPICS: &str = "$SYS/";
+/// What a message came to that had been published before.
+const DONE: Published = Published { matched: true, not_retained: false, refused: None };
 
 type Refusal = (ReasonCode, String);
 
@@ -48,7 +51,9 @@ impl ShardLoop {
         }
         if is_plain {
             let packet = (version != Version::V5).then_some(packet);
-            return self.publish_plain(Some(session), &topic, publish.payload, packet);
+            // If it is refused, nobody waits to hear that.
+            self.publish_plain(Some(session), &topic, publish.payload, packet);
+            return;
         }
         let message = Arc::new(Message {
             topic,
@@ -63,9 +68,9 @@ impl ShardLoop {
                 self.publish(Some(session), &message);
             }
             QoS::AtLeastOnce => {
-                let reason = reason(self.publish(Some(session), &message));
-                let answer = (reason, words(reason).filter(|_| state.wants_reasons));
-                self.mqtt_answer_why(key, version, PacketType::PubAck, publish.packet_id, answer);
+                let published = self.publish(Some(session), &message);
+                let asked = (version, state.wants_reasons);
+                self.mqtt_answer_publish(key, asked, PacketType::PubAck, publish.packet_id, published);
             }
             QoS::ExactlyOnce => {
                 let asked = (version, state.wants_reasons);
@@ -93,13 +98,26 @@ impl ShardLoop {
             return self.mqtt_fail(key, ReasonCode::ReceiveMaximumExceeded, why);
         }
         // It is published when it comes; from then on the packet id stands for having been published.
-        let reason = if is_new { reason(self.publish(Some(session), message)) } else { ReasonCode::Success };
-        if reason as u8 >= 0x80 {
+        let published = if is_new { self.publish(Some(session), message) } else { DONE };
+        if reason(published) as u8 >= 0x80 {
             // [MQTT-4.3.3-9]: what is refused is not remembered.
             self.hub.release_incoming(session, packet_id);
         }
-        let answer = (reason, words(reason).filter(|_| wants_reasons));
-        self.mqtt_answer_why(key, version, PacketType::PubRec, packet_id, answer);
+        let asked = (version, wants_reasons);
+        self.mqtt_answer_publish(key, asked, PacketType::PubRec, packet_id, published);
+    }
+
+    /// Answers with a PUBACK or PUBREC, in words if something is wrong and the client wants them.
+    fn mqtt_answer_publish(
+        &mut self,
+        key: ConnectionKey,
+        (version, wants_reasons): (Version, bool),
+        packet: PacketType,
+        packet_id: u16,
+        published: Published,
+    ) {
+        let why = words(published).filter(|_| wants_reasons);
+        self.mqtt_answer_why(key, version, packet, packet_id, (reason(published), why.as_deref()));
     }
 
     /// The topic of a publish, by its name or its alias.
@@ -174,7 +192,9 @@ impl ShardLoop {
 }
 
 fn reason(published: Published) -> ReasonCode {
-    if published.not_retained {
+    if let Some(why) = published.refused {
+        refused::publish(why).mqtt
+    } else if published.not_retained {
         ReasonCode::QuotaExceeded
     } else if published.matched {
         ReasonCode::Success
@@ -184,9 +204,11 @@ fn reason(published: Published) -> ReasonCode {
 }
 
 /// What a publisher is told in words; the rest is in the code.
-fn words(reason: ReasonCode) -> Option<&'static str> {
-    (reason == ReasonCode::QuotaExceeded)
-        .then_some("delivered, but there is no room to retain it (limits.retained_messages_max, _bytes_max)")
+fn words(published: Published) -> Option<Cow<'static, str>> {
+    const NO_ROOM: &str =
+        "delivered, but there is no room to retain it (limits.retained_messages_max, _bytes_max)";
+    let refused = published.refused.map(|why| why.to_string().into());
+    refused.or(published.not_retained.then_some(NO_ROOM.into()))
 }
 
 /// The properties that are kept with a message.

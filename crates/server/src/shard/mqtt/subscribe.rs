@@ -1,8 +1,9 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
+use crate::refused;
 use crate::shard::ShardLoop;
 use std::num::NonZeroU32;
-use trefoil_hub::{ConnectionKey, Filter, SessionKey, SubscribeError, SubscriptionOptions, TopicError};
+use trefoil_hub::{ConnectionKey, Filter, SessionKey, SubscriptionOptions, TopicError};
 use trefoil_mqtt::{ReasonCode, SubAck, Subscribe, UnsubAck, Unsubscribe, Version};
 
 /// The longest reason string: what quotes a client's own filter could be as long as that.
@@ -33,10 +34,7 @@ impl ShardLoop {
                 Ok(qos) => ReasonCode::granted(qos),
                 Err(error) => {
                     why = Some(format!("{:?}: {error}", wanted.filter));
-                    match error {
-                        SubscribeError::Filter(_) => ReasonCode::TopicFilterInvalid,
-                        SubscribeError::TooMany { .. } => ReasonCode::QuotaExceeded,
-                    }
+                    refused::subscribe(error).mqtt
                 }
             });
         }

@@ -1,0 +1,219 @@
+//! Messages that are published later: what is published to `$delayed/SECONDS/TOPIC` goes to `TOPIC` after that time.
+//!
+//! A message waits in the shard that took it in; how much may wait is counted for all shards together.
+
+use crate::message::Message;
+use crate::time::Time;
+use crate::topic::{HUB_TOPICS, Topic, TopicError};
+use crate::wheel::Wheel;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// With what a topic begins whose message is to wait.
+pub(crate) const PREFIX: &str = "$delayed/";
+
+/// How much may wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DelayLimits {
+    /// Messages at one time.
+    pub messages_max: usize,
+    /// Bytes at one time, of messages with their topics and properties.
+    pub bytes_max: usize,
+    /// Seconds that a message may wait.
+    pub delay_s_max: u32,
+}
+
+/// Why a message is not taken to be published later.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DelayError {
+    /// The topic does not name seconds and then a topic.
+    Form,
+    /// What it is to be published to is not valid.
+    Topic(TopicError),
+    /// It is to be published where only the hub publishes.
+    HubTopic,
+    /// It is to wait for longer than it may.
+    TooLong {
+        /// The limit.
+        delay_s_max: u32,
+    },
+    /// As many messages wait as may.
+    TooMany {
+        /// The limit.
+        messages_max: usize,
+    },
+    /// As many bytes wait as may.
+    TooMuch {
+        /// The limit.
+        bytes_max: usize,
+    },
+}
+
+impl fmt::Display for DelayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DelayError::Form => f.write_str("a delayed message goes to $delayed/SECONDS/TOPIC"),
+            DelayError::Topic(error) => write!(f, "the topic behind the delay is not valid: {error}"),
+            DelayError::HubTopic => write!(f, "only the hub publishes below {HUB_TOPICS}"),
+            DelayError::TooLong { delay_s_max } => {
+                write!(f, "a message waits for at most {delay_s_max} seconds (delayed.delay_s_max)")
+            }
+            DelayError::TooMany { messages_max } => {
+                write!(f, "{messages_max} delayed messages wait already (delayed.messages_max)")
+            }
+            DelayError::TooMuch { bytes_max } => {
+                write!(f, "more than {bytes_max} bytes of delayed messages would wait (delayed.bytes_max)")
+            }
+        }
+    }
+}
+
+impl std::error::Error for DelayError {}
+
+/// How much waits in all shards.
+#[derive(Default, Debug)]
+pub(crate) struct Waiting {
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Waiting {
+    /// Messages and bytes that wait now.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.messages.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
+
+    fn take_in(&self, bytes: usize, limits: DelayLimits) -> Result<(), DelayError> {
+        let DelayLimits { messages_max, bytes_max, .. } = limits;
+        let raise = |of: &AtomicUsize, by: usize, max: usize| {
+            of.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_add(by).filter(|n| *n <= max))
+                .is_ok()
+        };
+        if !raise(&self.messages, 1, messages_max) {
+            return Err(DelayError::TooMany { messages_max });
+        }
+        if !raise(&self.bytes, bytes, bytes_max) {
+            self.messages.fetch_sub(1, Ordering::Relaxed);
+            return Err(DelayError::TooMuch { bytes_max });
+        }
+        Ok(())
+    }
+
+    fn let_go(&self, bytes: usize) {
+        self.messages.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The delayed messages of one shard; `P` says who published them.
+#[derive(Debug)]
+pub(crate) struct Delayed<P> {
+    wheel: Wheel<Held<P>>,
+    /// Messages that are due at the same time go out in the order in which they came.
+    taken: u64,
+}
+
+#[derive(Debug)]
+struct Held<P> {
+    at: Time,
+    number: u64,
+    publisher: P,
+    message: Arc<Message>,
+}
+
+impl<P> Default for Delayed<P> {
+    fn default() -> Self {
+        Delayed { wheel: Wheel::default(), taken: 0 }
+    }
+}
+
+impl<P> Delayed<P> {
+    /// Takes in a message whose topic begins with [`PREFIX`].
+    pub(crate) fn take_in(
+        &mut self,
+        now: Time,
+        publisher: P,
+        message: &Message,
+        levels_max: usize,
+        limits: DelayLimits,
+        waiting: &Waiting,
+    ) -> Result<(), DelayError> {
+        let (delay_s, topic) = parse(&message.topic, limits.delay_s_max)?;
+        let topic = Topic::new(topic, levels_max).map_err(DelayError::Topic)?;
+        if topic.starts_with(HUB_TOPICS) {
+            return Err(DelayError::HubTopic);
+        }
+        let delay_ms = u64::from(delay_s) * 1000;
+        let message = Message {
+            topic,
+            // It cannot grow old before anybody could get it: its time begins when it is published.
+            expires_at: message.expires_at.map(|at| at.plus_ms(delay_ms)),
+            ..message.clone()
+        };
+        waiting.take_in(message.cost_bytes(), limits)?;
+        let at = now.plus_ms(delay_ms);
+        self.taken += 1;
+        self.wheel.set(at, Held { at, number: self.taken, publisher, message: Arc::new(message) });
+        Ok(())
+    }
+
+    /// All that is due, in order.
+    pub(crate) fn due(&mut self, now: Time, waiting: &Waiting) -> Vec<(P, Arc<Message>)> {
+        let mut due = Vec::new();
+        self.wheel.expire(now, &mut due);
+        due.sort_unstable_by_key(|held| (held.at, held.number));
+        due.into_iter()
+            .map(|held| {
+                waiting.let_go(held.message.cost_bytes());
+                (held.publisher, held.message)
+            })
+            .collect()
+    }
+
+    /// Milliseconds until it is worth asking for what is [`due`](Self::due); none while nothing waits.
+    pub(crate) fn wait_ms(&self, now: Time) -> Option<u64> {
+        self.wheel.wait_ms(now)
+    }
+}
+
+/// Seconds and topic of `$delayed/SECONDS/TOPIC`.
+fn parse(topic: &str, delay_s_max: u32) -> Result<(u32, &str), DelayError> {
+    let rest = topic.strip_prefix(PREFIX).ok_or(DelayError::Form)?;
+    let (seconds, topic) = rest.split_once('/').ok_or(DelayError::Form)?;
+    if seconds.is_empty() || !seconds.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(DelayError::Form);
+    }
+    // Digits alone: what does not fit is too long.
+    let delay_s = seconds.parse().unwrap_or(u32::MAX);
+    if delay_s > delay_s_max {
+        return Err(DelayError::TooLong { delay_s_max });
+    }
+    Ok((delay_s, topic))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_and_topics() {
+        assert_eq!(parse("$delayed/0/a", 10), Ok((0, "a")));
+        assert_eq!(parse("$delayed/010//a/b", 10), Ok((10, "/a/b")));
+        for bad in [
+            "$delayed/",
+            "$delayed/5",
+            "$delayed//a",
+            "$delayed/-1/a",
+            "$delayed/5s/a",
+            "$delayed/+5/a",
+            "x/5/a",
+        ] {
+            assert_eq!(parse(bad, 10), Err(DelayError::Form), "{bad}");
+        }
+        for long in ["$delayed/11/a", "$delayed/99999999999999999999/a"] {
+            assert_eq!(parse(long, 10), Err(DelayError::TooLong { delay_s_max: 10 }), "{long}");
+        }
+        assert_eq!(parse("$delayed/5/", 10), Ok((5, "")));
+    }
+}

@@ -1,0 +1,186 @@
+//! What goes beyond the protocols, for one shard's sessions: topics that change, messages that wait, subscriptions that
+//! come by themselves or are held by one session alone.
+
+use super::{Published, Shard, SubscribeError};
+use crate::delayed::{self, DelayError, DelayLimits};
+use crate::extensions::Language;
+use crate::key::SessionKey;
+use crate::message::Message;
+use crate::outlet::Outlet;
+use crate::rewrite::Names;
+use crate::session::Will;
+use crate::time::Time;
+use crate::topic::{Filter, HUB_TOPICS, Topic, TopicError};
+use std::fmt;
+use std::sync::Arc;
+
+/// Why a valid message is not published.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// What a rule makes of its topic is not valid.
+    Rewritten(TopicError),
+    /// It would come to a topic that only the hub publishes to.
+    HubTopic,
+    /// It is to be published later, and is not taken for that.
+    Delayed(DelayError),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Rewritten(error) => write!(f, "what a rule makes of the topic is not valid: {error}"),
+            Refusal::HubTopic => write!(f, "only the hub publishes below {HUB_TOPICS}"),
+            Refusal::Delayed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl Shard {
+    /// Whether messages to `topic` must go to [`publish`](Self::publish) one by one, since a rule may change the topic or
+    /// they may have to wait.
+    pub fn is_special(&self, topic: &str) -> bool {
+        let extensions = &self.shared.extensions;
+        self.delays(topic).is_some() || extensions.rewrites.publish.iter().any(|rule| rule.is_for(topic))
+    }
+
+    /// What a client's topic becomes by the rules, if it changes.
+    pub(super) fn rewritten(
+        &self,
+        publisher: Option<SessionKey>,
+        message: &Message,
+    ) -> Option<Result<Arc<Message>, Refusal>> {
+        if self.shared.extensions.rewrites.publish.is_empty() {
+            return None;
+        }
+        let topic = self.rewritten_topic(&message.topic, self.names(publisher))?;
+        Some(topic.map(|topic| Arc::new(Message { topic, ..message.clone() })))
+    }
+
+    fn rewritten_topic(&self, topic: &str, names: Names<'_>) -> Option<Result<Topic, Refusal>> {
+        let text = self.shared.extensions.rewrites.topic(topic, self.delays(topic).is_some(), names)?;
+        if text.starts_with(HUB_TOPICS) {
+            return Some(Err(Refusal::HubTopic));
+        }
+        Some(Topic::new(&text, self.shared.limits.topic_levels_max).map_err(Refusal::Rewritten))
+    }
+
+    /// A will by the rules; none if what they make of it is not valid.
+    pub(super) fn rewritten_will(&mut self, mut will: Will, names: Names<'_>) -> Option<Will> {
+        match self.rewritten_topic(&will.message.topic, names) {
+            None => {}
+            Some(Ok(topic)) => will.message.topic = topic,
+            Some(Err(_)) => {
+                self.counters.refused += 1;
+                return None;
+            }
+        }
+        Some(will)
+    }
+
+    pub(super) fn rewritten_filter(&self, key: SessionKey, filter: &str) -> Option<String> {
+        let rewrites = &self.shared.extensions.rewrites;
+        if rewrites.subscribe.is_empty() {
+            return None;
+        }
+        rewrites.filter(filter, self.names(Some(key)))
+    }
+
+    fn names(&self, session: Option<SessionKey>) -> Names<'_> {
+        let Some(session) = session.map(|key| self.session(key)) else { return Names::default() };
+        let user_name = session.rare.as_ref().and_then(|rare| rare.user_name.as_deref());
+        Names { client_id: Some(&session.client_id), user_name }
+    }
+
+    pub(super) fn remember_user_name(&mut self, key: SessionKey, user_name: Option<&str>) {
+        if let Some(name) = user_name
+            && self.shared.extensions.rewrites.uses_user_name()
+        {
+            self.session_mut(key).rare().user_name = Some(name.into());
+        }
+    }
+
+    /// What cannot be had is left out: the client did not ask for it, so nobody waits for an answer.
+    pub(super) fn subscribe_automatically(&mut self, key: SessionKey, language: Language, names: Names<'_>) {
+        let shared = self.shared.clone();
+        for wanted in shared.extensions.subscribe.iter().filter(|wanted| wanted.is_for(language)) {
+            if let Some(filter) = wanted.filter_for(names) {
+                let _ = self.subscribe_to(key, &filter, wanted.options, wanted.retain_handling);
+            }
+        }
+    }
+
+    pub(super) fn is_exclusive(&self, key: SessionKey, filter: Filter<'_>) -> bool {
+        let rare = self.session(key).rare.as_ref();
+        filter.share.is_none()
+            && rare.is_some_and(|rare| rare.exclusives.iter().any(|held| **held == *filter.pattern))
+    }
+
+    pub(super) fn take_exclusive(
+        &mut self,
+        key: SessionKey,
+        filter: Filter<'_>,
+    ) -> Result<(), SubscribeError> {
+        if !self.shared.extensions.exclusive {
+            return Err(SubscribeError::ExclusiveOff);
+        }
+        if filter.share.is_some() {
+            return Err(SubscribeError::ExclusiveShare);
+        }
+        if self.is_exclusive(key, filter) {
+            return Ok(());
+        }
+        if !self.shared.exclusive.take(filter.pattern, self.address(key)) {
+            return Err(SubscribeError::Taken);
+        }
+        self.session_mut(key).rare().exclusives.push(filter.pattern.into());
+        Ok(())
+    }
+
+    pub(super) fn give_back_exclusive(&mut self, key: SessionKey, filter: Filter<'_>) {
+        let at = self.address(key);
+        let Some(rare) = &mut self.session_mut(key).rare else { return };
+        if let Some(held) = rare.exclusives.iter().position(|held| **held == *filter.pattern) {
+            rare.exclusives.swap_remove(held);
+            self.shared.exclusive.give_back(filter.pattern, at);
+        }
+    }
+
+    pub(super) fn refuse(&mut self, why: Refusal) -> Published {
+        self.counters.refused += 1;
+        Published { refused: Some(why), ..Published::default() }
+    }
+
+    /// The bounds for messages that wait, if one to `topic` is to wait.
+    pub(super) fn delays(&self, topic: &str) -> Option<DelayLimits> {
+        self.shared.extensions.delayed.filter(|_| topic.starts_with(delayed::PREFIX))
+    }
+
+    pub(super) fn publish_later(
+        &mut self,
+        now: Time,
+        publisher: Option<SessionKey>,
+        message: &Message,
+        limits: DelayLimits,
+    ) -> Published {
+        let publisher = publisher.map(|key| (key, self.session(key).serial));
+        let (levels_max, waiting) = (self.shared.limits.topic_levels_max, &self.shared.delayed);
+        match self.delayed.take_in(now, publisher, message, levels_max, limits, waiting) {
+            Ok(()) => Published { matched: true, ..Published::default() },
+            Err(error) => self.refuse(Refusal::Delayed(error)),
+        }
+    }
+
+    /// Publishes what has waited for long enough.
+    pub(super) fn publish_delayed(&mut self, now: Time, out: &mut impl Outlet) {
+        for (publisher, message) in self.delayed.due(now, &self.shared.delayed) {
+            // Who published it may be gone, and another one in its place.
+            let is_there = |&(key, serial): &(SessionKey, u32)| {
+                self.sessions.get(key.index() as usize).is_some_and(|s| s.serial == serial)
+            };
+            let publisher = publisher.filter(is_there).map(|(key, _)| key);
+            self.announce(now, publisher, &message, out);
+        }
+    }
+}

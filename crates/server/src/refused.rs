@@ -1,0 +1,45 @@
+//! How each protocol says what the hub refuses.
+
+use http::StatusCode;
+use trefoil_hub::{DelayError, Refusal, SubscribeError};
+use trefoil_json::Code;
+use trefoil_mqtt::ReasonCode;
+
+/// The same refusal in the words of each protocol.
+pub(crate) struct Words {
+    pub(crate) mqtt: ReasonCode,
+    pub(crate) json: Code,
+    pub(crate) http: StatusCode,
+}
+
+/// A valid message that is not published.
+pub(crate) fn publish(refusal: Refusal) -> Words {
+    match refusal {
+        Refusal::HubTopic | Refusal::Delayed(DelayError::HubTopic) => {
+            Words { mqtt: ReasonCode::NotAuthorized, json: Code::NotAuthorized, http: StatusCode::FORBIDDEN }
+        }
+        Refusal::Delayed(DelayError::TooMany { .. } | DelayError::TooMuch { .. }) => Words {
+            mqtt: ReasonCode::QuotaExceeded,
+            json: Code::Quota,
+            http: StatusCode::INSUFFICIENT_STORAGE,
+        },
+        Refusal::Rewritten(_)
+        | Refusal::Delayed(DelayError::Form | DelayError::Topic(_) | DelayError::TooLong { .. }) => {
+            Words { mqtt: ReasonCode::TopicNameInvalid, json: Code::BadTopic, http: StatusCode::BAD_REQUEST }
+        }
+    }
+}
+
+/// A subscription that is not made.
+pub(crate) fn subscribe(error: SubscribeError) -> Words {
+    match error {
+        SubscribeError::Filter(_) | SubscribeError::ExclusiveOff | SubscribeError::ExclusiveShare => Words {
+            mqtt: ReasonCode::TopicFilterInvalid,
+            json: Code::BadTopic,
+            http: StatusCode::BAD_REQUEST,
+        },
+        SubscribeError::TooMany { .. } | SubscribeError::Taken => {
+            Words { mqtt: ReasonCode::QuotaExceeded, json: Code::Quota, http: StatusCode::CONFLICT }
+        }
+    }
+}

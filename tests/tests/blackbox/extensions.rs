@@ -1,0 +1,291 @@
+//! What goes beyond the protocols: delayed messages, topics that change, automatic and exclusive subscriptions.
+
+use serde_json::{Value, json};
+use trefoil_tests::mqtt::property::id::{PACKET_BYTES_MAX, REASON_STRING, SERVER_REFERENCE};
+use trefoil_tests::mqtt::property::number;
+use trefoil_tests::mqtt::{Connect, Connection, Message, Will};
+use trefoil_tests::{CONFIG, Hub, Program, lines};
+
+fn hub(more: &str) -> Hub {
+    Hub::with_config(&format!("{CONFIG}\n{more}"))
+}
+
+fn mosquitto(program: &str, hub: &Hub, arguments: &str) -> Program {
+    Program::new(program).args(["-h", "127.0.0.1", "-p", &hub.tcp_port().to_string()]).words(arguments)
+}
+
+/// Body and status of what `POST /api/v1/publish` answers.
+fn post(hub: &Hub, body: &str) -> (Value, u16) {
+    let url = format!("http://127.0.0.1:{}/api/v1/publish", hub.http_port());
+    let text = Program::new("curl").args(["-sS", "-w", "\n%{http_code}", "-d", body, &url]).run().success();
+    let (body, status) = text.rsplit_once('\n').unwrap();
+    (serde_json::from_str(body).unwrap(), status.parse().unwrap())
+}
+
+/// Topic, payload, QoS and retain flag of the next message.
+fn next(client: &mut Connection) -> (String, String, u8, bool) {
+    let message = client.receive_and_ack();
+    (message.topic, String::from_utf8(message.payload).unwrap(), message.qos, message.retain)
+}
+
+const DELAYED: &str = "[delayed]\nenabled = true\ndelay_s_max = \"1 h\"\nmessages_max = 5\n";
+
+#[test]
+fn a_delayed_message_of_each_kind_of_client_comes_after_those_that_wait_for_nothing() {
+    let hub = hub(DELAYED);
+    let mut reader = Connection::new(hub.tcp_port(), 5, "reader");
+    reader.subscribe("t/#", 1);
+    let mut exact = Connection::new(hub.tcp_port(), 4, "exact");
+    exact.subscribe("t/mqtt5", 2);
+    mosquitto("mosquitto_pub", &hub, "-V mqttv311 -q 0 -t $delayed/2/t/mqtt3 -m 0").run().success();
+    mosquitto("mosquitto_pub", &hub, "-V mqttv5 -q 2 -t $delayed/2/t/mqtt5 -m 2").run().success();
+    let mut line = lines::Connection::new(hub.tcp_port());
+    assert_eq!(line.ask(r#"{"pub":"$delayed/2/t/json","data":"1","qos":1,"id":1}"#), json!({"ack": 1}));
+    assert_eq!(line.ask(r#"{"pub":"$delayed/2/t/json0","data":"0","id":2}"#), json!({"ack": 2}));
+    let (answer, status) = post(&hub, r#"{"topic":"$delayed/2/t/http","data":"1","qos":1,"retain":true}"#);
+    assert_eq!((status, &answer["accepted"]), (200, &json!(true)));
+    assert_eq!(line.ask(r#"{"pub":"t/now","data":"now","id":3}"#), json!({"ack": 3}));
+    assert_eq!(next(&mut reader), ("t/now".into(), "now".into(), 0, false));
+    let mut late: Vec<_> = (0..5).map(|_| next(&mut reader)).collect();
+    late.sort();
+    let came = |topic: &str, payload: &str, qos| (format!("t/{topic}"), payload.to_owned(), qos, false);
+    assert_eq!(
+        late,
+        [
+            came("http", "1", 1),
+            came("json", "1", 1),
+            came("json0", "0", 0),
+            came("mqtt3", "0", 0),
+            came("mqtt5", "2", 1)
+        ]
+    );
+    assert_eq!(next(&mut exact), came("mqtt5", "2", 2));
+    // The retain flag has held since then.
+    reader.subscribe("t/http", 0);
+    assert_eq!(next(&mut reader), ("t/http".into(), "1".into(), 0, true));
+}
+
+#[test]
+fn a_delay_that_cannot_be_is_refused_in_the_words_of_each_protocol() {
+    let hub = hub(DELAYED);
+    let mut client = Connection::new(hub.tcp_port(), 5, "client");
+    let mut line = lines::Connection::new(hub.tcp_port());
+    let mut refused = |topic: &str| {
+        client.send(&Message::new(topic, "x").qos(1, 1).packet(5));
+        let puback = client.receive().ack(0x40);
+        client.send(&Message::new(topic, "x").qos(2, 2).packet(5));
+        assert_eq!(client.receive().ack(0x50).reason, puback.reason);
+        let error = line.ask(format!(r#"{{"pub":"{topic}","data":"x","id":9}}"#));
+        let (answer, status) = post(&hub, &format!(r#"{{"topic":"{topic}","data":"x"}}"#));
+        let reason = puback.properties.text(REASON_STRING).unwrap();
+        assert_eq!((&error["error"]["reason"], &error["id"]), (&json!(reason), &json!(9)));
+        assert_eq!(answer["error"]["reason"], json!(reason));
+        let code = error["error"]["code"].as_str().unwrap().to_owned();
+        assert_eq!(answer["error"]["code"], json!(code));
+        (puback.reason, code, status)
+    };
+    assert_eq!(refused("$delayed/soon/t"), (0x90, "bad_topic".into(), 400));
+    assert_eq!(refused("$delayed/5"), (0x90, "bad_topic".into(), 400));
+    assert_eq!(refused("$delayed/3601/t"), (0x90, "bad_topic".into(), 400));
+    assert_eq!(refused("$delayed/1/$SYS/t"), (0x87, "not_authorized".into(), 403));
+    for number in 0..5 {
+        let (_, status) = post(&hub, &format!(r#"{{"topic":"$delayed/3600/t/{number}","data":1}}"#));
+        assert_eq!(status, 200);
+    }
+    assert_eq!(refused("$delayed/3600/t"), (0x97, "quota".into(), 507));
+    // MQTT 3 cannot say no, and a client that wants no words gets none.
+    let mut old = Connection::new(hub.tcp_port(), 4, "old");
+    old.publish_and_wait(&Message::new("$delayed/3600/t", "x").qos(1, 1));
+    let silent = Connect::new(5, "silent").property([0x17, 0]);
+    let mut silent = Connection::with(hub.tcp_port(), &silent).0;
+    silent.send(&Message::new("$delayed/3600/t", "x").qos(1, 1).packet(5));
+    let answer = silent.receive().ack(0x40);
+    assert_eq!((answer.reason, answer.properties.is_empty()), (0x97, true));
+}
+
+#[test]
+fn topics_change_for_every_kind_of_client() {
+    let hub = hub(r#"
+        [[rewrite]]
+        filter = "old/#"
+        pattern = "^old/(.+)$"
+        topic = "new/$1"
+        [[rewrite]]
+        filter = "me/#"
+        pattern = "^me/(.+)$"
+        topic = "clients/%c/%u/$1"
+        on = ["publish"]
+        [[rewrite]]
+        filter = "bad"
+        pattern = "bad"
+        topic = "a/#"
+        "#);
+    let mut reader = Connection::new(hub.tcp_port(), 4, "reader");
+    reader.subscribe("old/#", 1);
+    reader.subscribe("clients/#", 0);
+    for version in ["mqttv31", "mqttv311", "mqttv5"] {
+        for qos in [0, 1] {
+            mosquitto("mosquitto_pub", &hub, &format!("-V {version} -q {qos} -t old/{version} -m x"))
+                .run()
+                .success();
+            assert_eq!(next(&mut reader), (format!("new/{version}"), "x".into(), qos, false));
+        }
+    }
+    let mut line = lines::Connection::new(hub.tcp_port());
+    assert_eq!(line.ask(r#"{"sub":"old/+","id":1}"#), json!({"sub": "old/+", "qos": 0, "ack": 1}));
+    for publish in [r#"{"pub":"old/json","data":"x"}"#, r#"{"pub":"new/json","data":"x"}"#] {
+        assert_eq!(line.ask(publish), json!({"topic": "new/json", "data": "x"}));
+        assert_eq!(next(&mut reader).0, "new/json");
+    }
+    assert_eq!(post(&hub, r#"{"topic":"old/http","data":"x"}"#).1, 200);
+    assert_eq!(next(&mut reader).0, "new/http");
+    assert_eq!(line.receive()["topic"], "new/http");
+    mosquitto("mosquitto_pub", &hub, "-i c1 -u ann -P x -t me/seen -m x").run().success();
+    assert_eq!(next(&mut reader).0, "clients/c1/ann/seen");
+    // A will is a message like any other.
+    let will = Connect::new(4, "dying").user("bob").will(Will::new("me/gone", "x"));
+    Connection::with(hub.tcp_port(), &will).0.break_off();
+    assert_eq!(next(&mut reader).0, "clients/dying/bob/gone");
+    // What a rule makes must be a topic.
+    let mut client = Connection::new(hub.tcp_port(), 5, "client");
+    client.send(&Message::new("bad", "x").qos(1, 1).packet(5));
+    assert_eq!(client.receive().ack(0x40).reason, 0x90);
+    assert_eq!(line.ask(r#"{"pub":"bad","data":"x"}"#)["error"]["code"], "bad_topic");
+    assert_eq!(post(&hub, r#"{"topic":"bad","data":"x"}"#).1, 400);
+    // Unsubscribing goes the way of subscribing.
+    client.subscribe("old/#", 0);
+    client.send(&trefoil_tests::mqtt::unsubscribe_with(5, 1, &[], &["new/#", "new/#"]));
+    assert_eq!(client.receive().suback().codes, [0, 0x11]);
+}
+
+#[test]
+fn who_connects_is_subscribed_without_asking() {
+    let hub = hub(r#"
+        [[subscribe]]
+        filter = "to/{client_id}/#"
+        qos = 1
+        protocols = ["mqtt"]
+        [[subscribe]]
+        filter = "users/{user_name}"
+        [[subscribe]]
+        filter = "all"
+        retain_handling = 1
+        "#);
+    let publish = |topic: &str, more: &str| {
+        mosquitto("mosquitto_pub", &hub, &format!("-q 1 -t {topic} -m {topic} {more}")).run().success();
+    };
+    publish("all", "-r");
+    publish("to/lamp/color", "-r");
+    let request = Connect::new(5, "lamp").user("ann").session_expiry_s(100).resume();
+    let (mut lamp, _) = Connection::with(hub.tcp_port(), &request);
+    let mut first = [next(&mut lamp), next(&mut lamp)];
+    first.sort();
+    let kept = |topic: &str, qos| (topic.to_owned(), topic.to_owned(), qos, true);
+    assert_eq!(first, [kept("all", 0), kept("to/lamp/color", 1)]);
+    publish("users/ann", "");
+    assert_eq!(next(&mut lamp).0, "users/ann");
+    // The session keeps what was subscribed for it, and what was missed comes with it.
+    lamp.leave();
+    publish("to/lamp/on", "");
+    let (mut lamp, answer) = Connection::with(hub.tcp_port(), &request);
+    assert_eq!(answer.flags, 1);
+    assert_eq!(next(&mut lamp).0, "to/lamp/on");
+    assert_eq!(next(&mut lamp), kept("to/lamp/color", 1));
+    lamp.ping();
+    // One of the JSON protocol gets what is for all protocols, and of that nothing for which it has no name.
+    let mut line = lines::Connection::new(hub.tcp_port());
+    let kept = json!({"topic": "all", "data": "all", "retain": true});
+    assert_eq!(line.ask(r#"{"ping":1}"#), kept);
+    assert_eq!(line.receive(), json!({"pong": 1}));
+}
+
+#[test]
+fn an_exclusive_subscription_is_for_one_at_a_time() {
+    let hub = hub("[exclusive]\nenabled = true\n");
+    let mut first = Connection::new(hub.tcp_port(), 5, "first");
+    let mut second = Connection::new(hub.tcp_port(), 5, "second");
+    let mut line = lines::Connection::new(hub.tcp_port());
+    let asking = |client: &mut Connection| {
+        let answer = client.subscribe_with(&[], &[("$exclusive/job", 1)]);
+        let words = answer.properties.text(REASON_STRING).map(str::to_owned);
+        (answer.codes, words)
+    };
+    assert_eq!(asking(&mut first), (vec![1], None));
+    let taken = "\"$exclusive/job\": another session has this exclusive subscription";
+    assert_eq!(asking(&mut second), (vec![0x97], Some(taken.into())));
+    assert_eq!(line.ask(r#"{"sub":"$exclusive/job","id":1}"#)["error"]["code"], "quota");
+    // It is for messages to the topic without the name in front, and others may listen to that.
+    second.subscribe("job", 0);
+    mosquitto("mosquitto_pub", &hub, "-t job -m x -q 1").run().success();
+    assert_eq!((next(&mut first).0, next(&mut second).0), ("job".into(), "job".into()));
+    first.send(&trefoil_tests::mqtt::unsubscribe_with(5, 1, &[], &["$exclusive/job"]));
+    assert_eq!(first.receive().suback().codes, [0]);
+    assert_eq!(line.ask(r#"{"sub":"$exclusive/job","id":2}"#)["ack"], 2);
+    assert_eq!(asking(&mut first).0, [0x97]);
+    assert_eq!(line.ask(r#"{"unsub":"$exclusive/job","id":3}"#)["ack"], 3);
+    assert_eq!(asking(&mut first).0, [1]);
+    first.break_off();
+    assert_eq!(asking(&mut second).0, [1]);
+}
+
+#[test]
+fn without_being_set_to_the_hub_has_no_exclusive_subscriptions_and_delays_nothing() {
+    let hub = Hub::start();
+    let mut client = Connection::new(hub.tcp_port(), 5, "client");
+    let answer = client.subscribe_with(&[], &[("$exclusive/job", 0), ("$delayed/#", 0)]);
+    assert_eq!(answer.codes, [0x8F, 0]);
+    let words = "\"$exclusive/job\": this hub has no exclusive subscriptions (exclusive.enabled)";
+    assert_eq!(answer.properties.text(REASON_STRING), Some(words));
+    client.publish("$delayed/1000/t", b"x");
+    assert_eq!(next(&mut client).0, "$delayed/1000/t");
+}
+
+const REFERENCE: &str = "[mqtt]\nserver_reference = \"other.example:1883 [::1]:1883\"\n";
+
+#[test]
+fn clients_of_a_hub_that_stops_are_told_of_another() {
+    let mut hub = hub(REFERENCE);
+    let mut five = Connection::new(hub.tcp_port(), 5, "five");
+    // One that takes no packet that long is told less.
+    let small = Connect::new(5, "small").property(number(PACKET_BYTES_MAX, 28));
+    let mut small = Connection::with(hub.tcp_port(), &small).0;
+    let mut four = Connection::new(hub.tcp_port(), 4, "four");
+    hub.signal("TERM");
+    let goodbye = five.ending().unwrap();
+    assert_eq!(goodbye.reason, 0x9C);
+    assert_eq!(goodbye.properties.text(SERVER_REFERENCE), Some("other.example:1883 [::1]:1883"));
+    assert_eq!(small.ending().unwrap().reason, 0x8B);
+    assert_eq!(four.ending(), None);
+    hub.wait();
+}
+
+#[test]
+fn who_finds_no_room_is_told_of_another_server() {
+    let hub = hub(&format!("{REFERENCE}[limits]\nsessions_max = 1\n"));
+    let _first = Connection::new(hub.tcp_port(), 5, "first");
+    trefoil_tests::wait_until("the session is counted", || hub.stat("sessions") == 1);
+    let ask = |version| Connection::asking(hub.tcp_port(), &Connect::new(version, "second")).1.unwrap();
+    let answer = ask(5);
+    assert_eq!(
+        (answer.code, answer.properties.text(SERVER_REFERENCE)),
+        (0x9C, Some("other.example:1883 [::1]:1883"))
+    );
+    // Before MQTT 5: server unavailable.
+    assert_eq!(ask(4).code, 3);
+}
+
+#[test]
+fn clients_of_a_hub_that_has_moved_are_sent_away_for_good() {
+    let hub = hub(&format!("{REFERENCE}server_moved = true\n"));
+    let ask = |version| Connection::asking(hub.tcp_port(), &Connect::new(version, "client"));
+    let (mut connection, answer) = ask(5);
+    let answer = answer.unwrap();
+    assert_eq!(
+        (answer.code, answer.properties.text(SERVER_REFERENCE)),
+        (0x9D, Some("other.example:1883 [::1]:1883"))
+    );
+    assert_eq!(connection.try_receive(), None);
+    for version in [3, 4] {
+        assert_eq!(ask(version).1.unwrap().code, 3);
+    }
+}
