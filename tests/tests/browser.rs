@@ -65,3 +65,26 @@ fn home_shows_a_device_that_dies() {
 fn home_shows_a_killed_device_of_somebody_else() {
     on_page("smart-home", "--still", "outsiderDies");
 }
+
+/// Slow enough for a busy machine, and without what happens by chance.
+const PLANT: &str = "--machines 3 --speed 200 --workers 3 --quiet";
+
+#[test]
+fn plant_shows_its_machines() {
+    on_page("smart-manufacturing", PLANT, "machinesAndFigures");
+}
+
+#[test]
+fn plant_shows_workers_that_come_and_go() {
+    on_page("smart-manufacturing", PLANT, "workersComeAndGo");
+}
+
+#[test]
+fn plant_shows_alarms_while_they_stand() {
+    on_page("smart-manufacturing", PLANT, "alarmsStandAndExpire");
+}
+
+#[test]
+fn plant_machines_answer_the_page() {
+    on_page("smart-manufacturing", PLANT, "machinesAnswer");
+}

@@ -20,4 +20,5 @@ mod retained;
 mod schema;
 mod shared_subscriptions;
 mod smart_home;
+mod smart_manufacturing;
 mod stopping;

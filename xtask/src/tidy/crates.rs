@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Which crates of the workspace each crate may depend on. Arrows go down only: a crate names none that
 /// stands further down in this list than itself.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("trefoil-mqtt", &[]),
     ("trefoil-mqtt-sn", &[]),
     ("trefoil-websocket", &[]),
@@ -38,6 +38,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("trefoil", &["trefoil-server", "trefoil-client", "trefoil-config", "trefoil-json"]),
     ("example-shared", &["trefoil-server", "trefoil-config"]),
     ("smart-home", &["example-shared", "trefoil-client"]),
+    ("smart-manufacturing", &["example-shared", "trefoil-client"]),
     ("telemetry", &["example-shared", "trefoil-client", "trefoil-mqtt", "trefoil-json"]),
     (
         "trefoil-benches",
