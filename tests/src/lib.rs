@@ -25,6 +25,7 @@ mod example;
 mod hub;
 pub mod lines;
 pub mod mqtt;
+pub mod mqtt_sn;
 mod program;
 mod socket;
 pub mod websocket;

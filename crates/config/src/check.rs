@@ -31,7 +31,7 @@ pub(crate) fn assemble(sheet: &Sheet, mut warnings: Vec<String>, problems: &mut 
     let listeners = match sheet.repeated.get(&Section::Listener) {
         None => preset.listeners,
         Some(entries) => {
-            let mut check = Check { allow_anonymous, seen: Vec::new(), warnings: &mut warnings, problems };
+            let mut check = Check { allow_anonymous, seen: Vec::new(), problems };
             let listeners: Vec<Listener> =
                 entries.list.iter().filter_map(|entry| check.listener(entry)).collect();
             if listeners.is_empty() && check.problems.is_empty() && !entries.refused {
@@ -87,7 +87,6 @@ struct Check<'a> {
     allow_anonymous: bool,
     /// The addresses so far, and where each was written.
     seen: Vec<(Bind, &'a Place)>,
-    warnings: &'a mut Vec<String>,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -153,7 +152,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// What is spoken there. `None` when that is nothing, in this version.
+    /// What is spoken there. `None` when that is nothing.
     fn protocols(&mut self, bind: Bind, answers: &Answers) -> Option<Protocols> {
         let Some((words, place)) = answers.words(Section::Listener, "protocols") else {
             return Some(Protocols::usual(&bind));
@@ -171,23 +170,27 @@ impl<'a> Check<'a> {
             self.fail(place, reason);
         }
         let on = |name| words.contains(&name);
-        let protocols =
-            Protocols { mqtt: on("mqtt"), http: on("http"), websocket: on("websocket"), json: on("json") };
-        if on(MQTT_SN) && matches!(bind, Bind::Udp(_)) {
-            let rest = if protocols.is_empty() {
-                format!("{bind} is not opened")
-            } else {
-                format!("{bind} speaks {protocols} only")
-            };
-            self.warnings.push(format!("{place}: this version does not speak \"{MQTT_SN}\" yet: {rest}"));
+        let protocols = Protocols {
+            mqtt: on("mqtt"),
+            http: on("http"),
+            websocket: on("websocket"),
+            json: on("json"),
+            mqtt_sn: on(MQTT_SN),
+        };
+        if protocols.json && protocols.mqtt_sn && matches!(bind, Bind::Udp(_)) {
+            let reason = format!(
+                "{bind} cannot speak \"json\" and \"{MQTT_SN}\" both, since nothing tells their datagrams apart; give \
+                 each a listener of its own"
+            );
+            self.fail(place, reason);
         }
         (!protocols.is_empty()).then_some(protocols)
     }
 
     fn nowhere(&mut self, place: Option<&Place>) {
         if let Some(place) = place {
-            let reason = "no listener is left to open, so nobody could connect; write a [[listener]] that this \
-                          version opens, or leave them all out for the usual ones";
+            let reason = "no listener is left to open, so nobody could connect; write a [[listener]], or leave \
+                          the list out for the usual ones";
             self.fail(place, reason.into());
         }
     }

@@ -1,5 +1,6 @@
 //! What goes beyond the protocols: the settings of each extension, and their reading.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use trefoil_hub::topic::check_topic;
@@ -101,6 +102,18 @@ pub struct MqttSn {
     pub advertise_s: u16,
     /// Where it advertises itself.
     pub advertise_to: Option<SocketAddr>,
+    /// How long it waits for an answer before it sends again.
+    pub resend_s: u32,
+    /// How often it sends again before it takes a client for lost.
+    pub resends_max: u32,
+    /// Topics that have an id for one client.
+    pub topics_max: u16,
+    /// Messages of QoS 0 that are kept for one client.
+    pub buffer_messages_max: usize,
+    /// Bytes of them.
+    pub buffer_bytes_max: usize,
+    /// The largest payload of a will.
+    pub will_bytes_max: usize,
     /// Topics that have a number beforehand.
     pub topics: Vec<MqttSnTopic>,
 }
@@ -154,6 +167,12 @@ fn mqtt_sn(answers: &Answers) -> MqttSn {
         gateway_id: number("gateway_id") as u8,
         advertise_s: number("advertise_s") as u16,
         advertise_to: answers.bind(Section::MqttSn, "advertise_to").map(|(bind, _)| bind.addr()),
+        resend_s: number("resend_s") as u32,
+        resends_max: number("resends_max") as u32,
+        topics_max: number("topics_max") as u16,
+        buffer_messages_max: number("buffer_messages_max") as usize,
+        buffer_bytes_max: number("buffer_bytes_max") as usize,
+        will_bytes_max: number("will_bytes_max") as usize,
         topics: Vec::new(),
     }
 }
@@ -285,7 +304,16 @@ impl Reader<'_> {
                 client_id: answers.text(SECTION, "client_id").map(|(text, _)| text.to_owned()),
             })
         };
-        MqttSn { topics: self.each(Section::MqttSnTopic, topic), ..mqtt_sn(answers) }
+        let topics = self.each(Section::MqttSnTopic, topic);
+        let mut seen = HashSet::new();
+        for entry in self.sheet.list(Section::MqttSnTopic) {
+            let id = entry.answers.number(Section::MqttSnTopic, "id");
+            let of = entry.answers.text(Section::MqttSnTopic, "client_id").map(|(text, _)| text);
+            if let Some(id) = id.filter(|id| !seen.insert((*id, of))) {
+                self.fail(&entry.place, format!("the id {id} stands for another predefined topic already"));
+            }
+        }
+        MqttSn { topics, ..mqtt_sn(answers) }
     }
 
     /// All sections of one name, but for those that are refused.

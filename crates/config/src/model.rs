@@ -44,18 +44,20 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// What a server without a configuration does: three listeners, all on loopback.
+    /// What a server without a configuration does: four listeners, all on loopback.
     fn default() -> Self {
         let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         let web = Protocols { http: true, websocket: true, ..Protocols::NONE };
         let listener = |bind: Bind, protocols| Listener { bind, protocols, echo: false, connections_max: 0 };
         let (tcp, udp, http) = (Bind::Tcp(local(1883)), Bind::Udp(local(1883)), Bind::Tcp(local(8080)));
+        let devices = Protocols { mqtt_sn: true, ..Protocols::NONE };
         Config {
             allow_anonymous: false,
             shards: 0,
             listeners: vec![
                 listener(tcp, Protocols::usual(&tcp)),
                 listener(udp, Protocols::usual(&udp)),
+                listener(Bind::Udp(local(1884)), devices),
                 listener(http, web),
             ],
             limits: Limits::default(),
@@ -142,24 +144,32 @@ pub struct Protocols {
     pub websocket: bool,
     /// JSON: lines on TCP, datagrams on UDP.
     pub json: bool,
+    /// MQTT-SN 1.2 on UDP. It has its listener for itself.
+    pub mqtt_sn: bool,
 }
 
 impl Protocols {
     /// Nothing at all, to start from.
-    pub const NONE: Protocols = Protocols { mqtt: false, http: false, websocket: false, json: false };
+    pub const NONE: Protocols =
+        Protocols { mqtt: false, http: false, websocket: false, json: false, mqtt_sn: false };
 
-    /// What a listener speaks when its `protocols` are not written down: all that its transport can carry.
+    /// What a listener speaks when its `protocols` are not written down: on TCP all that it can carry, on UDP JSON.
     pub fn usual(bind: &Bind) -> Protocols {
         match bind {
-            Bind::Tcp(_) => Protocols { mqtt: true, http: true, websocket: true, json: true },
+            Bind::Tcp(_) => Protocols { mqtt: true, http: true, websocket: true, json: true, mqtt_sn: false },
             Bind::Udp(_) => Protocols { json: true, ..Protocols::NONE },
         }
     }
 
     /// The names of those that are on, as they are written in the file.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        let all =
-            [("mqtt", self.mqtt), ("http", self.http), ("websocket", self.websocket), ("json", self.json)];
+        let all = [
+            ("mqtt", self.mqtt),
+            ("http", self.http),
+            ("websocket", self.websocket),
+            ("json", self.json),
+            ("mqtt-sn", self.mqtt_sn),
+        ];
         all.into_iter().filter(|(_, on)| *on).map(|(name, _)| name)
     }
 
@@ -234,6 +244,7 @@ mod tests {
             [
                 "tcp://127.0.0.1:1883  mqtt, http, websocket, json",
                 "udp://127.0.0.1:1883  json",
+                "udp://127.0.0.1:1884  mqtt-sn",
                 "tcp://127.0.0.1:8080  http, websocket",
             ]
         );

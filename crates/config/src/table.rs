@@ -8,7 +8,7 @@ use crate::settings::Section::{
 };
 use crate::settings::{Kind, Preset, Section, Setting};
 
-/// The protocol that is known, accepted and not served yet.
+/// MQTT-SN as it is written in the file.
 pub(crate) const MQTT_SN: &str = "mqtt-sn";
 
 const HUNDRED_MILLION: u64 = 100_000_000;
@@ -55,11 +55,11 @@ pub(crate) const BEFORE_LIMITS: &[Setting] = &[
         Listener,
         "protocols",
         Choices(&["mqtt", "http", "websocket", "json", MQTT_SN]),
-        Said("all that the transport carries: `mqtt`, `http`, `websocket` and `json` on TCP, `json` on UDP"),
+        Said("`mqtt`, `http`, `websocket` and `json` on TCP, `json` on UDP"),
         "What is spoken here. On TCP the first bytes of a connection tell them apart: `mqtt` is MQTT 3.1, 3.1.1 and \
          5.0; `http` the console, the API, server-sent events and metrics; `websocket` MQTT on `/mqtt` and JSON on \
-         `/ws`; `json` one JSON object per line. On UDP `json` is one JSON object per datagram. A listener with \
-         `mqtt-sn` (UDP only) is accepted with a warning and not opened by this version.",
+         `/ws`; `json` one JSON object per line. On UDP `json` is one JSON object per datagram; `mqtt-sn` is \
+         MQTT-SN 1.2, which needs a UDP listener for itself.",
     ),
     setting(
         Listener,
@@ -253,7 +253,51 @@ pub(crate) const AFTER_LIMITS: &[Setting] = &[
         "advertise_to",
         Address,
         Said("nowhere"),
-        "Where advertisements are sent: a multicast or broadcast address, as `udp://225.1.1.1:1884`.",
+        "Where advertisements are sent: a multicast or broadcast address, as `udp://225.1.1.1:1884`. The gateway \
+         joins a multicast group, to hear who looks for gateways there.",
+    ),
+    setting(
+        MqttSn,
+        "resend_s",
+        Seconds { min: 1, max: 3600 },
+        Number(10),
+        "How long the gateway waits for the answer of an MQTT-SN client before it sends again (T_retry).",
+    ),
+    setting(
+        MqttSn,
+        "resends_max",
+        Count { min: 0, max: 100 },
+        Number(4),
+        "How often the gateway sends again before it takes the client for lost (N_retry).",
+    ),
+    setting(
+        MqttSn,
+        "topics_max",
+        Count { min: 1, max: 65_534 },
+        Number(1000),
+        "Topics that have an id for one client, by its wish or by the gateway's.",
+    ),
+    setting(
+        MqttSn,
+        "buffer_messages_max",
+        Count { min: 0, max: HUNDRED_MILLION },
+        Number(100),
+        "Messages of QoS 0 that are kept for one client while it sleeps, or until it knows their topics. Those of QoS 1 \
+         and 2 wait in its session.",
+    ),
+    setting(
+        MqttSn,
+        "buffer_bytes_max",
+        Bytes { min: 0, max: BYTES_MAX },
+        Number(65_536),
+        "Bytes of the same messages.",
+    ),
+    setting(
+        MqttSn,
+        "will_bytes_max",
+        Bytes { min: 0, max: 65_535 },
+        Number(4096),
+        "The largest payload of an MQTT-SN client's will.",
     ),
     setting(MqttSnTopic, "id", Count { min: 1, max: 65_534 }, Required, "The number of the topic."),
     setting(MqttSnTopic, "topic", Text, Required, "The topic that it stands for."),

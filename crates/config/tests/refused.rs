@@ -222,12 +222,15 @@ fn protocols_that_are_not_known() {
 
 #[test]
 fn nowhere_to_listen() {
-    let nowhere = "no listener is left to open, so nobody could connect; write a [[listener]] that this version \
-                   opens, or leave them all out for the usual ones";
-    assert_eq!(refused("listener = []"), format!("t.toml:1:1: {nowhere}"));
     assert_eq!(
-        refused("[[listener]]\nbind = \"udp://127.0.0.1:1\"\nprotocols = [\"mqtt-sn\"]"),
-        format!("t.toml:1:3: {nowhere}")
+        refused("listener = []"),
+        "t.toml:1:1: no listener is left to open, so nobody could connect; write a [[listener]], or leave the list out \
+         for the usual ones"
+    );
+    assert_eq!(
+        refused("[[listener]]\nbind = \"udp://127.0.0.1:1\"\nprotocols = [\"mqtt-sn\", \"json\"]"),
+        "t.toml:3:13: udp://127.0.0.1:1 cannot speak \"json\" and \"mqtt-sn\" both, since nothing tells their datagrams \
+         apart; give each a listener of its own"
     );
 }
 
@@ -361,6 +364,13 @@ fn filters_and_topics_that_are_not_valid() {
     assert_eq!(
         refused("[[mqtt_sn_topic]]\nid = 1\ntopic = \"a/+\""),
         "t.toml:3:9: `topic` is \"a/+\"; it has + or # in it; those are for filters, a message goes to one topic"
+    );
+    assert_eq!(
+        refused(
+            "[[mqtt_sn_topic]]\nid = 1\ntopic = \"a\"\n[[mqtt_sn_topic]]\nid = 1\ntopic = \"b\"\nclient_id = \"c\"\n\
+             [[mqtt_sn_topic]]\nid = 1\ntopic = \"d\""
+        ),
+        "t.toml:8:1: the id 1 stands for another predefined topic already"
     );
     assert_eq!(
         refused("[mqtt_sn]\nadvertise_to = \"225.1.1.1:1884\""),

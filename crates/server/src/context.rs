@@ -1,6 +1,7 @@
 //! What every thread of the server knows.
 
 use crate::mail::Mailbox;
+use crate::shard::mqtt_sn::Gateway;
 use crate::stats::{ListenerSummary, Stats, Summary};
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
@@ -12,6 +13,8 @@ pub(crate) struct Context {
     pub(crate) limits: Limits,
     /// What MQTT clients are told about other servers.
     pub(crate) mqtt: Mqtt,
+    /// What all shards know of the MQTT-SN gateway.
+    pub(crate) gateway: Gateway,
     /// The listeners, by number.
     pub(crate) listeners: Vec<ListenerContext>,
     /// What the shards share of the hub.

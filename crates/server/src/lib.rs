@@ -35,6 +35,7 @@ use beside::Beside;
 use context::{Context, ListenerContext};
 use mail::Mail;
 use shard::ShardLoop;
+use shard::mqtt_sn::Gateway;
 use stats::Stats;
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -124,6 +125,9 @@ impl Server {
             let bind = listener.bind;
             let (bound, opened) =
                 listener::open(bind, shards).map_err(|error| StartError::Listen { bind, error })?;
+            if let (true, listener::Sockets::Udp(opened)) = (listener.protocols.mqtt_sn, &opened) {
+                shard::mqtt_sn::join(opened, bound, &config.mqtt_sn);
+            }
             listening.push(Listening { bind: bound, protocols: listener.protocols });
             sockets.push(opened);
         }
@@ -144,6 +148,7 @@ impl Server {
         let context = Arc::new(Context {
             limits: config.limits.clone(),
             mqtt: config.mqtt.clone(),
+            gateway: Gateway::new(config),
             listeners: config
                 .listeners
                 .iter()

@@ -3,6 +3,7 @@
 //! Each shard has one mailbox. A shard writes to another's once a tick, with all that has come together, and wakes it
 //! only if it sleeps: waking costs a system call, and who is awake looks into the mailbox before going to sleep.
 
+use crate::shard::mqtt_sn::{Forwarded, Parted};
 use bytes::Bytes;
 use mio::Waker;
 use std::io;
@@ -30,6 +31,12 @@ pub(crate) enum Mail {
     Arrival(Box<Arrival>),
     /// A message from beside the shards, and who wants to know what came of it.
     Publish { message: Arc<Message>, reply: oneshot::Sender<Published> },
+    /// A datagram of an MQTT-SN client that belongs here.
+    SnDatagram(Box<Forwarded>),
+    /// An MQTT-SN client that this shard leads an address to is not there any more.
+    SnGone(Box<Parted>),
+    /// The address of an MQTT-SN client here has become another's.
+    SnUnbound(Box<Parted>),
     /// Stop: close listeners, say goodbye to clients, and end when all is sent.
     Stop,
 }
@@ -42,7 +49,8 @@ impl Mail {
                 Mail::Publish { message, .. } => message.cost_bytes(),
                 Mail::Run(wire) => wire.len(),
                 Mail::Arrival(arrival) => arrival.input.len(),
-                Mail::Stop => 0,
+                Mail::SnDatagram(forwarded) => forwarded.datagram.len(),
+                Mail::SnGone(_) | Mail::SnUnbound(_) | Mail::Stop => 0,
             }
     }
 }

@@ -4,10 +4,12 @@ use http::StatusCode;
 use trefoil_hub::{DelayError, Refusal, SubscribeError};
 use trefoil_json::Code;
 use trefoil_mqtt::ReasonCode;
+use trefoil_mqtt_sn::ReturnCode;
 
 /// The same refusal in the words of each protocol.
 pub(crate) struct Words {
     pub(crate) mqtt: ReasonCode,
+    pub(crate) mqtt_sn: ReturnCode,
     pub(crate) json: Code,
     pub(crate) http: StatusCode,
 }
@@ -15,18 +17,25 @@ pub(crate) struct Words {
 /// A valid message that is not published.
 pub(crate) fn publish(refusal: Refusal) -> Words {
     match refusal {
-        Refusal::HubTopic | Refusal::Delayed(DelayError::HubTopic) => {
-            Words { mqtt: ReasonCode::NotAuthorized, json: Code::NotAuthorized, http: StatusCode::FORBIDDEN }
-        }
+        Refusal::HubTopic | Refusal::Delayed(DelayError::HubTopic) => Words {
+            mqtt: ReasonCode::NotAuthorized,
+            mqtt_sn: ReturnCode::NOT_SUPPORTED,
+            json: Code::NotAuthorized,
+            http: StatusCode::FORBIDDEN,
+        },
         Refusal::Delayed(DelayError::TooMany { .. } | DelayError::TooMuch { .. }) => Words {
             mqtt: ReasonCode::QuotaExceeded,
+            mqtt_sn: ReturnCode::CONGESTION,
             json: Code::Quota,
             http: StatusCode::INSUFFICIENT_STORAGE,
         },
         Refusal::Rewritten(_)
-        | Refusal::Delayed(DelayError::Form | DelayError::Topic(_) | DelayError::TooLong { .. }) => {
-            Words { mqtt: ReasonCode::TopicNameInvalid, json: Code::BadTopic, http: StatusCode::BAD_REQUEST }
-        }
+        | Refusal::Delayed(DelayError::Form | DelayError::Topic(_) | DelayError::TooLong { .. }) => Words {
+            mqtt: ReasonCode::TopicNameInvalid,
+            mqtt_sn: ReturnCode::NOT_SUPPORTED,
+            json: Code::BadTopic,
+            http: StatusCode::BAD_REQUEST,
+        },
     }
 }
 
@@ -35,11 +44,15 @@ pub(crate) fn subscribe(error: SubscribeError) -> Words {
     match error {
         SubscribeError::Filter(_) | SubscribeError::ExclusiveOff | SubscribeError::ExclusiveShare => Words {
             mqtt: ReasonCode::TopicFilterInvalid,
+            mqtt_sn: ReturnCode::NOT_SUPPORTED,
             json: Code::BadTopic,
             http: StatusCode::BAD_REQUEST,
         },
-        SubscribeError::TooMany { .. } | SubscribeError::Taken => {
-            Words { mqtt: ReasonCode::QuotaExceeded, json: Code::Quota, http: StatusCode::CONFLICT }
-        }
+        SubscribeError::TooMany { .. } | SubscribeError::Taken => Words {
+            mqtt: ReasonCode::QuotaExceeded,
+            mqtt_sn: ReturnCode::CONGESTION,
+            json: Code::Quota,
+            http: StatusCode::CONFLICT,
+        },
     }
 }

@@ -19,16 +19,19 @@ pub(crate) enum Drop {
     NoMember,
     /// A datagram was not acknowledged, however often it was sent.
     Unacknowledged,
+    /// An MQTT-SN client has as many topic ids as it may have.
+    NoTopicId,
 }
 
 impl Drop {
-    pub(crate) const ALL: [(Drop, &'static str); 6] = [
+    pub(crate) const ALL: [(Drop, &'static str); 7] = [
         (Drop::OutboxFull, "outbox_full"),
         (Drop::TooLarge, "too_large"),
         (Drop::QueueFull, "queue_full"),
         (Drop::Expired, "expired"),
         (Drop::NoMember, "no_member"),
         (Drop::Unacknowledged, "unacknowledged"),
+        (Drop::NoTopicId, "no_topic_id"),
     ];
 }
 
@@ -44,12 +47,13 @@ pub(crate) enum Kind {
     EchoWebSocket,
     JsonTcp,
     JsonUdp,
+    MqttSn,
     Sse,
     Http,
 }
 
 impl Kind {
-    pub(crate) const ALL: [(Kind, &'static str); 9] = [
+    pub(crate) const ALL: [(Kind, &'static str); 10] = [
         (Kind::New, "new"),
         (Kind::Mqtt, "mqtt"),
         (Kind::MqttWebSocket, "mqtt_ws"),
@@ -57,6 +61,7 @@ impl Kind {
         (Kind::EchoWebSocket, "echo_ws"),
         (Kind::JsonTcp, "json_tcp"),
         (Kind::JsonUdp, "json_udp"),
+        (Kind::MqttSn, "mqtt_sn"),
         (Kind::Sse, "sse"),
         (Kind::Http, "http"),
     ];
@@ -117,6 +122,10 @@ pub(crate) struct Stats {
     pub(crate) retained_evicted: Figure,
     /// Messages that went from one member of a shared subscription to another.
     pub(crate) redistributed: Figure,
+    /// Packets sent again to MQTT-SN clients that did not answer.
+    pub(crate) mqtt_sn_resends: Figure,
+    /// MQTT-SN clients that fell silent or did not answer.
+    pub(crate) mqtt_sn_lost: Figure,
     /// Times that the shard went round its loop.
     pub(crate) ticks: Figure,
 }

@@ -41,6 +41,9 @@ fn lines_to_try(listening: &[Listening]) -> Vec<String> {
             at.port()
         ));
     }
+    if let Some(at) = first(listening, |_, protocols| protocols.mqtt_sn) {
+        lines.push(format!("trefoil pub --url mqtt-sn://{at} home/window closed"));
+    }
     // A listener for nothing but the web is meant for browsers more than the port that speaks everything.
     let web = first(listening, |_, protocols| protocols.http && !protocols.mqtt)
         .or_else(|| first(listening, |_, protocols| protocols.http));
@@ -88,11 +91,13 @@ mod tests {
             shown(&listening),
             "listening on tcp://127.0.0.1:1883  mqtt, http, websocket, json\n\
              listening on udp://127.0.0.1:1883  json\n\
+             listening on udp://127.0.0.1:1884  mqtt-sn\n\
              listening on tcp://127.0.0.1:8080  http, websocket\n\n\
              To try it, in other terminals:\n  \
              mosquitto_sub -h 127.0.0.1 -p 1883 -v -t 'home/#'\n  \
              echo '{\"pub\":\"home/door\",\"data\":\"open\"}' | nc -w 1 127.0.0.1 1883\n  \
              echo '{\"pub\":\"home/lamp\",\"data\":{\"on\":true}}' | nc -u -w 1 127.0.0.1 1883\n  \
+             trefoil pub --url mqtt-sn://127.0.0.1:1884 home/window closed\n  \
              http://127.0.0.1:8080/   the console, in a browser\n"
         );
     }

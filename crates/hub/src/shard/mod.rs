@@ -217,9 +217,32 @@ impl Shard {
         Some(&self.sessions.get(session.index() as usize)?.client_id)
     }
 
+    /// The session of a client id, connected or not.
+    pub fn find(&self, client_id: &str) -> Option<SessionKey> {
+        self.by_client_id.get(client_id).copied()
+    }
+
     /// Whether a client id has a session, connected or not.
     pub fn has_session(&self, client_id: &str) -> bool {
         self.by_client_id.contains_key(client_id)
+    }
+
+    /// The will of a session, unless it waits to be published already.
+    pub fn will(&self, session: SessionKey) -> Option<&Will> {
+        let rare = self.session(session).rare.as_ref()?;
+        rare.will.as_ref().filter(|_| rare.will_at.is_none())
+    }
+
+    /// Gives a session another will, or none. In MQTT-SN a will outlasts its connection (MQTT-SN 1.2 §6.3) and may be
+    /// changed on the way (§6.4); without a connection it lies still until there is one that ends without a goodbye.
+    pub fn set_will(&mut self, session: SessionKey, will: Option<Will>) {
+        let rare = self.session_mut(session).rare();
+        (rare.will, rare.will_at) = (will, None);
+    }
+
+    /// Says whether the client of a session takes messages now: while it sleeps, shared subscriptions pass it over.
+    pub fn set_available(&mut self, session: SessionKey, available: bool) {
+        self.set_online(session, available);
     }
 
     /// Whether a session has any subscription, shared ones counted.

@@ -34,7 +34,7 @@ pub(super) struct Reply {
 impl Bench {
     /// Everything is served.
     pub(super) fn new() -> Bench {
-        Bench::with(Protocols { mqtt: true, http: true, websocket: true, json: true })
+        Bench::with(Protocols { mqtt: true, http: true, websocket: true, json: true, mqtt_sn: false })
     }
 
     pub(super) fn with(protocols: Protocols) -> Bench {
@@ -53,6 +53,7 @@ impl Bench {
         let context = Arc::new(Context {
             mqtt: Default::default(),
             limits,
+            gateway: crate::shard::mqtt_sn::Gateway::new(&trefoil_config::Config::default()),
             listeners: vec![listener],
             hub: Arc::new(Shared::new(1, 0, trefoil_hub::Limits::default())),
             mailboxes: vec![mailbox(poll.registry(), mio::Token(0)).unwrap()],

@@ -1,6 +1,7 @@
 //! Listeners of a shard, and the connections that come in by them.
 
 use super::connection::{Connection, Link};
+use super::mqtt_sn::Place;
 use super::{READ_AND_WRITE, ShardLoop, Sockets1};
 use crate::listener::tune;
 use mio::net::{TcpListener, TcpStream, UdpSocket};
@@ -24,12 +25,22 @@ pub(super) enum Listener {
         socket: UdpSocket,
         peers: HashMap<SocketAddr, ConnectionKey, foldhash::fast::RandomState>,
     },
+    MqttSn {
+        socket: UdpSocket,
+        places: HashMap<SocketAddr, Place, foldhash::fast::RandomState>,
+    },
     /// The hub stops.
     Closed,
 }
 
 impl Listener {
-    pub(super) fn new(socket: Sockets1, token: Token, registry: &Registry) -> io::Result<Listener> {
+    /// On UDP nothing tells protocols apart but the listener.
+    pub(super) fn new(
+        socket: Sockets1,
+        is_mqtt_sn: bool,
+        token: Token,
+        registry: &Registry,
+    ) -> io::Result<Listener> {
         Ok(match socket {
             Sockets1::Tcp(socket) => {
                 let mut socket = TcpListener::from_std(socket);
@@ -39,9 +50,20 @@ impl Listener {
             Sockets1::Udp(socket) => {
                 let mut socket = UdpSocket::from_std(socket);
                 registry.register(&mut socket, token, READ_AND_WRITE)?;
-                Listener::Udp { socket, peers: HashMap::default() }
+                match is_mqtt_sn {
+                    true => Listener::MqttSn { socket, places: HashMap::default() },
+                    false => Listener::Udp { socket, peers: HashMap::default() },
+                }
             }
         })
+    }
+
+    /// Its socket, if it takes datagrams.
+    pub(super) fn udp(&self) -> Option<&UdpSocket> {
+        match self {
+            Listener::Udp { socket, .. } | Listener::MqttSn { socket, .. } => Some(socket),
+            Listener::Tcp(_) | Listener::Closed => None,
+        }
     }
 }
 
@@ -60,7 +82,7 @@ impl ShardLoop {
     pub(super) fn listener_is_ready(&mut self, number: usize) {
         match &self.listeners[number] {
             Listener::Tcp(_) => self.accept(number),
-            Listener::Udp { .. } => self.receive_datagrams(number),
+            Listener::Udp { .. } | Listener::MqttSn { .. } => self.receive_datagrams(number),
             Listener::Closed => {}
         }
     }

@@ -1,5 +1,6 @@
 //! One connection: its socket, what it speaks, and what it has yet to be sent.
 
+use super::mqtt_sn::Client;
 use crate::outbox::Outbox;
 use crate::stats::Kind;
 use mio::net::TcpStream;
@@ -125,6 +126,8 @@ pub(super) enum Form {
     JsonDatagram,
     /// A server-sent event for each message.
     Sse,
+    /// A datagram for each packet.
+    MqttSn(Box<Client>),
 }
 
 pub(super) struct MqttForm {
@@ -220,9 +223,10 @@ impl Connection {
     pub(super) fn next_deadline(&self) -> Option<Time> {
         let silence =
             (self.silence_ms_max > 0).then(|| self.heard_at.plus_ms(u64::from(self.silence_ms_max)));
-        let resend = match &self.link {
-            Link::Udp(peer) => peer.unacknowledged.front().map(|u| u.resend_at),
-            Link::Tcp(_) => None,
+        let resend = match (&self.link, &self.form) {
+            (_, Form::MqttSn(client)) => client.resend_at(),
+            (Link::Udp(peer), _) => peer.unacknowledged.front().map(|u| u.resend_at),
+            (Link::Tcp(_), _) => None,
         };
         [silence, self.deadline, resend].into_iter().flatten().min()
     }

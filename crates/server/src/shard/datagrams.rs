@@ -1,4 +1,4 @@
-//! JSON datagrams: each peer is a connection as long as it is heard from.
+//! Datagrams that come in, and those of JSON: each peer is a connection as long as it is heard from.
 
 use super::ShardLoop;
 use super::accept::Listener;
@@ -25,11 +25,14 @@ impl ShardLoop {
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         for _ in 0..DATAGRAMS_PER_TICK {
-            let Listener::Udp { socket, .. } = &self.listeners[number] else { break };
+            let Some(socket) = self.listeners[number].udp() else { break };
             match socket.recv_from(&mut scratch[..DATAGRAM_BYTES_MAX]) {
                 Ok((len, from)) => {
                     self.net.stats().bytes_in.add(len as u64);
-                    self.receive_datagram(number, from, &scratch[..len]);
+                    match self.listeners[number] {
+                        Listener::MqttSn { .. } => self.sn_receive(number, from, &scratch[..len]),
+                        _ => self.receive_datagram(number, from, &scratch[..len]),
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.scratch = scratch;

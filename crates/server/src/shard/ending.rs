@@ -2,7 +2,7 @@
 
 use super::ShardLoop;
 use super::accept::Listener;
-use super::connection::{Input, Link, Phase};
+use super::connection::{Form, Input, Link, Phase};
 use std::net::Shutdown;
 use trefoil_hub::{ConnectionKey, Ending};
 use trefoil_websocket::CloseCode;
@@ -79,11 +79,11 @@ impl ShardLoop {
             Link::Tcp(stream) => {
                 let _ = self.poll.registry().deregister(stream);
             }
-            Link::Udp(peer) => {
-                if let Listener::Udp { peers, .. } = &mut self.listeners[listener] {
-                    peers.remove(&peer.addr);
-                }
-            }
+            Link::Udp(peer) => match (&mut self.listeners[listener], connection.form) {
+                (Listener::Udp { peers, .. }, _) => drop(peers.remove(&peer.addr)),
+                (_, Form::MqttSn(client)) => self.sn_depart(listener, peer.addr, client.way, key),
+                _ => {}
+            },
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::outbox::LINK_BYTES_MIN;
 use crate::stats::Drop;
 use bytes::Bytes;
 use std::sync::Arc;
-use trefoil_hub::{ConnectionKey, Message, Payload, Refusal, SessionKey, Topic};
+use trefoil_hub::{ConnectionKey, Delivery, Message, Outlet, Payload, Refusal, SessionKey, Topic};
 use trefoil_json::MessageView;
 use trefoil_mqtt::{Publish, QoS, SubscriptionIds, Version};
 use trefoil_websocket::{Opcode, encode_header};
@@ -26,6 +26,8 @@ pub(super) struct RunForms<'a> {
     text: Option<Bytes>,
     line: Option<Bytes>,
     sse: Option<Bytes>,
+    /// The messages one by one.
+    messages: Vec<Arc<Message>>,
 }
 
 impl<'a> RunForms<'a> {
@@ -38,7 +40,18 @@ impl<'a> RunForms<'a> {
         receivers: usize,
     ) -> RunForms<'a> {
         let links = wire.len() >= LINK_BYTES_MIN && (receivers > 1 || shared.is_some());
-        RunForms { wire, count, packet_bytes, links, v3: shared, v5: None, text: None, line: None, sse: None }
+        RunForms {
+            wire,
+            count,
+            packet_bytes,
+            links,
+            v3: shared,
+            v5: None,
+            text: None,
+            line: None,
+            sse: None,
+            messages: Vec::new(),
+        }
     }
 
     fn v3(&mut self) -> Bytes {
@@ -71,6 +84,19 @@ impl<'a> RunForms<'a> {
                 out.push(b'\n');
             })
         })
+    }
+
+    fn messages(&mut self) -> &[Arc<Message>] {
+        if self.messages.is_empty() {
+            let mut topic = None;
+            let each = messages(self.wire).filter_map(|publish| {
+                // A run has one topic, which is valid.
+                let topic = topic.get_or_insert_with(|| Topic::new(publish.topic, usize::MAX));
+                Some(Arc::new(at_most_once(topic.clone().ok()?, publish.payload)))
+            });
+            self.messages = each.collect();
+        }
+        &self.messages
     }
 
     fn sse(&mut self) -> &Bytes {
@@ -129,6 +155,19 @@ impl Net {
             Form::JsonText => Whole::of(run.links, run.text()),
             Form::JsonLine => Whole::of(run.links, run.line()),
             Form::Sse => Whole::of(run.links, run.sse()),
+            Form::MqttSn(_) => {
+                let delivery = Delivery {
+                    qos: QoS::AtMostOnce,
+                    retain: false,
+                    dup: false,
+                    packet_id: 0,
+                    subscription_ids,
+                };
+                for message in run.messages() {
+                    self.deliver(to, message, &delivery);
+                }
+                return;
+            }
             Form::Mqtt(_) | Form::JsonDatagram => {
                 return self.deliver_one_by_one(to, run.wire, subscription_ids);
             }
@@ -205,6 +244,17 @@ fn send_mqtt(
     true
 }
 
+fn at_most_once(topic: Topic, payload: &[u8]) -> Message {
+    Message {
+        topic,
+        payload: Payload::copy_from_slice(payload),
+        qos: QoS::AtMostOnce,
+        retain: false,
+        expires_at: None,
+        properties: None,
+    }
+}
+
 enum Whole<'a> {
     Copy(&'a [u8]),
     Link(Bytes),
@@ -272,15 +322,7 @@ impl ShardLoop {
     ) -> Option<Refusal> {
         let levels_max = self.net.context.limits.topic_levels_max;
         let topic = Topic::new(topic, levels_max).ok()?;
-        let message = Message {
-            topic,
-            payload: Payload::copy_from_slice(payload),
-            qos: QoS::AtMostOnce,
-            retain: false,
-            expires_at: None,
-            properties: None,
-        };
-        self.publish(publisher, &Arc::new(message)).refused
+        self.publish(publisher, &Arc::new(at_most_once(topic, payload))).refused
     }
 
     /// Delivers the run, if there is one: before anything that its receivers must not see first.

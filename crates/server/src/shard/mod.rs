@@ -16,6 +16,7 @@ mod http;
 mod input;
 mod json;
 mod mqtt;
+pub(crate) mod mqtt_sn;
 mod net;
 pub(crate) mod run;
 mod sse;
@@ -86,6 +87,8 @@ pub(crate) struct ShardLoop {
     statistics_at: Option<Time>,
     /// When expired retained messages are looked for next; on the first shard only.
     sweep_at: Option<Time>,
+    /// What is of the MQTT-SN gateway only.
+    sn: mqtt_sn::Own,
     /// To which shard the connection that is being read has to move.
     is_leaving: Option<usize>,
     /// When the last connection is closed, if the hub stops.
@@ -104,9 +107,13 @@ impl ShardLoop {
         let listeners = sockets
             .into_iter()
             .enumerate()
-            .map(|(n, sockets)| Listener::new(sockets, accept::token(n), poll.registry()))
+            .map(|(n, sockets)| {
+                let is_mqtt_sn = context.listeners[n].protocols.mqtt_sn;
+                Listener::new(sockets, is_mqtt_sn, accept::token(n), poll.registry())
+            })
             .collect::<io::Result<_>>()?;
         let mail = context.mailboxes.iter().map(|_| Vec::new()).collect();
+        let sn = mqtt_sn::Own::new(number, &context.gateway);
         Ok(ShardLoop {
             poll,
             hub: trefoil_hub::Shard::new(number, context.hub.clone()),
@@ -139,6 +146,7 @@ impl ShardLoop {
             unsent: Vec::new(),
             statistics_at: (number == 0).then(Time::default),
             sweep_at: (number == 0).then(Time::default),
+            sn,
             is_leaving: None,
             stop_at: None,
         })
@@ -218,6 +226,7 @@ impl ShardLoop {
             until(self.retry_at),
             until(self.statistics_at),
             until(self.sweep_at),
+            until(self.sn.advertise_at),
             until(self.stop_at),
         ];
         timers.into_iter().flatten().min().map(Duration::from_millis)
@@ -270,6 +279,9 @@ impl ShardLoop {
                 // Whoever asked may have gone meanwhile.
                 let _ = reply.send(published);
             }
+            Mail::SnDatagram(forwarded) => self.sn_take(&forwarded),
+            Mail::SnGone(parted) => self.sn_forget(&parted),
+            Mail::SnUnbound(parted) => self.sn_lose_way(&parted),
             Mail::Stop => self.begin_stop(),
             Mail::Run(_) => unreachable!("runs are delivered without ending another"),
         }

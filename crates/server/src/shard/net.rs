@@ -211,7 +211,11 @@ impl Net {
 impl Outlet for Net {
     fn has_room(&mut self, to: ConnectionKey) -> bool {
         let Some(connection) = self.get(to) else { return false };
-        let has_room = connection.phase == Phase::Open && self.fits(connection, 1, 1);
+        let is_ready = match &connection.form {
+            Form::MqttSn(client) => client.has_room(),
+            _ => true,
+        };
+        let has_room = is_ready && connection.phase == Phase::Open && self.fits(connection, 1, 1);
         if !has_room && let Some(connection) = self.get_mut(to) {
             connection.is_starved = true;
         }
@@ -230,6 +234,7 @@ impl Outlet for Net {
         let sent = match &connection.form {
             Form::None => return Delivered::Dropped,
             Form::Mqtt(_) => self.send_mqtt(to, message, delivery),
+            Form::MqttSn(_) => self.send_mqtt_sn(to, message, delivery),
             _ => self.send_json(to, message, delivery),
         };
         match sent {
@@ -246,6 +251,9 @@ impl Outlet for Net {
     }
 
     fn release(&mut self, to: ConnectionKey, packet_id: u16) {
+        if self.get(to).is_some_and(|connection| matches!(connection.form, Form::MqttSn(_))) {
+            return self.release_mqtt_sn(to, packet_id);
+        }
         let [high, low] = packet_id.to_be_bytes();
         self.answer(to, |out| out.extend_from_slice(&[0x62, 2, high, low]));
     }
@@ -286,7 +294,9 @@ pub(super) fn write_json(
                 close_json(text, acknowledgement, out);
                 out.push(b'\n');
             }
-            Form::JsonDatagram | Form::None | Form::Mqtt(_) => close_json(text, acknowledgement, out),
+            Form::JsonDatagram | Form::None | Form::Mqtt(_) | Form::MqttSn(_) => {
+                close_json(text, acknowledgement, out)
+            }
         }
         debug_assert!(out.len() > start);
     });

@@ -21,7 +21,7 @@ impl ShardLoop {
             match std::mem::replace(listener, Listener::Closed) {
                 Listener::Tcp(mut socket) => drop(self.poll.registry().deregister(&mut socket)),
                 // Peers are told with its last datagrams.
-                udp @ Listener::Udp { .. } => *listener = udp,
+                udp @ (Listener::Udp { .. } | Listener::MqttSn { .. }) => *listener = udp,
                 Listener::Closed => {}
             }
         }
@@ -80,6 +80,7 @@ impl ShardLoop {
                     }
                 });
             }
+            (Form::MqttSn(_), _) => self.sn_say_goodbye(key),
             (Form::JsonText | Form::Sse | Form::None, _) => {}
         }
         self.say_close(key, CloseCode::GOING_AWAY, "the hub stops");

@@ -46,6 +46,11 @@ impl ShardLoop {
             self.statistics_at = Some(now.plus_s(STATISTICS_S));
             self.publish_statistics();
         }
+        if self.sn.advertise_at.is_some_and(|at| at <= now) {
+            let advertise_s = self.net.context.gateway.settings.advertise_s;
+            self.sn.advertise_at = Some(now.plus_s(advertise_s.into()));
+            self.sn_advertise();
+        }
         if self.sweep_at.is_some_and(|at| at <= now) {
             let swept = self.hub.shared().retained.sweep(now, SWEEP_MESSAGES);
             let is_all = swept < SWEEP_MESSAGES;
@@ -88,6 +93,9 @@ impl ShardLoop {
                 (Phase::Open, Input::HttpHead) => self.http_timeout(key),
                 _ => self.lose(key),
             };
+        }
+        if matches!(connection.form, Form::MqttSn(_)) {
+            return self.sn_due(key);
         }
         if connection.is_udp() && self.resend_datagrams(key) {
             return;

@@ -1,6 +1,5 @@
 //! The end of a tick: what became dirty is written, each outbox with one call where the socket takes it all.
 
-use super::accept::Listener;
 use super::connection::{Link, Phase};
 use super::{RETRY_MS, ShardLoop};
 use crate::outbox::PIECES_PER_WRITE;
@@ -27,7 +26,8 @@ impl ShardLoop {
         }
     }
 
-    fn flush(&mut self, key: ConnectionKey) {
+    /// Writes what a connection has yet to be sent.
+    pub(super) fn flush(&mut self, key: ConnectionKey) {
         let Some(connection) = self.net.get(key) else { return };
         let result = match connection.link {
             Link::Tcp(_) => self.write_stream(key),
@@ -85,9 +85,7 @@ impl ShardLoop {
         let net = &mut self.net;
         let Some(connection) = net.connections.get_mut(key.0 as usize) else { return Ok(()) };
         let Link::Udp(peer) = &connection.link else { return Ok(()) };
-        let Listener::Udp { socket, .. } = &self.listeners[usize::from(connection.listener)] else {
-            return Ok(());
-        };
+        let Some(socket) = self.listeners[usize::from(connection.listener)].udp() else { return Ok(()) };
         while let Some(datagram) = connection.outbox.first() {
             match socket.send_to(datagram, peer.addr) {
                 Ok(sent) => net.context.stats[net.number].bytes_out.add(sent as u64),

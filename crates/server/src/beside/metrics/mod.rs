@@ -77,7 +77,7 @@ impl Figures {
             ("sessions", "Sessions now, those without a connection included.", |s| &s.sessions),
             ("subscriptions", "Subscriptions now, not counting shared ones.", |s| &s.subscriptions),
         ];
-        const COUNTERS: [(&str, &str, Read); 10] = [
+        const COUNTERS: [(&str, &str, Read); 12] = [
             ("connections_accepted", "Connections accepted.", |s| &s.accepted),
             ("connections_refused", "Connections refused since a limit was reached.", |s| &s.refused),
             ("protocol_errors", "Connections closed since the peer broke its protocol.", |s| {
@@ -87,6 +87,10 @@ impl Figures {
             ("messages_out", "Deliveries to clients.", |s| &s.messages_out),
             ("bytes_in", "Bytes read from sockets.", |s| &s.bytes_in),
             ("bytes_out", "Bytes written to sockets.", |s| &s.bytes_out),
+            ("mqtt_sn_resends", "Packets sent again to MQTT-SN clients that did not answer.", |s| {
+                &s.mqtt_sn_resends
+            }),
+            ("mqtt_sn_lost", "MQTT-SN clients that fell silent or did not answer.", |s| &s.mqtt_sn_lost),
             ("not_retained", "Messages not retained since there was no room.", |s| &s.not_retained),
             ("retained_evicted", "Retained messages that gave way to newer ones of their limit.", |s| {
                 &s.retained_evicted
