@@ -77,7 +77,11 @@ impl FieldSet {
         FieldSet(self.0 & other.0)
     }
 
-    pub(crate) fn without(self, other: FieldSet) -> FieldSet {
+    pub(crate) const fn with(self, field: Field) -> FieldSet {
+        FieldSet(self.0 | 1 << field as u32)
+    }
+
+    pub(crate) const fn without(self, other: FieldSet) -> FieldSet {
         FieldSet(self.0 & !other.0)
     }
 

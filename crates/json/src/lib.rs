@@ -6,7 +6,8 @@
 //!
 //! The hub's half:
 //!
-//! - [`parse`] turns one text into a [`Request`], or into a [`RequestError`] that names the field and the reason.
+//! - [`parse`] turns one text into a [`Request`], or into a [`RequestError`] that names the field and the reason;
+//!   [`parse_publish`] does so for a publish that comes alone, as the body of an HTTP request.
 //! - [`encode_message`] writes a [`MessageView`] for a subscriber; [`Delivery`] is what differs from one subscriber
 //!   to the next, and can be put at the end of text that was encoded once for all of them.
 //! - [`encode_ack`], [`encode_subscribed`], [`encode_unsubscribed`], [`encode_pong`] and [`RequestError::encode`]
@@ -68,5 +69,5 @@ pub use outgoing::{
     PublishView, SubscribeView, encode_ping, encode_publish, encode_subscribe, encode_unsubscribe,
 };
 pub use reply::{MalformedReply, Message, Refusal, Reply, parse_reply};
-pub use request::{Limits, PublishRequest, Request, parse};
+pub use request::{Limits, PublishRequest, Request, parse, parse_publish};
 pub use value::STRING_BYTES_MAX;

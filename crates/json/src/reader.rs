@@ -112,11 +112,13 @@ impl<'a> Reader<'_, 'a> {
         Ok((filters, true))
     }
 
-    pub(crate) fn qos(&self) -> Outcome<u8> {
+    /// A QoS up to `qos_max`, which is 1 or 2.
+    pub(crate) fn qos(&self, qos_max: u8) -> Outcome<u8> {
         match self.members.get(Field::Qos) {
             None | Some("0") => Ok(0),
             Some("1") => Ok(1),
-            Some(json) => Err(bad_value(Field::Qos, json, "0 or 1")),
+            Some("2") if qos_max == 2 => Ok(2),
+            Some(json) => Err(bad_value(Field::Qos, json, if qos_max == 2 { "0, 1 or 2" } else { "0 or 1" })),
         }
     }
 

@@ -163,7 +163,7 @@ impl<'a> Reader<'_, 'a> {
         Ok(Message {
             topic,
             payload: self.payload()?,
-            qos: self.qos()?,
+            qos: self.qos(1)?,
             id: self.id()?,
             dup: self.boolean(Field::Dup, false)?,
             retain: self.boolean(Field::Retain, false)?,
@@ -188,7 +188,7 @@ impl<'a> Reader<'_, 'a> {
     /// One QoS for each filter, in an array when the filters are in one.
     fn granted(&self, filters: usize, many: bool) -> Outcome<Vec<u8>> {
         if !many {
-            return Ok(vec![self.qos()?]);
+            return Ok(vec![self.qos(1)?]);
         }
         let json = self.members.get(Field::Qos).unwrap_or("missing");
         let wanted = || bad_value(Field::Qos, json, "an array with 0 or 1 for each filter");

@@ -69,7 +69,7 @@ pub struct PublishRequest<'a> {
     /// The payload: the text of a JSON string, or any other JSON value as it was written, or the bytes behind
     /// `data_base64`, or nothing.
     pub payload: Cow<'a, [u8]>,
-    /// 0 or 1.
+    /// 0 or 1; 2 only where there is no session, as over HTTP.
     pub qos: u8,
     /// Whether the message is to be retained.
     pub retain: bool,
@@ -89,10 +89,35 @@ pub fn parse(input: &[u8], limits: Limits) -> Result<Request<'_>, RequestError> 
     request.map_err(|error| error.id(members.id()))
 }
 
+/// Reads a publish that stands for itself, where nothing else can be asked: the same fields with `topic` in the place of
+/// `pub`, any QoS of MQTT, and no `id`, since the answer needs none.
+///
+/// ```
+/// use trefoil_json::{Limits, parse_publish};
+///
+/// let publish = parse_publish(br#"{"topic":"a/b","data":1,"qos":2}"#, Limits::default())?;
+/// assert_eq!((&*publish.topic, &*publish.payload, publish.qos), ("a/b", &b"1"[..], 2));
+/// # Ok::<(), trefoil_json::RequestError>(())
+/// ```
+pub fn parse_publish(input: &[u8], limits: Limits) -> Result<PublishRequest<'_>, RequestError> {
+    let mut members = Members::default();
+    read(input, &mut members).map_err(|reason| RequestError::new(Code::BadJson, reason))?;
+    let reader = Reader { members: &members, limits };
+    reader.check_fields("a publish", LONE_PUBLISH)?;
+    let Some(topic) = reader.topic(Field::Topic)? else {
+        let reason = "topic is missing; it says where the message goes";
+        return Err(RequestError::new(Code::MissingField, reason).field(Field::Topic.name()));
+    };
+    reader.publish(topic, 2)
+}
+
+const LONE_PUBLISH: FieldSet =
+    fields_of(Field::Pub).without(FieldSet::of(&[Field::Pub, Field::Id])).with(Field::Topic);
+
 const OPERATIONS: FieldSet = FieldSet::of(&[Field::Pub, Field::Sub, Field::Unsub, Field::Ping, Field::Ack]);
 
 /// The fields that an operation has, itself among them.
-fn fields_of(operation: Field) -> FieldSet {
+const fn fields_of(operation: Field) -> FieldSet {
     use Field::*;
     match operation {
         Pub => FieldSet::of(&[
@@ -118,9 +143,9 @@ fn fields_of(operation: Field) -> FieldSet {
 impl<'a> Reader<'_, 'a> {
     fn request(&self) -> Outcome<Request<'a>> {
         let operation = self.operation()?;
-        self.check_fields(operation)?;
+        self.check_fields(operation.name(), fields_of(operation))?;
         match operation {
-            Field::Pub => self.publish().map(Request::Publish),
+            Field::Pub => self.acknowledged_publish().map(Request::Publish),
             Field::Sub => self.subscribe(),
             Field::Unsub => self.unsubscribe(),
             Field::Ping => self.json(Field::Ping).map(|ping| Request::Ping(ping.unwrap_or_default())),
@@ -166,31 +191,34 @@ impl<'a> Reader<'_, 'a> {
     }
 
     /// Refuses members that stand twice and members that the operation does not have.
-    fn check_fields(&self, operation: Field) -> Outcome<()> {
+    fn check_fields(&self, operation: &str, allowed: FieldSet) -> Outcome<()> {
         if let Some(field) = self.members.duplicate {
             return Err(bad(field, format!("{} is there twice", field.name())));
         }
-        let allowed = fields_of(operation);
         let of_others = self.members.present.without(allowed).iter().next().map(Field::name);
         let Some(name) = self.members.unknown.as_deref().or(of_others) else {
             return Ok(());
         };
-        let mut reason = format!("{name} is not a field of {}", operation.name());
+        let mut reason = format!("{name} is not a field of {operation}");
         if let Some(meant) = nearest(name, allowed.without(self.members.present)) {
             reason += &format!("; did you mean {}?", meant.name());
         }
         Err(RequestError::new(Code::UnknownField, reason).field(name.to_owned()))
     }
 
-    fn publish(&self) -> Outcome<PublishRequest<'a>> {
-        let topic = self.topic(Field::Pub)?.unwrap_or_default();
-        let payload = self.payload()?;
-        let qos = self.qos()?;
-        let id = self.id()?;
-        if qos == 1 && id.is_none() {
+    fn acknowledged_publish(&self) -> Outcome<PublishRequest<'a>> {
+        let publish = self.publish(self.topic(Field::Pub)?.unwrap_or_default(), 1)?;
+        if publish.qos == 1 && publish.id.is_none() {
             let reason = "qos 1 needs an id, by which the message is acknowledged";
             return Err(RequestError::new(Code::MissingField, reason).field(Field::Id.name()));
         }
+        Ok(publish)
+    }
+
+    fn publish(&self, topic: Cow<'a, str>, qos_max: u8) -> Outcome<PublishRequest<'a>> {
+        let payload = self.payload()?;
+        let qos = self.qos(qos_max)?;
+        let id = self.id()?;
         let retain = self.boolean(Field::Retain, false)?;
         let extras = self.extras()?;
         if let Some(topic) = &extras.response_topic {
@@ -207,7 +235,7 @@ impl<'a> Reader<'_, 'a> {
         let (filters, many) = self.filters(Field::Sub)?;
         Ok(Request::Subscribe {
             filters,
-            qos: self.qos()?,
+            qos: self.qos(1)?,
             retained: self.boolean(Field::Retained, true)?,
             no_local: self.boolean(Field::NoLocal, false)?,
             id: self.id()?,

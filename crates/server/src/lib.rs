@@ -24,6 +24,7 @@ mod beside;
 mod context;
 mod crew;
 pub mod detect;
+mod json_message;
 mod listener;
 mod mail;
 mod outbox;

@@ -6,7 +6,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use std::borrow::Cow;
-use trefoil_json::Code;
+use trefoil_json::{Code, RequestError};
 
 /// Why a request is not served: a status for HTTP, and in the body the error of the JSON protocol,
 /// `{"error":{"code","field"?,"reason"}}`.
@@ -29,11 +29,6 @@ impl Refusal {
     /// With one of the codes of the JSON protocol.
     pub(super) fn new(status: StatusCode, code: Code, reason: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal::with_name(status, code.name(), reason)
-    }
-
-    /// A value that a field cannot have.
-    pub(super) fn bad_field(field: &'static str, reason: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal::new(StatusCode::BAD_REQUEST, Code::BadField, reason).field(field)
     }
 
     pub(super) fn not_found(reason: String) -> Refusal {
@@ -66,6 +61,20 @@ impl Refusal {
 
     fn with_name(status: StatusCode, code: &'static str, reason: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal { status, error: Error { code, field: None, reason: reason.into() }, header: None }
+    }
+}
+
+impl From<RequestError> for Refusal {
+    fn from(error: RequestError) -> Refusal {
+        let status = match error.code {
+            Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        let refusal = Refusal::new(status, error.code, error.reason);
+        match error.field {
+            Some(field) => refusal.field(field),
+            None => refusal,
+        }
     }
 }
 

@@ -2,16 +2,15 @@
 
 use super::ShardLoop;
 use super::connection::{Form, Input, Link};
+use crate::json_message::{self, bad_topic};
 use crate::refused;
 use crate::stats::Kind;
 use std::sync::Arc;
 use trefoil_hub::topic::HUB_TOPICS;
 use trefoil_hub::{
-    Connect, ConnectionKey, Ending, Filter, Language, Message, Payload, Properties, QoS, RetainHandling,
-    SessionKey, SubscriptionOptions, Topic,
+    Connect, ConnectionKey, Ending, Filter, Language, QoS, RetainHandling, SessionKey, SubscriptionOptions,
 };
-use trefoil_json::{Code, Extras, Limits, PublishRequest, Request, RequestError};
-use trefoil_mqtt::UserPropertiesBuf;
+use trefoil_json::{Code, Limits, PublishRequest, Request, RequestError};
 use trefoil_websocket::{Opcode, encode_frame};
 
 impl ShardLoop {
@@ -153,14 +152,7 @@ impl ShardLoop {
                 return Err(not_published(why));
             }
         } else {
-            let message = Message {
-                topic: Topic::new(topic, levels_max).map_err(|e| bad_topic("pub", topic, &e))?,
-                payload: Payload::copy_from_slice(&publish.payload),
-                qos: if publish.qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce },
-                retain: publish.retain,
-                expires_at: publish.extras.expiry_s.map(|s| self.net.now.plus_s(s.into())),
-                properties: owned(&publish.extras)?,
-            };
+            let message = json_message::message(publish, "pub", levels_max, self.net.now)?;
             let published = self.publish(Some(session), &Arc::new(message));
             if let Some(why) = published.refused {
                 return Err(not_published(why));
@@ -257,30 +249,4 @@ impl ShardLoop {
 
 fn not_published(why: trefoil_hub::Refusal) -> RequestError {
     RequestError::new(refused::publish(why).json, why.to_string()).field("pub")
-}
-
-fn bad_topic(field: &'static str, topic: &str, error: &trefoil_hub::TopicError) -> RequestError {
-    let shown: String = topic.chars().take(80).collect();
-    RequestError::new(Code::BadTopic, format!("{shown:?} is not valid: {error}")).field(field)
-}
-
-fn owned(extras: &Extras<'_>) -> Result<Option<Box<Properties>>, RequestError> {
-    let mut user_properties = UserPropertiesBuf::new();
-    for (name, value) in &extras.user_properties {
-        user_properties
-            .push(name, value)
-            .map_err(|e| RequestError::new(Code::BadField, e.to_string()).field("user_properties"))?;
-    }
-    let properties = Properties {
-        payload_format: None,
-        content_type: extras.content_type.as_deref().map(Into::into),
-        response_topic: extras.response_topic.as_deref().map(Into::into),
-        correlation_data: extras.correlation.as_deref().map(Into::into),
-        user_properties,
-    };
-    let has_any = properties.content_type.is_some()
-        || properties.response_topic.is_some()
-        || properties.correlation_data.is_some()
-        || !properties.user_properties.is_empty();
-    Ok(has_any.then(|| Box::new(properties)))
 }

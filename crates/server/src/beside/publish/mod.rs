@@ -1,16 +1,12 @@
 //! `POST /api/v1/publish`: a message by HTTP.
 
-mod body;
-mod fields;
-mod members;
-mod message;
-mod nearest;
 #[cfg(test)]
 mod tests;
 
 use super::refusal::Refusal;
 use super::routes::Site;
 use crate::context::Context;
+use crate::json_message;
 use crate::refused;
 use axum::Json;
 use axum::body::{Body, Bytes, to_bytes};
@@ -22,7 +18,8 @@ use serde::Serialize;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
-use trefoil_hub::{Message, Published};
+use trefoil_hub::topic::HUB_TOPICS;
+use trefoil_hub::{Message, Published, Time};
 use trefoil_json::Code;
 
 /// How long a body may take to arrive.
@@ -45,7 +42,7 @@ pub(super) async fn publish(State(site): State<Site>, request: Request) -> Resul
     let (head, body) = request.into_parts();
     check_content_type(&head.headers)?;
     let body = read_body(body, context.limits.http_body_bytes_max).await?;
-    let message = message::message(body::parse(&body)?, context)?;
+    let message = parse(&body, context)?;
     let published = deliver(context, message).await?;
     if let Some(why) = published.refused {
         let words = refused::publish(why);
@@ -55,6 +52,19 @@ pub(super) async fn publish(State(site): State<Site>, request: Request) -> Resul
         false => Ok(Json(Accepted { accepted: true, matched: published.matched })),
         true => Err(not_retained()),
     }
+}
+
+/// Reads a body and checks what only the hub can know: whether the topics are topics, and may be published to.
+fn parse(body: &[u8], context: &Context) -> Result<Message, Refusal> {
+    let publish = trefoil_json::parse_publish(body, trefoil_json::Limits::default())?;
+    let now_ms = u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let levels_max = context.limits.topic_levels_max;
+    let message = json_message::message(&publish, "topic", levels_max, Time::from_ms(now_ms))?;
+    if message.topic.starts_with(HUB_TOPICS) {
+        let reason = format!("only the hub publishes below {HUB_TOPICS}");
+        return Err(Refusal::new(StatusCode::FORBIDDEN, Code::NotAuthorized, reason).field("topic"));
+    }
+    Ok(message)
 }
 
 /// curl says that what it sends is a form unless it is told better, and many tools say nothing; the body decides.
