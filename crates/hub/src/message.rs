@@ -53,7 +53,7 @@ pub struct Properties {
     pub response_topic: Option<Box<str>>,
     /// Correlation data.
     pub correlation_data: Option<Box<[u8]>>,
-    /// User properties, in order [MQTT-3.3.2-18].
+    /// User properties, in order [MQTT-3.3.2-18], also those of a will [MQTT-3.1.3-10].
     pub user_properties: UserPropertiesBuf,
 }
 

@@ -135,7 +135,7 @@ impl Outgoing {
             && self.flights.len() < PACKET_IDS
     }
 
-    /// Gives a delivery a packet id and takes it as sent. [`is_clear`](Self::is_clear) has been asked.
+    /// Gives a delivery a packet id that is free [MQTT-2.2.1-4] [v3 MQTT-2.3.1-4] and takes it as sent. [`is_clear`](Self::is_clear) has been asked.
     pub(crate) fn launch(&mut self, pending: Pending) -> (u16, &Pending) {
         debug_assert!(self.resend_at == self.flights.len() && self.flights.len() < PACKET_IDS);
         let packet_id = self.id_at(self.flights.len());

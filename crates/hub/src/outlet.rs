@@ -30,7 +30,7 @@ pub struct Delivery<'a> {
     pub qos: QoS,
     /// The retain flag of this delivery.
     pub retain: bool,
-    /// It may have been delivered before [MQTT-3.3.1-1].
+    /// It may have been delivered before [MQTT-3.3.1-1] [MQTT-3.3.1-3] [v3 MQTT-3.3.1-3].
     pub dup: bool,
     /// Its packet id; 0 at QoS 0.
     pub packet_id: u16,

@@ -150,7 +150,8 @@ impl Subscriptions {
     }
 
     /// Fills `audience` with the sessions that want a message on `topic`, each once, with the highest QoS of its
-    /// matching subscriptions and the identifiers of all of them [MQTT-3.3.4-2] [MQTT-3.3.4-4].
+    /// matching subscriptions and the identifiers of all of them [MQTT-3.3.4-2] [v3 MQTT-3.3.5-1] [MQTT-3.3.4-4]
+    /// [MQTT-3.3.4-5]. Nobody else gets it [MQTT-3.3.2-3] [v3 MQTT-3.3.2-3].
     pub(crate) fn audience(&self, topic: &str, publisher: Option<SessionKey>, audience: &mut Audience) {
         audience.clear();
         let mut filters = 0;

@@ -44,7 +44,7 @@ impl<'a> ReasonProperties<'a> {
 /// An answer to a PUBLISH (sections 3.4 to 3.7): PUBACK, PUBREC, PUBREL or PUBCOMP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ack<'a> {
-    /// The packet identifier of the PUBLISH [MQTT-2.2.1-5].
+    /// The packet identifier of the PUBLISH [MQTT-2.2.1-5] [v3 MQTT-2.3.1-6].
     pub packet_id: u16,
     /// How it went. Before 5.0 only success can be said.
     pub reason: ReasonCode,

@@ -95,9 +95,11 @@ impl<'a> ConnAck<'a> {
 
     /// Appends the packet to `out`.
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) {
+        // [MQTT-3.2.2-6] [v3 MQTT-3.2.2-4]
         let session_present =
             self.session_present && self.reason == ReasonCode::Success && version != Version::V3_1;
         put_packet(PacketType::ConnAck.first_byte(), out, |out| {
+            // [MQTT-3.2.2-1]
             out.push(u8::from(session_present));
             if version.is_v5() {
                 out.push(self.reason as u8);

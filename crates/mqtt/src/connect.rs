@@ -22,7 +22,8 @@ pub struct Connect<'a> {
     /// After how many seconds of silence the connection counts as dead; 0 for never.
     pub keep_alive_s: u16,
     /// The name of the session; may be empty. Which names are welcome is a matter for the server: MQTT 3.1 allows 1 to
-    /// 23 characters, 3.1.1 an empty one only together with `clean_start` [MQTT-3.1.3-8].
+    /// 23 characters, 3.1.1 an empty one only together with `clean_start`
+    /// [v3 MQTT-3.1.3-8].
     pub client_id: &'a str,
     /// The message to publish when the connection breaks.
     pub will: Option<Will<'a>>,
@@ -110,11 +111,11 @@ pub fn connect_version(bytes: &[u8]) -> Option<Version> {
 
 fn read_protocol(reader: &mut Reader<'_>) -> Result<Version, DecodeError> {
     let name = reader.binary()?;
-    // [MQTT-3.1.2-1]
+    // [MQTT-3.1.2-1] [v3 MQTT-3.1.2-1]
     if name != b"MQTT" && name != b"MQIsdp" {
         return Err(DecodeError::UnknownProtocolName);
     }
-    // [MQTT-3.1.2-2]
+    // [MQTT-3.1.2-2] [v3 MQTT-3.1.2-2]
     match (name, reader.u8()?) {
         (b"MQIsdp", 3) => Ok(Version::V3_1),
         (b"MQTT", 4) => Ok(Version::V3_1_1),
@@ -134,16 +135,20 @@ impl<'a> Connect<'a> {
         } else {
             ConnectProperties::default()
         };
-        // [MQTT-3.1.3-1] gives the order, [MQTT-3.1.3-3] wants the client identifier in any case.
+        // [MQTT-3.1.3-1] [v3 MQTT-3.1.3-1] give the order, [MQTT-3.1.3-3] [v3 MQTT-3.1.3-3] want the client identifier in
+        // any case, as a string [MQTT-3.1.3-4] [v3 MQTT-3.1.3-4].
         let client_id = reader.text()?;
         let will = if flags & WILL != 0 { Some(Will::read(flags, &mut reader, version)?) } else { None };
         let announced = |flag, reader: &Reader<'_>| {
             // MQTT 3.1 lets the packet end before the user name or password that its flags announce.
             flags & flag != 0 && !(version == Version::V3_1 && reader.is_empty())
         };
+        // [MQTT-3.1.2-17] [v3 MQTT-3.1.2-19] [MQTT-3.1.3-12] [v3 MQTT-3.1.3-11]
         let user_name = if announced(USER_NAME, &reader) { Some(reader.text()?) } else { None };
+        // [MQTT-3.1.2-19] [v3 MQTT-3.1.2-21]
         let password = if announced(PASSWORD, &reader) { Some(reader.binary()?) } else { None };
-        // A field without its flag would be left over here [MQTT-3.1.2-16], [MQTT-3.1.2-18].
+        // A field without its flag would be left over here [MQTT-3.1.2-16] [v3 MQTT-3.1.2-18] [MQTT-3.1.2-18]
+        // [v3 MQTT-3.1.2-20], and what is missing has been missed [MQTT-3.1.4-1] [v3 MQTT-3.1.4-1].
         reader.finish()?;
         let clean_start = flags & CLEAN_START != 0;
         Ok(Connect { version, clean_start, keep_alive_s, client_id, will, user_name, password, properties })
@@ -186,22 +191,22 @@ impl<'a> Connect<'a> {
             | flag(self.expressible_password().is_some(), PASSWORD)
     }
 
-    /// The password, unless the version has no way to send it without a user name [MQTT-3.1.2-22 of 3.1.1].
+    /// The password, unless the version has no way to send it without a user name [v3 MQTT-3.1.2-22].
     fn expressible_password(&self) -> Option<&'a [u8]> {
         self.password.filter(|_| self.version.is_v5() || self.user_name.is_some())
     }
 }
 
 fn check_flags(flags: u8, version: Version) -> Result<(), DecodeError> {
-    // [MQTT-3.1.2-3]
+    // [MQTT-3.1.2-3] [v3 MQTT-3.1.2-3]
     if flags & RESERVED != 0 {
         return Err(DecodeError::ReservedConnectFlag);
     }
-    // [MQTT-3.1.2-11], [MQTT-3.1.2-13]
+    // [MQTT-3.1.2-11] [MQTT-3.1.2-13] [v3 MQTT-3.1.2-11] [v3 MQTT-3.1.2-13] [v3 MQTT-3.1.2-15]
     if flags & WILL == 0 && flags & (WILL_RETAIN | 0b11 << WILL_QOS_SHIFT) != 0 {
         return Err(DecodeError::WillFlagsWithoutWill);
     }
-    // [MQTT-3.1.2-22] of 3.1.1, which 5.0 has dropped.
+    // [v3 MQTT-3.1.2-22], which 5.0 has dropped.
     if !version.is_v5() && flags & (USER_NAME | PASSWORD) == PASSWORD {
         return Err(DecodeError::PasswordWithoutUserName);
     }
@@ -210,13 +215,13 @@ fn check_flags(flags: u8, version: Version) -> Result<(), DecodeError> {
 
 impl<'a> Will<'a> {
     fn read(flags: u8, reader: &mut Reader<'a>, version: Version) -> Result<Self, DecodeError> {
-        // [MQTT-3.1.2-12]
+        // [MQTT-3.1.2-9] [v3 MQTT-3.1.2-9]: all of it has to be there. [MQTT-3.1.2-12] [v3 MQTT-3.1.2-14]
         let qos = QoS::from_bits(flags >> WILL_QOS_SHIFT & 0b11).ok_or(DecodeError::InvalidQoS)?;
         let mut will = Will { qos, retain: flags & WILL_RETAIN != 0, ..Will::default() };
         if version.is_v5() {
             will.read_properties(Section::open(reader)?)?;
         }
-        // [MQTT-3.1.3-11]; a will is published like any message, so its topic obeys the same rules.
+        // [MQTT-3.1.3-11] [v3 MQTT-3.1.3-10]; a will is published like any message, so its topic obeys the same rules.
         will.topic = reader.topic_name()?;
         if will.topic.is_empty() {
             return Err(DecodeError::EmptyTopicName);

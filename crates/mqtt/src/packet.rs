@@ -89,7 +89,7 @@ impl PacketType {
         }
     }
 
-    /// The first byte of a packet whose flags are fixed, which is any but PUBLISH [MQTT-2.1.3-1].
+    /// The first byte of a packet whose flags are fixed, which is any but PUBLISH [MQTT-2.1.3-1] [v3 MQTT-2.2.2-1].
     pub(crate) const fn first_byte(self) -> u8 {
         let flags = match self {
             // [MQTT-3.6.1-1], [MQTT-3.8.1-1], [MQTT-3.10.1-1]
@@ -148,6 +148,7 @@ pub fn decode<'a>(bytes: &'a [u8], version: Version) -> Result<Packet<'a>, Decod
     let Some(packet_type) = PacketType::from_first_byte(first_byte) else {
         return Err(DecodeError::UnknownPacketType { packet_type: 0 });
     };
+    // [MQTT-2.1.3-1] [v3 MQTT-2.2.2-2]
     if !packet_type.allows(first_byte, version) {
         return Err(DecodeError::ReservedFlags { first_byte });
     }

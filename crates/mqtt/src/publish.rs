@@ -64,16 +64,16 @@ impl<'a> Publish<'a> {
         mut reader: Reader<'a>,
         version: Version,
     ) -> Result<Self, DecodeError> {
-        // [MQTT-3.3.1-4]
+        // [MQTT-3.3.1-4] [v3 MQTT-3.3.1-4]
         let qos = QoS::from_bits(first_byte >> 1 & 0b11).ok_or(DecodeError::InvalidQoS)?;
         let dup = first_byte & DUP != 0;
-        // [MQTT-3.3.1-2]
+        // [MQTT-3.3.1-2] [v3 MQTT-3.3.1-2]
         if dup && qos == QoS::AtMostOnce {
             return Err(DecodeError::DupAtQoS0);
         }
-        // [MQTT-3.3.2-1]
+        // [MQTT-3.3.2-1] [v3 MQTT-3.3.2-1]
         let topic = reader.topic_name()?;
-        // [MQTT-2.2.1-2]
+        // [MQTT-2.2.1-2] [v3 MQTT-2.3.1-5]
         let packet_id = if qos == QoS::AtMostOnce { 0 } else { reader.packet_id()? };
         let mut publish = Publish {
             dup,
@@ -144,6 +144,7 @@ impl<'a> Publish<'a> {
             out.extend_from_slice(&self.packet_id.to_be_bytes());
         }
         if version.is_v5() {
+            // [MQTT-2.2.2-1]
             put_varint(properties_len, out);
             if properties_len > 0 {
                 self.put_properties(out);
@@ -164,7 +165,7 @@ impl<'a> Publish<'a> {
     /// The first byte of the packet, for patching it into an encoded one.
     #[inline]
     pub fn first_byte(&self) -> u8 {
-        // [MQTT-3.3.1-2]: DUP means nothing at QoS 0.
+        // [MQTT-3.3.1-2] [v3 MQTT-3.3.1-2]: DUP means nothing at QoS 0.
         let dup = if self.dup && self.qos != QoS::AtMostOnce { DUP } else { 0 };
         PacketType::Publish.first_byte() | dup | (self.qos as u8) << 1 | u8::from(self.retain)
     }

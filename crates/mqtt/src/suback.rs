@@ -8,7 +8,7 @@ use crate::{DecodeError, PacketType, ReasonCode, ReasonProperties, Version};
 /// The server's answer to SUBSCRIBE (section 3.9).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SubAck<'a> {
-    /// The packet identifier of the SUBSCRIBE [MQTT-2.2.1-6].
+    /// The packet identifier of the SUBSCRIBE [MQTT-2.2.1-6] [v3 MQTT-2.3.1-7].
     pub packet_id: u16,
     /// More about it. MQTT 5.0 only.
     pub properties: ReasonProperties<'a>,
@@ -19,7 +19,7 @@ pub struct SubAck<'a> {
 /// The server's answer to UNSUBSCRIBE (section 3.11).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UnsubAck<'a> {
-    /// The packet identifier of the UNSUBSCRIBE [MQTT-2.2.1-6].
+    /// The packet identifier of the UNSUBSCRIBE [MQTT-2.2.1-6] [v3 MQTT-2.3.1-7].
     pub packet_id: u16,
     /// More about it. MQTT 5.0 only.
     pub properties: ReasonProperties<'a>,
@@ -104,6 +104,7 @@ fn read_start<'a>(
 fn put_start(packet_id: u16, properties: &ReasonProperties<'_>, version: Version, out: &mut Vec<u8>) {
     out.extend_from_slice(&packet_id.to_be_bytes());
     if version.is_v5() {
+        // [MQTT-2.2.2-1]: also when there are none.
         put_with_length(out, |out| properties.put(out));
     }
 }

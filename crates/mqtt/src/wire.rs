@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
         Ok(u32::from_be_bytes(first))
     }
 
-    /// A packet identifier where one has to be [MQTT-2.2.1-3].
+    /// A packet identifier where one has to be [MQTT-2.2.1-3] [v3 MQTT-2.3.1-1].
     #[inline]
     pub(crate) fn packet_id(&mut self) -> Result<u16, DecodeError> {
         match self.u16()? {
@@ -170,16 +170,16 @@ impl<'a> Reader<'a> {
         self.take(usize::from(len))
     }
 
-    /// A UTF-8 encoded string. Surrogates are ill-formed [MQTT-1.5.4-1]; a byte order mark is a character like any
-    /// other [MQTT-1.5.4-3].
+    /// A UTF-8 encoded string. Surrogates are ill-formed [MQTT-1.5.4-1] [v3 MQTT-1.5.3-1]; a byte order mark is a character
+    /// like any other [MQTT-1.5.4-3] [v3 MQTT-1.5.3-3].
     #[inline]
     pub(crate) fn text(&mut self) -> Result<&'a str, DecodeError> {
         let text = self.utf8()?;
-        // [MQTT-1.5.4-2]
+        // [MQTT-1.5.4-2] [v3 MQTT-1.5.3-2]
         if contains_any(text.as_bytes(), [0]) { Err(DecodeError::NullCharacter) } else { Ok(text) }
     }
 
-    /// A topic name, which may be empty: a string without wildcards [MQTT-3.3.2-2].
+    /// A topic name, which may be empty: a string without wildcards [MQTT-3.3.2-2] [v3 MQTT-3.3.2-2].
     #[inline]
     pub(crate) fn topic_name(&mut self) -> Result<&'a str, DecodeError> {
         let text = self.utf8()?;

@@ -74,8 +74,8 @@ pub fn detect(input: &[u8], allowed: Protocols) -> Result<Option<Detected>, Refu
     if is_allowed { Ok(Some(detected)) } else { Err(Refused::Narrowed(name, allowed)) }
 }
 
-/// Whether this is the start of a CONNECT packet: its length in one to four bytes, then `MQTT` or `MQIsdp` with its
-/// length. Whatever is wrong behind that is for MQTT to say.
+/// Whether this is the start of a CONNECT packet [MQTT-3.1.0-1] [v3 MQTT-3.1.0-1]: its length in one to four bytes, then
+/// `MQTT` or `MQIsdp` with its length [MQTT-3.1.2-1] [v3 MQTT-3.1.2-1]. Whatever is wrong behind that is for MQTT to say.
 fn starts_connect(input: &[u8]) -> Option<bool> {
     let continued = input[1..].iter().take(4).take_while(|&&b| b >= 0x80).count();
     if continued == 4 {

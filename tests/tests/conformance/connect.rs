@@ -11,7 +11,7 @@ fn refused(hub: &Hub, request: &Connect, code_5: u8, code_3: Option<u8>) {
     let (mut connection, answer) = Connection::asking(hub.tcp_port(), request);
     let expected = if request.version == 5 { Some(code_5) } else { code_3 };
     assert_eq!(answer.as_ref().map(|a| a.code), expected, "{request:?}");
-    // [MQTT-3.2.2-6] and its like: no session is present.
+    // No session is present where none is begun.
     assert_eq!(answer.map_or(0, |a| a.flags), 0, "{request:?}");
     assert!(connection.try_receive().is_none(), "the refusal is the last word: {request:?}");
 }

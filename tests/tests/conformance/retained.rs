@@ -1,9 +1,9 @@
 //! Retained messages: section 3.3.1.3.
 
 use std::time::Duration;
-use trefoil_tests::Hub;
 use trefoil_tests::mqtt::property::{id, number, pair, text};
 use trefoil_tests::mqtt::{Connection, Message, Publish, VERSIONS};
+use trefoil_tests::{CONFIG, Hub};
 
 /// What somebody who subscribes now is sent at once.
 fn found(hub: &Hub, version: u8, filter: &str) -> Vec<Publish> {
@@ -197,4 +197,19 @@ fn a_retained_message_keeps_its_properties_and_expires() {
     assert_eq!(message.properties.pairs(), [("a", "b")]);
     let other = kept.iter().find(|message| message.topic == "none").unwrap();
     assert!(other.properties.is_empty());
+}
+
+/// [MQTT-3.3.1-5] [v3 MQTT-3.3.1-7]: where there is no room for the new message, the old one is not the last one either.
+#[test]
+fn a_message_that_cannot_be_kept_leaves_no_older_one() {
+    let hub = Hub::with_config(&format!("{CONFIG}\n[limits]\nretained_bytes_max = 2000\n"));
+    for version in VERSIONS {
+        let mut publisher = Connection::new(hub.tcp_port(), version, "publisher");
+        publisher.publish_and_wait(&Message::new("t", "fits").retain());
+        assert_eq!(payloads(&hub, version, "t"), [b"fits"]);
+        publisher.publish_and_wait(&Message::new("t", vec![b'x'; 3000]).retain());
+        assert_eq!(found(&hub, version, "t"), []);
+        publisher.publish_and_wait(&Message::new("t", "fits again").qos(1, 1).retain());
+        assert_eq!(payloads(&hub, version, "t"), [b"fits again"]);
+    }
 }

@@ -150,12 +150,12 @@ fn cited(line: &str) -> impl Iterator<Item = (Spec, &str)> {
     })
 }
 
-/// The line at which a file's unit tests begin: they stand last.
+/// The line at which a file's unit tests begin: they stand last, unless they are a file of their own.
 fn unit_tests_at(text: &str) -> usize {
     let lines: Vec<&str> = text.lines().collect();
     let is_module = |from: usize| {
         let next = lines[from..].iter().find(|line| !line.starts_with("#["));
-        next.is_some_and(|line| line.starts_with("mod "))
+        next.is_some_and(|line| line.starts_with("mod ") && line.ends_with('{'))
     };
     (0..lines.len()).find(|&at| lines[at] == "#[cfg(test)]" && is_module(at)).unwrap_or(lines.len())
 }
@@ -222,13 +222,13 @@ mod tests {
 
     #[test]
     fn code_ends_where_unit_tests_begin() {
-        let text = "// [MQTT-1.1.1-1]\n#[cfg(test)]\nfn helper() {}\n// [MQTT-1.1.1-2]\n#[cfg(test)]\n\
+        let text = "#[cfg(test)]\nmod tests;\n// [MQTT-1.1.1-1]\n#[cfg(test)]\nfn helper() {}\n// [MQTT-1.1.1-2]\n#[cfg(test)]\n\
                     #[allow(clippy::unwrap_used)]\nmod tests {\n    // [MQTT-1.1.1-3]\n}\n";
         let found = scan("crates/mqtt/src/wire.rs", text);
         let lines = |id| found.code(Spec::V5, id).map(|place| place.line).collect::<Vec<_>>();
         assert_eq!(
             (lines("MQTT-1.1.1-1"), lines("MQTT-1.1.1-2"), lines("MQTT-1.1.1-3")),
-            (vec![1], vec![4], vec![])
+            (vec![3], vec![6], vec![])
         );
         assert_eq!(found.all().count(), 3);
         for path in ["crates/mqtt/src/connect/tests.rs", "crates/mqtt/tests/round_trip.rs"] {

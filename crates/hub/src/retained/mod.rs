@@ -74,29 +74,30 @@ impl Retained {
         self
     }
 
-    /// Keeps a message as the retained one of its topic; an empty payload removes what is there [MQTT-3.3.1-6]
-    /// [MQTT-3.3.1-7]. Returns how many others gave way to a quota.
+    /// Keeps a message as the retained one of its topic, whatever its QoS [MQTT-3.3.1-5] [v3 MQTT-3.3.1-5]
+    /// [v3 MQTT-3.3.1-7]; an empty payload removes what is there [MQTT-3.3.1-6] [v3 MQTT-3.3.1-10] and is not kept
+    /// [MQTT-3.3.1-7] [v3 MQTT-3.3.1-11]. Returns how many others gave way to a quota.
     ///
     /// # Errors
-    /// When the table is full, or the message alone is larger than its quota.
+    /// When the table is full, or the message alone is larger than its quota. What the topic had is gone all the same: it
+    /// is no longer the last one [v3 MQTT-3.3.1-7].
     pub fn set(&self, message: &Arc<Message>) -> Result<usize, Full> {
         let key = key(&message.topic);
         let quota = self.quotas.iter().position(|q| crate::topic::matches(&q.filter, &message.topic));
         let cost = message.cost_bytes();
         let is_empty = message.payload.is_empty();
-        if !is_empty && quota.is_some_and(|q| cost > self.quotas[q].bytes_max) {
-            return Err(Full);
-        }
+        let is_too_large = quota.is_some_and(|q| cost > self.quotas[q].bytes_max);
         let mut table = self.write();
-        if is_empty {
+        if is_empty || is_too_large {
             table.remove(&key);
-            return Ok(0);
+            return if is_empty { Ok(0) } else { Err(Full) };
         }
         let (count, freed) = match table.messages.get(&key) {
             Some(old) => (table.messages.len() - 1, old.message.cost_bytes()),
             None => (table.messages.len(), 0),
         };
         if count >= self.messages_max || table.bytes - freed + cost > self.bytes_max {
+            table.remove(&key);
             return Err(Full);
         }
         table.enter(key, message, quota);

@@ -74,6 +74,7 @@ impl Shard {
         out: &mut impl Outlet,
     ) -> Published {
         let mut not_retained = false;
+        // [MQTT-3.3.1-8] [v3 MQTT-3.3.1-12]
         if message.retain {
             let level = message.topic.split('/').next().unwrap_or_default();
             match self.shared.retained_below(level).set(message) {
@@ -221,6 +222,7 @@ impl Shard {
                         outgoing.replays.pop_front();
                     }
                     for message in found.drain(..) {
+                        // [v3 MQTT-3.3.1-8]
                         outgoing.push(pending_of(&message, qos, true, id));
                     }
                 }
@@ -293,7 +295,7 @@ impl Shard {
         self.subscriptions.audience(&message.topic, publisher, &mut audience);
         for receiver in audience.receivers() {
             let qos = receiver.qos.min(message.qos);
-            // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+            // [MQTT-3.3.1-12] [MQTT-3.3.1-13] [v3 MQTT-3.3.1-9]
             let retain = message.retain && receiver.retain_as_published;
             self.deliver_to(
                 now,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// How a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ending {
-    /// With a goodbye: the will is forgotten [MQTT-3.1.2-10]. The client may change how long its session lasts.
+    /// With a goodbye: the will is forgotten [MQTT-3.1.2-10] [v3 MQTT-3.1.2-10]. The client may change how long its session lasts.
     Normal {
         /// The new session expiry in seconds.
         expiry_s: Option<u32>,
@@ -39,6 +39,7 @@ impl Shard {
             outgoing.detach();
         }
         session.slim();
+        // Without one in CONNECT there is none [v3 MQTT-3.1.2-12], and it is published once [MQTT-3.1.2-10].
         let will = session.rare.as_mut().and_then(|r| r.will.take());
         let (will, expiry_s) = match ending {
             Ending::Normal { expiry_s } => (None, expiry_s),
@@ -53,7 +54,7 @@ impl Shard {
             self.strand(now, key, out);
         }
         if let Some(will) = will {
-            // [MQTT-3.1.3-9]: after the delay, or when the session ends, whichever comes first.
+            // [MQTT-3.1.2-8] [v3 MQTT-3.1.2-8]: after the delay, or when the session ends, whichever comes first.
             let delay_s = will.delay_s.min(expiry_s);
             if delay_s == 0 {
                 self.publish_will(now, Some(key), will, out);
@@ -64,6 +65,7 @@ impl Shard {
                 self.set_timer(key, at);
             }
         }
+        // [MQTT-3.1.2-23] [v3 MQTT-3.1.2-4] [v3 MQTT-3.1.2-6]
         match expiry_s {
             0 => self.end(now, key, out),
             u32::MAX => {}
@@ -140,7 +142,9 @@ impl Shard {
         }
     }
 
-    /// `publisher` is the session whose will it is, as long as there is one: no-local holds for wills too.
+    /// It is retained if it says so and not otherwise [MQTT-3.1.2-14] [v3 MQTT-3.1.2-16] [MQTT-3.1.2-15]
+    /// [v3 MQTT-3.1.2-17]. `publisher` is the session whose will it is, as long as there is one: no-local holds for wills
+    /// too.
     fn publish_will(&mut self, now: Time, publisher: Option<SessionKey>, will: Will, out: &mut impl Outlet) {
         let mut message = will.message;
         message.expires_at = will.expiry_s.map(|s| now.plus_s(s.into()));

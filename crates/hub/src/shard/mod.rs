@@ -250,8 +250,9 @@ impl Shard {
         self.session(session).subscription_count() > 0
     }
 
-    /// A client comes: its session is found or made, and taken from the connection that had it. After the caller has
-    /// answered it calls [`resume`](Self::resume), which sends what waits.
+    /// A client comes: its session is found by the client id [MQTT-3.1.3-2] [v3 MQTT-3.1.3-2] or made [MQTT-3.1.2-6], and
+    /// taken from the connection that had it. After the caller has answered it calls [`resume`](Self::resume), which sends
+    /// what waits [MQTT-3.1.2-5].
     pub fn connect(&mut self, now: Time, connect: Connect<'_>, out: &mut impl Outlet) -> Connected {
         let expiry_s = connect.expiry_s.min(self.shared.limits.session_expiry_s_max);
         let names = Names { client_id: Some(connect.client_id), user_name: connect.user_name };
@@ -264,6 +265,7 @@ impl Shard {
             // [MQTT-4.1.0-2]: the timer may be a little late.
             let is_over = self.sessions.get(old.index() as usize).is_some_and(|s| s.is_over(now));
             self.counters.expired_sessions += u64::from(is_over);
+            // [MQTT-3.1.2-4] [v3 MQTT-3.1.2-6] [MQTT-3.2.2-2] [v3 MQTT-3.2.2-1]
             if connect.clean_start || is_over {
                 self.end(now, old, out);
             }
@@ -275,9 +277,11 @@ impl Shard {
         session.connection = Some(connect.connection);
         session.expiry_s = expiry_s;
         session.window_max = connect.window_max.clamp(1, inflight_max);
+        // [MQTT-3.1.3-9]
         if let Some(rare) = &mut session.rare {
             (rare.will_at, rare.ends_at, rare.will, rare.user_name) = (None, None, None, None);
         }
+        // [MQTT-3.1.2-7] [v3 MQTT-3.1.2-8]
         if will.is_some() {
             session.rare().will = will;
         }
@@ -325,7 +329,7 @@ impl Shard {
         }
         let Some(share) = parsed.share else {
             let is_new = self.subscribe_own(key, parsed.pattern, options);
-            // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]
+            // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [v3 MQTT-3.3.1-6]
             let send = match retained {
                 RetainHandling::Send => true,
                 RetainHandling::SendIfNew => is_new,

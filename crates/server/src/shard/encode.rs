@@ -96,7 +96,8 @@ impl Encoded {
         Encoded { head, packet_id_at, packet_bytes, links_payload }
     }
 
-    /// Appends the head with the flags and packet id of a delivery.
+    /// Appends the head with the flags and packet id of a delivery. DUP is that of the delivery, not of the message that
+    /// came in [MQTT-3.3.1-3] [v3 MQTT-3.3.1-3].
     pub(super) fn write_head(&self, delivery: &Delivery<'_>, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&self.head);

@@ -53,6 +53,7 @@ impl Net {
     /// Appends an answer of the protocol, which has no bound of its own: each is caused by something that was read, and
     /// nothing more is read from who does not read (see `ShardLoop::reads`). To an MQTT client it is one packet; where
     /// that is longer than the client takes nothing is sent, and the answer is false [MQTT-3.1.2-24].
+    /// No window of deliveries stands in its way [MQTT-3.3.4-10].
     pub(super) fn answer(&mut self, key: ConnectionKey, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let Some(connection) = self.connections.get_mut(key.0 as usize) else { return true };
         if connection.packet_bytes_max < u32::MAX {

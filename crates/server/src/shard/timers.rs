@@ -104,7 +104,7 @@ impl ShardLoop {
         let silence = u64::from(connection.silence_ms_max);
         if silence > 0 && connection.heard_at.plus_ms(silence) <= now {
             match &connection.form {
-                // [MQTT-3.1.2-22]
+                // [MQTT-3.1.2-22] [v3 MQTT-3.1.2-24]
                 Form::Mqtt(_) => self.mqtt_fail(
                     key,
                     ReasonCode::KeepAliveTimeout,

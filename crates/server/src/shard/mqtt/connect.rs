@@ -60,6 +60,7 @@ impl ShardLoop {
             let why = format!("the will's topic is below {}, where only the hub publishes", HUB_TOPICS);
             return self.mqtt_refuse_connect(key, Some(version), ReasonCode::NotAuthorized, &why);
         }
+        // [MQTT-3.1.3-6] [v3 MQTT-3.1.3-6]
         let assigned = connect.client_id.is_empty().then(|| self.assign_client_id("mqtt"));
         let client_id = assigned.as_deref().unwrap_or(connect.client_id);
         let shard = self.hub.shared().shard_of(client_id);
@@ -93,6 +94,7 @@ impl ShardLoop {
     ) {
         self.finish_run();
         let (version, properties, limits) = (connect.version, &connect.properties, &self.net.context.limits);
+        // [MQTT-3.1.2-23] [v3 MQTT-3.1.2-4] [v3 MQTT-3.1.2-6]
         let asked_expiry_s = match version {
             Version::V5 => properties.session_expiry_s.unwrap_or(0),
             _ if connect.clean_start => 0,
@@ -105,8 +107,9 @@ impl ShardLoop {
             session_present: false,
             // [MQTT-3.1.4-5] [v3 MQTT-3.1.4-4]
             reason: ReasonCode::Success,
-            // What is absent has the meaning that fits: every QoS [MQTT-3.2.2-9], retained messages, wildcards and all
-            // else is there. Response information is never sent, asked for [MQTT-3.1.2-28] or not.
+            // What is absent has the meaning that fits: every QoS [MQTT-3.2.2-9] [MQTT-3.2.2-12], retained messages
+            // [MQTT-3.2.2-13], wildcards and all else is there. Response information [MQTT-3.1.2-28] and user properties
+            // [MQTT-3.2.2-20] are never sent.
             properties: ConnAckProperties {
                 session_expiry_s: (expiry_s != asked_expiry_s).then_some(expiry_s),
                 receive_max: (limits.receive_max < u16::MAX).then_some(limits.receive_max),
@@ -146,6 +149,7 @@ impl ShardLoop {
             // [MQTT-3.1.4-3] [v3 MQTT-3.1.4-2]
             self.mqtt_fail(old, ReasonCode::SessionTakenOver, "the client id has connected again elsewhere");
         }
+        // [MQTT-3.2.2-3] [v3 MQTT-3.2.2-2] [v3 MQTT-3.2.2-3]
         answer.session_present = connected.present;
         // [MQTT-3.2.0-1] [v3 MQTT-3.2.0-1]: the first packet, and the only one of its kind [MQTT-3.2.0-2].
         self.net.answer(key, |out| answer.encode(version, out));
@@ -209,10 +213,11 @@ impl ShardLoop {
     }
 }
 
-/// What a well-formed CONNECT may still be refused for.
+/// What a well-formed CONNECT may still be refused for [MQTT-3.1.4-2]. No client id is too long or too strange
+/// [MQTT-3.1.3-5] [v3 MQTT-3.1.3-5].
 fn check(connect: &Connect<'_>) -> Result<(), (ReasonCode, String)> {
     if connect.version != Version::V5 && connect.client_id.is_empty() && !connect.clean_start {
-        // [v3 MQTT-3.1.3-7] [v3 MQTT-3.1.3-8]
+        // [v3 MQTT-3.1.3-7] [v3 MQTT-3.1.3-8] [v3 MQTT-3.1.3-9]; MQTT 5 has no such rule [MQTT-3.1.3-8].
         let why = "a client without a client id must ask for a clean session".to_string();
         return Err((ReasonCode::ClientIdentifierNotValid, why));
     }

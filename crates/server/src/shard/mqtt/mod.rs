@@ -23,7 +23,7 @@ impl ShardLoop {
         if consumed > 0
             && let Some(connection) = self.net.connections.get_mut(key.0 as usize)
         {
-            // [MQTT-3.1.2-22]: a packet was heard, not only bytes.
+            // [MQTT-3.1.2-22] [v3 MQTT-3.1.2-24]: a packet was heard, not only bytes.
             connection.heard_at = self.net.now;
         }
         consumed
@@ -89,7 +89,7 @@ impl ShardLoop {
                 self.net.answer(key, |out| out.extend_from_slice(&[0xd0, 0]));
             }
             Ok(Packet::Disconnect(goodbye)) => self.mqtt_disconnect(key, state, &goodbye),
-            // [MQTT-3.1.0-2]
+            // [MQTT-3.1.0-2] [v3 MQTT-3.1.0-2]
             Ok(Packet::Connect(_)) => self.mqtt_fail(key, ReasonCode::ProtocolError, "a second CONNECT came"),
             Ok(Packet::Auth(_)) => {
                 let why = "AUTH came, but CONNECT named no authentication method";

@@ -63,6 +63,7 @@ impl ShardLoop {
             expires_at: publish.properties.expiry_s.map(|s| self.net.now.plus_s(s.into())),
             properties: owned(&publish.properties),
         });
+        // [MQTT-3.3.4-1] [v3 MQTT-3.3.4-1]
         match publish.qos {
             QoS::AtMostOnce => {
                 self.publish(Some(session), &message);
@@ -153,7 +154,7 @@ impl ShardLoop {
     ) -> Result<Topic, Refusal> {
         let max = self.net.context.limits.topic_alias_max;
         if alias == 0 || alias > max {
-            // [MQTT-3.3.2-9]
+            // [MQTT-3.3.2-9] [MQTT-3.2.2-17] [MQTT-3.2.2-18]; all others are taken [MQTT-3.3.2-12].
             let why = format!("topic alias {alias} is not between 1 and the maximum, {max}");
             return Err((ReasonCode::TopicAliasInvalid, why));
         }

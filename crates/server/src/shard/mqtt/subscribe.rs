@@ -31,6 +31,7 @@ impl ShardLoop {
             };
             let made = self.hub.subscribe(session, wanted.filter, options, wanted.retain_handling);
             reasons.push(match made {
+                // [MQTT-3.2.2-10]
                 Ok(qos) => ReasonCode::granted(qos),
                 Err(error) => {
                     why = Some(format!("{:?}: {error}", wanted.filter));
