@@ -146,26 +146,30 @@ impl Group {
     /// whose sessions wait for messages of its QoS take turns.
     pub fn pick(&self, message: &Message, search: &Search) -> Option<Member> {
         let mut members = self.members();
-        members.turn = members.turn.wrapping_add(1);
-        let Members { list, turn } = &*members;
+        let Members { list, turn } = &mut *members;
+        let start = *turn % list.len().max(1);
         // From another one each time, in order of joining.
         let in_turn = || {
-            let start = turn % list.len().max(1);
-            list[start..].iter().chain(&list[..start]).filter(|m| Some(m.at) != search.passed)
+            let places = (start..list.len()).chain(0..start).map(|place| (place, &list[place]));
+            places.filter(|(_, m)| Some(m.at) != search.passed)
         };
-        let online = || in_turn().filter(|m| m.online);
-        let free = || online().find(|m| !m.load.is_backed_up.load(Ordering::Relaxed));
-        let hashed = |of: u64| online().max_by_key(|m| self.hash.hash_one((of, search.asked, key(m.at))));
+        let online = || in_turn().filter(|(_, m)| m.online);
+        let free = || online().find(|(_, m)| !m.load.is_backed_up.load(Ordering::Relaxed));
+        let hashed =
+            |of: u64| online().max_by_key(|(_, m)| self.hash.hash_one((of, search.asked, key(m.at))));
         let chosen = match (self.strategy, search.publisher) {
             (Strategy::LeastLoaded, _) => {
-                online().take(COMPARED_MAX).min_by_key(|m| m.load.weight.load(Ordering::Relaxed))
+                online().take(COMPARED_MAX).min_by_key(|(_, m)| m.load.weight.load(Ordering::Relaxed))
             }
             (Strategy::Sticky, Some(publisher)) => hashed(publisher),
             (Strategy::HashTopic, _) => hashed(self.hash.hash_one(&*message.topic)),
             (Strategy::RoundRobin, _) | (Strategy::Sticky, None) => free().or_else(|| online().next()),
         };
-        let waits = |m: &&Member| message.qos.min(m.options.qos) > QoS::AtMostOnce;
-        let chosen = chosen.or_else(|| in_turn().find(waits))?;
+        let waits = |(_, m): &(usize, &Member)| message.qos.min(m.options.qos) > QoS::AtMostOnce;
+        let (place, chosen) = chosen.or_else(|| in_turn().find(waits))?;
+        // Behind who was found, and not only one further: else whoever stands behind members that are away or backed up
+        // would get all their turns. Where nobody takes turns the search still begins elsewhere.
+        *turn = 1 + if self.strategy == Strategy::RoundRobin { place } else { start };
         chosen.load.weight.fetch_add(1, Ordering::Relaxed);
         Some(chosen.clone())
     }
@@ -299,6 +303,16 @@ mod tests {
     #[test]
     fn members_take_turns_exactly() {
         let group = group(Strategy::RoundRobin, 3);
+        let counts = counts((0..300).map(|_| picked(&group, "a", 1)));
+        assert!(counts.len() == 3 && counts.values().all(|n| *n == 100), "{counts:?}");
+    }
+
+    #[test]
+    fn the_turns_of_those_who_are_away_are_divided_among_all() {
+        let group = group(Strategy::RoundRobin, 6);
+        for n in [1, 2, 3] {
+            group.set_online(member(n).at, false);
+        }
         let counts = counts((0..300).map(|_| picked(&group, "a", 1)));
         assert!(counts.len() == 3 && counts.values().all(|n| *n == 100), "{counts:?}");
     }
