@@ -1,6 +1,7 @@
 //! What a session has yet to bring to its client: deliveries in flight, those that wait for a place in the window,
 //! and retained messages still to be fetched.
 
+use crate::backlog::{Backlog, Share};
 use crate::group::Group;
 use crate::message::Message;
 use crate::retained::Cursor;
@@ -47,7 +48,8 @@ pub(crate) struct Outgoing {
     /// How many have been sent on this connection and wait for the last acknowledgement.
     outstanding: usize,
     queue: VecDeque<Pending>,
-    queue_bytes: usize,
+    /// Counts along what is in flight and what waits.
+    backlog: Share,
     pub(crate) replays: VecDeque<Replay>,
     /// The shard goes on with the replays when it has time.
     pub(crate) is_replaying: bool,
@@ -99,7 +101,7 @@ impl Default for Outgoing {
             resend_at: 0,
             outstanding: 0,
             queue: VecDeque::new(),
-            queue_bytes: 0,
+            backlog: Share::default(),
             replays: VecDeque::new(),
             is_replaying: false,
         }
@@ -107,6 +109,11 @@ impl Default for Outgoing {
 }
 
 impl Outgoing {
+    /// For a session of the shard that counts in `backlog`.
+    pub(crate) fn new(backlog: &Arc<Backlog>) -> Outgoing {
+        Outgoing { backlog: Share::new(backlog.clone()), ..Outgoing::default() }
+    }
+
     /// Whether nothing is under way or waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.flights.is_empty() && self.queue.is_empty() && self.replays.is_empty()
@@ -119,7 +126,7 @@ impl Outgoing {
 
     /// How much waits: messages and bytes.
     pub(crate) fn queued(&self) -> (usize, usize) {
-        (self.queue.len(), self.queue_bytes)
+        (self.queue.len(), self.backlog.queued_bytes())
     }
 
     /// How many deliveries are in flight or wait.
@@ -143,13 +150,14 @@ impl Outgoing {
         self.flights.push_back(Some(Flight { pending, state: State::Published, is_sent: true }));
         (self.rerelease_at, self.resend_at) = (self.flights.len(), self.flights.len());
         self.outstanding += 1;
+        self.backlog.launched();
         let flight = self.flights.back().and_then(Option::as_ref).expect("it has just been added");
         (packet_id, &flight.pending)
     }
 
     /// Lets a delivery wait. The caller has checked the bounds.
     pub(crate) fn push(&mut self, pending: Pending) {
-        self.queue_bytes += pending.message.cost_bytes();
+        self.backlog.pushed(&pending.message);
         self.queue.push_back(pending);
     }
 
@@ -193,7 +201,7 @@ impl Outgoing {
                 return None;
             }
             let pending = self.queue.pop_front()?;
-            self.queue_bytes -= pending.message.cost_bytes();
+            self.backlog.popped(&pending.message);
             if self.queue.is_empty() && self.queue.capacity() > 1024 {
                 self.queue = VecDeque::new();
             }
@@ -277,6 +285,7 @@ impl Outgoing {
                 if taken.len() < messages_max
                     && let Some(flight) = place.take_if(|f| f.may_move() && is_wanted(&f.pending))
                 {
+                    self.backlog.landed();
                     taken.push(flight.pending);
                 }
             }
@@ -288,7 +297,7 @@ impl Outgoing {
         let queue = std::mem::take(&mut self.queue);
         for pending in queue {
             if taken.len() < messages_max && is_wanted(&pending) {
-                self.queue_bytes -= pending.message.cost_bytes();
+                self.backlog.popped(&pending.message);
                 taken.push(pending);
             } else {
                 self.queue.push_back(pending);
@@ -307,6 +316,7 @@ impl Outgoing {
     fn land(&mut self, at: usize) {
         self.flights[at] = None;
         self.outstanding -= 1;
+        self.backlog.landed();
         while let Some(None) = self.flights.front() {
             self.flights.pop_front();
             self.first_id = next_id(self.first_id);

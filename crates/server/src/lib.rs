@@ -31,6 +31,7 @@ mod outbox;
 mod refused;
 mod shard;
 mod stats;
+mod sys;
 
 use beside::Beside;
 use context::{Context, ListenerContext};
@@ -150,6 +151,7 @@ impl Server {
             limits: config.limits.clone(),
             mqtt: config.mqtt.clone(),
             gateway: Gateway::new(config),
+            sys: config.sys.clone(),
             listeners: config
                 .listeners
                 .iter()

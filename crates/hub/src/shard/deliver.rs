@@ -370,7 +370,7 @@ impl Shard {
     fn deliver_pending(&mut self, now: Time, key: SessionKey, pending: Pending, out: &mut impl Outlet) {
         let session = &mut self.sessions[key.index() as usize];
         let (window, connection) = (session.window(), session.connection);
-        let outgoing = session.outgoing();
+        let outgoing = session.outgoing(&self.backlog);
         if let Some(to) = connection
             && outgoing.is_clear(window)
             && out.has_room(to)
@@ -389,7 +389,7 @@ impl Shard {
         let group = pending.group.clone();
         let at = self.address(key);
         let session = &mut self.sessions[key.index() as usize];
-        let outgoing = session.outgoing();
+        let outgoing = session.outgoing(&self.backlog);
         let was_idle = outgoing.queued().0 == 0;
         outgoing.push(pending);
         if connection.is_none() {

@@ -35,6 +35,8 @@ impl Shard {
         if session.connection.take().is_none() {
             return;
         }
+        self.connected -= 1;
+        let session = self.session_mut(key);
         if let Some(outgoing) = &mut session.outgoing {
             outgoing.detach();
         }
@@ -123,6 +125,7 @@ impl Shard {
         let mut session = self.sessions.remove(key.index() as usize);
         self.by_client_id.remove(&session.client_id);
         let Some(rare) = &mut session.rare else { return };
+        self.shared_subscriptions -= rare.shares.len();
         for group in &rare.shares {
             self.shared.interest.leave(group, at);
         }

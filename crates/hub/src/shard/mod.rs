@@ -7,6 +7,7 @@ mod share;
 #[cfg(test)]
 mod tests;
 
+use crate::backlog::Backlog;
 use crate::delayed::Delayed;
 use crate::exclusive;
 use crate::extensions::Language;
@@ -51,6 +52,10 @@ pub struct Shard {
     /// Messages to be published later, and the key and serial of the session that sent each.
     delayed: Delayed<Option<(SessionKey, u32)>>,
     serial: u32,
+    /// Sessions that have a connection.
+    connected: usize,
+    shared_subscriptions: usize,
+    backlog: Arc<Backlog>,
     counters: Counters,
     /// Kept for its memory.
     audience: Audience,
@@ -78,6 +83,8 @@ pub struct Counters {
     pub redistributed: u64,
     /// Messages that were not published for a [`Refusal`].
     pub refused: u64,
+    /// Clients that have come.
+    pub connects: u64,
     /// Sessions that ended since their client stayed away for too long.
     pub expired_sessions: u64,
 }
@@ -183,6 +190,9 @@ impl Shard {
             timers: Wheel::default(),
             delayed: Delayed::default(),
             serial: 0,
+            connected: 0,
+            shared_subscriptions: 0,
+            backlog: Arc::default(),
             counters: Counters::default(),
             audience: Audience::default(),
             groups: Vec::new(),
@@ -205,6 +215,21 @@ impl Shard {
     /// How many subscriptions its sessions have, shared ones not counted.
     pub fn subscription_count(&self) -> usize {
         self.subscriptions.len()
+    }
+
+    /// How many sessions have a connection.
+    pub fn connected_count(&self) -> usize {
+        self.connected
+    }
+
+    /// How many parts its sessions have in shared subscriptions.
+    pub fn shared_subscription_count(&self) -> usize {
+        self.shared_subscriptions
+    }
+
+    /// What its sessions have yet to bring to their clients.
+    pub fn backlog(&self) -> &Backlog {
+        &self.backlog
     }
 
     /// What it has counted.
@@ -275,6 +300,9 @@ impl Shard {
         let inflight_max = self.shared.limits.inflight_max;
         let session = self.session_mut(key);
         session.connection = Some(connect.connection);
+        self.connected += 1;
+        self.counters.connects += 1;
+        let session = &mut self.sessions[key.index() as usize];
         session.expiry_s = expiry_s;
         session.window_max = connect.window_max.clamp(1, inflight_max);
         // [MQTT-3.1.3-9]
@@ -338,7 +366,8 @@ impl Shard {
             if send {
                 let cursor = Cursor::new(parsed.pattern);
                 let replay = Replay { cursor, qos: options.qos, subscription_id: options.id };
-                self.session_mut(key).outgoing().replays.push_back(replay);
+                let session = &mut self.sessions[key.index() as usize];
+                session.outgoing(&self.backlog).replays.push_back(replay);
             }
             return Ok(options.qos);
         };
@@ -349,6 +378,7 @@ impl Shard {
         let member = Member { at, options, online, load, stranded: 0 };
         let (group, is_new) = self.shared.interest.join(share, parsed.pattern, member);
         if is_new {
+            self.shared_subscriptions += 1;
             self.session_mut(key).rare().shares.push(group);
         }
         Ok(options.qos)
@@ -378,6 +408,7 @@ impl Shard {
         if filter.share.is_some() {
             let Some(place) = self.find_share(key, filter) else { return Ok(false) };
             let group = self.session_mut(key).rare().shares.swap_remove(place);
+            self.shared_subscriptions -= 1;
             self.leave_group(now, key, group, out);
             return Ok(true);
         }

@@ -19,7 +19,9 @@ impl ShardLoop {
     /// Takes the packets in `input`; returns how much of it they were. Stops early when the connection ends, or has to
     /// move to another shard: then its CONNECT is still in the input.
     pub(super) fn mqtt(&mut self, key: ConnectionKey, state: &mut MqttInput, input: &[u8]) -> usize {
-        let consumed = self.mqtt_packets(key, state, input);
+        let mut packets = 0;
+        let consumed = self.mqtt_packets(key, state, input, &mut packets);
+        self.net.stats().packets_in.add(packets);
         if consumed > 0
             && let Some(connection) = self.net.connections.get_mut(key.0 as usize)
         {
@@ -29,7 +31,14 @@ impl ShardLoop {
         consumed
     }
 
-    fn mqtt_packets(&mut self, key: ConnectionKey, state: &mut MqttInput, input: &[u8]) -> usize {
+    /// The same; adds to `packets` how many there were.
+    fn mqtt_packets(
+        &mut self,
+        key: ConnectionKey,
+        state: &mut MqttInput,
+        input: &[u8],
+        packets: &mut u64,
+    ) -> usize {
         let packet_bytes_max = self.net.context.limits.packet_bytes_max;
         let mut consumed = 0;
         while self.is_open(key) {
@@ -50,6 +59,7 @@ impl ShardLoop {
                 return consumed;
             }
             consumed += packet.len();
+            *packets += 1;
         }
         input.len()
     }
