@@ -134,7 +134,7 @@ impl Outgoing {
         self.flights.len() + self.queue.len()
     }
 
-    /// Whether a delivery may go out now without overtaking another.
+    /// Whether a delivery may go out now without overtaking another [MQTT-4.6.0-6] [v3 MQTT-4.6.0-5] [v3 MQTT-4.6.0-6].
     pub(crate) fn is_clear(&self, window: usize) -> bool {
         self.queue.is_empty()
             && self.resend_at == self.flights.len()
@@ -145,8 +145,9 @@ impl Outgoing {
     /// Gives a delivery a packet id that is free [MQTT-2.2.1-4] [v3 MQTT-2.3.1-4] and takes it as sent. [`is_clear`](Self::is_clear) has been asked.
     pub(crate) fn launch(&mut self, pending: Pending) -> (u16, &Pending) {
         debug_assert!(self.resend_at == self.flights.len() && self.flights.len() < PACKET_IDS);
+        // [MQTT-4.3.2-1] [MQTT-4.3.3-1]: the ids in use all stand before this place.
         let packet_id = self.id_at(self.flights.len());
-        // [MQTT-4.3.2-3] [MQTT-4.3.3-3]: it stays here until it is acknowledged.
+        // [MQTT-4.3.2-3] [MQTT-4.3.3-3] [v3 MQTT-4.3.2-1] [v3 MQTT-4.3.3-1]: it stays here until it is acknowledged.
         self.flights.push_back(Some(Flight { pending, state: State::Published, is_sent: true }));
         (self.rerelease_at, self.resend_at) = (self.flights.len(), self.flights.len());
         self.outstanding += 1;
@@ -165,7 +166,8 @@ impl Outgoing {
     /// called for each message found to be too old; what has been sent before is never too old [MQTT-4.3.3-7].
     ///
     /// PUBREL packets come first, since the window is for PUBLISH packets and must not hold up others [MQTT-4.9.0-3].
-    /// Among each other both kinds keep the order in which they were sent [MQTT-4.6.0-1] [v3 MQTT-4.6.0-4].
+    /// Among each other both kinds keep the order in which they were sent [MQTT-4.6.0-1] [v3 MQTT-4.6.0-1]
+    /// [v3 MQTT-4.6.0-4].
     pub(crate) fn next(&mut self, window: usize, now: Time, mut expired: impl FnMut()) -> Option<Next<'_>> {
         while self.rerelease_at < self.flights.len() {
             let at = self.rerelease_at;
@@ -197,6 +199,7 @@ impl Outgoing {
             let front = self.queue.front()?;
             let too_old = front.message.is_expired(now);
             let once = front.qos == QoS::AtMostOnce;
+            // [MQTT-4.9.0-1] [MQTT-4.9.0-2]
             if !too_old && !once && (self.outstanding >= window || self.flights.len() >= PACKET_IDS) {
                 return None;
             }
@@ -210,6 +213,7 @@ impl Outgoing {
             } else if once {
                 return Some(Next::PublishOnce(pending));
             } else {
+                // [MQTT-4.3.2-2] [MQTT-4.3.3-2]
                 let (packet_id, pending) = self.launch(pending);
                 return Some(Next::Publish { packet_id, dup: false, pending });
             }
@@ -227,7 +231,8 @@ impl Outgoing {
         found
     }
 
-    /// PUBREC: from now on it is released and never published again [MQTT-4.3.3-6]. Returns whether the id is known.
+    /// PUBREC: from now on it is released and never published again, and PUBREL is owed until PUBCOMP [MQTT-4.3.3-5]
+    /// [MQTT-4.3.3-6]. Returns whether the id is known.
     pub(crate) fn receive(&mut self, packet_id: u16) -> bool {
         let Some(at) = self.sent_place(packet_id) else { return false };
         match &mut self.flights[at] {
@@ -254,7 +259,8 @@ impl Outgoing {
         found
     }
 
-    /// The connection is gone: what is in flight has to be sent again on the next one [MQTT-4.4.0-1].
+    /// The connection is gone: what is in flight has to be sent again on the next one [MQTT-4.4.0-1]
+    /// [v3 MQTT-4.4.0-1].
     pub(crate) fn detach(&mut self) {
         (self.rerelease_at, self.resend_at) = (0, 0);
         self.outstanding = 0;

@@ -8,6 +8,9 @@
 //! dirty. What crosses from shard to shard goes by `mail`. HTTP requests that become neither a WebSocket nor a stream
 //! of events are handed over to what runs `beside`.
 //!
+//! What goes beyond a protocol's specification is off unless it is configured, and nobody has to use it
+//! [v3 MQTT-7.0.0-2].
+//!
 //! ```
 //! use trefoil_config::{Bind, Config};
 //!

@@ -287,7 +287,7 @@ impl Shard {
             displaced = self.session(old).connection;
             // [MQTT-3.1.4-3]: the old connection ends without a goodbye, so its will is due, now or later.
             self.disconnect(now, old, Ending::Lost, out);
-            // [MQTT-4.1.0-2]: the timer may be a little late.
+            // [MQTT-4.1.0-2]: what is over is not resumed, and the timer may be a little late.
             let is_over = self.sessions.get(old.index() as usize).is_some_and(|s| s.is_over(now));
             self.counters.expired_sessions += u64::from(is_over);
             // [MQTT-3.1.2-4] [v3 MQTT-3.1.2-6] [MQTT-3.2.2-2] [v3 MQTT-3.2.2-1]
@@ -321,7 +321,7 @@ impl Shard {
         Connected { session: key, present: known.is_some(), displaced, expiry_s }
     }
 
-    /// Subscribes; a subscription to the same filter is replaced [MQTT-3.8.4-3]. Retained messages go out with the
+    /// Subscribes, with whatever wildcards [v3 MQTT-3.8.3-2]; a subscription to the same filter is replaced [MQTT-3.8.4-3]. Retained messages go out with the
     /// next [`resume`](Self::resume). Returns the QoS granted.
     ///
     /// # Errors
@@ -357,7 +357,7 @@ impl Shard {
         }
         let Some(share) = parsed.share else {
             let is_new = self.subscribe_own(key, parsed.pattern, options);
-            // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [v3 MQTT-3.3.1-6]
+            // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [v3 MQTT-3.3.1-6] [MQTT-3.8.4-4]
             let send = match retained {
                 RetainHandling::Send => true,
                 RetainHandling::SendIfNew => is_new,
@@ -384,7 +384,8 @@ impl Shard {
         Ok(options.qos)
     }
 
-    /// Ends a subscription. Returns whether there was one. What waits for it goes out still [MQTT-3.10.4-3], unless it
+    /// Ends a subscription. Returns whether there was one. What waits for it goes out still [MQTT-3.10.4-3]
+    /// [v3 MQTT-3.10.4-3], unless it
     /// was shared and others can have it.
     ///
     /// # Errors
@@ -412,6 +413,7 @@ impl Shard {
             self.leave_group(now, key, group, out);
             return Ok(true);
         }
+        // [MQTT-3.10.4-2] [v3 MQTT-3.10.4-2]
         let Some(node) = self.subscriptions.find(key, filter.pattern) else { return Ok(false) };
         let filters = &mut self.sessions[key.index() as usize].filters;
         if let Some(filter) = self.subscriptions.remove(key, filters, node) {

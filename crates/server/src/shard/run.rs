@@ -6,7 +6,7 @@
 //!
 //! The bytes are PUBLISH packets of MQTT 3.1.1, which are what most receivers want; other forms are made from them once
 //! a run and form. A run ends with the tick, or with whatever comes before that could have a say in who gets the next
-//! message, or in what order.
+//! message, or in what order: that is how messages keep the order of their publisher [MQTT-4.6.0-5].
 
 use bytes::Bytes;
 use trefoil_hub::SessionKey;
