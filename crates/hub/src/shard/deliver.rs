@@ -230,8 +230,7 @@ impl Shard {
         }
     }
 
-    /// PUBACK of a delivery at QoS 1, or a PUBREC with an error at QoS 2 [MQTT-4.3.3-4]: it is done, and nobody else gets
-    /// it instead [MQTT-4.8.2-6]. Returns whether it was known.
+    /// PUBACK of a delivery at QoS 1, or a PUBREC with an error at QoS 2 [MQTT-4.3.3-4]. Returns whether it was known.
     pub fn acknowledge(
         &mut self,
         now: Time,
@@ -285,7 +284,6 @@ impl Shard {
         self.session_mut(key).rare.as_mut().is_some_and(|r| r.incoming.remove(&packet_id))
     }
 
-    /// Gives a message to all sessions of this shard that want it, connected or not [MQTT-4.5.0-1] [v3 MQTT-4.5.0-1].
     fn deliver_here(
         &mut self,
         now: Time,
@@ -325,6 +323,9 @@ impl Shard {
         subscription_ids: &[u32],
         out: &mut impl Outlet,
     ) {
+        if self.drops_expired(now, message) {
+            return;
+        }
         if qos == QoS::AtMostOnce {
             if let Some(to) = self.session(key).connection {
                 let delivery = Delivery { qos, retain, dup: false, packet_id: 0, subscription_ids };
@@ -345,11 +346,21 @@ impl Shard {
         pending: Pending,
         out: &mut impl Outlet,
     ) {
+        if self.drops_expired(now, &pending.message) {
+            return;
+        }
         if pending.qos > QoS::AtMostOnce {
             self.deliver_pending(now, key, pending, out);
         } else if let Some(to) = self.session(key).connection {
             out.deliver(to, &pending.message, &delivery(&pending, 0, false));
         }
+    }
+
+    /// Whether a message is of no use any more [MQTT-3.3.2-5]; its way here, by mail, may have taken too long.
+    fn drops_expired(&mut self, now: Time, message: &Message) -> bool {
+        let is_expired = message.is_expired(now);
+        self.counters.dropped_expired += u64::from(is_expired);
+        is_expired
     }
 
     /// Whether a member of a shared subscription can take one more message, at once or later.
@@ -372,7 +383,7 @@ impl Shard {
     fn deliver_pending(&mut self, now: Time, key: SessionKey, pending: Pending, out: &mut impl Outlet) {
         let session = &mut self.sessions[key.index() as usize];
         let (window, connection) = (session.window(), session.connection);
-        let outgoing = session.outgoing(&self.backlog);
+        let outgoing = session.outgoing();
         if let Some(to) = connection
             && outgoing.is_clear(window)
             && out.has_room(to)
@@ -391,7 +402,7 @@ impl Shard {
         let group = pending.group.clone();
         let at = self.address(key);
         let session = &mut self.sessions[key.index() as usize];
-        let outgoing = session.outgoing(&self.backlog);
+        let outgoing = session.outgoing();
         let was_idle = outgoing.queued().0 == 0;
         outgoing.push(pending);
         if connection.is_none() {
