@@ -13,6 +13,7 @@ mod conformance;
 mod fuzz;
 mod install;
 mod run;
+mod simulate;
 mod tidy;
 
 use run::Steps;
@@ -36,11 +37,14 @@ Commands:
   browser     The web console and the pages of the examples in Chromium
   conformance Every statement of MQTT with the code and the tests that cite it; fails on a gap
   fuzz        A short run of every fuzz target
+  simulate    Clients and the hub through random losses, and an oracle that checks every promise
 
 Options:
   --seconds N   With `fuzz` and `test`: how long each fuzz target runs (default 5)
   --target T    With `fuzz`: only this target
   --write       With `conformance`: write docs/conformance.md instead
+  --runs N      With `simulate`: try N seeds that nobody has tried (default 2000)
+  --seed N      With `simulate`: this seed, step by step
   --help        This text
 
 Everything that `install` adds beside Debian packages lies in target/ and in node_modules folders.
@@ -50,6 +54,7 @@ Everything that `install` adds beside Debian packages lies in target/ and in nod
 struct Request {
     command: String,
     fuzz: fuzz::Options,
+    simulate: simulate::Options,
     write: bool,
 }
 
@@ -105,6 +110,7 @@ fn carry_out(request: &Request, steps: &mut Steps) -> bool {
         }
         "conformance" if request.write => steps.step("conformance page", conformance::write),
         "conformance" => steps.step("conformance", conformance::check),
+        "simulate" => steps.step("simulation", || simulate::run(&request.simulate)),
         "fuzz" => steps.step("fuzz targets", || fuzz::run(&request.fuzz)),
         _ => return false,
     }
@@ -138,16 +144,17 @@ fn prepare(steps: &mut Steps) {
 fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Request>, String> {
     let (mut command, mut write) = (None, false);
     let mut fuzz = fuzz::Options { time: Duration::from_secs(5), only: None };
+    let mut simulate = simulate::Options::default();
     let mut arguments = arguments;
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("`{argument}` needs a value."));
         match argument.as_str() {
             "--help" | "-h" | "help" => return Ok(None),
             "--seconds" => {
-                let text = value()?;
-                let seconds = text.parse().map_err(|_| format!("`--seconds {text}`: not a whole number."))?;
-                fuzz.time = Duration::from_secs(seconds);
+                fuzz.time = Duration::from_secs(whole_number(&argument, &value()?)?);
             }
+            "--runs" => simulate.runs = whole_number(&argument, &value()?)?,
+            "--seed" => simulate.seed = Some(whole_number(&argument, &value()?)?),
             "--write" => write = true,
             "--target" => fuzz.only = Some(value()?),
             option if option.starts_with('-') => return Err(format!("There is no option `{option}`.")),
@@ -157,7 +164,11 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Request>, Str
             _ => command = Some(argument),
         }
     }
-    Ok(command.map(|command| Request { command, fuzz, write }))
+    Ok(command.map(|command| Request { command, fuzz, simulate, write }))
+}
+
+fn whole_number(option: &str, text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("`{option} {text}`: not a whole number."))
 }
 
 #[cfg(test)]
@@ -177,13 +188,20 @@ mod tests {
         assert!(parse(words("")).is_ok_and(|request| request.is_none()));
         assert!(parse(words("fuzz --seconds soon")).is_err_and(|reason| reason.contains("soon")));
         assert!(parse(words("fuzz --seconds")).is_err());
+        let request = parse(words("simulate --seed 7")).ok().flatten().expect("a request");
+        assert_eq!(request.simulate.seed, Some(7));
         assert!(parse(words("tidy lint")).is_err_and(|reason| reason.contains("lint")));
         assert!(parse(words("--quick")).is_err_and(|reason| reason.contains("--quick")));
     }
 
     #[test]
     fn an_unknown_command_is_no_success() {
-        let request = Request { command: "tests".into(), fuzz: fuzz::Options::default(), write: false };
+        let request = Request {
+            command: "tests".into(),
+            fuzz: fuzz::Options::default(),
+            simulate: simulate::Options::default(),
+            write: false,
+        };
         assert!(!carry_out(&request, &mut Steps::new()));
     }
 }

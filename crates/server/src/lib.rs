@@ -8,9 +8,6 @@
 //! dirty. What crosses from shard to shard goes by `mail`. HTTP requests that become neither a WebSocket nor a stream
 //! of events are handed over to what runs `beside`.
 //!
-//! What goes beyond a protocol's specification is off unless it is configured, and nobody has to use it
-//! [v3 MQTT-7.0.0-2].
-//!
 //! ```
 //! use trefoil_config::{Bind, Config};
 //!
@@ -34,7 +31,6 @@ mod outbox;
 mod refused;
 mod shard;
 mod stats;
-mod sys;
 
 use beside::Beside;
 use context::{Context, ListenerContext};
@@ -154,7 +150,6 @@ impl Server {
             limits: config.limits.clone(),
             mqtt: config.mqtt.clone(),
             gateway: Gateway::new(config),
-            sys: config.sys.clone(),
             listeners: config
                 .listeners
                 .iter()

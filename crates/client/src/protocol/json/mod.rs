@@ -2,6 +2,7 @@
 
 mod incoming;
 mod outgoing;
+mod resend;
 
 use crate::command::Delivery;
 use crate::error::{Error, Peer, shown};

@@ -1,0 +1,477 @@
+//! The hub's end of all connections: shards, mail between them, and the packets in between. It stands where the server
+//! stands in the real hub, without sockets.
+
+use crate::link::{Arrival, HubSide, Link};
+use crate::wills::Wills;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use trefoil_hub::{
+    Connect, ConnectionKey, Delivered, Delivery, Ending, Limits, Message, Outlet, Parcel, Payload, QoS,
+    SessionKey, Shard, Shared, SubscriptionOptions, Time, Topic, Will,
+};
+use trefoil_model::wire::Kind;
+use trefoil_model::{Arrivals, Message as Model, Tap};
+use trefoil_mqtt::{
+    Ack, ConnAck, ConnAckProperties, Disconnect, MessageProperties, Packet, PacketType, Publish, ReasonCode,
+    SubAck, UnsubAck, Version, decode, frame,
+};
+
+/// A fault to be put in on purpose, to see that it is found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// Every 20th parcel of mail between shards is lost.
+    LosesMail,
+    /// What comes again at QoS 2 is published again.
+    PublishesTwice,
+    /// Every 20th message is acknowledged and not published.
+    AcknowledgesOnly,
+    /// Of the messages that go out one after the other, every 20th overtakes the one before it.
+    Overtakes,
+    /// A goodbye does not silence the will.
+    KeepsWill,
+    /// DUP is never set.
+    ForgetsDup,
+}
+
+/// The hub.
+pub struct HubEnd {
+    pub shards: Vec<Shard>,
+    pub net: Net,
+}
+
+/// The way out of the shards.
+pub struct Net {
+    pub links: BTreeMap<u32, Link>,
+    /// Mail under way, by receiver and sender.
+    mail: Vec<Vec<VecDeque<Parcel>>>,
+    /// The shard that is at work.
+    here: usize,
+    pub now: Time,
+    pub taps: Vec<Tap>,
+    pub arrivals: Arrivals,
+    pub wills: Wills,
+    /// Messages above QoS 0 that are taken of a client at a time.
+    receive_max: u16,
+    fault: Option<Fault>,
+    /// Counts what may go wrong on purpose.
+    turns: usize,
+    held_back: Option<(ConnectionKey, Vec<u8>)>,
+    /// Clients whose session was new when they were last heard of. If the CONNACK that says so is lost, the next one says
+    /// that there is a session, and MQTT has no way to tell the client that it is not the one it knows. So here clients
+    /// start clean after that, as careful ones do that count the time for themselves.
+    pub unheard: BTreeSet<usize>,
+    /// The first rule that the hub broke.
+    pub broken: Option<String>,
+}
+
+impl HubEnd {
+    pub fn new(
+        shards: usize,
+        limits: Limits,
+        receive_max: u16,
+        taps: Vec<Tap>,
+        fault: Option<Fault>,
+    ) -> HubEnd {
+        let shared = Arc::new(Shared::new(shards, 11, limits));
+        let net = Net {
+            links: BTreeMap::new(),
+            mail: (0..shards).map(|_| vec![VecDeque::new(); shards]).collect(),
+            here: 0,
+            now: Time::default(),
+            taps,
+            arrivals: Arrivals::default(),
+            wills: Wills::default(),
+            receive_max,
+            fault,
+            turns: 0,
+            held_back: None,
+            unheard: BTreeSet::new(),
+            broken: None,
+        };
+        HubEnd { shards: (0..shards).map(|n| Shard::new(n, shared.clone())).collect(), net }
+    }
+
+    /// The process ends and starts again. Today nothing survives that; once there is a store, what it has written
+    /// comes back here, and the oracle is no longer told that the sessions are lost.
+    pub fn restart(&mut self) {
+        let shards = self.shards.len();
+        let limits = self.shards[0].shared().limits.clone();
+        let shared = Arc::new(Shared::new(shards, 11, limits));
+        self.shards = (0..shards).map(|n| Shard::new(n, shared.clone())).collect();
+        self.net.mail = (0..shards).map(|_| vec![VecDeque::new(); shards]).collect();
+        self.net.held_back = None;
+        self.net.wills.hub_lost();
+        for link in self.net.links.values_mut() {
+            link.hub = None;
+            link.down.end();
+        }
+    }
+
+    pub fn dropped(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.counters().dropped_queue_full).sum()
+    }
+
+    /// Lets time pass.
+    pub fn pass(&mut self, ms: u64) {
+        self.net.now = self.net.now.plus_ms(ms);
+        for (number, shard) in self.shards.iter_mut().enumerate() {
+            self.net.here = number;
+            shard.handle_time(self.net.now, &mut self.net);
+        }
+    }
+
+    /// Pairs of shards, receiver first, between which mail is under way.
+    pub fn mail_under_way(&self) -> Vec<(usize, usize)> {
+        let pairs = (0..self.shards.len()).flat_map(|to| (0..self.shards.len()).map(move |from| (to, from)));
+        pairs.filter(|&(to, from)| !self.net.mail[to][from].is_empty()).collect()
+    }
+
+    /// Delivers the oldest parcel from one shard to another.
+    pub fn carry_mail(&mut self, to: usize, from: usize) {
+        let Some(parcel) = self.net.mail[to][from].pop_front() else { return };
+        if self.net.goes_wrong(Fault::LosesMail) {
+            return;
+        }
+        self.net.here = to;
+        self.shards[to].handle(self.net.now, parcel, &mut self.net);
+    }
+
+    /// Reads at most `max` bytes of a connection. Returns whether anything came.
+    pub fn read(&mut self, key: u32, max: usize) -> bool {
+        let Some(link) = self.net.links.get_mut(&key) else { return false };
+        let arrival = link.up.take(max);
+        let Some(side) = &mut link.hub else { return false };
+        match arrival {
+            Arrival::Nothing => false,
+            Arrival::End => {
+                self.lose(key);
+                true
+            }
+            Arrival::Bytes(bytes) => {
+                side.rest.extend(bytes);
+                self.packets(key);
+                true
+            }
+        }
+    }
+
+    /// The hub finds that a connection is dead.
+    pub fn lose(&mut self, key: u32) {
+        self.leave(key, Ending::Lost);
+    }
+
+    /// Sends on what waited for room on a connection.
+    pub fn resume_if_starved(&mut self, key: u32) {
+        let Some(link) = self.net.links.get_mut(&key) else { return };
+        let (has_room, shard) = (link.has_room(), link.shard);
+        let Some(side) = link.hub.as_mut().filter(|side| side.is_starved && has_room) else { return };
+        side.is_starved = false;
+        if let Some(session) = side.session {
+            self.net.here = shard;
+            self.shards[shard].resume(self.net.now, session, &mut self.net);
+        }
+    }
+
+    fn packets(&mut self, key: u32) {
+        loop {
+            let Some(side) = self.net.links.get_mut(&key).and_then(|link| link.hub.as_mut()) else { return };
+            let packet: Vec<u8> = match frame(&side.rest, 1 << 20) {
+                Ok(Some(found)) if found.len <= side.rest.len() => side.rest.drain(..found.len).collect(),
+                Ok(_) => return,
+                Err(error) => return self.net.breaks(format!("a good packet is refused: {error}")),
+            };
+            match decode(&packet, side.version) {
+                Ok(packet) => self.packet(key, packet),
+                Err(error) => return self.net.breaks(format!("a good packet is refused: {error}")),
+            }
+        }
+    }
+
+    fn packet(&mut self, key: u32, packet: Packet<'_>) {
+        let Some(link) = self.net.links.get_mut(&key) else { return };
+        let (number, client) = (link.shard, link.client);
+        let Some(HubSide { version, session, .. }) = link.hub else { return };
+        self.net.here = number;
+        let Some(session) = session else {
+            return match packet {
+                Packet::Connect(connect) => self.connect(key, number, client, &connect),
+                other => self.net.breaks(format!("{other:?} came before CONNECT")),
+            };
+        };
+        self.net.unheard.remove(&client);
+        let now = self.net.now;
+        let (shard, net) = (&mut self.shards[number], &mut self.net);
+        match packet {
+            Packet::Publish(publish) => self.publish(key, number, session, version, &publish),
+            Packet::PubAck(ack) => {
+                net.taps[client].answered(Kind::PubAck, ack.packet_id);
+                shard.acknowledge(now, session, ack.packet_id, QoS::AtLeastOnce, net);
+            }
+            Packet::PubRec(ack) => {
+                net.taps[client].answered(Kind::PubRec, ack.packet_id);
+                shard.received(session, ack.packet_id);
+                net.ack(key, PacketType::PubRel, version, ack.packet_id);
+            }
+            Packet::PubComp(ack) => {
+                net.taps[client].answered(Kind::PubComp, ack.packet_id);
+                shard.complete(now, session, ack.packet_id, net);
+            }
+            Packet::PubRel(ack) => {
+                shard.release_incoming(session, ack.packet_id);
+                net.ack(key, PacketType::PubComp, version, ack.packet_id);
+            }
+            Packet::Subscribe(subscribe) => {
+                let mut reasons = Vec::new();
+                for filter in subscribe.filters.iter() {
+                    let options = SubscriptionOptions { qos: filter.qos, ..SubscriptionOptions::default() };
+                    match shard.subscribe(session, filter.filter, options, filter.retain_handling) {
+                        Ok(qos) => reasons.push(ReasonCode::granted(qos)),
+                        Err(error) => return net.breaks(format!("{}: {error}", filter.filter)),
+                    }
+                }
+                let packet_id = subscribe.packet_id;
+                let answer = SubAck { packet_id, reasons: (&*reasons).into(), ..SubAck::default() };
+                net.write(key, |out| answer.encode(version, out));
+                shard.resume(now, session, net);
+            }
+            Packet::Unsubscribe(unsubscribe) => {
+                let ended: Vec<ReasonCode> = unsubscribe
+                    .filters
+                    .iter()
+                    .map(|filter| match shard.unsubscribe(now, session, filter, net) {
+                        Ok(true) => ReasonCode::Success,
+                        _ => ReasonCode::NoSubscriptionExisted,
+                    })
+                    .collect();
+                let packet_id = unsubscribe.packet_id;
+                let answer = UnsubAck { packet_id, reasons: (&*ended).into(), ..UnsubAck::default() };
+                net.write(key, |out| answer.encode(version, out));
+            }
+            Packet::Disconnect(goodbye) => {
+                let expiry_s = goodbye.session_expiry_s;
+                let keeps_will = net.fault == Some(Fault::KeepsWill);
+                let ending = match goodbye.reason {
+                    ReasonCode::Success if !keeps_will => Ending::Normal { expiry_s },
+                    _ => Ending::WithWill { expiry_s },
+                };
+                let with_will = goodbye.reason != ReasonCode::Success;
+                net.wills.ended(client, with_will, now.as_ms());
+                self.leave(key, ending);
+            }
+            other => net.breaks(format!("{other:?} from a client")),
+        }
+    }
+
+    fn connect(&mut self, key: u32, number: usize, client: usize, connect: &trefoil_mqtt::Connect<'_>) {
+        let version = connect.version;
+        let expiry_s = match version {
+            Version::V5 => connect.properties.session_expiry_s.unwrap_or(0),
+            _ if connect.clean_start => 0,
+            _ => u32::MAX,
+        };
+        let will = connect.will.map(|will| {
+            let message = message(will.topic, will.payload, will.qos, false, None);
+            Will { message, expiry_s: None, delay_s: will.delay_s }
+        });
+        let now = self.net.now;
+        let net = &mut self.net;
+        // Whoever holds the session now is displaced, which ends that connection without a goodbye.
+        let holds =
+            |link: &Link| link.client == client && link.hub.as_ref().is_some_and(|s| s.session.is_some());
+        if net.links.values().any(holds) {
+            net.wills.ended(client, true, now.as_ms());
+        }
+        net.wills.connected(client, connect.clean_start, now.as_ms());
+        let asked = Connect {
+            client_id: connect.client_id,
+            connection: ConnectionKey(key),
+            clean_start: connect.clean_start,
+            expiry_s,
+            window_max: connect.properties.receive_max.unwrap_or(u16::MAX),
+            will,
+            user_name: None,
+            language: None,
+        };
+        let connected = self.shards[number].connect(now, asked, net);
+        if let Some(ConnectionKey(old)) = connected.displaced {
+            if net
+                .links
+                .get(&old)
+                .and_then(|link| link.hub.as_ref())
+                .is_some_and(|s| s.version == Version::V5)
+            {
+                let goodbye = Disconnect::new(ReasonCode::SessionTakenOver);
+                net.write(old, |out| goodbye.encode(Version::V5, out));
+            }
+            net.close(old);
+        }
+        if let Some(will) = &connect.will {
+            let model = Model::number_in(will.payload).unwrap_or_default();
+            net.wills.set(client, model, will.delay_s, connected.expiry_s);
+        }
+        net.taps[client].connected(connected.present);
+        if !connected.present {
+            net.unheard.insert(client);
+        }
+        let receive_max = (version == Version::V5).then_some(net.receive_max);
+        let answer = ConnAck {
+            session_present: connected.present,
+            properties: ConnAckProperties { receive_max, ..ConnAckProperties::default() },
+            ..ConnAck::default()
+        };
+        net.write(key, |out| answer.encode(version, out));
+        if let Some(side) = net.links.get_mut(&key).and_then(|link| link.hub.as_mut()) {
+            (side.version, side.session) = (version, Some(connected.session));
+        }
+        self.shards[number].resume(now, connected.session, net);
+    }
+
+    fn publish(
+        &mut self,
+        key: u32,
+        number: usize,
+        session: SessionKey,
+        version: Version,
+        packet: &Publish<'_>,
+    ) {
+        let now = self.net.now;
+        let (shard, net) = (&mut self.shards[number], &mut self.net);
+        let expires_at = packet.properties.expiry_s.map(|seconds| now.plus_s(seconds.into()));
+        let came = message(packet.topic, packet.payload, packet.qos, packet.retain, expires_at);
+        let model = Model::number_in(packet.payload).unwrap_or_default();
+        net.arrivals.add(model, now.as_ms(), packet.properties.expiry_s);
+        let id = packet.packet_id;
+        let is_new = packet.qos != QoS::ExactlyOnce || shard.take_incoming(session, id);
+        if version == Version::V5 && shard.incoming_count(session) > usize::from(net.receive_max) {
+            return net.breaks("the client sends more than it may".into());
+        }
+        let publishes_twice = net.fault == Some(Fault::PublishesTwice);
+        if (is_new || publishes_twice) && !net.goes_wrong(Fault::AcknowledgesOnly) {
+            shard.publish(now, Some(session), &Arc::new(came), net);
+        }
+        match packet.qos {
+            QoS::AtMostOnce => {}
+            QoS::AtLeastOnce => net.ack(key, PacketType::PubAck, version, id),
+            QoS::ExactlyOnce => net.ack(key, PacketType::PubRec, version, id),
+        }
+    }
+
+    fn leave(&mut self, key: u32, ending: Ending) {
+        let Some(link) = self.net.links.get_mut(&key) else { return };
+        let (number, client) = (link.shard, link.client);
+        let session = link.hub.as_mut().and_then(|side| side.session.take());
+        self.net.close(key);
+        if let Some(session) = session {
+            if ending == Ending::Lost {
+                self.net.wills.ended(client, true, self.net.now.as_ms());
+            }
+            self.net.here = number;
+            self.shards[number].disconnect(self.net.now, session, ending, &mut self.net);
+        }
+    }
+}
+
+fn message(topic: &str, payload: &[u8], qos: QoS, retain: bool, expires_at: Option<Time>) -> Message {
+    Message {
+        topic: Topic::new(topic, 128).expect("clients of the simulation publish to good topics"),
+        payload: Payload::copy_from_slice(payload),
+        qos,
+        retain,
+        expires_at,
+        properties: None,
+    }
+}
+
+impl Net {
+    pub fn breaks(&mut self, why: String) {
+        self.broken.get_or_insert(why);
+    }
+
+    /// Whether this is the time for a fault that was asked for.
+    fn goes_wrong(&mut self, fault: Fault) -> bool {
+        self.turns += usize::from(self.fault == Some(fault));
+        self.fault == Some(fault) && self.turns.is_multiple_of(20)
+    }
+
+    /// The hub closes a connection; what it has written still goes out.
+    fn close(&mut self, key: u32) {
+        if let Some(link) = self.links.get_mut(&key) {
+            link.hub = None;
+            link.down.end();
+        }
+    }
+
+    fn ack(&mut self, key: u32, packet: PacketType, version: Version, packet_id: u16) {
+        self.write(key, |out| Ack::new(packet_id, ReasonCode::Success).encode(packet, version, out));
+    }
+
+    fn write(&mut self, key: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        let (Some(link), false) = (self.links.get_mut(&key), self.broken.is_some()) else { return };
+        if link.hub.as_ref().is_some_and(|side| side.session.is_some()) {
+            let tap = &mut self.taps[link.client];
+            if let Err(why) = tap.sent(&bytes, &self.arrivals, self.now.as_ms()) {
+                self.broken = Some(format!("client {}: {why}", link.client));
+            }
+        }
+        link.down.put(&bytes);
+    }
+}
+
+impl Outlet for Net {
+    fn has_room(&mut self, to: ConnectionKey) -> bool {
+        let Some(link) = self.links.get_mut(&to.0) else { return false };
+        let has_room = link.has_room();
+        if let Some(side) = &mut link.hub {
+            side.is_starved |= !has_room;
+        }
+        has_room
+    }
+
+    fn deliver(&mut self, to: ConnectionKey, message: &Arc<Message>, delivery: &Delivery<'_>) -> Delivered {
+        let has_room = self.links.get(&to.0).is_some_and(Link::has_room);
+        if delivery.qos == QoS::AtMostOnce && !has_room {
+            return Delivered::Dropped;
+        }
+        let Some(version) = self.links.get(&to.0).and_then(|link| Some(link.hub.as_ref()?.version)) else {
+            self.breaks("a delivery to a connection that is gone".into());
+            return Delivered::Dropped;
+        };
+        let forgets_dup = self.fault == Some(Fault::ForgetsDup);
+        let publish = Publish {
+            dup: delivery.dup && !forgets_dup,
+            qos: delivery.qos,
+            retain: delivery.retain,
+            topic: &message.topic,
+            packet_id: delivery.packet_id,
+            properties: MessageProperties {
+                expiry_s: message.expiry_left_s(self.now),
+                ..MessageProperties::default()
+            },
+            payload: &message.payload,
+            ..Publish::default()
+        };
+        let mut bytes = Vec::new();
+        publish.encode(version, &mut bytes);
+        if delivery.qos == QoS::AtMostOnce && self.held_back.is_none() && self.goes_wrong(Fault::Overtakes) {
+            self.held_back = Some((to, bytes));
+            return Delivered::Sent;
+        }
+        self.write(to.0, |out| out.extend_from_slice(&bytes));
+        if let Some((to, bytes)) = self.held_back.take() {
+            self.write(to.0, |out| out.extend_from_slice(&bytes));
+        }
+        Delivered::Sent
+    }
+
+    fn release(&mut self, to: ConnectionKey, packet_id: u16) {
+        let version = self.links.get(&to.0).and_then(|link| Some(link.hub.as_ref()?.version));
+        self.ack(to.0, PacketType::PubRel, version.unwrap_or_default(), packet_id);
+    }
+
+    fn forward(&mut self, shard: usize, parcel: Parcel) {
+        let from = self.here;
+        self.mail[shard][from].push_back(parcel);
+    }
+}

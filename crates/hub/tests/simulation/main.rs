@@ -1,0 +1,119 @@
+//! The simulation: clients and the hub as state machines, with a network between them that loses what a seed says.
+//!
+//! A seed draws a world (`profile`): how many clients and shards, how long sessions last, how small windows are, how bad
+//! the network is. Then it takes the world through some hundred steps (`world`): bytes and mail arrive in pieces and late,
+//! connections break at any byte with what is under way in either direction lost, clients come back with or without
+//! their session, start again with or without their memory, stop reading, say goodbye; time passes. At the end nothing
+//! goes wrong any more, everything comes to rest, and the oracle of `trefoil_model` reads what the clients saw. The hub's
+//! own end of each connection (`hub_end`) is watched as well: packet ids, DUP, windows, order of resends, expiry.
+//!
+//! A failure names its seed. `cargo xtask simulate --seed N` takes it again, finds the fewest steps that still fail, and
+//! prints what happened; `cargo xtask simulate --runs N` tries N seeds that nobody has tried before.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, unreachable_pub)]
+
+mod hub_end;
+mod link;
+mod profile;
+mod wills;
+mod world;
+
+use hub_end::Fault;
+use trefoil_model::Summary;
+use world::World;
+
+/// Seeds that every test run takes.
+const SEEDS: u64 = 400;
+
+/// Entries of the history that a failure shows, from its end.
+const SHOWN: usize = 60;
+
+/// The fewest steps of a seed that fail, with the reason and the end of the history.
+fn describe(seed: u64, fault: Option<Fault>) -> Option<String> {
+    let fails = |steps: usize| World::run(seed, steps, fault).0.is_err();
+    let (mut good, mut bad) = (0, World::steps(seed));
+    if !fails(bad) {
+        return None;
+    }
+    // Failures need not be monotonous in the number of steps, but one of the steps tried is always a failure.
+    while bad - good > 1 {
+        let middle = (good + bad) / 2;
+        if fails(middle) { bad = middle } else { good = middle }
+    }
+    let (result, history) = World::run(seed, bad, fault);
+    let mut text = format!("seed {seed} fails after {bad} steps:\n");
+    let from = history.entries.len().saturating_sub(SHOWN);
+    for entry in &history.entries[from..] {
+        text.push_str(&format!("{entry}\n"));
+    }
+    text.push_str(&result.err().unwrap_or_default());
+    text.push_str(&format!("\nto see it again: cargo xtask simulate --seed {seed}"));
+    Some(text)
+}
+
+fn try_seeds(seeds: impl Iterator<Item = u64>) -> Summary {
+    let mut sum = Summary::default();
+    for seed in seeds {
+        match World::run(seed, usize::MAX, None).0 {
+            Ok(one) => {
+                sum.sent += one.sent;
+                sum.delivered += one.delivered;
+                sum.promised += one.promised;
+                sum.resent += one.resent;
+                sum.repeated += one.repeated;
+                sum.retained += one.retained;
+                sum.sessions_lost += one.sessions_lost;
+            }
+            Err(why) => panic!("{}", describe(seed, None).unwrap_or(why)),
+        }
+    }
+    sum
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text}: not a whole number")))
+}
+
+/// What `cargo xtask simulate` asks for stands in the environment.
+#[test]
+fn every_promise_is_kept() {
+    if let Some(seed) = number("TREFOIL_SIMULATE_SEED") {
+        let (result, history) = World::run(seed, usize::MAX, None);
+        if let Some(text) = describe(seed, None) {
+            panic!("{text}");
+        }
+        history.entries.iter().for_each(|entry| println!("{entry}"));
+        println!("seed {seed}: {:?}", result.expect("it does not fail"));
+        return;
+    }
+    if let Some(runs) = number("TREFOIL_SIMULATE_RUNS") {
+        let first = number("TREFOIL_SIMULATE_FIRST").unwrap_or_else(|| u64::from(std::process::id()) << 32);
+        println!("seeds {first} to {}", first + runs - 1);
+        println!("{:?}", try_seeds(first..first + runs));
+        return;
+    }
+    let sum = try_seeds(0..SEEDS);
+    // The simulation is worth something only if all of this happens in it.
+    let happened =
+        [sum.sent, sum.delivered, sum.promised, sum.resent, sum.repeated, sum.retained, sum.sessions_lost];
+    assert!(happened.iter().all(|count| *count > 100), "{sum:?}");
+    println!("{sum:?}");
+}
+
+/// The simulation finds what is put in on purpose.
+#[test]
+fn faults_are_found() {
+    let faults = [
+        Fault::LosesMail,
+        Fault::PublishesTwice,
+        Fault::AcknowledgesOnly,
+        Fault::Overtakes,
+        Fault::KeepsWill,
+        Fault::ForgetsDup,
+    ];
+    for fault in faults {
+        let found = (0..SEEDS).find(|seed| World::run(*seed, usize::MAX, Some(fault)).0.is_err());
+        assert!(found.is_some(), "{fault:?} goes unseen");
+    }
+}

@@ -1,0 +1,116 @@
+//! What kind of a world a seed makes: how many clients and shards there are, how bad the network is.
+
+use trefoil_hub::Limits;
+use trefoil_model::Random;
+
+/// How often each step is taken, against the sum of all, and the bounds of the world.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    pub shards: usize,
+    pub clients: usize,
+    pub steps: usize,
+    pub limits: Limits,
+    /// Messages above QoS 0 that the hub takes of a client at a time.
+    pub receive_max: u16,
+    pub weights: Vec<(Step, usize)>,
+    /// Whether the hub loses everything now and then.
+    pub restarts_hub: bool,
+}
+
+/// What happens next, at one client or in the hub.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Bytes reach the hub.
+    CarryUp,
+    /// Bytes reach the client.
+    CarryDown,
+    /// Mail reaches a shard.
+    CarryMail,
+    /// The application publishes.
+    Publish,
+    /// The application subscribes.
+    Subscribe,
+    /// The application ends a subscription.
+    Unsubscribe,
+    /// The client gives some of the answers that it owes.
+    Answer,
+    /// The client connects, also when its connection of before still stands at the hub.
+    Connect,
+    /// The same with a clean start.
+    ConnectClean,
+    /// The client says goodbye.
+    Disconnect,
+    /// The connection breaks and both ends are told.
+    Cut,
+    /// The connection breaks and nobody is told.
+    GoSilent,
+    /// An end that was not told notices.
+    Notice,
+    /// The client's program ends and starts again with what it had kept.
+    Restart,
+    /// The same without.
+    Forget,
+    /// The client stops reading, or goes on.
+    Dawdle,
+    /// Time passes.
+    Wait,
+    /// The hub's program ends and starts again.
+    RestartHub,
+}
+
+impl Profile {
+    /// A profile drawn by lot.
+    pub fn draw(random: &mut Random) -> Profile {
+        let small = random.chance(40);
+        let limits = Limits {
+            inflight_max: if small { random.between(1, 5) as u16 } else { 1000 },
+            session_queue_messages_max: if random.chance(15) { random.between(1, 10) } else { 10_000 },
+            ..Limits::default()
+        };
+        // How much goes wrong: from nothing at all to hardly anything getting through.
+        let trouble = *random.one_of(&[0, 1, 1, 3, 3, 8]);
+        let restarts_hub = random.chance(10);
+        let weights = vec![
+            (Step::CarryUp, 100),
+            (Step::CarryDown, 100),
+            (Step::CarryMail, random.between(10, 60)),
+            (Step::Publish, random.between(20, 80)),
+            (Step::Answer, random.between(20, 80)),
+            (Step::Connect, 15),
+            (Step::Subscribe, 3),
+            (Step::Unsubscribe, 1),
+            (Step::Wait, random.between(1, 10)),
+            (Step::Notice, trouble * 3),
+            (Step::ConnectClean, trouble.div_ceil(4)),
+            (Step::Disconnect, trouble),
+            (Step::Cut, trouble * 2),
+            (Step::GoSilent, trouble),
+            (Step::Restart, trouble),
+            (Step::Forget, trouble.div_ceil(4)),
+            (Step::Dawdle, random.between(0, 6)),
+            (Step::RestartHub, usize::from(restarts_hub)),
+        ];
+        Profile {
+            shards: random.between(1, 3),
+            clients: random.between(2, 5),
+            steps: random.between(200, 1500),
+            limits,
+            receive_max: if small { random.between(1, 8) as u16 } else { 1000 },
+            weights,
+            restarts_hub,
+        }
+    }
+
+    /// The next step.
+    pub fn next(&self, random: &mut Random) -> Step {
+        let sum: usize = self.weights.iter().map(|(_, weight)| weight).sum();
+        let mut rest = random.below(sum);
+        for (step, weight) in &self.weights {
+            if rest < *weight {
+                return *step;
+            }
+            rest -= weight;
+        }
+        Step::Wait
+    }
+}

@@ -1,0 +1,387 @@
+//! Clients, links and the hub, and the steps that a seed takes them through.
+
+use crate::hub_end::{Fault, HubEnd};
+use crate::link::{Arrival, Link};
+use crate::profile::{Profile, Step};
+use std::collections::HashMap;
+use trefoil_model::wire::{Version, Will};
+use trefoil_model::{Allowance, Client, Event, History, Message, Options, Random, Summary, Tap, check};
+
+/// Rounds within which everything must come to rest once nothing goes wrong any more.
+const ROUNDS_MAX: usize = 5000;
+
+/// The filters that clients choose from.
+const FILTERS: [&str; 7] = ["t/#", "t/+", "t/1", "#", "kept/#", "kept/+/1", "t/2"];
+
+/// A world.
+pub struct World {
+    random: Random,
+    profile: Profile,
+    hub: HubEnd,
+    /// The last one is the witness: its connection never breaks, and it sees all wills.
+    devices: Vec<Device>,
+    pub history: History,
+    last_message: u64,
+    last_link: u32,
+}
+
+/// A client and what is around it.
+struct Device {
+    client: Client,
+    link: Option<u32>,
+    /// It does not read.
+    dawdles: bool,
+    /// What it subscribes to when it has a new session.
+    filters: Vec<(&'static str, u8)>,
+}
+
+impl World {
+    /// The world of a seed, with at most `steps_max` steps.
+    pub fn run(seed: u64, steps_max: usize, fault: Option<Fault>) -> (Result<Summary, String>, History) {
+        let mut world = World::new(seed, fault);
+        let result = world.live(steps_max);
+        (result, world.history)
+    }
+
+    /// How many steps a seed takes.
+    pub fn steps(seed: u64) -> usize {
+        Profile::draw(&mut Random::new(seed)).steps
+    }
+
+    fn new(seed: u64, fault: Option<Fault>) -> World {
+        let mut random = Random::new(seed);
+        let profile = Profile::draw(&mut random);
+        let mut devices = Vec::new();
+        for number in 0..=profile.clients {
+            let is_witness = number == profile.clients;
+            let version = if random.chance(35) && !is_witness { Version::V4 } else { Version::V5 };
+            let lasting = *random.one_of(&[5, 60, u32::MAX, u32::MAX, u32::MAX]);
+            let expiry_s = match version {
+                _ if is_witness => u32::MAX,
+                _ if random.chance(15) => 0,
+                Version::V4 => u32::MAX,
+                Version::V5 => lasting,
+            };
+            let receive_max = if random.chance(50) { random.between(1, 6) as u16 } else { u16::MAX };
+            let client_id = format!("client-{number}");
+            let mut client = Client::new(Options { number, client_id, version, expiry_s, receive_max });
+            if random.chance(30) {
+                client.set_last_packet_id(65_530);
+            }
+            let count = random.below(4);
+            let mut filters: Vec<_> =
+                (0..count).map(|_| (*random.one_of(&FILTERS), random.below(3) as u8)).collect();
+            // A filter twice in one SUBSCRIBE would be the second one only.
+            filters.sort_unstable();
+            filters.dedup_by_key(|(filter, _)| *filter);
+            if is_witness {
+                filters = vec![("will/#", 2)];
+            }
+            devices.push(Device { client, link: None, dawdles: false, filters });
+        }
+        let inflight_max = usize::from(profile.limits.inflight_max);
+        let tap = |device: &Device| {
+            let Options { version, receive_max, .. } = *device.client.options();
+            let window = if version == Version::V5 { usize::from(receive_max) } else { usize::MAX };
+            Tap::new(version, window.min(inflight_max))
+        };
+        let taps = devices.iter().map(tap).collect();
+        let hub = HubEnd::new(profile.shards, profile.limits.clone(), profile.receive_max, taps, fault);
+        let history = History::default();
+        World { random, profile, hub, devices, history, last_message: 0, last_link: 0 }
+    }
+
+    fn live(&mut self, steps_max: usize) -> Result<Summary, String> {
+        let witness = self.profile.clients;
+        self.connect(witness, false);
+        self.settle(&[witness])?;
+        for _ in 0..self.profile.steps.min(steps_max) {
+            self.step()?;
+        }
+        if self.random.chance(50) {
+            // Sessions and wills run out.
+            for _ in 0..self.random.below(40) {
+                self.wait(2000)?;
+            }
+        }
+        let all: Vec<usize> = (0..self.devices.len()).collect();
+        self.settle(&all)?;
+        self.verdict()
+    }
+
+    fn verdict(&self) -> Result<Summary, String> {
+        let dropped = self.hub.dropped();
+        let summary = check(&self.history.entries, Allowance { dropped })?;
+        let mut wills: HashMap<u64, usize> = HashMap::new();
+        for entry in self.history.entries.iter().filter(|entry| entry.client == self.profile.clients) {
+            if let Event::Delivered { number, .. } = entry.event {
+                *wills.entry(number).or_default() += 1;
+            }
+        }
+        let may_miss = dropped > 0 || self.profile.restarts_hub;
+        self.hub.net.wills.check(&wills, self.hub.net.now.as_ms(), may_miss)?;
+        let sessions: usize = self.hub.shards.iter().map(|shard| shard.session_count()).sum();
+        if sessions != self.devices.len() {
+            return Err(format!("{sessions} sessions for {} clients", self.devices.len()));
+        }
+        Ok(summary)
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        let at = self.random.below(self.profile.clients);
+        let step = self.profile.next(&mut self.random);
+        match step {
+            Step::CarryUp => {
+                let max = self.some_bytes();
+                self.carry_up(at, max);
+            }
+            Step::CarryDown if !self.devices[at].dawdles => {
+                let max = self.some_bytes();
+                self.carry_down(at, max)?;
+            }
+            Step::CarryMail => {
+                let pairs = self.hub.mail_under_way();
+                if !pairs.is_empty() {
+                    let (to, from) = *self.random.one_of(&pairs);
+                    self.hub.carry_mail(to, from);
+                }
+            }
+            Step::Publish => self.publish(at),
+            Step::Subscribe => {
+                let filter = *self.random.one_of(&FILTERS);
+                let (qos, wants_retained) = (self.random.below(3) as u8, self.random.chance(70));
+                self.devices[at].client.subscribe(&[(filter, qos, wants_retained)], &mut self.history);
+            }
+            Step::Unsubscribe => {
+                let filter = *self.random.one_of(&FILTERS);
+                self.devices[at].client.unsubscribe(filter, &mut self.history);
+            }
+            Step::Answer => {
+                let owed = self.devices[at].client.owed();
+                let count = self.random.below(owed + 1);
+                self.devices[at].client.answer(count);
+            }
+            Step::Connect if !self.devices[at].client.has_line() => self.connect(at, false),
+            Step::ConnectClean if !self.devices[at].client.has_line() => self.connect(at, true),
+            Step::Disconnect => {
+                let is_v5 = self.devices[at].client.options().version == Version::V5;
+                let with_will = is_v5 && self.random.chance(30);
+                let last = self.devices[at].client.disconnect(with_will);
+                self.close(at, &last, false);
+            }
+            Step::Cut => self.cut(at, false),
+            Step::GoSilent => self.cut(at, true),
+            Step::Notice => self.notice(),
+            Step::Restart | Step::Forget => {
+                let last = self.devices[at].client.output();
+                self.devices[at].client.restart(step == Step::Forget, &mut self.history);
+                self.close(at, &last, true);
+            }
+            Step::Dawdle => self.devices[at].dawdles ^= true,
+            Step::Wait => {
+                let ms = self.random.between(1, 3000) as u64;
+                self.wait(ms)?;
+            }
+            Step::RestartHub => {
+                self.hub.restart();
+                self.history.add(at, Event::HubLost);
+                // The witness is told at once and comes back at once.
+                let witness = self.profile.clients;
+                self.devices[witness].client.lose();
+                self.devices[witness].link = None;
+                self.connect(witness, false);
+            }
+            _ => {}
+        }
+        self.post(at);
+        self.sound()
+    }
+
+    /// How much arrives at a time: mostly all there is, sometimes a few bytes.
+    fn some_bytes(&mut self) -> usize {
+        if self.random.chance(70) { usize::MAX } else { self.random.between(1, 40) }
+    }
+
+    fn wait(&mut self, ms: u64) -> Result<(), String> {
+        self.hub.pass(ms);
+        self.history.now_ms = self.hub.net.now.as_ms();
+        self.sound()
+    }
+
+    /// What the hub's end has found wrong.
+    fn sound(&mut self) -> Result<(), String> {
+        self.hub.net.broken.take().map_or(Ok(()), Err)
+    }
+
+    fn publish(&mut self, at: usize) {
+        let random = &mut self.random;
+        let retain = random.chance(15);
+        let topic = if retain {
+            // One publisher for each, so that there is a last one.
+            format!("kept/{at}/{}", random.below(3))
+        } else {
+            format!("t/{}", random.below(3))
+        };
+        let qos = random.below(3) as u8;
+        let expiry_s = (!retain && random.chance(10)).then(|| random.between(1, 20) as u32);
+        let expiry_s = expiry_s.filter(|_| self.devices[at].client.options().version == Version::V5);
+        let payload_bytes = if random.chance(10) { random.below(3000) } else { random.below(20) };
+        self.last_message += 1;
+        let message = Message { number: self.last_message, topic, qos, retain, expiry_s, payload_bytes };
+        self.devices[at].client.publish(message, &mut self.history);
+    }
+
+    fn connect(&mut self, at: usize, clean: bool) {
+        let will = (at < self.profile.clients && self.random.chance(60)).then(|| {
+            self.last_message += 1;
+            let qos = self.random.below(2) as u8 + 1;
+            let (number, topic) = (self.last_message, format!("will/{at}"));
+            let message = Message { number, topic, qos, retain: false, expiry_s: None, payload_bytes: 0 };
+            let is_v5 = self.devices[at].client.options().version == Version::V5;
+            let delay_s = if is_v5 && self.random.chance(50) { self.random.between(1, 20) as u32 } else { 0 };
+            let will = Will { topic: message.topic.clone(), payload: message.payload(), qos, delay_s };
+            (will, message)
+        });
+        let clean = clean || self.hub.net.unheard.contains(&at);
+        // A CONNECT that arrives after that of a later connection would take the session from it, and nobody could tell.
+        let is_stale =
+            |link: &Link| link.client == at && link.hub.as_ref().is_some_and(|s| s.session.is_none());
+        self.hub.net.links.retain(|_, link| !is_stale(link));
+        let device = &mut self.devices[at];
+        device.client.connect(clean, will.as_ref().map(|(will, message)| (will, message)), &mut self.history);
+        self.last_link += 1;
+        let shard = self.hub.shards[0].shared().shard_of(&device.client.options().client_id);
+        let room_bytes = if self.random.chance(50) { self.random.between(20, 4000) } else { 1 << 20 };
+        self.hub.net.links.insert(self.last_link, Link::new(at, shard, room_bytes));
+        device.link = Some(self.last_link);
+        device.dawdles = false;
+        self.post(at);
+    }
+
+    /// Gives what a client has written to its connection, and lets it subscribe when its session is new.
+    fn post(&mut self, at: usize) {
+        let device = &mut self.devices[at];
+        if device.client.is_ready() && device.client.take_new_session() && !device.filters.is_empty() {
+            let filters: Vec<_> = device.filters.iter().map(|(filter, qos)| (*filter, *qos, true)).collect();
+            device.client.subscribe(&filters, &mut self.history);
+        }
+        let bytes = device.client.output();
+        if let Some(link) = device.link.and_then(|key| self.hub.net.links.get_mut(&key)) {
+            link.up.put(&bytes);
+        }
+    }
+
+    fn carry_up(&mut self, at: usize, max: usize) -> bool {
+        let mut carried = false;
+        // Also from connections that the client has left.
+        let of_client = |(key, link): (&u32, &Link)| (link.client == at).then_some(*key);
+        for key in self.hub.net.links.iter().filter_map(of_client).collect::<Vec<_>>() {
+            carried |= self.hub.read(key, max);
+            let is_over = |link: &Link| link.hub.is_none() && self.devices[at].link != Some(key);
+            if self.hub.net.links.get(&key).is_some_and(is_over) {
+                self.hub.net.links.remove(&key);
+            }
+        }
+        carried
+    }
+
+    fn carry_down(&mut self, at: usize, max: usize) -> Result<bool, String> {
+        let device = &mut self.devices[at];
+        let Some(key) = device.link else { return Ok(false) };
+        let Some(link) = self.hub.net.links.get_mut(&key) else { return Ok(false) };
+        match link.down.take(max) {
+            Arrival::Nothing => return Ok(false),
+            Arrival::Bytes(bytes) => {
+                let taken = device.client.receive(&bytes, &mut self.history);
+                taken.map_err(|why| format!("client {at}: {why}"))?;
+                self.hub.resume_if_starved(key);
+            }
+            Arrival::End => {
+                device.client.lose();
+                self.close(at, &[], false);
+            }
+        }
+        self.post(at);
+        Ok(true)
+    }
+
+    /// The client has left its connection, with these last words.
+    fn close(&mut self, at: usize, last: &[u8], loses_some: bool) {
+        let Some(key) = self.devices[at].link.take() else { return };
+        let Some(link) = self.hub.net.links.get_mut(&key) else { return };
+        link.up.put(last);
+        if loses_some {
+            link.up.cut(&mut self.random);
+        } else {
+            link.up.end();
+        }
+    }
+
+    fn cut(&mut self, at: usize, in_silence: bool) {
+        let Some(key) = self.devices[at].link else { return };
+        let Some(link) = self.hub.net.links.get_mut(&key) else { return };
+        if in_silence {
+            // The client finds out by itself; the hub waits for a sign of life.
+            link.up.go_silent(&mut self.random);
+            self.devices[at].client.lose();
+            self.devices[at].link = None;
+        } else {
+            link.up.cut(&mut self.random);
+            link.down.cut(&mut self.random);
+        }
+    }
+
+    /// The hub notices a connection that its client left long ago.
+    fn notice(&mut self) {
+        let left =
+            |(key, link): (&u32, &Link)| (self.devices[link.client].link != Some(*key)).then_some(*key);
+        let left: Vec<u32> = self.hub.net.links.iter().filter_map(left).collect();
+        if !left.is_empty() {
+            let key = *self.random.one_of(&left);
+            if let Some(link) = self.hub.net.links.get_mut(&key) {
+                link.up.end();
+            }
+        }
+    }
+
+    /// Nothing goes wrong any more: all connect, and everything that is under way arrives.
+    fn settle(&mut self, who: &[usize]) -> Result<(), String> {
+        for _ in 0..ROUNDS_MAX {
+            let mut moved = false;
+            for &at in who {
+                self.devices[at].dawdles = false;
+                if !self.devices[at].client.has_line() {
+                    self.connect(at, false);
+                    moved = true;
+                }
+                moved |= self.carry_up(at, usize::MAX);
+                moved |= self.carry_down(at, usize::MAX)?;
+                let owed = self.devices[at].client.owed();
+                self.devices[at].client.answer(owed);
+                self.post(at);
+                moved |= owed > 0;
+                self.sound()?;
+            }
+            for (to, from) in self.hub.mail_under_way() {
+                self.hub.carry_mail(to, from);
+                moved = true;
+            }
+            self.sound()?;
+            if !moved {
+                return self.at_rest(who);
+            }
+        }
+        Err(format!("no rest after {ROUNDS_MAX} rounds"))
+    }
+
+    fn at_rest(&self, who: &[usize]) -> Result<(), String> {
+        for &at in who {
+            let (client, tap) = (&self.devices[at].client, &self.hub.net.taps[at]);
+            if !client.is_idle() || !tap.is_idle() {
+                let (here, there) = (client.unfinished(), tap.unfinished());
+                return Err(format!("client {at} waits for ever: {here}; the hub has under way: {there}"));
+            }
+        }
+        Ok(())
+    }
+}
