@@ -18,6 +18,11 @@ const EXAMPLES = {
   telemetry: { url: "http://127.0.0.1:8090/", wait: "45" },
   "smart-home": { url: "http://127.0.0.1:8091/", wait: "5", width: "1100", height: "900" },
   "smart-manufacturing": { url: "http://127.0.0.1:8092/", wait: "30", height: "900" },
+  "smart-transport": {
+    url: "http://127.0.0.1:8093/", wait: "40", width: "1240", height: "1150",
+    // One vehicle is away, long enough for its will.
+    eval: `document.querySelector('[data-name="tram-2"] button').click(); new Promise((done) => setTimeout(done, 5_500))`,
+  },
 };
 
 const { values, positionals } = parseArgs({

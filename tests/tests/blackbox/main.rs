@@ -27,4 +27,5 @@ mod schema;
 mod shared_subscriptions;
 mod smart_home;
 mod smart_manufacturing;
+mod smart_transport;
 mod stopping;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Which crates of the workspace each crate may depend on. Arrows go down only: a crate names none that
 /// stands further down in this list than itself.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("trefoil-mqtt", &[]),
     ("trefoil-mqtt-sn", &[]),
     ("trefoil-websocket", &[]),
@@ -40,6 +40,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("smart-home", &["example-shared", "trefoil-client"]),
     ("smart-manufacturing", &["example-shared", "trefoil-client"]),
     ("telemetry", &["example-shared", "trefoil-client", "trefoil-mqtt", "trefoil-json"]),
+    ("smart-transport", &["example-shared", "trefoil-client"]),
     (
         "trefoil-benches",
         &["trefoil-mqtt", "trefoil-websocket", "trefoil-framing", "trefoil-json", "trefoil-hub"],
