@@ -5,6 +5,8 @@ use std::fmt;
 
 /// The port of the listener that speaks everything.
 pub(crate) const MQTT_PORT: u16 = 1883;
+/// The port of the listener that speaks MQTT-SN.
+const MQTT_SN_PORT: u16 = 1884;
 const HTTP_PORT: u16 = 80;
 
 /// What a URL says.
@@ -33,6 +35,7 @@ pub(crate) enum Transport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Mqtt,
+    MqttSn,
     Json,
 }
 
@@ -44,7 +47,7 @@ impl Address {
     pub(crate) fn parse(url: &str) -> Result<Address, Error> {
         let Some((scheme, rest)) = url.split_once("://") else {
             return Err(Error::usage(format!(
-                "{url:?} is not an address: write mqtt://, ws://, tcp:// or udp:// before the host, as in mqtt://127.0.0.1:1883"
+                "{url:?} is not an address: write mqtt://, mqtt-sn://, ws://, tcp:// or udp:// before the host, as in mqtt://127.0.0.1:1883"
             )));
         };
         let (authority, path) = match rest.find(['/', '?', '#']) {
@@ -59,17 +62,21 @@ impl Address {
         let (transport, port) = match scheme.to_ascii_lowercase().as_str() {
             "mqtt" | "tcp" => (Transport::Tcp, MQTT_PORT),
             "udp" => (Transport::Udp, MQTT_PORT),
+            "mqtt-sn" => (Transport::Udp, MQTT_SN_PORT),
             "ws" => (Transport::WebSocket, HTTP_PORT),
             "mqtts" | "wss" | "tls" => return Err(bad("this version has no TLS; use mqtt:// or ws://")),
             "http" | "https" => return Err(bad("a client speaks WebSocket there; write ws:// instead")),
-            _ => return Err(bad("it begins with none of mqtt://, ws://, tcp:// and udp://")),
+            _ => return Err(bad("it begins with none of mqtt://, mqtt-sn://, ws://, tcp:// and udp://")),
         };
         let (host, port) = host_and_port(host, port).map_err(|reason| bad(&reason))?;
         let path = path_of(transport, path).map_err(|reason| bad(&reason))?;
-        let is_mqtt = match transport {
-            Transport::Tcp => scheme.eq_ignore_ascii_case("mqtt"),
-            Transport::WebSocket => path.split('?').next().is_some_and(|path| path.ends_with("/mqtt")),
-            Transport::Udp => false,
+        let protocol = match transport {
+            Transport::Tcp if scheme.eq_ignore_ascii_case("mqtt") => Protocol::Mqtt,
+            Transport::WebSocket if path.split('?').next().is_some_and(|path| path.ends_with("/mqtt")) => {
+                Protocol::Mqtt
+            }
+            Transport::Udp if scheme.eq_ignore_ascii_case("mqtt-sn") => Protocol::MqttSn,
+            Transport::Tcp | Transport::WebSocket | Transport::Udp => Protocol::Json,
         };
         let (user_name, password) =
             match credentials.map(|c| c.split_once(':').map_or((c, None), |(u, p)| (u, Some(p)))) {
@@ -79,7 +86,7 @@ impl Address {
         let [user_name, password] = [user_name, password].map(Option::transpose);
         Ok(Address {
             transport,
-            protocol: if is_mqtt { Protocol::Mqtt } else { Protocol::Json },
+            protocol,
             host,
             port,
             path,
@@ -99,8 +106,9 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = match (self.transport, self.protocol) {
             (Transport::Tcp, Protocol::Mqtt) => "mqtt",
-            (Transport::Tcp, Protocol::Json) => "tcp",
+            (Transport::Tcp, Protocol::Json | Protocol::MqttSn) => "tcp",
             (Transport::WebSocket, _) => "ws",
+            (Transport::Udp, Protocol::MqttSn) => "mqtt-sn",
             (Transport::Udp, _) => "udp",
         };
         write!(f, "{scheme}://{}:{}{}", self.host_in_url(), self.port, self.path)

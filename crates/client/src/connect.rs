@@ -6,8 +6,9 @@ use crate::command::Delivery;
 use crate::driver::{Driver, Handles};
 use crate::error::{Error, ErrorKind, Peer};
 use crate::keep_alive::KeepAlive;
+use crate::message::Message;
 use crate::options::Options;
-use crate::protocol::Protocol;
+use crate::protocol::{Protocol, unconnected};
 use crate::transport::{Stage, Transport, in_words};
 use crate::units::Units;
 use std::collections::VecDeque;
@@ -25,7 +26,7 @@ const COMMANDS_MAX: usize = 256;
 const GREET_AGAIN: Duration = Duration::from_millis(300);
 
 impl Client {
-    /// Connects to the hub at a URL: `mqtt://`, `ws://`, `tcp://` or `udp://`. When it returns, the hub has answered.
+    /// Connects to the hub at a URL: `mqtt://`, `mqtt-sn://`, `ws://`, `tcp://` or `udp://`. When it returns, the hub has answered.
     ///
     /// Must be called within a tokio runtime, which then runs the task behind the client.
     ///
@@ -43,6 +44,36 @@ impl Client {
         })?;
         Ok(start(opened, &address, &options, peer))
     }
+}
+
+/// Sends one message over MQTT-SN without a connection (QoS −1): one datagram, of which nobody says whether it arrived.
+/// The topic is one of two octets, or one that the gateway knows by a number, which `options` then names.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] when the URL is not of MQTT-SN or the topic has no number; [`ErrorKind::Connect`] when the
+/// datagram cannot be sent.
+pub async fn publish_unconnected(url: &str, options: &Options, message: &Message) -> Result<(), Error> {
+    let address = Address::parse(url)?;
+    if address.protocol != address::Protocol::MqttSn {
+        return Err(Error::usage(format!("{address} needs a connection; only mqtt-sn:// does without")));
+    }
+    options.check(&address)?;
+    message.check()?;
+    let datagram = unconnected(options, message)?;
+    let peer = Peer::new(&address.to_string());
+    let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
+    let mut found = found
+        .map_err(|error| peer.unreachable(format!("the name {} is not known ({error})", address.host)))?;
+    let to = found
+        .next()
+        .ok_or_else(|| peer.unreachable(format!("the name {} stands for no address", address.host)))?;
+    let mut transport = Transport::connect(&address, to, options.packet_bytes_max, &peer).await?;
+    transport.push(&datagram);
+    while transport.waiting_bytes() > 0 {
+        transport.ready(false, true).await.map_err(|error| peer.unreachable(in_words(&error)))?;
+        transport.flush()?;
+    }
+    Ok(())
 }
 
 /// A connection whose hub has answered.
@@ -119,7 +150,7 @@ fn start(opened: Opened, address: &Address, options: &Options, peer: Peer) -> Cl
     let ended = Arc::new(OnceLock::new());
     let session_present = protocol.session_present();
     let qos_max = match address.protocol {
-        address::Protocol::Mqtt => QoS::ExactlyOnce,
+        address::Protocol::Mqtt | address::Protocol::MqttSn => QoS::ExactlyOnce,
         address::Protocol::Json => QoS::AtLeastOnce,
     };
     let driver = Driver {

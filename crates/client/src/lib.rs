@@ -1,4 +1,4 @@
-//! A client for every kind of listener: MQTT and JSON, over TCP, WebSocket and UDP.
+//! A client for every kind of listener: MQTT, MQTT-SN and JSON, over TCP, WebSocket and UDP.
 //!
 //! [`Client::connect`] takes a URL whose scheme chooses the protocol, and [`Options`]. A [`Client`] publishes and
 //! receives [`Message`]s in the same way whatever it speaks; [`Client::split`] parts it into a [`Publisher`], which can
@@ -11,6 +11,7 @@
 //! | `ws://host:8080/ws` | JSON, one object in a text frame |
 //! | `tcp://host:1883` | JSON, one object in a line |
 //! | `udp://host:1883` | JSON, one object in a datagram |
+//! | `mqtt-sn://host:1884` | MQTT-SN 1.2; also without a connection, by [`publish_unconnected`] |
 //!
 //! # How the parts meet
 //!
@@ -54,6 +55,7 @@ mod transport;
 mod units;
 
 pub use client::{Client, Publisher, Receipt, Receiver};
+pub use connect::publish_unconnected;
 pub use error::{Error, ErrorKind};
 pub use message::{Message, Properties};
 pub use options::{Options, Will};

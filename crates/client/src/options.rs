@@ -9,7 +9,8 @@ use trefoil_mqtt::Version;
 
 /// How to connect. The default is an anonymous MQTT 5.0 client that leaves nothing behind.
 ///
-/// What only MQTT has (client id, user name, password, session, will) is refused with a URL that chooses JSON.
+/// What only MQTT has (client id, user name, password, session, will) is refused with a URL that chooses JSON; what
+/// MQTT-SN does not have (user name, password, will delay) with one that chooses that.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The version of MQTT.
@@ -30,6 +31,8 @@ pub struct Options {
     pub session: Option<Session>,
     /// After how many seconds of silence to ask whether the hub is still there; 0 for never.
     pub keep_alive_s: u16,
+    /// Topics that have a number at the gateway beforehand, over MQTT-SN.
+    pub predefined_topics: Vec<(u16, String)>,
     /// What the hub publishes when the connection ends without a goodbye.
     pub will: Option<Will>,
     /// How long to wait for the connection to stand, and at the end for the last acknowledgements.
@@ -62,6 +65,7 @@ impl Default for Options {
             session_expiry_s: 0,
             session: None,
             keep_alive_s: 30,
+            predefined_topics: Vec::new(),
             will: None,
             timeout: Duration::from_secs(10),
             in_flight_max: 256,
@@ -74,8 +78,10 @@ impl Default for Options {
 impl Options {
     /// Whether these options go with that address and with each other.
     pub(crate) fn check(&self, address: &Address) -> Result<(), Error> {
-        if address.protocol == Protocol::Json {
-            return self.check_json(address);
+        match address.protocol {
+            Protocol::Json => return self.check_json(address),
+            Protocol::MqttSn => self.check_mqtt_sn(address)?,
+            Protocol::Mqtt => {}
         }
         let id = self.client_id.as_deref().unwrap_or_default();
         let texts = [("client id", id), ("user name", self.user_name.as_deref().unwrap_or_default())];
@@ -105,6 +111,17 @@ impl Options {
         Ok(())
     }
 
+    /// What MQTT has and MQTT-SN has not.
+    fn check_mqtt_sn(&self, address: &Address) -> Result<(), Error> {
+        let extra = [
+            ("user name", self.user_name.is_some() || address.user_name.is_some()),
+            ("password", self.password.is_some() || address.password.is_some()),
+            ("will delay", self.will.as_ref().is_some_and(|will| will.delay_s > 0)),
+            ("session that this client keeps", self.session.is_some()),
+        ];
+        refuse_extra(address, "MQTT-SN", extra)
+    }
+
     fn check_json(&self, address: &Address) -> Result<(), Error> {
         let extra = [
             ("client id", self.client_id.is_some()),
@@ -116,13 +133,21 @@ impl Options {
             ),
             ("will", self.will.is_some()),
         ];
-        match extra.into_iter().find(|(_, wanted)| *wanted) {
-            Some((what, _)) => Err(Error::usage(format!(
-                "{address} speaks JSON, which has no {what}; use mqtt://{}:{} for that",
-                address.host_in_url(),
-                crate::address::MQTT_PORT
-            ))),
-            None => Ok(()),
-        }
+        refuse_extra(address, "JSON", extra)
+    }
+}
+
+fn refuse_extra<const N: usize>(
+    address: &Address,
+    protocol: &str,
+    extra: [(&str, bool); N],
+) -> Result<(), Error> {
+    match extra.into_iter().find(|(_, wanted)| *wanted) {
+        Some((what, _)) => Err(Error::usage(format!(
+            "{address} speaks {protocol}, which has no {what}; use mqtt://{}:{} for that",
+            address.host_in_url(),
+            crate::address::MQTT_PORT
+        ))),
+        None => Ok(()),
     }
 }

@@ -92,14 +92,15 @@ impl PacketType {
     /// The first byte of a packet whose flags are fixed, which is any but PUBLISH [MQTT-2.1.3-1] [v3 MQTT-2.2.2-1].
     pub(crate) const fn first_byte(self) -> u8 {
         let flags = match self {
-            // [MQTT-3.6.1-1], [MQTT-3.8.1-1], [MQTT-3.10.1-1]
+            // [MQTT-3.6.1-1], [MQTT-3.8.1-1], [MQTT-3.10.1-1], [v3 MQTT-3.6.1-1], [v3 MQTT-3.8.1-1], [v3 MQTT-3.10.1-1]
             PacketType::PubRel | PacketType::Subscribe | PacketType::Unsubscribe => 0b0010,
             _ => 0,
         };
         (self as u8) << 4 | flags
     }
 
-    /// Whether the flags in the first byte are those that this type has to have.
+    /// Whether the flags in the first byte are those that this type has to have; in DISCONNECT they are all reserved
+    /// [MQTT-3.14.1-1] [v3 MQTT-3.14.1-1].
     const fn allows(self, first_byte: u8, version: Version) -> bool {
         /// MQTT 3.1 lets a sender mark the packets that it repeats.
         const DUP: u8 = 0b1000;

@@ -165,7 +165,7 @@ impl<'a> Publish<'a> {
     /// The first byte of the packet, for patching it into an encoded one.
     #[inline]
     pub fn first_byte(&self) -> u8 {
-        // [MQTT-3.3.1-2] [v3 MQTT-3.3.1-2]: DUP means nothing at QoS 0.
+        // [MQTT-3.3.1-2] [v3 MQTT-3.3.1-2] [MQTT-4.3.1-1] [v3 MQTT-4.3.1-1]: DUP means nothing at QoS 0.
         let dup = if self.dup && self.qos != QoS::AtMostOnce { DUP } else { 0 };
         PacketType::Publish.first_byte() | dup | (self.qos as u8) << 1 | u8::from(self.retain)
     }

@@ -12,7 +12,7 @@ pub struct SubAck<'a> {
     pub packet_id: u16,
     /// More about it. MQTT 5.0 only.
     pub properties: ReasonProperties<'a>,
-    /// One for each topic filter, in the same order [MQTT-3.9.3-1]. Before 5.0 every failure is written as 0x80.
+    /// One for each topic filter, in the same order [MQTT-3.9.3-1] [v3 MQTT-3.9.3-1]. Before 5.0 every failure is written as 0x80.
     pub reasons: Reasons<'a>,
 }
 
@@ -55,6 +55,7 @@ impl<'a> SubAck<'a> {
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) {
         put_packet(PacketType::SubAck.first_byte(), out, |out| {
             put_start(self.packet_id, &self.properties, version, out);
+            // [v3 MQTT-3.9.3-2]
             out.extend(self.reasons.iter().map(|reason| {
                 if reason.is_error() && !version.is_v5() {
                     ReasonCode::UnspecifiedError as u8

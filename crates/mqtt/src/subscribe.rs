@@ -103,7 +103,7 @@ impl<'a> Subscribe<'a> {
 
 impl<'a> Filters<'a> {
     fn read(reader: Reader<'a>, version: Version) -> Result<Self, DecodeError> {
-        // [MQTT-3.8.3-2]
+        // [MQTT-3.8.3-2] [v3 MQTT-3.8.3-3]
         if reader.is_empty() {
             return Err(DecodeError::EmptyPayload);
         }
@@ -157,14 +157,14 @@ impl fmt::Debug for Filters<'_> {
 
 impl<'a> SubscribeFilter<'a> {
     fn read(reader: &mut Reader<'a>, version: Version) -> Result<Self, DecodeError> {
-        // [MQTT-3.8.3-1]
+        // [MQTT-3.8.3-1] [v3 MQTT-3.8.3-1]
         let filter = reader.text()?;
-        // [MQTT-4.7.3-1]
+        // [MQTT-4.7.3-1] [v3 MQTT-4.7.3-1]
         if filter.is_empty() {
             return Err(DecodeError::EmptyTopicFilter);
         }
         let options = reader.u8()?;
-        // [MQTT-3.8.3-5]; before 5.0 [MQTT-3-8.3-4], when only the QoS was there.
+        // [MQTT-3.8.3-5]; section 3.8.3 of 3.1.1 says the same, when only the QoS was there.
         if options & if version.is_v5() { 0b1100_0000 } else { 0b1111_1100 } != 0 {
             return Err(DecodeError::ReservedSubscriptionOptions { options });
         }

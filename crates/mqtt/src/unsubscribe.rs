@@ -58,13 +58,13 @@ impl<'a> Unsubscribe<'a> {
 
 impl<'a> UnsubscribeFilters<'a> {
     fn read(reader: Reader<'a>) -> Result<Self, DecodeError> {
-        // [MQTT-3.10.3-2]
+        // [MQTT-3.10.3-2] [v3 MQTT-3.10.3-2]
         if reader.is_empty() {
             return Err(DecodeError::EmptyPayload);
         }
         let mut rest = reader;
         while !rest.is_empty() {
-            // [MQTT-3.10.3-1], [MQTT-4.7.3-1]
+            // [MQTT-3.10.3-1], [v3 MQTT-3.10.3-1], [MQTT-4.7.3-1]
             if rest.text()?.is_empty() {
                 return Err(DecodeError::EmptyTopicFilter);
             }

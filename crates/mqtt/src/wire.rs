@@ -2,7 +2,8 @@
 
 use crate::DecodeError;
 
-/// The longest string or binary field, whose length is two bytes.
+/// The longest string or binary field, whose length is two bytes: so long can topic names and filters be
+/// [MQTT-4.7.3-3] [v3 MQTT-4.7.3-3].
 pub const FIELD_BYTES_MAX: usize = 65_535;
 
 /// The largest variable byte integer (section 1.5.5), which is also the largest remaining length.
@@ -39,7 +40,7 @@ pub fn validate_topic_name(topic: &str) -> Result<(), DecodeError> {
 }
 
 /// Checks that a string may be sent as a topic filter: a valid string, not empty, with wildcards only where they can be
-/// [MQTT-4.7.1-1] [MQTT-4.7.1-2], and with a share name and a filter behind it if it begins with `$share/` [MQTT-4.8.2-1]
+/// [MQTT-4.7.1-1] [MQTT-4.7.1-2] [v3 MQTT-4.7.1-2] [v3 MQTT-4.7.1-3], and with a share name and a filter behind it if it begins with `$share/` [MQTT-4.8.2-1]
 /// [MQTT-4.8.2-2].
 ///
 /// # Errors
@@ -175,11 +176,12 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn text(&mut self) -> Result<&'a str, DecodeError> {
         let text = self.utf8()?;
-        // [MQTT-1.5.4-2] [v3 MQTT-1.5.3-2]
+        // [MQTT-1.5.4-2] [v3 MQTT-1.5.3-2] [MQTT-4.7.3-2] [v3 MQTT-4.7.3-2]
         if contains_any(text.as_bytes(), [0]) { Err(DecodeError::NullCharacter) } else { Ok(text) }
     }
 
-    /// A topic name, which may be empty: a string without wildcards [MQTT-3.3.2-2] [v3 MQTT-3.3.2-2].
+    /// A topic name, which may be empty: a string without wildcards [MQTT-3.3.2-2] [v3 MQTT-3.3.2-2]
+    /// [MQTT-4.7.0-1] [v3 MQTT-4.7.1-1] and without U+0000.
     #[inline]
     pub(crate) fn topic_name(&mut self) -> Result<&'a str, DecodeError> {
         let text = self.utf8()?;

@@ -5,7 +5,7 @@ use crate::shard::mqtt_sn::Gateway;
 use crate::stats::{ListenerSummary, Stats, Summary};
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
-use trefoil_config::{Bind, Limits, Mqtt, Protocols};
+use trefoil_config::{Bind, Limits, Mqtt, Protocols, Sys};
 
 /// What every thread of the server knows.
 pub(crate) struct Context {
@@ -15,6 +15,8 @@ pub(crate) struct Context {
     pub(crate) mqtt: Mqtt,
     /// What all shards know of the MQTT-SN gateway.
     pub(crate) gateway: Gateway,
+    /// The figures below `$SYS/broker`.
+    pub(crate) sys: Sys,
     /// The listeners, by number.
     pub(crate) listeners: Vec<ListenerContext>,
     /// What the shards share of the hub.

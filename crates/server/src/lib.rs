@@ -8,6 +8,9 @@
 //! dirty. What crosses from shard to shard goes by `mail`. HTTP requests that become neither a WebSocket nor a stream
 //! of events are handed over to what runs `beside`.
 //!
+//! What goes beyond a protocol's specification is off unless it is configured, and nobody has to use it
+//! [v3 MQTT-7.0.0-2].
+//!
 //! ```
 //! use trefoil_config::{Bind, Config};
 //!
@@ -31,6 +34,7 @@ mod outbox;
 mod refused;
 mod shard;
 mod stats;
+mod sys;
 
 use beside::Beside;
 use context::{Context, ListenerContext};
@@ -150,6 +154,7 @@ impl Server {
             limits: config.limits.clone(),
             mqtt: config.mqtt.clone(),
             gateway: Gateway::new(config),
+            sys: config.sys.clone(),
             listeners: config
                 .listeners
                 .iter()

@@ -1,4 +1,4 @@
-//! Sockets to accept on.
+//! Sockets to accept on. MQTT is served on streams, which keep order and lose nothing [MQTT-4.2-1] [v3 MQTT-7.1.1-1].
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::io;

@@ -104,12 +104,36 @@ pub(crate) struct Stats {
     pub(crate) protocol_errors: Figure,
     /// Sessions now.
     pub(crate) sessions: Figure,
+    /// Sessions that have a connection now.
+    pub(crate) connected: Figure,
+    /// Clients that have come.
+    pub(crate) connects: Figure,
+    /// Sessions that ended since their client stayed away for too long.
+    pub(crate) expired_sessions: Figure,
+    /// Parts in shared subscriptions now.
+    pub(crate) shared_subscriptions: Figure,
+    /// Deliveries sent and not acknowledged now.
+    pub(crate) in_flight: Figure,
+    /// Deliveries that wait in sessions now.
+    pub(crate) queued: Figure,
+    /// Their bytes.
+    pub(crate) queued_bytes: Figure,
     /// Subscriptions now, not counting shared ones.
     pub(crate) subscriptions: Figure,
     /// Messages published by clients.
     pub(crate) messages_in: Figure,
     /// Deliveries to clients.
     pub(crate) messages_out: Figure,
+    /// Packets and requests of clients, those that publish among them.
+    pub(crate) packets_in: Figure,
+    /// Packets to clients that deliver nothing.
+    pub(crate) answers: Figure,
+    /// Bytes of the payloads of messages that clients published.
+    pub(crate) payload_in: Figure,
+    /// Bytes of the payloads of deliveries.
+    pub(crate) payload_out: Figure,
+    /// Messages not published since no rule or delay allows it.
+    pub(crate) messages_refused: Figure,
     /// Bytes read from sockets.
     pub(crate) bytes_in: Figure,
     /// Bytes written to sockets.

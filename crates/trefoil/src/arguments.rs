@@ -128,9 +128,10 @@ pub(crate) struct Pub {
     /// Publish the whole of FILE as one message; `-` is standard input
     #[arg(short, long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// 0: sent once. 1: the hub acknowledges. 2: exactly once (MQTT only)
-    #[arg(short, long, value_name = "0|1|2", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
-    pub(crate) qos: u8,
+    /// 0: sent once. 1: the hub acknowledges. 2: exactly once (MQTT and MQTT-SN). -1: without a connection (MQTT-SN)
+    #[arg(short, long, value_name = "0|1|2|-1", default_value_t = 0, allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i8).range(-1..=2))]
+    pub(crate) qos: i8,
     /// Let the topic keep the message for those who subscribe later
     #[arg(short, long)]
     pub(crate) retain: bool,
@@ -171,8 +172,8 @@ pub(crate) struct Sub {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
-    /// Where the hub is: mqtt://HOST:PORT, tcp:// (JSON lines), udp:// (JSON datagrams), ws://HOST:PORT/ws (JSON) or
-    /// ws://HOST:PORT/mqtt
+    /// Where the hub is: mqtt://HOST:PORT, tcp:// (JSON lines), udp:// (JSON datagrams), ws://HOST:PORT/ws (JSON),
+    /// ws://HOST:PORT/mqtt or mqtt-sn://HOST:PORT
     #[arg(long, env = "TREFOIL_URL", default_value = "mqtt://127.0.0.1:1883")]
     pub(crate) url: String,
     /// The version of MQTT
@@ -181,6 +182,9 @@ pub(crate) struct Connection {
     /// The name of this client [without it the hub makes one up]
     #[arg(long, value_name = "NAME")]
     pub(crate) client_id: Option<String>,
+    /// A topic that has a number at the MQTT-SN gateway beforehand; may be given several times
+    #[arg(long, value_name = "NUMBER=TOPIC", value_parser = predefined)]
+    pub(crate) topic_id: Vec<(u16, String)>,
     /// User name
     #[arg(long, env = "TREFOIL_USER", value_name = "NAME")]
     pub(crate) user: Option<String>,
@@ -223,6 +227,15 @@ pub(crate) struct Completions {
 pub(crate) struct Man {
     /// A subcommand [without it: the page of trefoil itself]
     pub(crate) subcommand: Option<String>,
+}
+
+/// A number and the topic that it stands for.
+fn predefined(text: &str) -> Result<(u16, String), String> {
+    let parts = text.split_once('=').and_then(|(id, topic)| Some((id.parse().ok()?, topic)));
+    match parts {
+        Some((id, topic)) if id > 0 && !topic.is_empty() => Ok((id, topic.to_owned())),
+        _ => Err("it is not a number and a topic, such as 7=home/temp".into()),
+    }
 }
 
 /// A duration of more than nothing and no more than anybody waits for.

@@ -21,7 +21,12 @@ pub(crate) fn run<F: Future<Output = Result<(), Failure>>>(
 
 /// Connects as the arguments say.
 pub(crate) async fn connect(arguments: &Connection) -> Result<Client, Failure> {
-    let options = Options {
+    Ok(Client::connect(&arguments.url, options(arguments)).await?)
+}
+
+/// The options that the arguments stand for.
+pub(crate) fn options(arguments: &Connection) -> Options {
+    Options {
         version: match arguments.mqtt {
             MqttVersion::V3_1_1 => Version::V3_1_1,
             MqttVersion::V5 => Version::V5,
@@ -32,10 +37,10 @@ pub(crate) async fn connect(arguments: &Connection) -> Result<Client, Failure> {
         clean_start: arguments.session_expiry.is_none(),
         session_expiry_s: arguments.session_expiry.unwrap_or(0),
         keep_alive_s: arguments.keep_alive,
+        predefined_topics: arguments.topic_id.clone(),
         timeout: arguments.patience,
         ..Options::default()
-    };
-    Ok(Client::connect(&arguments.url, options).await?)
+    }
 }
 
 /// The QoS of a number that was checked to be one.

@@ -53,10 +53,21 @@ fn cannot_read(path: &Path, error: &std::io::Error) -> Failure {
 }
 
 fn message(arguments: &Pub, payload: Vec<u8>) -> Message {
-    Message::new(&arguments.topic, payload).qos(connection::qos(arguments.qos)).retain(arguments.retain)
+    let qos = connection::qos(arguments.qos.max(0).cast_unsigned());
+    Message::new(&arguments.topic, payload).qos(qos).retain(arguments.retain)
+}
+
+/// Sends messages without a connection.
+async fn publish_unconnected(arguments: &Pub, payload: Vec<u8>) -> Result<(), Failure> {
+    let options = connection::options(&arguments.connection);
+    let message = message(arguments, payload);
+    Ok(trefoil_client::publish_unconnected(&arguments.connection.url, &options, &message).await?)
 }
 
 async fn publish_one(arguments: &Pub, payload: Vec<u8>) -> Result<(), Failure> {
+    if arguments.qos < 0 {
+        return publish_unconnected(arguments, payload).await;
+    }
     let client = connect(&arguments.connection).await?;
     let patience = arguments.connection.patience;
     match tokio::time::timeout(patience, client.publish(message(arguments, payload))).await {
@@ -68,6 +79,14 @@ async fn publish_one(arguments: &Pub, payload: Vec<u8>) -> Result<(), Failure> {
 
 async fn publish_lines(arguments: &Pub) -> Result<(), Failure> {
     let stop = stop_signal()?;
+    if arguments.qos < 0 {
+        let mut lines = Lines::start()?;
+        while let Some(line) = lines.next().await {
+            let line = line.map_err(|error| cannot_read(Path::new("standard input"), &error))?;
+            publish_unconnected(arguments, line).await?;
+        }
+        return Ok(());
+    }
     let client = connect(&arguments.connection).await?;
     let mut lines = Lines::start()?;
     // After a signal the close still waits for what is on its way.

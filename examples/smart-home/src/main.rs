@@ -10,7 +10,7 @@
 //!
 //! Whoever subscribes to `home/#` learns at once how everything stands, since all of it is retained. A device that
 //! gets a command or hears of a scene does what it says and confirms by its state. One whose plug is pulled
-//! ([`device::run`]) says no goodbye; what everybody then hears is its will.
+//! (module [`device`]) says no goodbye; what everybody then hears is its will.
 
 mod device;
 mod house;

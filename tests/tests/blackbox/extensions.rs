@@ -1,6 +1,7 @@
 //! What goes beyond the protocols: delayed messages, topics that change, automatic and exclusive subscriptions.
 
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use trefoil_tests::mqtt::property::id::{PACKET_BYTES_MAX, REASON_STRING, SERVER_REFERENCE};
 use trefoil_tests::mqtt::property::number;
 use trefoil_tests::mqtt::{Connect, Connection, Message, Will};
@@ -288,4 +289,118 @@ fn clients_of_a_hub_that_has_moved_are_sent_away_for_good() {
     for version in [3, 4] {
         assert_eq!(ask(version).1.unwrap().code, 3);
     }
+}
+
+/// What the tree says to who asks now, as soon as it says what is `wanted` and that messages came.
+fn tree(hub: &Hub, wanted: &[(&str, &str)]) -> HashMap<String, String> {
+    let mut reader = Connection::new(hub.tcp_port(), 4, "reader of the tree");
+    reader.subscribe("$SYS/broker/#", 0);
+    let mut said = HashMap::new();
+    let says = |said: &HashMap<String, String>, (name, text): &(&str, &str)| {
+        said.get(*name).is_some_and(|said| said == text)
+    };
+    // The loads come last.
+    let has_load = |said: &HashMap<String, String>| {
+        said.get("load/publish/received/1min").is_some_and(|text| text != "0.00")
+    };
+    while !wanted.iter().all(|wanted| says(&said, wanted)) || !has_load(&said) {
+        assert!(said.get("uptime").is_none_or(|text| text != "60 seconds"), "{wanted:?} of {said:?}");
+        let (topic, text, _, _) = next(&mut reader);
+        said.insert(topic.strip_prefix("$SYS/broker/").unwrap().to_owned(), text);
+    }
+    said
+}
+
+/// Every topic that mosquitto's manual lists, those of bridges and of its memory excepted.
+const TREE: [&str; 26] = [
+    "bytes/received",
+    "bytes/sent",
+    "clients/active",
+    "clients/connected",
+    "clients/disconnected",
+    "clients/expired",
+    "clients/inactive",
+    "clients/maximum",
+    "clients/total",
+    "messages/inflight",
+    "messages/received",
+    "messages/sent",
+    "messages/stored",
+    "publish/bytes/received",
+    "publish/bytes/sent",
+    "publish/messages/dropped",
+    "publish/messages/received",
+    "publish/messages/sent",
+    "retained messages/count",
+    "shared_subscriptions/count",
+    "store/messages/bytes",
+    "store/messages/count",
+    "subscriptions/count",
+    "uptime",
+    "version",
+    "load/publish/received/1min",
+];
+
+#[test]
+fn the_tree_of_figures_is_there_at_once_and_follows_what_happens() {
+    let hub = hub("[sys]\ninterval_s = 1\n");
+    let mut sleeper = Connection::new(hub.tcp_port(), 4, "sleeper");
+    sleeper.subscribe("t", 1);
+    let lasting = Connect::new(5, "away").session_expiry_s(1000);
+    let mut away = Connection::with(hub.tcp_port(), &lasting).0;
+    away.subscribe_with(&[], &[("t", 1), ("$share/g/t", 1)]);
+    away.leave();
+    mosquitto("mosquitto_pub", &hub, "-q 1 -t t -m 12345").run().success();
+    mosquitto("mosquitto_pub", &hub, "-q 0 -r -t kept -m 1234567").run().success();
+    let wanted = [
+        ("publish/messages/received", "2"),
+        ("publish/bytes/received", "12"),
+        ("messages/inflight", "1"),
+        ("messages/stored", "4"),
+        ("store/messages/count", "4"),
+        ("retained messages/count", "1"),
+        ("subscriptions/count", "3"),
+        ("shared_subscriptions/count", "1"),
+        ("clients/connected", "2"),
+        ("clients/disconnected", "1"),
+        ("clients/inactive", "1"),
+    ];
+    let said = tree(&hub, &wanted);
+    for name in TREE {
+        assert!(said.contains_key(name), "{name} is missing of {said:?}");
+    }
+    let loads = said.keys().filter(|name| name.starts_with("load/")).count();
+    assert_eq!(loads, 27, "{said:?}");
+    assert!(said["version"].starts_with("trefoil version "));
+    assert!(said["uptime"].ends_with(" seconds"));
+    assert_ne!(said["messages/received"], "0");
+    // It is none of the clients', and nobody else may write into it.
+    let mut client = Connection::new(hub.tcp_port(), 5, "client");
+    client.subscribe("#", 0);
+    assert_eq!(next(&mut client).0, "kept");
+    client.ping();
+    assert_eq!(hub.stat("retained"), 1);
+}
+
+#[test]
+fn the_tree_says_again_only_what_has_changed() {
+    let hub = hub("[sys]\ninterval_s = 1\n");
+    let mut reader = Connection::new(hub.tcp_port(), 4, "reader");
+    let filters = [("$SYS/broker/version", 0), ("$SYS/broker/uptime", 0)];
+    assert_eq!(reader.subscribe_with(&[], &filters).codes, [0, 0]);
+    let mut said = Vec::new();
+    while said.iter().filter(|topic: &&String| topic.ends_with("uptime")).count() < 3 {
+        said.push(next(&mut reader).0);
+    }
+    assert_eq!(said.iter().filter(|topic| topic.ends_with("version")).count(), 1, "{said:?}");
+}
+
+#[test]
+fn without_an_interval_there_is_no_tree() {
+    let hub = hub("[sys]\ninterval_s = 0\n");
+    let mut reader = Connection::new(hub.tcp_port(), 4, "reader");
+    reader.subscribe("$SYS/#", 0);
+    // Those of the hub's own figures come every second, and nothing comes before them.
+    assert_eq!(next(&mut reader).0, "$SYS/trefoil/stats");
+    assert_eq!(next(&mut reader).0, "$SYS/trefoil/stats");
 }

@@ -14,6 +14,7 @@ mod matrix;
 mod mosquitto;
 mod mqtt_sn;
 mod mqtt_sn_addresses;
+mod mqtt_sn_cli;
 mod mqtt_sn_limits;
 mod mqtt_sn_resends;
 mod mqtt_sn_sleep;

@@ -52,6 +52,26 @@ fn a_session_lasts_as_long_as_its_connection() {
     assert_eq!(text(&other.receive_publish()), "fence", "nothing was published twice");
 }
 
+/// [v3 MQTT-7.0.0-2] A client that knows nothing but the specification, and says no more than it must, is served: with the
+/// shortest CONNECT there is, and no word of any extension in either direction.
+#[test]
+fn nothing_beyond_the_specification_is_needed() {
+    let hub = Hub::start();
+    for version in VERSIONS {
+        let mut subscriber = Connection::new(hub.tcp_port(), version, "s");
+        let mut publisher = Connection::new(hub.tcp_port(), version, "p");
+        subscriber.subscribe("t", 2);
+        for qos in 0..3 {
+            publisher.publish_and_wait(&Message::new("t", "x").qos(qos, 1));
+            let message = subscriber.receive_and_ack();
+            assert_eq!((message.qos, message.properties.is_empty()), (qos, true));
+        }
+        subscriber.ping();
+        subscriber.leave();
+        publisher.leave();
+    }
+}
+
 /// [v3 MQTT-4.1.0-1] [MQTT-4.5.0-1] [v3 MQTT-4.5.0-1] A session that outlasts its connection keeps its subscriptions, and
 /// gets what is published to them at QoS 1 and 2 while its client is away, on whichever shard, once each.
 #[test]

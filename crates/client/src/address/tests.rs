@@ -17,6 +17,7 @@ fn the_scheme_chooses_transport_protocol_and_port() {
         ("MQTT://h:1/", "mqtt://h:1", Transport::Tcp, Protocol::Mqtt),
         ("tcp://h", "tcp://h:1883", Transport::Tcp, Protocol::Json),
         ("udp://h:", "udp://h:1883", Transport::Udp, Protocol::Json),
+        ("mqtt-sn://h", "mqtt-sn://h:1884", Transport::Udp, Protocol::MqttSn),
         ("ws://h", "ws://h:80/ws", Transport::WebSocket, Protocol::Json),
         ("ws://h:8080/", "ws://h:8080/ws", Transport::WebSocket, Protocol::Json),
         ("ws://h/mqtt", "ws://h:80/mqtt", Transport::WebSocket, Protocol::Mqtt),

@@ -1,7 +1,9 @@
-//! What units mean: MQTT or JSON. No socket and no clock: units and the time go in, units and messages come out.
+//! What units mean: MQTT, MQTT-SN or JSON. No socket and no clock: units and the time go in, units and messages come out.
 
 mod json;
 mod mqtt;
+mod mqtt_sn;
+mod resend;
 
 use crate::address::{self, Address};
 use crate::command::{Command, Delivery, Token};
@@ -11,11 +13,13 @@ use crate::units::Units;
 use tokio::time::Instant;
 
 pub(crate) use mqtt::Kept as KeptMqtt;
+pub(crate) use mqtt_sn::unconnected;
 
 /// The state of a connection above its transport.
 #[derive(Debug)]
 pub(crate) enum Protocol {
     Mqtt(Box<mqtt::Mqtt>),
+    MqttSn(Box<mqtt_sn::MqttSn>),
     Json(Box<json::Json>),
 }
 
@@ -33,6 +37,7 @@ impl Protocol {
                 let session = options.session.clone().unwrap_or_default();
                 Protocol::Mqtt(Box::new(mqtt::Mqtt::new(options, session.take().await, peer)))
             }
+            address::Protocol::MqttSn => Protocol::MqttSn(Box::new(mqtt_sn::MqttSn::new(options, peer))),
             address::Protocol::Json => {
                 let is_lossy = address.transport == address::Transport::Udp;
                 Protocol::Json(Box::new(json::Json::new(options, is_lossy, unit_bytes_max, peer)))
@@ -44,6 +49,7 @@ impl Protocol {
     pub(crate) fn greet(&mut self, address: &Address, options: &Options, out: &mut Units) {
         match self {
             Protocol::Mqtt(mqtt) => mqtt.connect(address, options, out),
+            Protocol::MqttSn(mqtt_sn) => mqtt_sn.connect(options, out),
             Protocol::Json(json) => json.ping(out),
         }
     }
@@ -52,6 +58,7 @@ impl Protocol {
     pub(crate) fn is_greeted(&self) -> bool {
         match self {
             Protocol::Mqtt(mqtt) => mqtt.welcome().is_some(),
+            Protocol::MqttSn(mqtt_sn) => mqtt_sn.is_connected(),
             Protocol::Json(json) => json.has_heard(),
         }
     }
@@ -60,7 +67,8 @@ impl Protocol {
     pub(crate) fn session_present(&self) -> bool {
         match self {
             Protocol::Mqtt(mqtt) => mqtt.welcome().is_some_and(|welcome| welcome.session_present),
-            Protocol::Json(_) => false,
+            // MQTT-SN does not say.
+            Protocol::MqttSn(_) | Protocol::Json(_) => false,
         }
     }
 
@@ -68,7 +76,7 @@ impl Protocol {
     pub(crate) fn keep_alive_s(&self) -> Option<u16> {
         match self {
             Protocol::Mqtt(mqtt) => mqtt.welcome().and_then(|welcome| welcome.keep_alive_s),
-            Protocol::Json(_) => None,
+            Protocol::MqttSn(_) | Protocol::Json(_) => None,
         }
     }
 
@@ -76,6 +84,7 @@ impl Protocol {
     pub(crate) fn has_room(&self) -> bool {
         match self {
             Protocol::Mqtt(mqtt) => mqtt.has_room(),
+            Protocol::MqttSn(mqtt_sn) => mqtt_sn.has_room(),
             Protocol::Json(json) => json.has_room(),
         }
     }
@@ -84,6 +93,7 @@ impl Protocol {
     pub(crate) fn handle_command(&mut self, command: Command, now: Instant, out: &mut Units) {
         match self {
             Protocol::Mqtt(mqtt) => mqtt.handle_command(command, out),
+            Protocol::MqttSn(mqtt_sn) => mqtt_sn.handle_command(command, now, out),
             Protocol::Json(json) => json.handle_command(command, now, out),
         }
     }
@@ -97,6 +107,7 @@ impl Protocol {
     ) -> Result<(), Error> {
         let delivery = match self {
             Protocol::Mqtt(mqtt) => mqtt.handle_packet(unit, out)?,
+            Protocol::MqttSn(mqtt_sn) => mqtt_sn.handle_packet(unit, Instant::now(), out)?,
             Protocol::Json(json) => json.handle_text(unit, out)?,
         };
         inbox.extend(delivery);
@@ -107,6 +118,7 @@ impl Protocol {
     pub(crate) fn handle_taken(&mut self, token: Token, out: &mut Units) {
         match self {
             Protocol::Mqtt(mqtt) => mqtt.handle_taken(token, out),
+            Protocol::MqttSn(mqtt_sn) => mqtt_sn.handle_taken(token, out),
             Protocol::Json(json) => json.handle_taken(token, out),
         }
     }
@@ -115,6 +127,7 @@ impl Protocol {
     pub(crate) fn ping(&mut self, out: &mut Units) {
         match self {
             Protocol::Mqtt(mqtt) => mqtt.ping(out),
+            Protocol::MqttSn(mqtt_sn) => mqtt_sn.ping(out),
             Protocol::Json(json) => json.ping(out),
         }
     }
@@ -123,21 +136,26 @@ impl Protocol {
     pub(crate) fn resend_at(&self) -> Option<Instant> {
         match self {
             Protocol::Mqtt(_) => None,
+            Protocol::MqttSn(mqtt_sn) => mqtt_sn.resend_at(),
             Protocol::Json(json) => json.resend_at(),
         }
     }
 
     /// Sends again what is due.
     pub(crate) fn resend(&mut self, now: Instant, out: &mut Units) {
-        if let Protocol::Json(json) = self {
-            json.resend(now, out);
+        match self {
+            Protocol::Mqtt(_) => {}
+            Protocol::MqttSn(mqtt_sn) => mqtt_sn.resend(now, out),
+            Protocol::Json(json) => json.resend(now, out),
         }
     }
 
     /// Asks for what tells that the hub has taken everything, where acknowledgements do not say so.
     pub(crate) fn begin_end(&mut self, now: Instant, out: &mut Units) {
-        if let Protocol::Json(json) = self {
-            json.begin_end(now, out);
+        match self {
+            Protocol::Mqtt(_) => {}
+            Protocol::MqttSn(mqtt_sn) => mqtt_sn.begin_end(now, out),
+            Protocol::Json(json) => json.begin_end(now, out),
         }
     }
 
@@ -145,6 +163,7 @@ impl Protocol {
     pub(crate) fn is_settled(&self) -> bool {
         match self {
             Protocol::Mqtt(mqtt) => mqtt.is_settled(),
+            Protocol::MqttSn(mqtt_sn) => mqtt_sn.is_settled(),
             Protocol::Json(json) => json.is_settled(),
         }
     }
@@ -153,6 +172,7 @@ impl Protocol {
     pub(crate) fn say_goodbye(&mut self, out: &mut Units) -> Result<(), Error> {
         match self {
             Protocol::Mqtt(mqtt) => mqtt.say_goodbye(out),
+            Protocol::MqttSn(mqtt_sn) => mqtt_sn.end(),
             Protocol::Json(json) => json.end(),
         }
     }
@@ -166,6 +186,7 @@ impl Protocol {
     pub(crate) fn fail(&mut self, error: &Error) {
         match self {
             Protocol::Mqtt(mqtt) => mqtt.end(error),
+            Protocol::MqttSn(mqtt_sn) => mqtt_sn.fail(error),
             Protocol::Json(json) => json.fail(error),
         }
     }

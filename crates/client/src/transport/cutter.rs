@@ -17,7 +17,7 @@ impl Cutter {
     pub(super) fn new(protocol: Protocol, unit_bytes_max: usize) -> Result<Cutter, Error> {
         Ok(match protocol {
             Protocol::Mqtt => Cutter::Packets { packet_bytes_max: unit_bytes_max },
-            Protocol::Json => {
+            Protocol::Json | Protocol::MqttSn => {
                 let decoder = Decoder::new(Framing::Line, unit_bytes_max);
                 Cutter::Lines(Box::new(
                     decoder.map_err(|error| Error::usage(format!("packet_bytes_max: {error}")))?,

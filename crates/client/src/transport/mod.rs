@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use tokio::io::{Interest, Ready};
 
 pub(crate) use stream::in_words;
+pub(crate) use udp::DATAGRAM_BYTES_MAX;
 
 /// A connected socket and what is spoken around the units.
 #[derive(Debug)]

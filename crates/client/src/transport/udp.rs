@@ -1,4 +1,4 @@
-//! JSON texts in datagrams.
+//! JSON texts and MQTT-SN packets in datagrams.
 
 use super::stream::in_words;
 use super::{Sink, Stage};
@@ -10,7 +10,7 @@ use tokio::io::{Interest, Ready};
 use tokio::net::UdpSocket;
 
 /// The most that IPv4 can carry in one datagram.
-pub(super) const DATAGRAM_BYTES_MAX: usize = 65_507;
+pub(crate) const DATAGRAM_BYTES_MAX: usize = 65_507;
 
 /// Datagrams taken at once, so that sending gets its turn.
 const DATAGRAMS_AT_ONCE_MAX: usize = 64;

@@ -44,7 +44,7 @@ impl WebSocket {
             Protocol::Mqtt => {
                 Some(Packets { cutter: Cutter::new(Protocol::Mqtt, unit_bytes_max)?, rest: Vec::new() })
             }
-            Protocol::Json => None,
+            Protocol::Json | Protocol::MqttSn => None,
         };
         let limits = Limits { frame_bytes_max: unit_bytes_max, message_bytes_max: unit_bytes_max };
         let mut websocket = WebSocket {

@@ -52,6 +52,7 @@ impl Bench {
         };
         let context = Arc::new(Context {
             mqtt: Default::default(),
+            sys: Default::default(),
             limits,
             gateway: crate::shard::mqtt_sn::Gateway::new(&trefoil_config::Config::default()),
             listeners: vec![listener],

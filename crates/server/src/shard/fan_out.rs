@@ -3,7 +3,7 @@
 use super::ShardLoop;
 use super::connection::{Connection, Form, Phase};
 use super::net::{DATAGRAM_BYTES_MAX, Net, write_json};
-use super::run::{messages, packets};
+use super::run::{Size, messages};
 use crate::mail::Mail;
 use crate::outbox::LINK_BYTES_MIN;
 use crate::stats::Drop;
@@ -17,8 +17,7 @@ use trefoil_websocket::{Opcode, encode_header};
 /// A run in the forms that its receivers want, each made when the first of them asks.
 pub(super) struct RunForms<'a> {
     wire: &'a [u8],
-    count: u32,
-    packet_bytes: usize,
+    size: Size,
     /// Whether it is worth linking: several receivers, and enough bytes.
     links: bool,
     v3: Option<Bytes>,
@@ -32,18 +31,11 @@ pub(super) struct RunForms<'a> {
 
 impl<'a> RunForms<'a> {
     /// `shared` is the same bytes as `wire`, if they have been made shareable already.
-    pub(super) fn new(
-        wire: &'a [u8],
-        shared: Option<Bytes>,
-        count: u32,
-        packet_bytes: usize,
-        receivers: usize,
-    ) -> RunForms<'a> {
+    pub(super) fn new(wire: &'a [u8], shared: Option<Bytes>, size: Size, receivers: usize) -> RunForms<'a> {
         let links = wire.len() >= LINK_BYTES_MIN && (receivers > 1 || shared.is_some());
         RunForms {
             wire,
-            count,
-            packet_bytes,
+            size,
             links,
             v3: shared,
             v5: None,
@@ -60,7 +52,7 @@ impl<'a> RunForms<'a> {
 
     fn v5(&mut self) -> &Bytes {
         self.v5.get_or_insert_with(|| {
-            let mut out = Vec::with_capacity(self.wire.len() + self.count as usize);
+            let mut out = Vec::with_capacity(self.wire.len() + self.size.count as usize);
             messages(self.wire).for_each(|publish| {
                 publish.encode(Version::V5, &mut out);
             });
@@ -135,9 +127,9 @@ impl Net {
     ) {
         let Some(connection) = self.connections.get(to.0 as usize) else { return };
         if connection.phase != Phase::Open {
-            return self.count_drop(Drop::OutboxFull, run.count.into());
+            return self.count_drop(Drop::OutboxFull, run.size.count.into());
         }
-        let count = run.count;
+        let count = run.size.count;
         let whole = match &connection.form {
             Form::None => return,
             Form::Mqtt(form) if form.version != Version::V5 => match run.links {
@@ -148,7 +140,7 @@ impl Net {
             Form::Mqtt(form)
                 if subscription_ids.is_empty()
                     && form.aliases.is_none()
-                    && run.packet_bytes + 2 <= connection.packet_bytes_max as usize =>
+                    && run.size.packet_bytes + 2 <= connection.packet_bytes_max as usize =>
             {
                 Whole::of(run.links, run.v5())
             }
@@ -181,11 +173,12 @@ impl Net {
             Whole::Link(bytes) => connection.outbox.link(bytes, count),
         }
         self.stats().messages_out.add(count.into());
+        self.stats().payload_out.add(run.size.payload_bytes as u64);
         self.mark_dirty(to);
     }
 
     fn deliver_one_by_one(&mut self, to: ConnectionKey, wire: &[u8], subscription_ids: &[u32]) {
-        let (mut sent, mut full, mut too_large) = (0, 0, 0);
+        let (mut sent, mut sent_bytes, mut full, mut too_large) = (0, 0, 0, 0);
         for publish in messages(wire) {
             if !self.fits(&self.connections[to.0 as usize], 1, publish.payload.len()) {
                 full += 1;
@@ -205,9 +198,11 @@ impl Net {
                 }
             };
             sent += u64::from(is_sent);
+            sent_bytes += if is_sent { publish.payload.len() as u64 } else { 0 };
             too_large += u64::from(!is_sent);
         }
         self.stats().messages_out.add(sent);
+        self.stats().payload_out.add(sent_bytes);
         self.count_drop(Drop::OutboxFull, full);
         self.count_drop(Drop::TooLarge, too_large);
         self.mark_dirty(to);
@@ -335,8 +330,9 @@ impl ShardLoop {
         for shard in self.run_shards.iter() {
             self.net.mail[shard].extend(shared.clone().map(Mail::Run));
         }
+        self.net.stats().payload_in.add(run.size.payload_bytes as u64);
         let receivers = self.run_audience.receivers().len();
-        let mut forms = RunForms::new(run.wire(), shared, run.count, run.packet_bytes, receivers);
+        let mut forms = RunForms::new(run.wire(), shared, run.size, receivers);
         self.deliver_forms(&mut forms);
         run.clear();
         self.run = run;
@@ -347,10 +343,9 @@ impl ShardLoop {
         self.finish_run();
         let Some(first) = messages(&wire).next() else { return };
         self.hub.audience(first.topic, None, &mut self.run_audience);
-        let (count, packet_bytes) =
-            packets(&wire).fold((0, 0), |(count, max), packet| (count + 1, packet.len().max(max)));
+        let size = Size::of(&wire, first.topic.len());
         let receivers = self.run_audience.receivers().len();
-        self.deliver_forms(&mut RunForms::new(&wire, Some(wire.clone()), count, packet_bytes, receivers));
+        self.deliver_forms(&mut RunForms::new(&wire, Some(wire.clone()), size, receivers));
     }
 
     fn deliver_forms(&mut self, forms: &mut RunForms<'_>) {

@@ -14,7 +14,7 @@ use trefoil_websocket::{Limits, Receiver, Role};
 /// Headers of a request.
 const HEADERS_MAX: usize = 64;
 
-/// Subprotocols of MQTT over WebSocket: the one of the specification [MQTT-6.0.0-3], and the one that MQTT 3.1 had before.
+/// Subprotocols of MQTT over WebSocket: the one of the specification [MQTT-6.0.0-3] [v3 MQTT-6.0.0-3], and the one that MQTT 3.1 had before.
 const MQTT_PROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
 /// The subprotocol of JSON over WebSocket; it may be left out.
 const JSON_PROTOCOLS: [&str; 1] = ["trefoil.v1.json"];
@@ -87,7 +87,7 @@ impl ShardLoop {
         let (is_spoken, echo) = (listener.protocols.websocket, listener.echo);
         let offered = || values(headers, "sec-websocket-protocol").flat_map(|v| v.split(|&b| b == b','));
         let offers = |protocol: &str| offered().any(|o| o.trim_ascii() == protocol.as_bytes());
-        // [MQTT-6.0.0-4]: whoever offers both gets the one of the specification, in whatever order.
+        // [MQTT-6.0.0-4] [v3 MQTT-6.0.0-4]: whoever offers both gets the one of the specification, in whatever order.
         let mqtt = if offers(MQTT_PROTOCOLS[0]) { &MQTT_PROTOCOLS[..1] } else { &MQTT_PROTOCOLS[1..] };
         let (kind, protocols): (_, &[&str]) = match path {
             _ if !is_spoken => {

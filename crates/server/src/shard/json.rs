@@ -30,7 +30,7 @@ impl ShardLoop {
             connection.session = Some(connected.session);
             connection.form = form;
         }
-        self.hub.resume(self.net.now, connected.session, &mut self.net);
+        self.resume(key, connected.session);
     }
 
     /// Takes the whole lines in `input`; returns how much of it they were.
@@ -91,6 +91,7 @@ impl ShardLoop {
     /// Does what a request asks for.
     pub(super) fn json_do(&mut self, key: ConnectionKey, request: &Request<'_>) {
         let Some(session) = self.net.get(key).and_then(|c| c.session) else { return };
+        self.net.stats().packets_in.add(1);
         let done = match request {
             Request::Publish(publish) => self.json_publish(key, session, publish),
             Request::Subscribe { filters, qos, retained, no_local, id, many } => {

@@ -31,6 +31,7 @@ use crate::listener::Sockets;
 use crate::mail::{Mail, Mailbox};
 use crate::outbox::Pool;
 use crate::stats::Drop;
+use crate::sys::Tree;
 use accept::Listener;
 use encode::Encodings;
 use mio::{Events, Interest, Poll, Token};
@@ -85,6 +86,8 @@ pub(crate) struct ShardLoop {
     unsent: Vec<ConnectionKey>,
     /// When the statistics are published next; on the first shard only.
     statistics_at: Option<Time>,
+    /// The figures below `$SYS/broker`; on the first shard only.
+    tree: Option<Tree>,
     /// When expired retained messages are looked for next; on the first shard only.
     sweep_at: Option<Time>,
     /// What is of the MQTT-SN gateway only.
@@ -114,6 +117,7 @@ impl ShardLoop {
             .collect::<io::Result<_>>()?;
         let mail = context.mailboxes.iter().map(|_| Vec::new()).collect();
         let sn = mqtt_sn::Own::new(number, &context.gateway);
+        let tree = if number == 0 { Tree::new(context.sys.interval_s) } else { None };
         Ok(ShardLoop {
             poll,
             hub: trefoil_hub::Shard::new(number, context.hub.clone()),
@@ -145,6 +149,7 @@ impl ShardLoop {
             retry_at: None,
             unsent: Vec::new(),
             statistics_at: (number == 0).then(Time::default),
+            tree,
             sweep_at: (number == 0).then(Time::default),
             sn,
             is_leaving: None,
@@ -225,6 +230,7 @@ impl ShardLoop {
             self.hub.wait_ms(now),
             until(self.retry_at),
             until(self.statistics_at),
+            until(self.tree.as_ref().map(|tree| tree.at)),
             until(self.sweep_at),
             until(self.sn.advertise_at),
             until(self.stop_at),
@@ -275,6 +281,7 @@ impl ShardLoop {
             Mail::Arrival(arrival) => self.arrive(*arrival),
             Mail::Publish { message, reply } => {
                 self.net.stats().messages_in.add(1);
+                self.net.stats().packets_in.add(1);
                 let published = self.publish(None, &message);
                 // Whoever asked may have gone meanwhile.
                 let _ = reply.send(published);
@@ -315,6 +322,7 @@ impl ShardLoop {
     /// Publishes a message that stands for itself.
     fn publish(&mut self, publisher: Option<SessionKey>, message: &Arc<Message>) -> Published {
         self.finish_run();
+        self.net.stats().payload_in.add(message.payload.len() as u64);
         self.hub.publish(self.net.now, publisher, message, &mut self.net)
     }
 
@@ -330,6 +338,16 @@ impl ShardLoop {
         stats.ticks.add(1);
         stats.sessions.set(self.hub.session_count() as u64);
         stats.subscriptions.set(self.hub.subscription_count() as u64);
+        stats.connected.set(self.hub.connected_count() as u64);
+        stats.connects.set(hub.connects);
+        stats.expired_sessions.set(hub.expired_sessions);
+        stats.shared_subscriptions.set(self.hub.shared_subscription_count() as u64);
+        stats.messages_refused.set(hub.refused);
+        let backlog = self.hub.backlog();
+        let (queued, queued_bytes) = backlog.queued();
+        stats.in_flight.set(backlog.in_flight() as u64);
+        stats.queued.set(queued as u64);
+        stats.queued_bytes.set(queued_bytes as u64);
         stats.not_retained.set(hub.not_retained);
         stats.retained_evicted.set(hub.retained_evicted);
         stats.redistributed.set(hub.redistributed);

@@ -5,7 +5,7 @@ use super::encode::{Encoded, Encodings, Extra, json, plain};
 use crate::context::Context;
 use crate::mail::Mail;
 use crate::outbox::{LINK_BYTES_MIN, Pool};
-use crate::stats::{Drop, Stats};
+use crate::stats::{Drop, Kind, Stats};
 use slab::Slab;
 use std::sync::Arc;
 use trefoil_hub::{ConnectionKey, Delivered, Delivery, Message, Outlet, Parcel, QoS, Time};
@@ -68,6 +68,10 @@ impl Net {
         }
         if connection.is_udp() {
             connection.outbox.seal();
+        }
+        // What HTTP says is none of any protocol's messages.
+        if !matches!(connection.kind, Kind::New | Kind::Http | Kind::Sse | Kind::EchoWebSocket) {
+            self.stats().answers.add(1);
         }
         self.mark_dirty(key);
         true
@@ -241,6 +245,7 @@ impl Outlet for Net {
         match sent {
             Ok(()) => {
                 self.stats().messages_out.add(1);
+                self.stats().payload_out.add(message.payload.len() as u64);
                 self.mark_dirty(to);
                 Delivered::Sent
             }

@@ -6,7 +6,7 @@
 //!
 //! The bytes are PUBLISH packets of MQTT 3.1.1, which are what most receivers want; other forms are made from them once
 //! a run and form. A run ends with the tick, or with whatever comes before that could have a say in who gets the next
-//! message, or in what order.
+//! message, or in what order: that is how messages keep the order of their publisher [MQTT-4.6.0-5].
 
 use bytes::Bytes;
 use trefoil_hub::SessionKey;
@@ -21,19 +21,51 @@ pub(super) struct Run {
     topic: String,
     pub(super) publisher: Option<SessionKey>,
     wire: Vec<u8>,
+    pub(super) size: Size,
+}
+
+/// How much a run is.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) struct Size {
+    /// Messages.
     pub(super) count: u32,
-    /// The largest packet in it.
+    /// Bytes of the largest packet.
     pub(super) packet_bytes: usize,
+    /// Bytes of all payloads together.
+    pub(super) payload_bytes: usize,
+}
+
+impl Size {
+    /// That of the packets in a run's bytes, whose topic is so long.
+    pub(super) fn of(wire: &[u8], topic_bytes: usize) -> Size {
+        let mut size = Size::default();
+        packets(wire).for_each(|packet| size.add(packet.len(), topic_bytes));
+        size
+    }
+
+    /// Counts a packet at QoS 0, in which nothing but its topic stands in front of the payload.
+    fn add(&mut self, packet_bytes: usize, topic_bytes: usize) {
+        // The fixed header is longer by one byte wherever the length behind it takes another seven bits.
+        let head_bytes = match packet_bytes {
+            0..=129 => 2,
+            130..=16_386 => 3,
+            16_387..=2_097_155 => 4,
+            _ => 5,
+        };
+        self.count += 1;
+        self.packet_bytes = self.packet_bytes.max(packet_bytes);
+        self.payload_bytes += packet_bytes - head_bytes - 2 - topic_bytes;
+    }
 }
 
 impl Run {
     pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
+        self.size.count == 0
     }
 
     /// Whether a message can go on this run.
     pub(super) fn continues(&self, topic: &str, publisher: Option<SessionKey>) -> bool {
-        self.count > 0
+        self.size.count > 0
             && self.publisher == publisher
             && self.topic == topic
             && self.wire.len() < RUN_BYTES_MAX
@@ -49,8 +81,7 @@ impl Run {
     /// Adds a packet that came as MQTT 3.1.1 (or 3.1) and so is what goes out.
     pub(super) fn push_packet(&mut self, packet: &[u8]) {
         self.wire.extend_from_slice(packet);
-        self.count += 1;
-        self.packet_bytes = self.packet_bytes.max(packet.len());
+        self.size.add(packet.len(), self.topic.len());
     }
 
     /// Adds a message that came in another form.
@@ -58,8 +89,7 @@ impl Run {
         let before = self.wire.len();
         let publish = Publish { topic: &self.topic, payload, qos: QoS::AtMostOnce, ..Publish::default() };
         publish.encode(Version::V3_1_1, &mut self.wire);
-        self.count += 1;
-        self.packet_bytes = self.packet_bytes.max(self.wire.len() - before);
+        self.size.add(self.wire.len() - before, self.topic.len());
     }
 
     /// The joined packets, to be shared.
@@ -74,8 +104,7 @@ impl Run {
     pub(super) fn clear(&mut self) {
         self.topic.clear();
         self.wire.clear();
-        self.count = 0;
-        self.packet_bytes = 0;
+        self.size = Size::default();
     }
 }
 
@@ -110,6 +139,17 @@ mod tests {
         assert!(run.continues("a/b", None) && !run.continues("a", None));
         let payloads: Vec<_> = messages(run.wire()).map(|p| (p.topic, p.payload)).collect();
         assert_eq!(payloads, [("a/b", &b"1"[..]), ("a/b", b"22")]);
-        assert_eq!((run.count, run.packet_bytes), (2, packet.len()));
+        assert_eq!(run.size, Size { count: 2, packet_bytes: packet.len(), payload_bytes: 3 });
+        assert_eq!(Size::of(run.wire(), 3), run.size);
+    }
+
+    #[test]
+    fn payloads_of_every_length_are_counted() {
+        for bytes in [0, 1, 122, 123, 16_378, 16_379, 2_097_146, 2_097_147] {
+            let mut run = Run::default();
+            run.begin("a/b", None);
+            run.push_payload(&vec![0; bytes]);
+            assert_eq!(run.size.payload_bytes, bytes);
+        }
     }
 }

@@ -4,6 +4,7 @@ use super::ShardLoop;
 use super::accept::Listener;
 use super::connection::{Form, Input, Link, Phase};
 use crate::stats::{Drop, Kind};
+use crate::sys::Figures;
 use trefoil_hub::{ConnectionKey, Message, QoS, Time, Topic};
 use trefoil_mqtt::ReasonCode;
 
@@ -50,6 +51,9 @@ impl ShardLoop {
             let advertise_s = self.net.context.gateway.settings.advertise_s;
             self.sn.advertise_at = Some(now.plus_s(advertise_s.into()));
             self.sn_advertise();
+        }
+        if self.tree.as_ref().is_some_and(|tree| tree.at <= now) {
+            self.publish_tree();
         }
         if self.sweep_at.is_some_and(|at| at <= now) {
             let swept = self.hub.shared().retained.sweep(now, SWEEP_MESSAGES);
@@ -167,6 +171,23 @@ impl ShardLoop {
             if !matches!(self.listeners[number], Listener::Closed) {
                 self.listener_is_ready(number);
             }
+        }
+    }
+
+    /// Says what has changed below `$SYS/broker`, to be retained, so that who asks later is told at once.
+    fn publish_tree(&mut self) {
+        let figures = Figures::of(&self.net.context);
+        let Some(tree) = &mut self.tree else { return };
+        for (topic, text) in tree.update(self.net.now, &figures) {
+            let Ok(topic) = Topic::new(&topic, usize::MAX) else { continue };
+            self.announce(Message {
+                topic,
+                payload: text.into_bytes().into(),
+                qos: QoS::AtMostOnce,
+                retain: true,
+                expires_at: None,
+                properties: None,
+            });
         }
     }
 

@@ -14,7 +14,8 @@ enum Message<'a> {
 }
 
 impl ShardLoop {
-    /// MQTT in binary frames; where one ends means nothing to MQTT [MQTT-6.0.0-2].
+    /// MQTT in binary frames; where one ends means nothing to MQTT [MQTT-6.0.0-2]
+    /// [v3 MQTT-6.0.0-2].
     pub(super) fn mqtt_frames(
         &mut self,
         key: ConnectionKey,
@@ -24,7 +25,7 @@ impl ShardLoop {
     ) -> usize {
         self.frames(key, receiver, input, |shard, message| match message {
             Message::Binary(bytes) => shard.mqtt_bytes(key, state, bytes),
-            // [MQTT-6.0.0-1]
+            // [MQTT-6.0.0-1] [v3 MQTT-6.0.0-1]
             Message::Text(_) => {
                 shard.websocket_fail(key, CloseCode::UNSUPPORTED_DATA, "MQTT goes in binary frames")
             }

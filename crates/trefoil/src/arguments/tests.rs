@@ -42,7 +42,9 @@ fn a_payload_comes_from_one_place() {
     for line in ["trefoil pub t x --lines", "trefoil pub t x --file f", "trefoil pub t --lines --file f"] {
         assert!(refusal(line).contains("cannot be used with"), "{line}");
     }
-    assert!(refusal("trefoil pub -q 3 t x").contains("0..=2"));
+    assert_eq!(publish("trefoil pub -q -1 --topic-id 7=home/temp home/temp x").qos, -1);
+    assert!(refusal("trefoil pub --topic-id home/temp t x").contains("7=home/temp"));
+    assert!(refusal("trefoil pub -q 3 t x").contains("-1..=2"));
     assert!(refusal("trefoil pub").contains("<TOPIC>"));
 }
 

@@ -2,7 +2,6 @@
 
 mod incoming;
 mod outgoing;
-mod resend;
 
 use crate::command::Delivery;
 use crate::error::{Error, Peer, shown};

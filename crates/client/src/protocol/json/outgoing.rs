@@ -1,10 +1,10 @@
 //! What this client sends, until the hub has answered it.
 
-use super::resend::Resend;
 use super::{END, Json};
 use crate::command::{Command, Done};
 use crate::error::{Error, Peer};
 use crate::message::Message;
+use crate::protocol::resend::Resend;
 use crate::units::Units;
 use std::collections::BTreeMap;
 use tokio::time::Instant;

@@ -60,6 +60,15 @@ impl Collector for Figures {
         page.counters("shard_ticks", "Times that each shard went round its loop.", "shard", self.ticks())?;
         page.gauge("retained_messages", "Retained messages now.", retained_messages as i64)?;
         page.gauge("retained_bytes", "Bytes of all retained messages now.", retained_bytes as i64)?;
+        let (delayed_messages, delayed_bytes) = context.hub.delayed_size();
+        page.gauge("delayed_messages", "Messages that wait to be published now.", delayed_messages as i64)?;
+        page.gauge(
+            "delayed_bytes",
+            "Bytes of the messages that wait to be published now.",
+            delayed_bytes as i64,
+        )?;
+        let exclusive = context.hub.exclusive_count() as i64;
+        page.gauge("exclusive_subscriptions", "Exclusive subscriptions held now.", exclusive)?;
         page.gauge("uptime_seconds", "Seconds since the start.", context.started.elapsed().as_secs() as i64)?;
         page.gauges("build_info", "What is running; always 1.", "version", [(env!("CARGO_PKG_VERSION"), 1)])?;
         for (name, help, value) in process::figures() {
@@ -73,17 +82,30 @@ impl Figures {
     /// What has no label.
     fn totals(&self, page: &mut Page<'_, '_>) -> fmt::Result {
         type Read = fn(&Stats) -> &Figure;
-        const GAUGES: [(&str, &str, Read); 2] = [
+        const GAUGES: [(&str, &str, Read); 7] = [
             ("sessions", "Sessions now, those without a connection included.", |s| &s.sessions),
+            ("sessions_connected", "Sessions that have a connection now.", |s| &s.connected),
             ("subscriptions", "Subscriptions now, not counting shared ones.", |s| &s.subscriptions),
+            ("shared_subscriptions", "Parts in shared subscriptions now.", |s| &s.shared_subscriptions),
+            ("deliveries_in_flight", "Deliveries sent and not acknowledged now.", |s| &s.in_flight),
+            ("deliveries_queued", "Deliveries that wait in sessions now.", |s| &s.queued),
+            ("deliveries_queued_bytes", "Bytes of the deliveries that wait in sessions now.", |s| {
+                &s.queued_bytes
+            }),
         ];
-        const COUNTERS: [(&str, &str, Read); 12] = [
+        const COUNTERS: [(&str, &str, Read); 14] = [
             ("connections_accepted", "Connections accepted.", |s| &s.accepted),
             ("connections_refused", "Connections refused since a limit was reached.", |s| &s.refused),
             ("protocol_errors", "Connections closed since the peer broke its protocol.", |s| {
                 &s.protocol_errors
             }),
             ("messages_in", "Messages that clients published.", |s| &s.messages_in),
+            ("messages_refused", "Messages that a delay or a rewritten topic forbade.", |s| {
+                &s.messages_refused
+            }),
+            ("sessions_expired", "Sessions that ended since their client stayed away too long.", |s| {
+                &s.expired_sessions
+            }),
             ("messages_out", "Deliveries to clients.", |s| &s.messages_out),
             ("bytes_in", "Bytes read from sockets.", |s| &s.bytes_in),
             ("bytes_out", "Bytes written to sockets.", |s| &s.bytes_out),

@@ -77,6 +77,7 @@ impl ShardLoop {
                 Version::V5 => ReasonCode::QuotaExceeded,
                 _ => ReasonCode::ServerUnavailable,
             };
+            // [v3 MQTT-4.8.0-2]
             let why = format!("there are {sessions_max} sessions already (limits.sessions_max)");
             return self.mqtt_refuse_connect(key, Some(version), reason, &why);
         }
@@ -168,7 +169,7 @@ impl ShardLoop {
     }
 
     /// Refuses a client: with CONNACK in its version, if it is known, and then by closing [MQTT-3.2.2-7]
-    /// [v3 MQTT-3.2.2-5]. What it has sent behind CONNECT is not looked at [MQTT-3.1.4-6] [v3 MQTT-3.1.4-5].
+    /// [v3 MQTT-3.2.2-5] [MQTT-4.13.2-1]. What it has sent behind CONNECT is not looked at [MQTT-3.1.4-6] [v3 MQTT-3.1.4-5].
     pub(super) fn mqtt_refuse_connect(
         &mut self,
         key: ConnectionKey,

@@ -19,7 +19,9 @@ impl ShardLoop {
     /// Takes the packets in `input`; returns how much of it they were. Stops early when the connection ends, or has to
     /// move to another shard: then its CONNECT is still in the input.
     pub(super) fn mqtt(&mut self, key: ConnectionKey, state: &mut MqttInput, input: &[u8]) -> usize {
-        let consumed = self.mqtt_packets(key, state, input);
+        let mut packets = 0;
+        let consumed = self.mqtt_packets(key, state, input, &mut packets);
+        self.net.stats().packets_in.add(packets);
         if consumed > 0
             && let Some(connection) = self.net.connections.get_mut(key.0 as usize)
         {
@@ -29,7 +31,14 @@ impl ShardLoop {
         consumed
     }
 
-    fn mqtt_packets(&mut self, key: ConnectionKey, state: &mut MqttInput, input: &[u8]) -> usize {
+    /// The same; adds to `packets` how many there were.
+    fn mqtt_packets(
+        &mut self,
+        key: ConnectionKey,
+        state: &mut MqttInput,
+        input: &[u8],
+        packets: &mut u64,
+    ) -> usize {
         let packet_bytes_max = self.net.context.limits.packet_bytes_max;
         let mut consumed = 0;
         while self.is_open(key) {
@@ -50,6 +59,7 @@ impl ShardLoop {
                 return consumed;
             }
             consumed += packet.len();
+            *packets += 1;
         }
         input.len()
     }
@@ -78,13 +88,13 @@ impl ShardLoop {
                 self.mqtt_is_of_kind(key, session, ack.packet_id, is_known);
             }
             Ok(Packet::PubRel(ack)) => {
-                // [MQTT-4.3.3-11]
+                // [MQTT-4.3.3-11] [MQTT-4.3.3-12] [v3 MQTT-4.3.3-2]
                 let was_known = self.hub.release_incoming(session, ack.packet_id);
                 self.mqtt_answer(key, version, PacketType::PubComp, ack.packet_id, known(was_known));
             }
             Ok(Packet::Subscribe(subscribe)) => self.mqtt_subscribe(key, session, asked, &subscribe),
             Ok(Packet::Unsubscribe(unsubscribe)) => self.mqtt_unsubscribe(key, session, asked, &unsubscribe),
-            // [MQTT-3.12.4-1]
+            // [MQTT-3.12.4-1] [v3 MQTT-3.12.4-1]
             Ok(Packet::PingReq) => {
                 self.net.answer(key, |out| out.extend_from_slice(&[0xd0, 0]));
             }
@@ -112,7 +122,7 @@ impl ShardLoop {
         }
         let is_known = self.hub.received(session, ack.packet_id);
         if self.mqtt_is_of_kind(key, session, ack.packet_id, is_known) {
-            // [MQTT-4.3.3-4]; one that nobody knows is answered too, so that the client can let go of it.
+            // [MQTT-4.3.3-4] [v3 MQTT-4.3.3-1] [v3 MQTT-4.6.0-4]; one that nobody knows is answered too, so that the client can let go of it.
             self.mqtt_answer(key, version, PacketType::PubRel, ack.packet_id, known(is_known));
         }
     }
@@ -135,7 +145,9 @@ impl ShardLoop {
         is_of_kind
     }
 
-    /// Answers with a PUBACK, PUBREC, PUBREL or PUBCOMP.
+    /// Answers with a PUBACK, PUBREC, PUBREL or PUBCOMP, at once and so in the order of what is answered
+    /// [v3 MQTT-4.6.0-2] [v3 MQTT-4.6.0-3]. PUBREL and PUBCOMP never carry properties, so that none can make them larger
+    /// than the client takes [MQTT-3.6.2-2] [MQTT-3.6.2-3] [MQTT-3.7.2-2] [MQTT-3.7.2-3].
     fn mqtt_answer(
         &mut self,
         key: ConnectionKey,
@@ -162,9 +174,9 @@ impl ShardLoop {
     }
 
     /// Answers with a packet that can say in words why. They are left out where the packet would so become larger than the
-    /// client takes [MQTT-3.4.2-2] [MQTT-3.5.2-2] [MQTT-3.9.2-1] [MQTT-3.11.2-1]. A client that does not take it without
-    /// them either is not left waiting for it: its connection ends, and with it perhaps the session, and the result is
-    /// false.
+    /// client takes [MQTT-3.4.2-2] [MQTT-3.5.2-2] [MQTT-3.9.2-1] [MQTT-3.11.2-1]. User properties are never sent along
+    /// [MQTT-3.4.2-3] [MQTT-3.5.2-3] [MQTT-3.9.2-2] [MQTT-3.11.2-2]. A client that does not take it without them either is
+    /// not left waiting for it: its connection ends, and with it perhaps the session, and the result is false.
     fn mqtt_answer_with_words(
         &mut self,
         key: ConnectionKey,
@@ -187,7 +199,7 @@ impl ShardLoop {
             return self.mqtt_fail(key, ReasonCode::ProtocolError, why);
         }
         let ending = match goodbye.reason {
-            // [MQTT-3.14.4-3]
+            // [MQTT-3.14.4-3] [v3 MQTT-3.14.4-3]
             ReasonCode::Success => Ending::Normal { expiry_s },
             _ => Ending::WithWill { expiry_s },
         };
@@ -195,7 +207,7 @@ impl ShardLoop {
         self.finish(key);
     }
 
-    /// A packet broke a rule: the client is told in its version's words and closed [MQTT-4.13.1-1] [MQTT-4.8.0-1].
+    /// A packet broke a rule: the client is told in its version's words and closed [MQTT-4.13.1-1] [v3 MQTT-4.8.0-1].
     fn mqtt_refuse(&mut self, key: ConnectionKey, state: &MqttInput, packet: &[u8], error: &DecodeError) {
         match state.version {
             Some(_) => self.mqtt_fail(key, error.reason_code(), &error.to_string()),
@@ -208,7 +220,8 @@ impl ShardLoop {
         }
     }
 
-    /// Ends a connection for a reason that MQTT 5 clients are told; others can only be closed.
+    /// Ends a connection for a reason that MQTT 5 clients are told; others can only be closed. Nothing goes out behind it
+    /// [MQTT-3.14.4-1] [MQTT-3.14.4-2] [MQTT-4.13.2-1].
     pub(super) fn mqtt_fail(&mut self, key: ConnectionKey, reason: ReasonCode, why: &str) {
         let Some(connection) = self.net.get(key) else { return };
         let client_id = connection.session.and_then(|s| self.hub.client_id(s)).map_or("", |id| id);
@@ -217,12 +230,13 @@ impl ShardLoop {
         if is_fault {
             self.net.stats().protocol_errors.add(1);
         }
+        // [MQTT-3.14.0-1]: who has had no CONNACK has no form yet.
         let Form::Mqtt(form) = &connection.form else { return self.close(key) };
         if form.version == Version::V5 {
             let mut goodbye = Disconnect::new(reason);
             goodbye.properties.reason_string = Some(why);
             if !self.net.answer(key, |out| goodbye.encode(Version::V5, out)) {
-                // [MQTT-3.14.2-3]
+                // [MQTT-3.14.2-3] [MQTT-3.14.2-4]
                 goodbye.properties.reason_string = None;
                 self.net.answer(key, |out| goodbye.encode(Version::V5, out));
             }

@@ -69,6 +69,7 @@ impl ShardLoop {
                 self.publish(Some(session), &message);
             }
             QoS::AtLeastOnce => {
+                // [MQTT-4.3.2-4] [MQTT-4.3.2-5] [v3 MQTT-4.3.2-2]: each one is a message, whatever its id and DUP.
                 let published = self.publish(Some(session), &message);
                 let asked = (version, state.wants_reasons);
                 self.mqtt_answer_publish(key, asked, PacketType::PubAck, publish.packet_id, published);
@@ -98,12 +99,14 @@ impl ShardLoop {
             let why = "more QoS 2 messages are under way than the receive maximum allows";
             return self.mqtt_fail(key, ReasonCode::ReceiveMaximumExceeded, why);
         }
-        // It is published when it comes; from then on the packet id stands for having been published.
+        // It is published when it comes; from then on the packet id stands for having been published, whether the message
+        // has expired since or not [MQTT-4.3.3-13].
         let published = if is_new { self.publish(Some(session), message) } else { DONE };
         if reason(published) as u8 >= 0x80 {
             // [MQTT-4.3.3-9]: what is refused is not remembered.
             self.hub.release_incoming(session, packet_id);
         }
+        // [MQTT-4.3.3-8] [MQTT-4.3.3-10] [v3 MQTT-4.3.3-2]
         let asked = (version, wants_reasons);
         self.mqtt_answer_publish(key, asked, PacketType::PubRec, packet_id, published);
     }

@@ -39,7 +39,8 @@ impl ShardLoop {
                 }
             });
         }
-        // [MQTT-3.8.4-1] [MQTT-3.8.4-6]: one answer, with a reason for each filter in order.
+        // One answer, with a reason for each filter in order: [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-5] [MQTT-3.8.4-6]
+        // [MQTT-3.8.4-7] [v3 MQTT-3.8.4-1] [v3 MQTT-3.8.4-2] [v3 MQTT-3.8.4-4].
         let (packet_id, reasons) = (subscribe.packet_id, (&*reasons).into());
         let why = words(why.as_deref(), wants_reasons);
         let is_sent = self.mqtt_answer_with_words(key, why, |properties, out| {
@@ -71,7 +72,7 @@ impl ShardLoop {
                 }
             });
         }
-        // [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.10.4-6]
+        // [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.10.4-6] [v3 MQTT-3.10.4-4] [v3 MQTT-3.10.4-5] [v3 MQTT-3.10.4-6]
         let (packet_id, reasons) = (unsubscribe.packet_id, (&*reasons).into());
         self.mqtt_answer_with_words(key, words(why.as_deref(), wants_reasons), |properties, out| {
             UnsubAck { packet_id, properties, reasons }.encode(version, out);

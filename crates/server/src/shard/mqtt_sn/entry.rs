@@ -40,6 +40,7 @@ impl ShardLoop {
     /// Takes a datagram from the socket.
     pub(in crate::shard) fn sn_receive(&mut self, number: usize, from: SocketAddr, datagram: &[u8]) {
         let Some(packet) = self.sn_read(number, from, datagram) else { return };
+        self.net.stats().packets_in.add(1);
         let place = self.sn_place(number, from);
         match (&packet, place) {
             (Packet::SearchGw(_), _) => self.sn_found(number, from),

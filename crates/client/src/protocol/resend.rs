@@ -9,9 +9,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(300);
 /// How often a text is sent again: the last wait ends after 9.3 seconds.
 const RESENDS_MAX: u32 = 4;
 
-/// A text and when to send it again.
+/// A text or a packet, and when to send it again.
 #[derive(Debug)]
-pub(super) struct Resend {
+pub(crate) struct Resend {
     text: Box<[u8]>,
     at: Instant,
     resends: u32,
@@ -19,17 +19,22 @@ pub(super) struct Resend {
 
 impl Resend {
     /// For a text that was just sent.
-    pub(super) fn new(text: Box<[u8]>, now: Instant) -> Resend {
+    pub(crate) fn new(text: Box<[u8]>, now: Instant) -> Resend {
         Resend { text, at: now + FIRST_WAIT, resends: 0 }
     }
 
     /// When to look again.
-    pub(super) fn at(&self) -> Instant {
+    pub(crate) fn at(&self) -> Instant {
         self.at
     }
 
+    /// How often it was sent again.
+    pub(crate) fn resends(&self) -> u32 {
+        self.resends
+    }
+
     /// The text, if it is to be sent again now, or an error when that was done often enough.
-    pub(super) fn due(&mut self, now: Instant) -> Option<Result<&[u8], ()>> {
+    pub(crate) fn due(&mut self, now: Instant) -> Option<Result<&[u8], ()>> {
         if now < self.at {
             return None;
         }
