@@ -134,7 +134,8 @@ impl<V: Default> Index<V> {
         Some(value)
     }
 
-    /// Calls `found` with every value whose filter matches `topic`, in no particular order, each once.
+    /// Calls `found` with every value whose filter matches `topic`, in no particular order, each once. Levels are compared
+    /// byte by byte, as they came [MQTT-4.7.3-4] [v3 MQTT-4.7.3-4].
     pub fn matching<'s>(&'s self, topic: &str, mut found: impl FnMut(NodeId, &'s V)) {
         let hidden = crate::topic::is_hidden(topic);
         self.visit(ROOT, Some(topic), hidden, &mut found);

@@ -45,6 +45,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod backlog;
 mod delayed;
 mod exclusive;
 mod extensions;
@@ -67,6 +68,7 @@ mod time;
 pub mod topic;
 mod wheel;
 
+pub use backlog::Backlog;
 pub use delayed::{DelayError, DelayLimits};
 pub use extensions::{AutomaticSubscription, CLIENT_ID, Extensions, Language, USER_NAME};
 pub use key::{ConnectionKey, SessionKey};

@@ -1,6 +1,7 @@
 //! What a session has yet to bring to its client: deliveries in flight, those that wait for a place in the window,
 //! and retained messages still to be fetched.
 
+use crate::backlog::{Backlog, Share};
 use crate::group::Group;
 use crate::message::Message;
 use crate::retained::Cursor;
@@ -47,7 +48,8 @@ pub(crate) struct Outgoing {
     /// How many have been sent on this connection and wait for the last acknowledgement.
     outstanding: usize,
     queue: VecDeque<Pending>,
-    queue_bytes: usize,
+    /// Counts along what is in flight and what waits.
+    backlog: Share,
     pub(crate) replays: VecDeque<Replay>,
     /// The shard goes on with the replays when it has time.
     pub(crate) is_replaying: bool,
@@ -99,7 +101,7 @@ impl Default for Outgoing {
             resend_at: 0,
             outstanding: 0,
             queue: VecDeque::new(),
-            queue_bytes: 0,
+            backlog: Share::default(),
             replays: VecDeque::new(),
             is_replaying: false,
         }
@@ -107,6 +109,11 @@ impl Default for Outgoing {
 }
 
 impl Outgoing {
+    /// For a session of the shard that counts in `backlog`.
+    pub(crate) fn new(backlog: &Arc<Backlog>) -> Outgoing {
+        Outgoing { backlog: Share::new(backlog.clone()), ..Outgoing::default() }
+    }
+
     /// Whether nothing is under way or waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.flights.is_empty() && self.queue.is_empty() && self.replays.is_empty()
@@ -119,7 +126,7 @@ impl Outgoing {
 
     /// How much waits: messages and bytes.
     pub(crate) fn queued(&self) -> (usize, usize) {
-        (self.queue.len(), self.queue_bytes)
+        (self.queue.len(), self.backlog.queued_bytes())
     }
 
     /// How many deliveries are in flight or wait.
@@ -127,7 +134,7 @@ impl Outgoing {
         self.flights.len() + self.queue.len()
     }
 
-    /// Whether a delivery may go out now without overtaking another.
+    /// Whether a delivery may go out now without overtaking another [MQTT-4.6.0-6] [v3 MQTT-4.6.0-5] [v3 MQTT-4.6.0-6].
     pub(crate) fn is_clear(&self, window: usize) -> bool {
         self.queue.is_empty()
             && self.resend_at == self.flights.len()
@@ -138,18 +145,20 @@ impl Outgoing {
     /// Gives a delivery a packet id that is free [MQTT-2.2.1-4] [v3 MQTT-2.3.1-4] and takes it as sent. [`is_clear`](Self::is_clear) has been asked.
     pub(crate) fn launch(&mut self, pending: Pending) -> (u16, &Pending) {
         debug_assert!(self.resend_at == self.flights.len() && self.flights.len() < PACKET_IDS);
+        // [MQTT-4.3.2-1] [MQTT-4.3.3-1]: the ids in use all stand before this place.
         let packet_id = self.id_at(self.flights.len());
-        // [MQTT-4.3.2-3] [MQTT-4.3.3-3]: it stays here until it is acknowledged.
+        // [MQTT-4.3.2-3] [MQTT-4.3.3-3] [v3 MQTT-4.3.2-1] [v3 MQTT-4.3.3-1]: it stays here until it is acknowledged.
         self.flights.push_back(Some(Flight { pending, state: State::Published, is_sent: true }));
         (self.rerelease_at, self.resend_at) = (self.flights.len(), self.flights.len());
         self.outstanding += 1;
+        self.backlog.launched();
         let flight = self.flights.back().and_then(Option::as_ref).expect("it has just been added");
         (packet_id, &flight.pending)
     }
 
     /// Lets a delivery wait. The caller has checked the bounds.
     pub(crate) fn push(&mut self, pending: Pending) {
-        self.queue_bytes += pending.message.cost_bytes();
+        self.backlog.pushed(&pending.message);
         self.queue.push_back(pending);
     }
 
@@ -157,7 +166,8 @@ impl Outgoing {
     /// called for each message found to be too old; what has been sent before is never too old [MQTT-4.3.3-7].
     ///
     /// PUBREL packets come first, since the window is for PUBLISH packets and must not hold up others [MQTT-4.9.0-3].
-    /// Among each other both kinds keep the order in which they were sent [MQTT-4.6.0-1] [v3 MQTT-4.6.0-4].
+    /// Among each other both kinds keep the order in which they were sent [MQTT-4.6.0-1] [v3 MQTT-4.6.0-1]
+    /// [v3 MQTT-4.6.0-4].
     pub(crate) fn next(&mut self, window: usize, now: Time, mut expired: impl FnMut()) -> Option<Next<'_>> {
         while self.rerelease_at < self.flights.len() {
             let at = self.rerelease_at;
@@ -189,11 +199,12 @@ impl Outgoing {
             let front = self.queue.front()?;
             let too_old = front.message.is_expired(now);
             let once = front.qos == QoS::AtMostOnce;
+            // [MQTT-4.9.0-1] [MQTT-4.9.0-2]
             if !too_old && !once && (self.outstanding >= window || self.flights.len() >= PACKET_IDS) {
                 return None;
             }
             let pending = self.queue.pop_front()?;
-            self.queue_bytes -= pending.message.cost_bytes();
+            self.backlog.popped(&pending.message);
             if self.queue.is_empty() && self.queue.capacity() > 1024 {
                 self.queue = VecDeque::new();
             }
@@ -202,6 +213,7 @@ impl Outgoing {
             } else if once {
                 return Some(Next::PublishOnce(pending));
             } else {
+                // [MQTT-4.3.2-2] [MQTT-4.3.3-2]
                 let (packet_id, pending) = self.launch(pending);
                 return Some(Next::Publish { packet_id, dup: false, pending });
             }
@@ -219,7 +231,8 @@ impl Outgoing {
         found
     }
 
-    /// PUBREC: from now on it is released and never published again [MQTT-4.3.3-6]. Returns whether the id is known.
+    /// PUBREC: from now on it is released and never published again, and PUBREL is owed until PUBCOMP [MQTT-4.3.3-5]
+    /// [MQTT-4.3.3-6]. Returns whether the id is known.
     pub(crate) fn receive(&mut self, packet_id: u16) -> bool {
         let Some(at) = self.sent_place(packet_id) else { return false };
         match &mut self.flights[at] {
@@ -246,7 +259,8 @@ impl Outgoing {
         found
     }
 
-    /// The connection is gone: what is in flight has to be sent again on the next one [MQTT-4.4.0-1].
+    /// The connection is gone: what is in flight has to be sent again on the next one [MQTT-4.4.0-1]
+    /// [v3 MQTT-4.4.0-1].
     pub(crate) fn detach(&mut self) {
         (self.rerelease_at, self.resend_at) = (0, 0);
         self.outstanding = 0;
@@ -278,6 +292,7 @@ impl Outgoing {
                 if taken.len() < messages_max
                     && let Some(flight) = place.take_if(|f| f.may_move() && is_wanted(&f.pending))
                 {
+                    self.backlog.landed();
                     taken.push(flight.pending);
                 }
             }
@@ -289,7 +304,7 @@ impl Outgoing {
         let queue = std::mem::take(&mut self.queue);
         for pending in queue {
             if taken.len() < messages_max && is_wanted(&pending) {
-                self.queue_bytes -= pending.message.cost_bytes();
+                self.backlog.popped(&pending.message);
                 taken.push(pending);
             } else {
                 self.queue.push_back(pending);
@@ -308,6 +323,7 @@ impl Outgoing {
     fn land(&mut self, at: usize) {
         self.flights[at] = None;
         self.outstanding -= 1;
+        self.backlog.landed();
         while let Some(None) = self.flights.front() {
             self.flights.pop_front();
             self.first_id = next_id(self.first_id);

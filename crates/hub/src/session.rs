@@ -1,5 +1,6 @@
 //! What is kept for a client id: it may outlive the connection (MQTT 5.0 §4.1).
 
+use crate::backlog::Backlog;
 use crate::group::{Group, Load};
 use crate::key::ConnectionKey;
 use crate::message::Message;
@@ -61,8 +62,8 @@ impl Session {
         self.rare.get_or_insert_default()
     }
 
-    pub(crate) fn outgoing(&mut self) -> &mut Outgoing {
-        self.outgoing.get_or_insert_default()
+    pub(crate) fn outgoing(&mut self, backlog: &Arc<Backlog>) -> &mut Outgoing {
+        self.outgoing.get_or_insert_with(|| Box::new(Outgoing::new(backlog)))
     }
 
     pub(crate) fn window(&self) -> usize {

@@ -104,7 +104,8 @@ impl Subscriptions {
         Added { is_new: true, is_first: place.entry == 0 }
     }
 
-    /// Where the subscription of a session to `filter` is.
+    /// Where the subscription of a session to `filter` is; the filter is the same character by character [MQTT-3.10.4-1]
+    /// [v3 MQTT-3.10.4-1].
     pub(crate) fn find(&self, session: SessionKey, filter: &str) -> Option<NodeId> {
         let node = self.index.find(filter)?;
         self.places.contains_key(&(session, node)).then_some(node)

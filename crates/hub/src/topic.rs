@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// The most bytes that a topic name or filter may have [MQTT-4.7.3-3].
+/// The most bytes that a topic name or filter may have [MQTT-4.7.3-3] [v3 MQTT-4.7.3-3].
 pub const TOPIC_BYTES_MAX: usize = 65_535;
 
 /// Topics that only the hub publishes to begin with this.
@@ -73,7 +73,7 @@ impl<'a> Filter<'a> {
     ///
     /// # Errors
     /// When the filter is empty, too long or too deep, has U+0000 or a misplaced wildcard in it
-    /// [MQTT-4.7.1-1] [MQTT-4.7.1-2], or a share name that is empty or has a wildcard in it [MQTT-4.8.2-1] [MQTT-4.8.2-2].
+    /// [MQTT-4.7.1-1] [MQTT-4.7.1-2] [v3 MQTT-4.7.1-2], or a share name that is empty or has a wildcard in it [MQTT-4.8.2-1] [MQTT-4.8.2-2].
     pub fn parse(text: &'a str, levels_max: usize) -> Result<Filter<'a>, TopicError> {
         let (share, pattern) = match text.strip_prefix("$share/") {
             Some(rest) => {
@@ -132,7 +132,7 @@ fn check_size(text: &str, bytes: usize, levels_max: usize) -> Result<(), TopicEr
     Ok(())
 }
 
-/// Whether a topic is hidden from filters that start with a wildcard [MQTT-4.7.2-1].
+/// Whether a topic is hidden from filters that start with a wildcard [MQTT-4.7.2-1] [v3 MQTT-4.7.2-1].
 pub fn is_hidden(topic: &str) -> bool {
     topic.as_bytes().first() == Some(&b'$')
 }

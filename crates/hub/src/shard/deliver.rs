@@ -230,7 +230,8 @@ impl Shard {
         }
     }
 
-    /// PUBACK of a delivery at QoS 1, or a PUBREC with an error at QoS 2 [MQTT-4.3.3-4]. Returns whether it was known.
+    /// PUBACK of a delivery at QoS 1, or a PUBREC with an error at QoS 2 [MQTT-4.3.3-4]: it is done, and nobody else gets
+    /// it instead [MQTT-4.8.2-6]. Returns whether it was known.
     pub fn acknowledge(
         &mut self,
         now: Time,
@@ -284,6 +285,7 @@ impl Shard {
         self.session_mut(key).rare.as_mut().is_some_and(|r| r.incoming.remove(&packet_id))
     }
 
+    /// Gives a message to all sessions of this shard that want it, connected or not [MQTT-4.5.0-1] [v3 MQTT-4.5.0-1].
     fn deliver_here(
         &mut self,
         now: Time,
@@ -383,7 +385,7 @@ impl Shard {
     fn deliver_pending(&mut self, now: Time, key: SessionKey, pending: Pending, out: &mut impl Outlet) {
         let session = &mut self.sessions[key.index() as usize];
         let (window, connection) = (session.window(), session.connection);
-        let outgoing = session.outgoing();
+        let outgoing = session.outgoing(&self.backlog);
         if let Some(to) = connection
             && outgoing.is_clear(window)
             && out.has_room(to)
@@ -402,7 +404,7 @@ impl Shard {
         let group = pending.group.clone();
         let at = self.address(key);
         let session = &mut self.sessions[key.index() as usize];
-        let outgoing = session.outgoing();
+        let outgoing = session.outgoing(&self.backlog);
         let was_idle = outgoing.queued().0 == 0;
         outgoing.push(pending);
         if connection.is_none() {

@@ -28,13 +28,16 @@ pub enum Ending {
 }
 
 impl Shard {
-    /// A session's connection has ended. The session ends too, unless it is to outlast it.
+    /// A session's connection has ended. The session ends too, unless it is to outlast it; as long as there is a connection
+    /// nothing ends it [MQTT-4.1.0-1] [v3 MQTT-4.1.0-1] [v3 MQTT-4.1.0-2].
     pub fn disconnect(&mut self, now: Time, key: SessionKey, ending: Ending, out: &mut impl Outlet) {
         let session_expiry_s_max = self.shared.limits.session_expiry_s_max;
         let session = self.session_mut(key);
         if session.connection.take().is_none() {
             return;
         }
+        self.connected -= 1;
+        let session = self.session_mut(key);
         if let Some(outgoing) = &mut session.outgoing {
             outgoing.detach();
         }
@@ -77,7 +80,8 @@ impl Shard {
         }
     }
 
-    /// Publishes the wills and delayed messages that are due and ends the sessions whose time is over.
+    /// Publishes the wills and delayed messages that are due and ends the sessions whose time is over
+    /// [MQTT-4.1.0-2].
     pub fn handle_time(&mut self, now: Time, out: &mut impl Outlet) {
         self.go_on_replaying(now, out);
         self.publish_delayed(now, out);
@@ -123,6 +127,7 @@ impl Shard {
         let mut session = self.sessions.remove(key.index() as usize);
         self.by_client_id.remove(&session.client_id);
         let Some(rare) = &mut session.rare else { return };
+        self.shared_subscriptions -= rare.shares.len();
         for group in &rare.shares {
             self.shared.interest.leave(group, at);
         }

@@ -7,6 +7,7 @@ mod share;
 #[cfg(test)]
 mod tests;
 
+use crate::backlog::Backlog;
 use crate::delayed::Delayed;
 use crate::exclusive;
 use crate::extensions::Language;
@@ -51,6 +52,10 @@ pub struct Shard {
     /// Messages to be published later, and the key and serial of the session that sent each.
     delayed: Delayed<Option<(SessionKey, u32)>>,
     serial: u32,
+    /// Sessions that have a connection.
+    connected: usize,
+    shared_subscriptions: usize,
+    backlog: Arc<Backlog>,
     counters: Counters,
     /// Kept for its memory.
     audience: Audience,
@@ -78,6 +83,8 @@ pub struct Counters {
     pub redistributed: u64,
     /// Messages that were not published for a [`Refusal`].
     pub refused: u64,
+    /// Clients that have come.
+    pub connects: u64,
     /// Sessions that ended since their client stayed away for too long.
     pub expired_sessions: u64,
 }
@@ -183,6 +190,9 @@ impl Shard {
             timers: Wheel::default(),
             delayed: Delayed::default(),
             serial: 0,
+            connected: 0,
+            shared_subscriptions: 0,
+            backlog: Arc::default(),
             counters: Counters::default(),
             audience: Audience::default(),
             groups: Vec::new(),
@@ -205,6 +215,21 @@ impl Shard {
     /// How many subscriptions its sessions have, shared ones not counted.
     pub fn subscription_count(&self) -> usize {
         self.subscriptions.len()
+    }
+
+    /// How many sessions have a connection.
+    pub fn connected_count(&self) -> usize {
+        self.connected
+    }
+
+    /// How many parts its sessions have in shared subscriptions.
+    pub fn shared_subscription_count(&self) -> usize {
+        self.shared_subscriptions
+    }
+
+    /// What its sessions have yet to bring to their clients.
+    pub fn backlog(&self) -> &Backlog {
+        &self.backlog
     }
 
     /// What it has counted.
@@ -262,7 +287,7 @@ impl Shard {
             displaced = self.session(old).connection;
             // [MQTT-3.1.4-3]: the old connection ends without a goodbye, so its will is due, now or later.
             self.disconnect(now, old, Ending::Lost, out);
-            // [MQTT-4.1.0-2]: the timer may be a little late.
+            // [MQTT-4.1.0-2]: what is over is not resumed, and the timer may be a little late.
             let is_over = self.sessions.get(old.index() as usize).is_some_and(|s| s.is_over(now));
             self.counters.expired_sessions += u64::from(is_over);
             // [MQTT-3.1.2-4] [v3 MQTT-3.1.2-6] [MQTT-3.2.2-2] [v3 MQTT-3.2.2-1]
@@ -275,6 +300,9 @@ impl Shard {
         let inflight_max = self.shared.limits.inflight_max;
         let session = self.session_mut(key);
         session.connection = Some(connect.connection);
+        self.connected += 1;
+        self.counters.connects += 1;
+        let session = &mut self.sessions[key.index() as usize];
         session.expiry_s = expiry_s;
         session.window_max = connect.window_max.clamp(1, inflight_max);
         // [MQTT-3.1.3-9]
@@ -293,7 +321,7 @@ impl Shard {
         Connected { session: key, present: known.is_some(), displaced, expiry_s }
     }
 
-    /// Subscribes; a subscription to the same filter is replaced [MQTT-3.8.4-3]. Retained messages go out with the
+    /// Subscribes, with whatever wildcards [v3 MQTT-3.8.3-2]; a subscription to the same filter is replaced [MQTT-3.8.4-3]. Retained messages go out with the
     /// next [`resume`](Self::resume). Returns the QoS granted.
     ///
     /// # Errors
@@ -329,7 +357,7 @@ impl Shard {
         }
         let Some(share) = parsed.share else {
             let is_new = self.subscribe_own(key, parsed.pattern, options);
-            // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [v3 MQTT-3.3.1-6]
+            // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [v3 MQTT-3.3.1-6] [MQTT-3.8.4-4]
             let send = match retained {
                 RetainHandling::Send => true,
                 RetainHandling::SendIfNew => is_new,
@@ -338,7 +366,8 @@ impl Shard {
             if send {
                 let cursor = Cursor::new(parsed.pattern);
                 let replay = Replay { cursor, qos: options.qos, subscription_id: options.id };
-                self.session_mut(key).outgoing().replays.push_back(replay);
+                let session = &mut self.sessions[key.index() as usize];
+                session.outgoing(&self.backlog).replays.push_back(replay);
             }
             return Ok(options.qos);
         };
@@ -349,12 +378,14 @@ impl Shard {
         let member = Member { at, options, online, load, stranded: 0 };
         let (group, is_new) = self.shared.interest.join(share, parsed.pattern, member);
         if is_new {
+            self.shared_subscriptions += 1;
             self.session_mut(key).rare().shares.push(group);
         }
         Ok(options.qos)
     }
 
-    /// Ends a subscription. Returns whether there was one. What waits for it goes out still [MQTT-3.10.4-3], unless it
+    /// Ends a subscription. Returns whether there was one. What waits for it goes out still [MQTT-3.10.4-3]
+    /// [v3 MQTT-3.10.4-3], unless it
     /// was shared and others can have it.
     ///
     /// # Errors
@@ -378,9 +409,11 @@ impl Shard {
         if filter.share.is_some() {
             let Some(place) = self.find_share(key, filter) else { return Ok(false) };
             let group = self.session_mut(key).rare().shares.swap_remove(place);
+            self.shared_subscriptions -= 1;
             self.leave_group(now, key, group, out);
             return Ok(true);
         }
+        // [MQTT-3.10.4-2] [v3 MQTT-3.10.4-2]
         let Some(node) = self.subscriptions.find(key, filter.pattern) else { return Ok(false) };
         let filters = &mut self.sessions[key.index() as usize].filters;
         if let Some(filter) = self.subscriptions.remove(key, filters, node) {

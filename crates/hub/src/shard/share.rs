@@ -70,6 +70,7 @@ impl Shard {
         let is_last = search.asked >= ASKED_MAX.min(u8::try_from(group.len()).unwrap_or(u8::MAX));
         if self.is_there(member.at) {
             let options = &member.options;
+            // [MQTT-4.8.2-3]
             let qos = message.qos.min(options.qos);
             let pending = Pending {
                 message: message.clone(),

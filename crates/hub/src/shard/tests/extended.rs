@@ -315,3 +315,37 @@ fn what_the_hub_retains_of_its_own_has_no_limit_of_clients() {
     w.subscribe(b, "$SYS/#", Q0);
     assert_eq!(w.got(b), ["$SYS/broker/uptime=v q0 retain", "$SYS/broker/version=v q0 retain"]);
 }
+
+#[test]
+fn what_is_under_way_and_what_waits_is_counted_to_the_end() {
+    let limits = Limits { inflight_max: 2, ..Limits::default() };
+    let mut w = World::with(1, limits);
+    let (a, b) = (w.lasting(0, "a"), w.connect(0, "b"));
+    for client in [a, b] {
+        w.subscribe(client, "t", Q2);
+        w.subscribe(client, "$share/g/s", Q1);
+    }
+    let counts = |w: &World| {
+        let shard = &w.shards[0];
+        (shard.backlog().in_flight(), shard.backlog().queued().0, shard.connected_count())
+    };
+    for (n, qos) in [Q1, Q2, Q1, Q0].into_iter().enumerate() {
+        w.publish(0, "t", &n.to_string(), qos);
+    }
+    assert_eq!(counts(&w), (4, 2, 2));
+    assert!(w.shards[0].backlog().queued().1 > 0);
+    assert_eq!(w.shards[0].shared_subscription_count(), 2);
+    let id = w.out.ids[&a.connection][0];
+    w.shards[0].acknowledge(w.now, a.session, id, Q1, &mut w.out);
+    assert_eq!(counts(&w), (4, 1, 2));
+    w.leave(b, Ending::Lost);
+    assert_eq!(counts(&w), (2, 0, 1));
+    w.leave(a, Ending::Lost);
+    w.publish(0, "s", "waits", Q1);
+    assert_eq!(counts(&w), (2, 1, 0));
+    assert_eq!((w.shards[0].shared_subscription_count(), w.shards[0].counters().connects), (1, 2));
+    w.pass(101);
+    assert_eq!(counts(&w), (0, 0, 0));
+    assert_eq!(w.shards[0].backlog().queued(), (0, 0));
+    assert_eq!((w.shards[0].shared_subscription_count(), w.shards[0].counters().expired_sessions), (0, 1));
+}
