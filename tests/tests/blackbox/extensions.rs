@@ -404,3 +404,32 @@ fn without_an_interval_there_is_no_tree() {
     assert_eq!(next(&mut reader).0, "$SYS/trefoil/stats");
     assert_eq!(next(&mut reader).0, "$SYS/trefoil/stats");
 }
+
+#[test]
+fn the_examples_of_the_page_do_what_it_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/extensions.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let parts: Vec<&str> =
+        page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(parts.len(), 6, "one for each extension");
+    let hub = hub(&parts.concat());
+    let mut reader = Connection::new(hub.tcp_port(), 5, "lamp");
+    for filter in ["site/#", "clients/#", "heating/#", "$exclusive/jobs/print"] {
+        reader.subscribe(filter, 0);
+    }
+    for (arguments, came) in [
+        ("-t devices/7/temp", "site/7/sensors/temp"),
+        ("-i other -t me/state", "clients/other/state"),
+        ("-t to/lamp/color", "to/lamp/color"),
+        ("-t news", "news"),
+        ("-t jobs/print", "jobs/print"),
+        ("-t $delayed/0/heating/boost", "heating/boost"),
+    ] {
+        mosquitto("mosquitto_pub", &hub, &format!("-m x {arguments}")).run().success();
+        assert_eq!(next(&mut reader).0, came);
+    }
+    let mut second = Connection::new(hub.tcp_port(), 5, "second");
+    assert_eq!(second.subscribe_with(&[], &[("$exclusive/jobs/print", 0)]).codes, [0x97]);
+    hub.signal("TERM");
+    assert_eq!(reader.ending().unwrap().properties.text(SERVER_REFERENCE), Some("hub-2.example.org:1883"));
+}
