@@ -3,11 +3,12 @@
 
 use crate::backlog::{Backlog, Share};
 use crate::group::Group;
+use crate::index::NodeId;
 use crate::message::Message;
 use crate::retained::Cursor;
 use crate::subscriptions::SubscriptionIds;
 use crate::time::Time;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use trefoil_mqtt::QoS;
@@ -30,6 +31,10 @@ pub(crate) struct Pending {
 #[derive(Debug)]
 pub(crate) struct Replay {
     pub(crate) cursor: Cursor,
+    /// Which subscription it is for.
+    pub(crate) node: NodeId,
+    /// It was asked for on an earlier connection.
+    pub(crate) is_left_over: bool,
     pub(crate) qos: QoS,
     pub(crate) subscription_id: Option<NonZeroU32>,
 }
@@ -259,14 +264,34 @@ impl Outgoing {
         found
     }
 
+    /// A subscription wants its retained messages. What is left over of the same from an earlier connection is among them.
+    pub(crate) fn replay(&mut self, replay: Replay) {
+        if self.replays.front().is_some_and(|oldest| oldest.is_left_over) {
+            self.replays.retain(|old| !old.is_left_over || old.node != replay.node);
+        }
+        self.replays.push_back(replay);
+    }
+
+    /// A subscription has ended: its retained messages that have not been looked up yet are not wanted any more.
+    pub(crate) fn stop_replay(&mut self, node: NodeId) {
+        self.replays.retain(|replay| replay.node != node);
+    }
+
     /// The connection is gone: what is in flight has to be sent again on the next one [MQTT-4.4.0-1]
     /// [v3 MQTT-4.4.0-1].
     pub(crate) fn detach(&mut self) {
         (self.rerelease_at, self.resend_at) = (0, 0);
         self.outstanding = 0;
         self.flights.iter_mut().flatten().for_each(|flight| flight.is_sent = false);
-        // What a subscription above QoS 0 is owed of the retained messages is owed as well when the client comes back.
-        self.replays.retain(|replay| replay.qos > QoS::AtMostOnce);
+        // What a subscription above QoS 0 is owed of the retained messages is owed as well when the client comes back, for
+        // each filter once.
+        let mut seen = HashSet::new();
+        for mut replay in std::mem::take(&mut self.replays).into_iter().rev() {
+            if replay.qos > QoS::AtMostOnce && seen.insert(replay.node) {
+                replay.is_left_over = true;
+                self.replays.push_front(replay);
+            }
+        }
     }
 
     /// How many deliveries of a group another member could get instead.

@@ -67,6 +67,8 @@ impl Filters {
 
 /// What adding a subscription changed.
 pub(crate) struct Added {
+    /// Where the filter is.
+    pub(crate) node: NodeId,
     /// The session had no subscription to this filter yet.
     pub(crate) is_new: bool,
     /// Nobody of this shard had.
@@ -95,13 +97,13 @@ impl Subscriptions {
         let entry = Entry { session, options };
         if let Some(place) = self.places.get(&(session, node)) {
             entries[place.entry as usize] = entry;
-            return Added { is_new: false, is_first: false };
+            return Added { node, is_new: false, is_first: false };
         }
         let place = Place { entry: count(entries.len()), listed: count(filters.0.len()) };
         entries.push(entry);
         filters.0.push(node);
         self.places.insert((session, node), place);
-        Added { is_new: true, is_first: place.entry == 0 }
+        Added { node, is_new: true, is_first: place.entry == 0 }
     }
 
     /// Where the subscription of a session to `filter` is; the filter is the same character by character [MQTT-3.10.4-1]

@@ -116,6 +116,28 @@ fn no_local_leaves_out_the_own_will() {
     assert_eq!(payload(&client.receive_publish()), "other");
 }
 
+/// [MQTT-3.8.3-3] Nor what it has published to be retained, on whichever of its connections.
+#[test]
+fn no_local_leaves_out_the_own_retained_messages() {
+    let hub = Hub::start();
+    let mut other = Connection::new(hub.tcp_port(), 5, "other");
+    other.publish_and_wait(&Message::new("t/other", "other").qos(1, 1).retain());
+    let mut client = Connection::new(hub.tcp_port(), 5, "client");
+    client.publish_and_wait(&Message::new("t/own", "own").qos(1, 1).retain());
+    client.leave();
+    let mut client = Connection::new(hub.tcp_port(), 5, "client");
+    for (options, topics) in [(NO_LOCAL, &["t/other"][..]), (0, &["t/other", "t/own"])] {
+        client.subscribe_with(&[], &[("t/#", options)]);
+        topics.iter().for_each(|topic| assert_eq!(client.receive_publish().topic, *topic));
+        client.ping();
+    }
+    // Once somebody else has replaced it, it is not its own any more.
+    other.publish_and_wait(&Message::new("t/own", "not its own").qos(1, 1).retain());
+    client.receive_publish();
+    client.subscribe_with(&[], &[("t/own", NO_LOCAL)]);
+    assert_eq!(payload(&client.receive_publish()), "not its own");
+}
+
 /// [MQTT-3.8.3-4] [MQTT-4.13.1-1] No-local and a shared subscription do not go together.
 #[test]
 fn no_local_on_a_shared_subscription_is_an_error() {
@@ -244,6 +266,39 @@ fn retained_messages_come_as_the_retain_handling_says() {
             assert!(!comes("#", 2 * RETAIN_HANDLING) && !comes("#", 2 * RETAIN_HANDLING));
             assert!(comes("#", 0));
         }
+    }
+}
+
+/// [MQTT-3.8.4-4] A connection that breaks while retained messages are on their way loses none of them: the session goes on
+/// with them, though its client does not ask again; if it does, they come from the start.
+#[test]
+fn retained_messages_go_on_after_a_broken_connection() {
+    const MESSAGES: usize = 300;
+    let hub = Hub::start();
+    let mut publisher = Connection::new(hub.tcp_port(), 5, "publisher");
+    for number in 0..MESSAGES {
+        publisher.publish_and_wait(&Message::new(format!("t/{number:03}"), "x").qos(1, 1).retain());
+    }
+    for version in VERSIONS {
+        let connect = Connect::new(version, "client").resume().session_expiry_s(3600);
+        let connect = connect.property(number(id::RECEIVE_MAX, 10));
+        let mut client = Connection::with(hub.tcp_port(), &connect).0;
+        client.subscribe("t/#", 1);
+        let mut expected = 0;
+        while expected < MESSAGES {
+            for _ in 0..37.min(MESSAGES - expected) {
+                assert_eq!(client.receive_and_ack().topic, format!("t/{expected:03}"), "version {version}");
+                expected += 1;
+            }
+            // So that the acknowledgements have been seen.
+            client.send(&[0xC0, 0]);
+            while client.receive().first_byte != 0xD0 {}
+            client.break_off();
+            client = Connection::with(hub.tcp_port(), &connect).0;
+        }
+        client.ping();
+        client.leave();
+        Connection::new(hub.tcp_port(), version, "client").leave();
     }
 }
 

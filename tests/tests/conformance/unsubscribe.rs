@@ -102,6 +102,32 @@ fn nothing_new_comes_for_a_filter_that_has_ended() {
     }
 }
 
+/// [MQTT-3.10.4-2] [v3 MQTT-3.10.4-2] Nor are retained messages that nobody has looked up yet: what has been may still come.
+#[test]
+fn retained_messages_stop_coming() {
+    const MESSAGES: usize = 1000;
+    let hub = Hub::start();
+    let mut publisher = Connection::new(hub.tcp_port(), 5, "publisher");
+    for number in 0..MESSAGES {
+        publisher.publish_and_wait(&Message::new(format!("t/{number:03}"), "x").qos(1, 1).retain());
+    }
+    let connect = Connect::new(5, "client").property(number(id::RECEIVE_MAX, 1));
+    let mut client = Connection::with(hub.tcp_port(), &connect).0;
+    client.subscribe("t/#", 1);
+    client.receive_and_ack();
+    client.send(&[unsubscribe_with(5, 5, &[], &["t/#"]), vec![0xC0, 0]].concat());
+    let mut came = 1;
+    // One message for each acknowledgement, before the answer to the ping behind it, until there are no more.
+    loop {
+        let before_pong = std::iter::from_fn(|| Some(client.receive()).filter(|p| p.first_byte != 0xD0));
+        let messages: Vec<_> = before_pong.filter(|p| p.first_byte != 0xB0).collect();
+        let [message] = &messages[..] else { break };
+        came += 1;
+        client.send(&[ack(0x40, message.publish().packet_id), vec![0xC0, 0]].concat());
+    }
+    assert!(came < MESSAGES / 2, "{came} came");
+}
+
 /// [MQTT-3.10.4-3] [v3 MQTT-3.10.4-3] What is in flight is brought to its end, also on a later connection.
 #[test]
 fn what_is_in_flight_is_completed() {

@@ -5,6 +5,7 @@ mod walk;
 use crate::message::Message;
 use crate::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use walk::{Key, Step, compare, key};
@@ -58,6 +59,8 @@ struct Entered {
     message: Arc<Message>,
     /// Which quota counts it, and under which number.
     counted: Option<(u32, u64)>,
+    /// Stands for the client id that published it, if it was a client.
+    publisher: Option<NonZeroU64>,
 }
 
 impl Retained {
@@ -82,6 +85,14 @@ impl Retained {
     /// When the table is full, or the message alone is larger than its quota. What the topic had is gone all the same: it
     /// is no longer the last one [v3 MQTT-3.3.1-7].
     pub fn set(&self, message: &Arc<Message>) -> Result<usize, Full> {
+        self.set_from(message, None)
+    }
+
+    /// The same, remembering who published it: a number that stands for a client id.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn set_from(&self, message: &Arc<Message>, publisher: Option<NonZeroU64>) -> Result<usize, Full> {
         let key = key(&message.topic);
         let quota = self.quotas.iter().position(|q| crate::topic::matches(&q.filter, &message.topic));
         let cost = message.cost_bytes();
@@ -100,7 +111,7 @@ impl Retained {
             table.remove(&key);
             return Err(Full);
         }
-        table.enter(key, message, quota);
+        table.enter(key, message, publisher, quota);
         Ok(quota.map_or(0, |q| table.evict(q, &self.quotas[q])))
     }
 
@@ -135,7 +146,8 @@ impl Retained {
             };
             match compare(&cursor.levels, key, &mut target) {
                 Step::Match => {
-                    if !entered.message.is_expired(now) {
+                    let is_own = entered.publisher.is_some() && entered.publisher == cursor.leaves_out;
+                    if !is_own && !entered.message.is_expired(now) {
                         found.push(entered.message.clone());
                     }
                     (is_behind, last) = (true, Some(key));
@@ -210,7 +222,13 @@ impl Table {
     }
 
     /// Enters a message for which there is room, in the place of an older one.
-    fn enter(&mut self, key: Key, message: &Arc<Message>, quota: Option<usize>) {
+    fn enter(
+        &mut self,
+        key: Key,
+        message: &Arc<Message>,
+        publisher: Option<NonZeroU64>,
+        quota: Option<usize>,
+    ) {
         self.remove(&key);
         let cost = message.cost_bytes();
         self.bytes += cost;
@@ -223,7 +241,7 @@ impl Table {
             self.used[quota].bytes += cost;
             (quota as u32, self.set_count)
         });
-        self.messages.insert(key, Entered { message: message.clone(), counted });
+        self.messages.insert(key, Entered { message: message.clone(), counted, publisher });
     }
 
     fn remove(&mut self, key: &str) {

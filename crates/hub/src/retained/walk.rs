@@ -3,6 +3,8 @@
 //! Keys are topics with U+0000 in the place of `/`, which no topic has in it. As it sorts before all else, everything
 //! below `a` stands together right after `a`, and a filter can skip what it does not want, a subtree at a time.
 
+use std::num::NonZeroU64;
+
 /// A topic as it is sorted.
 pub(super) type Key = Box<str>;
 
@@ -21,13 +23,22 @@ pub struct Cursor {
     /// Whether what stands at this very place has been given already.
     pub(super) is_behind: bool,
     pub(super) done: bool,
+    /// Whose messages it passes over.
+    pub(super) leaves_out: Option<NonZeroU64>,
 }
 
 impl Cursor {
     /// Before the first topic that matches `pattern`, a valid filter.
     pub fn new(pattern: &str) -> Cursor {
         let levels: Box<[Box<str>]> = pattern.split('/').map(Into::into).collect();
-        Cursor { at: literal_start(&levels), levels, is_behind: false, done: false }
+        Cursor { at: literal_start(&levels), levels, is_behind: false, done: false, leaves_out: None }
+    }
+
+    /// The same for a subscriber that does not want what it has published itself.
+    #[must_use]
+    pub fn without(mut self, publisher: Option<NonZeroU64>) -> Cursor {
+        self.leaves_out = publisher;
+        self
     }
 
     /// The first level of the pattern.

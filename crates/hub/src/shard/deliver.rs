@@ -77,7 +77,8 @@ impl Shard {
         // [MQTT-3.3.1-8] [v3 MQTT-3.3.1-12]
         if message.retain {
             let level = message.topic.split('/').next().unwrap_or_default();
-            match self.shared.retained_below(level).set(message) {
+            let publisher = self.publisher_number(publisher);
+            match self.shared.retained_below(level).set_from(message, publisher) {
                 Ok(evicted) => self.counters.retained_evicted += evicted as u64,
                 Err(Full) => not_retained = true,
             }

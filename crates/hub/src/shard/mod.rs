@@ -20,7 +20,7 @@ use crate::rewrite::Names;
 use crate::routes::Routes;
 use crate::session::{Session, Will};
 use crate::shared::Shared;
-use crate::subscriptions::{Audience, Filters, SubscriptionOptions, Subscriptions};
+use crate::subscriptions::{Added, Audience, Filters, SubscriptionOptions, Subscriptions};
 use crate::time::Time;
 use crate::topic::{Filter, TopicError};
 use crate::wheel::Wheel;
@@ -356,18 +356,26 @@ impl Shard {
             self.take_exclusive(key, parsed)?;
         }
         let Some(share) = parsed.share else {
-            let is_new = self.subscribe_own(key, parsed.pattern, options);
+            let added = self.subscribe_own(key, parsed.pattern, options);
             // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [v3 MQTT-3.3.1-6] [MQTT-3.8.4-4]
             let send = match retained {
                 RetainHandling::Send => true,
-                RetainHandling::SendIfNew => is_new,
+                RetainHandling::SendIfNew => added.is_new,
                 RetainHandling::DoNotSend => false,
             };
             if send {
-                let cursor = Cursor::new(parsed.pattern);
-                let replay = Replay { cursor, qos: options.qos, subscription_id: options.id };
+                // [MQTT-3.8.3-3]: also what was retained before.
+                let own = if options.no_local { self.publisher_number(Some(key)) } else { None };
+                let cursor = Cursor::new(parsed.pattern).without(own);
+                let replay = Replay {
+                    cursor,
+                    node: added.node,
+                    is_left_over: false,
+                    qos: options.qos,
+                    subscription_id: options.id,
+                };
                 let session = &mut self.sessions[key.index() as usize];
-                session.outgoing(&self.backlog).replays.push_back(replay);
+                session.outgoing(&self.backlog).replay(replay);
             }
             return Ok(options.qos);
         };
@@ -385,8 +393,7 @@ impl Shard {
     }
 
     /// Ends a subscription. Returns whether there was one. What waits for it goes out still [MQTT-3.10.4-3]
-    /// [v3 MQTT-3.10.4-3], unless it
-    /// was shared and others can have it.
+    /// [v3 MQTT-3.10.4-3], unless it was shared and others can have it.
     ///
     /// # Errors
     /// When the filter is not valid.
@@ -415,20 +422,24 @@ impl Shard {
         }
         // [MQTT-3.10.4-2] [v3 MQTT-3.10.4-2]
         let Some(node) = self.subscriptions.find(key, filter.pattern) else { return Ok(false) };
-        let filters = &mut self.sessions[key.index() as usize].filters;
+        let session = &mut self.sessions[key.index() as usize];
+        if let Some(outgoing) = &mut session.outgoing {
+            outgoing.stop_replay(node);
+        }
+        let filters = &mut session.filters;
         if let Some(filter) = self.subscriptions.remove(key, filters, node) {
             self.shared.interest.remove(self.number, &filter);
         }
         Ok(true)
     }
 
-    fn subscribe_own(&mut self, key: SessionKey, pattern: &str, options: SubscriptionOptions) -> bool {
+    fn subscribe_own(&mut self, key: SessionKey, pattern: &str, options: SubscriptionOptions) -> Added {
         let filters = &mut self.sessions[key.index() as usize].filters;
         let added = self.subscriptions.add(key, filters, pattern, options);
         if added.is_first {
             self.shared.interest.add(self.number, pattern);
         }
-        added.is_new
+        added
     }
 
     fn is_subscribed(&self, key: SessionKey, filter: Filter<'_>) -> bool {

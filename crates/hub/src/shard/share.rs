@@ -15,7 +15,7 @@ use crate::subscriptions::SubscriptionIds;
 use crate::time::Time;
 use foldhash::quality::FixedState;
 use std::hash::BuildHasher;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
 /// How many members are asked to take a message before it is given up.
@@ -94,6 +94,11 @@ impl Shard {
     pub(super) fn publisher_hash(&self, publisher: Option<SessionKey>) -> Option<u64> {
         let client_id = &self.session(publisher?).client_id;
         Some(FixedState::with_seed(self.shared.seed()).hash_one(client_id))
+    }
+
+    /// The same for what is retained, which may outlast the session: a client with the same client id has the same number.
+    pub(super) fn publisher_number(&self, publisher: Option<SessionKey>) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.publisher_hash(publisher)? | 1)
     }
 
     /// Tells how many messages have left for a session's connection and are still in its outbox, for groups that look
