@@ -24,6 +24,26 @@ protocols = ["http", "websocket"]
 echo = true
 "#;
 
+/// As [`CONFIG`], with users. Only the last listener lets in who does not say who it is, so that a test can look at the
+/// figures.
+pub const USERS_CONFIG: &str = r#"
+shards = 2
+
+[[listener]]
+bind = "127.0.0.1:0"
+
+[[listener]]
+bind = "udp://127.0.0.1:0"
+
+[[listener]]
+bind = "127.0.0.1:0"
+protocols = ["http", "websocket"]
+allow_anonymous = true
+
+[auth]
+users = "users.txt"
+"#;
+
 /// How long a hub may take to stop: several times what it is allowed for sending what waits.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -55,7 +75,19 @@ impl Hub {
 
     /// Starts a hub with the text of a configuration and environment variables.
     pub fn with_config_and_environment(config: &str, environment: &[(&str, &str)]) -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap(), config, environment)
+    }
+
+    /// Starts a hub with [`USERS_CONFIG`], the lines of `more` behind it, and these users and passwords.
+    pub fn with_users(users: &[(&str, &str)], more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        for (name, password) in users {
+            set_user(folder.path(), name, password);
+        }
+        Self::in_folder(folder, &format!("{USERS_CONFIG}{more}"), &[])
+    }
+
+    fn in_folder(folder: tempfile::TempDir, config: &str, environment: &[(&str, &str)]) -> Self {
         let file = folder.path().join("trefoil.toml");
         std::fs::write(&file, config).unwrap();
         let mut command = Command::new(binary());
@@ -192,6 +224,12 @@ impl Drop for Hub {
 /// A run of the binary with these arguments, in a folder that holds nothing else.
 pub fn trefoil<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(arguments: I) -> Program {
     Program::new(binary()).args(arguments)
+}
+
+/// Gives a user a password, in the file of users in this folder.
+pub fn set_user(folder: &Path, name: &str, password: &str) {
+    let run = trefoil(["passwd", "users.txt", name, "--stdin", "--iterations", "4096"]).folder(folder);
+    run.stdin(format!("{password}\n")).run().success();
 }
 
 /// The binary under test: `TREFOIL_BIN`, or the one that cargo built beside these tests.

@@ -27,12 +27,13 @@ pub mod lines;
 pub mod mqtt;
 pub mod mqtt_sn;
 mod program;
+pub mod scram;
 mod socket;
 pub mod websocket;
 
 pub use bystander::Bystander;
 pub use example::Example;
-pub use hub::{CONFIG, Hub, binary, trefoil};
+pub use hub::{CONFIG, Hub, USERS_CONFIG, binary, set_user, trefoil};
 pub use program::{Outcome, Program, Running, node, node_on_page, python};
 pub use socket::{Exchange, connect};
 

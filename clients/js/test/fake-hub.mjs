@@ -107,7 +107,7 @@ export class FakeHub {
   /** What the real hub refuses as well; the client must never send such a frame. */
   #fault(frame) {
     const operation = Object.keys(FIELDS).find((name) => name in frame);
-    if (!operation) return { code: "unknown_operation", reason: "none of pub, sub, unsub, ping, ack is there" };
+    if (!operation) return { code: "unknown_operation", reason: "none of pub, sub, unsub, ping, ack, auth is there" };
     const field = Object.keys(frame).find((name) => name !== operation && !FIELDS[operation].includes(name));
     if (field) return { code: "unknown_field", field, reason: `${operation} has no field ${field}` };
     if (operation === "pub" && frame.qos === 1 && frame.id === undefined) return { code: "missing_field", field: "id", reason: "qos 1 needs an id" };

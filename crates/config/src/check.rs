@@ -1,5 +1,6 @@
 //! Whether the answers go together, and the [`Config`] that they make.
 
+use crate::access::Auth;
 use crate::extensions::Reader;
 use crate::limits::Limits;
 use crate::model::{Bind, Config, Listener, Log, LogLevel, Protocols};
@@ -28,10 +29,16 @@ pub(crate) fn assemble(sheet: &Sheet, mut warnings: Vec<String>, problems: &mut 
         ));
     }
     required(sheet, problems);
+    let auth = Auth::read(sheet);
+    let has_users = auth.users.is_some();
     let listeners = match sheet.repeated.get(&Section::Listener) {
-        None => preset.listeners,
+        None => preset
+            .listeners
+            .into_iter()
+            .map(|listener| Listener { allow_anonymous: !has_users || allow_anonymous, ..listener })
+            .collect(),
         Some(entries) => {
-            let mut check = Check { allow_anonymous, seen: Vec::new(), problems };
+            let mut check = Check { allow_anonymous, has_users, seen: Vec::new(), problems };
             let listeners: Vec<Listener> =
                 entries.list.iter().filter_map(|entry| check.listener(entry)).collect();
             if listeners.is_empty() && check.problems.is_empty() && !entries.refused {
@@ -44,6 +51,7 @@ pub(crate) fn assemble(sheet: &Sheet, mut warnings: Vec<String>, problems: &mut 
     Config {
         allow_anonymous,
         shards,
+        auth,
         listeners,
         mqtt: extensions.mqtt(),
         shared: extensions.shared(),
@@ -85,6 +93,8 @@ fn log(sheet: &Sheet) -> Log {
 
 struct Check<'a> {
     allow_anonymous: bool,
+    /// Clients can say who they are.
+    has_users: bool,
     /// The addresses so far, and where each was written.
     seen: Vec<(Bind, &'a Place)>,
     problems: &'a mut Vec<Problem>,
@@ -119,6 +129,7 @@ impl<'a> Check<'a> {
         Some(Listener {
             bind,
             protocols: protocols?,
+            allow_anonymous: !self.has_users || self.allows_anonymous(answers),
             echo: echo.is_some_and(|(echo, _)| echo),
             connections_max: answers.number(Section::Listener, "connections_max").unwrap_or(0) as usize,
         })
@@ -139,17 +150,22 @@ impl<'a> Check<'a> {
         }
         self.seen.push((bind, place));
         let own = answers.bool(Section::Listener, "allow_anonymous").map(|(value, _)| value);
-        if !bind.is_loopback() && !own.unwrap_or(self.allow_anonymous) {
+        if !bind.is_loopback() && !self.has_users && !own.unwrap_or(self.allow_anonymous) {
             self.fail(
                 place,
                 format!(
                     "other machines can reach {bind}, and nobody would ask them who they are; use a loopback \
-                     address such as 127.0.0.1, or, if anybody may connect, write `allow_anonymous = true` in \
-                     this [[listener]]{}",
+                     address such as 127.0.0.1, name a file of users in [auth], or, if anybody may connect, write \
+                     `allow_anonymous = true` in this [[listener]]{}",
                     if own.is_none() { " or at the top level" } else { ", where it is false now" }
                 ),
             );
         }
+    }
+
+    fn allows_anonymous(&self, answers: &Answers) -> bool {
+        let own = answers.bool(Section::Listener, "allow_anonymous").map(|(value, _)| value);
+        own.unwrap_or(self.allow_anonymous)
     }
 
     /// What is spoken there. `None` when that is nothing.
@@ -181,6 +197,13 @@ impl<'a> Check<'a> {
             let reason = format!(
                 "{bind} cannot speak \"json\" and \"{MQTT_SN}\" both, since nothing tells their datagrams apart; give \
                  each a listener of its own"
+            );
+            self.fail(place, reason);
+        }
+        if protocols.mqtt_sn && self.has_users && !self.allows_anonymous(answers) {
+            let reason = format!(
+                "MQTT-SN has no passwords, so that nobody could connect to {bind}; write `allow_anonymous = true` in \
+                 this [[listener]], or leave \"{MQTT_SN}\" out"
             );
             self.fail(place, reason);
         }

@@ -6,7 +6,7 @@
 //!
 //! [`load`] takes the text of a file and the variables of an environment and gives a [`Config`] or [`Problems`].
 //! A `Config` has been checked: its [`Listener`]s go with their [`Protocols`], its [`Limits`] are in range, and no
-//! other machine can reach it unless somebody wrote `allow_anonymous = true`. `Problems` are all that is wrong, each
+//! other machine can reach it unless clients are asked who they are or somebody wrote `allow_anonymous = true`. `Problems` are all that is wrong, each
 //! with its place, so that a person repairs a file once and not line by line. The crate reads no file and no
 //! variable by itself, save in [`process_environment`].
 //!
@@ -35,6 +35,7 @@
 //! # Ok::<(), trefoil_config::Problems>(())
 //! ```
 
+mod access;
 mod check;
 mod document;
 mod environment;
@@ -52,6 +53,7 @@ mod value;
 
 use std::path::Path;
 
+pub use access::Auth;
 pub use extensions::{
     Delayed, Exclusive, Mqtt, MqttSn, MqttSnTopic, RetainedLimit, Rewrite, Shared, SharedStrategy, Sys,
 };

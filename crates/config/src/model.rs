@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use crate::access::Auth;
 use crate::extensions::{Delayed, Exclusive, Mqtt, MqttSn, RetainedLimit, Rewrite, Shared, Sys};
 use crate::limits::Limits;
 use trefoil_hub::AutomaticSubscription;
@@ -15,6 +16,8 @@ pub struct Config {
     pub allow_anonymous: bool,
     /// Threads that serve connections; 0 means one per core.
     pub shards: usize,
+    /// Who may connect.
+    pub auth: Auth,
     /// Where the server accepts. Never empty, and no address (port 0 excepted) occurs twice.
     pub listeners: Vec<Listener>,
     /// How much of everything there may be.
@@ -48,12 +51,19 @@ impl Default for Config {
     fn default() -> Self {
         let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         let web = Protocols { http: true, websocket: true, ..Protocols::NONE };
-        let listener = |bind: Bind, protocols| Listener { bind, protocols, echo: false, connections_max: 0 };
+        let listener = |bind: Bind, protocols| Listener {
+            bind,
+            protocols,
+            allow_anonymous: true,
+            echo: false,
+            connections_max: 0,
+        };
         let (tcp, udp, http) = (Bind::Tcp(local(1883)), Bind::Udp(local(1883)), Bind::Tcp(local(8080)));
         let devices = Protocols { mqtt_sn: true, ..Protocols::NONE };
         Config {
             allow_anonymous: false,
             shards: 0,
+            auth: Auth::default(),
             listeners: vec![
                 listener(tcp, Protocols::usual(&tcp)),
                 listener(udp, Protocols::usual(&udp)),
@@ -83,6 +93,8 @@ pub struct Listener {
     pub bind: Bind,
     /// What is spoken here; at least one.
     pub protocols: Protocols,
+    /// Clients that do not say who they are may connect. So they may wherever there are no users.
+    pub allow_anonymous: bool,
     /// `/ws/echo` sends every message back, for outside WebSocket test suites. Only together with `websocket`.
     pub echo: bool,
     /// Connections (over UDP: peers) at one time; 0 means as many as the process may open files.

@@ -45,6 +45,7 @@ fn introduction(section: Section) -> (&'static str, &'static str) {
             "One for each address on which Trefoil accepts. As soon as one is written, the usual three are no longer \
              opened.",
         ),
+        Section::Auth => ("`[auth]`", "Who may connect. [security.md](security.md) has more."),
         Section::Limits => (
             "`[limits]`",
             "How much of everything there may be. Names end in the unit: `_bytes_max` are sizes, `_s` and `_s_max` \

@@ -12,6 +12,8 @@ pub enum Section {
     Top,
     /// In each `[[listener]]`.
     Listener,
+    /// `[auth]`.
+    Auth,
     /// `[limits]`.
     Limits,
     /// `[mqtt]`.
@@ -42,9 +44,10 @@ pub enum Section {
 
 impl Section {
     /// All of them, in the order of the reference page.
-    pub const ALL: [Section; 15] = [
+    pub const ALL: [Section; 16] = [
         Section::Top,
         Section::Listener,
+        Section::Auth,
         Section::Limits,
         Section::Mqtt,
         Section::Shared,
@@ -65,6 +68,7 @@ impl Section {
         match self {
             Section::Top => "",
             Section::Listener => "listener",
+            Section::Auth => "auth",
             Section::Limits => "limits",
             Section::Mqtt => "mqtt",
             Section::Shared => "shared",

@@ -3,7 +3,7 @@
 use crate::settings::Kind::{Address, Bool, Bytes, Choice, Choices, Count, Seconds, Text};
 use crate::settings::Preset::{Number, Required, Said};
 use crate::settings::Section::{
-    Delayed, Exclusive, Listener, Log, Mqtt, MqttSn, MqttSnTopic, Retained, Rewrite, Shared, Store,
+    Auth, Delayed, Exclusive, Listener, Log, Mqtt, MqttSn, MqttSnTopic, Retained, Rewrite, Shared, Store,
     Subscribe, Sys, Top,
 };
 use crate::settings::{Kind, Preset, Section, Setting};
@@ -33,8 +33,8 @@ pub(crate) const BEFORE_LIMITS: &[Setting] = &[
         "allow_anonymous",
         Bool,
         Preset::Bool(false),
-        "Lets anybody who can reach a listener connect to it. Without it every listener must be on a loopback \
-         address, where only this machine can reach it.",
+        "Lets anybody who can reach a listener connect to it, without saying who it is. Without it every listener \
+         must be on a loopback address, where only this machine can reach it, or there must be users (`[auth]`).",
     ),
     setting(
         Top,
@@ -82,6 +82,30 @@ pub(crate) const BEFORE_LIMITS: &[Setting] = &[
         Count { min: 0, max: HUNDRED_MILLION },
         Number(0),
         "Connections (over UDP: peers) of this listener at one time. 0 means as many as the process may open files.",
+    ),
+    setting(
+        Auth,
+        "users",
+        Text,
+        Said("nobody is asked who they are"),
+        "The file of users that `trefoil passwd` writes, one `name:record` a line; a relative path begins where the \
+         hub is started. With it every listener asks its clients who they are, unless `allow_anonymous` lets them in \
+         without, and may be on any address. The file is read again at SIGHUP.",
+    ),
+    setting(
+        Auth,
+        "failures_max",
+        Count { min: 0, max: 1_000_000 },
+        Number(30),
+        "How often one address (of IPv6, one /64) may fail to prove who it is within `failures_window_s`. Beyond that \
+         it is refused for the rest of that time, whatever it sends. 0 is no limit.",
+    ),
+    setting(
+        Auth,
+        "failures_window_s",
+        Seconds { min: 1, max: 86_400 },
+        Number(60),
+        "The time in which failures are counted together.",
     ),
 ];
 

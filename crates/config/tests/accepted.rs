@@ -31,6 +31,36 @@ fn nothing_written_gives_the_defaults() {
 }
 
 #[test]
+fn with_users_any_address_will_do_and_anonymous_clients_need_a_word() {
+    let config = file(
+        r#"
+        [[listener]]
+        bind = "0.0.0.0:1883"
+        [[listener]]
+        bind = "127.0.0.1:1884"
+        allow_anonymous = true
+        [[listener]]
+        bind = "udp://127.0.0.1:1884"
+        protocols = ["mqtt-sn"]
+        allow_anonymous = true
+        [auth]
+        users = "users.txt"
+        failures_window_s = "5 min"
+        "#,
+    );
+    assert_eq!(config.auth.users.as_deref(), Some(Path::new("users.txt")));
+    assert_eq!((config.auth.failures_max, config.auth.failures_window_s), (30, 300));
+    let anonymous: Vec<bool> = config.listeners.iter().map(|l| l.allow_anonymous).collect();
+    assert_eq!(anonymous, [false, true, true]);
+    let usual = file("[auth]\nusers = \"users.txt\"");
+    assert!(usual.listeners.iter().all(|l| !l.allow_anonymous));
+    assert!(file("").listeners.iter().all(|l| l.allow_anonymous), "without users nobody is asked");
+    let open = with("allow_anonymous = true", &[("TREFOIL_AUTH_USERS", "/etc/users")]);
+    assert!(open.listeners.iter().all(|l| l.allow_anonymous));
+    assert_eq!(open.auth.users.as_deref(), Some(Path::new("/etc/users")));
+}
+
+#[test]
 fn the_example_of_the_design_is_accepted_with_a_warning() {
     let config = file(
         r#"

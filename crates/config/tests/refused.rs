@@ -239,8 +239,8 @@ fn open_doors() {
     let open = |at: &str, tail: &str| {
         format!(
             "{at}: other machines can reach tcp://0.0.0.0:1883, and nobody would ask them who they are; use a \
-             loopback address such as 127.0.0.1, or, if anybody may connect, write `allow_anonymous = true` in this \
-             [[listener]]{tail}"
+             loopback address such as 127.0.0.1, name a file of users in [auth], or, if anybody may connect, write \
+             `allow_anonymous = true` in this [[listener]]{tail}"
         )
     };
     let listener = "[[listener]]\nbind = \"0.0.0.0:1883\"\n";
@@ -252,6 +252,22 @@ fn open_doors() {
     assert_eq!(
         refused_environment("", &[("TREFOIL_LISTENER_0_BIND", "0.0.0.0:1883")]),
         open("environment variable TREFOIL_LISTENER_0_BIND", " or at the top level")
+    );
+}
+
+#[test]
+fn who_cannot_say_who_it_is() {
+    let sn = "[[listener]]\nbind = \"udp://127.0.0.1:1\"\nprotocols = [\"mqtt-sn\"]\n";
+    let users = "[auth]\nusers = \"users.txt\"\n";
+    assert_eq!(
+        refused(&format!("{sn}{users}")),
+        "t.toml:3:13: MQTT-SN has no passwords, so that nobody could connect to udp://127.0.0.1:1; write \
+         `allow_anonymous = true` in this [[listener]], or leave \"mqtt-sn\" out"
+    );
+    assert_eq!(
+        refused("[auth]\nusers = \"\"\nfailures_max = -1"),
+        "t.toml:2:9: `users` is \"\"; it must be text that is not empty\n\
+         t.toml:3:16: `failures_max` is -1; it must be a whole number from 0 to 1000000"
     );
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct Session {
 /// What most sessions do not have.
 #[derive(Default, Debug)]
 pub(crate) struct Rare {
+    /// Who the client proved to be; nobody else gets the session.
+    pub(crate) identity: Option<Arc<str>>,
     pub(crate) will: Option<Will>,
     /// When the will is published, while the client is away.
     pub(crate) will_at: Option<Time>,
@@ -72,6 +74,11 @@ impl Session {
 
     pub(crate) fn subscription_count(&self) -> usize {
         self.filters.len() + self.rare.as_ref().map_or(0, |r| r.shares.len())
+    }
+
+    /// Who the client proved to be.
+    pub(crate) fn identity(&self) -> Option<&Arc<str>> {
+        self.rare.as_ref()?.identity.as_ref()
     }
 
     /// Whether the client has been away for as long as the session was to outlast its connection.

@@ -45,6 +45,14 @@ pub fn encode_unsubscribed<S: AsRef<str>>(filters: &[S], id: Option<u64>, many: 
     push_ack_and_end(id, out);
 }
 
+/// Appends `{"auth":{"user":…},"ack":id}`: the client is this user from now on.
+pub fn encode_authenticated(user: &str, id: Option<u64>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"auth\":{\"user\":");
+    push_str(user, out);
+    out.push(b'}');
+    push_ack_and_end(id, out);
+}
+
 /// Appends `{"pong":…}` with the JSON text that came in [`Request::Ping`](crate::Request::Ping).
 pub fn encode_pong(raw: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"pong\":");

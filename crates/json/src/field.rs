@@ -46,6 +46,9 @@ fields! {
     Code = "code",
     Culprit = "field",
     Reason = "reason",
+    Auth = "auth",
+    User = "user",
+    Password = "password",
 }
 
 /// A set of fields, one bit for each.

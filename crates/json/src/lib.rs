@@ -61,12 +61,13 @@ mod request;
 mod value;
 mod write;
 
-pub use answer::{encode_ack, encode_pong, encode_subscribed, encode_unsubscribed};
+pub use answer::{encode_ack, encode_authenticated, encode_pong, encode_subscribed, encode_unsubscribed};
 pub use error::{Code, RequestError};
 pub use extras::{Extras, ExtrasRef};
 pub use message::{Delivery, MessageView, encode_message};
 pub use outgoing::{
-    PublishView, SubscribeView, encode_ping, encode_publish, encode_subscribe, encode_unsubscribe,
+    PublishView, SubscribeView, encode_auth, encode_ping, encode_publish, encode_subscribe,
+    encode_unsubscribe,
 };
 pub use reply::{MalformedReply, Message, Refusal, Reply, parse_reply};
 pub use request::{Limits, PublishRequest, Request, parse, parse_publish};

@@ -90,6 +90,17 @@ pub fn encode_unsubscribe(filters: &[&str], id: Option<u64>, out: &mut Vec<u8>) 
     out.push(b'}');
 }
 
+/// Appends `{"auth":{"user":…,"password":…}}`.
+pub fn encode_auth(user: &str, password: &str, id: Option<u64>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"auth\":{\"user\":");
+    push_str(user, out);
+    out.extend_from_slice(b",\"password\":");
+    push_str(password, out);
+    out.push(b'}');
+    push_id(id, out);
+    out.push(b'}');
+}
+
 /// Appends `{"ping":…}`, which the hub answers with the same value as `pong`. `raw` must be valid JSON text.
 pub fn encode_ping(raw: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"ping\":");

@@ -37,6 +37,13 @@ pub enum Reply<'a> {
         /// Whether the filters stood in an array.
         many: bool,
     },
+    /// The client is this user from now on.
+    Auth {
+        /// The user name in the hub's form.
+        user: Cow<'a, str>,
+        /// The request's id, if it had one.
+        ack: Option<u64>,
+    },
     /// The answer to a ping: the text of the JSON value that came in it.
     Pong(&'a str),
     /// The hub has refused a request.
@@ -151,10 +158,13 @@ impl<'a> Reader<'_, 'a> {
             let (filters, many) = self.filters(Field::Unsub)?;
             return Ok(Reply::Unsub { filters, ack, many });
         }
+        if let Some(auth) = self.members.get(Field::Auth) {
+            return Ok(Reply::Auth { user: self.user(auth)?, ack });
+        }
         ack.map(Reply::Ack).ok_or_else(|| {
             RequestError::new(
                 Code::UnknownOperation,
-                "none of topic, ack, sub, unsub, pong and error is there",
+                "none of topic, ack, sub, unsub, auth, pong and error is there",
             )
         })
     }
@@ -183,6 +193,14 @@ impl<'a> Reader<'_, 'a> {
             reason: inner.plain_string(Field::Reason)?.ok_or_else(|| missing(Field::Reason))?,
             id: self.id()?,
         })
+    }
+
+    fn user(&self, auth: &'a str) -> Outcome<Cow<'a, str>> {
+        let mut members = Members::default();
+        read(auth.as_bytes(), &mut members).map_err(|reason| bad(Field::Auth, format!("auth: {reason}")))?;
+        let inner = Reader { members: &members, limits: LIMITS };
+        let missing = || bad(Field::User, "auth has no user".to_owned());
+        inner.plain_string(Field::User)?.ok_or_else(missing)
     }
 
     /// One QoS for each filter, in an array when the filters are in one.
@@ -225,7 +243,7 @@ mod tests {
 
     #[test]
     fn what_is_no_reply_is_refused() {
-        assert_eq!(reason("{}"), "none of topic, ack, sub, unsub, pong and error is there");
+        assert_eq!(reason("{}"), "none of topic, ack, sub, unsub, auth, pong and error is there");
         assert_eq!(
             reason(r#"{"sub":["a","b"],"qos":[0]}"#),
             "qos is [0]; it must be an array with 0 or 1 for each filter"

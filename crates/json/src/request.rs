@@ -56,6 +56,15 @@ pub enum Request<'a> {
     },
     /// `{"ping":…}`: any JSON value, as its text, which the answer repeats.
     Ping(&'a str),
+    /// `{"auth":{"user":…,"password":…}}`: who the client is.
+    Auth {
+        /// The user name, any text.
+        user: Cow<'a, str>,
+        /// The password, any text.
+        password: Cow<'a, str>,
+        /// What the answer carries as `ack`.
+        id: Option<u64>,
+    },
     /// `{"ack":…}`: the client has taken the delivery with this id.
     Ack(u64),
 }
@@ -114,7 +123,8 @@ pub fn parse_publish(input: &[u8], limits: Limits) -> Result<PublishRequest<'_>,
 const LONE_PUBLISH: FieldSet =
     fields_of(Field::Pub).without(FieldSet::of(&[Field::Pub, Field::Id])).with(Field::Topic);
 
-const OPERATIONS: FieldSet = FieldSet::of(&[Field::Pub, Field::Sub, Field::Unsub, Field::Ping, Field::Ack]);
+const OPERATIONS: FieldSet =
+    FieldSet::of(&[Field::Pub, Field::Sub, Field::Unsub, Field::Ping, Field::Ack, Field::Auth]);
 
 /// The fields that an operation has, itself among them.
 const fn fields_of(operation: Field) -> FieldSet {
@@ -135,6 +145,7 @@ const fn fields_of(operation: Field) -> FieldSet {
         ]),
         Sub => FieldSet::of(&[Sub, Qos, Id, Retained, NoLocal]),
         Unsub => FieldSet::of(&[Unsub, Id]),
+        Auth => FieldSet::of(&[Auth, Id]),
         other => FieldSet::of(&[other]),
     }
 }
@@ -148,6 +159,7 @@ impl<'a> Reader<'_, 'a> {
             Field::Pub => self.acknowledged_publish().map(Request::Publish),
             Field::Sub => self.subscribe(),
             Field::Unsub => self.unsubscribe(),
+            Field::Auth => self.auth(),
             Field::Ping => self.json(Field::Ping).map(|ping| Request::Ping(ping.unwrap_or_default())),
             _ => self.unsigned(Field::Ack, u64::MAX).map(|id| Request::Ack(id.unwrap_or_default())),
         }
@@ -173,7 +185,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn no_operation(&self) -> RequestError {
-        let reason = "no operation is named: one of pub, sub, unsub, ping, ack";
+        let reason = "no operation is named: one of pub, sub, unsub, ping, ack, auth";
         let meant = self.members.unknown.as_deref().and_then(|name| Some((name, nearest(name, OPERATIONS)?)));
         match meant {
             Some((name, operation)) => {
@@ -241,6 +253,27 @@ impl<'a> Reader<'_, 'a> {
             id: self.id()?,
             many,
         })
+    }
+
+    fn auth(&self) -> Outcome<Request<'a>> {
+        let mut inner = Members::default();
+        let json = self.members.get(Field::Auth).unwrap_or_default();
+        read(json.as_bytes(), &mut inner).map_err(|_| {
+            // What is wrong is not repeated in full: there may be a password in it.
+            bad(Field::Auth, "auth must be an object with user and password".to_owned())
+        })?;
+        let inner = Reader { members: &inner, limits: self.limits };
+        inner.check_fields("auth", FieldSet::of(&[Field::User, Field::Password]))?;
+        let text = |field: Field| {
+            let missing = || {
+                RequestError::new(Code::MissingField, format!("auth has no {}", field.name()))
+                    .field(field.name())
+            };
+            // The value is not repeated either.
+            let wrong = |_| bad(field, format!("{} must be a string", field.name()));
+            inner.plain_string(field).map_err(wrong)?.ok_or_else(missing)
+        };
+        Ok(Request::Auth { user: text(Field::User)?, password: text(Field::Password)?, id: self.id()? })
     }
 
     fn unsubscribe(&self) -> Outcome<Request<'a>> {

@@ -191,7 +191,7 @@ fn invalid_utf8_is_bad_json_and_says_where() {
 #[test]
 fn an_operation_must_be_named_and_only_one() {
     use Code::{BadField, UnknownOperation};
-    let none = "no operation is named: one of pub, sub, unsub, ping, ack";
+    let none = "no operation is named: one of pub, sub, unsub, ping, ack, auth";
     refuses("{}", UnknownOperation, None, None, none);
     refuses(r#"{"id":1,"data":2}"#, UnknownOperation, None, 1, none);
     refuses(
@@ -392,4 +392,23 @@ fn nesting_and_counts_are_bounded() {
     let error = parse(br#"{"sub":["a","b","c"],"id":1}"#, limits).unwrap_err();
     assert_eq!((error.code, error.id), (Code::TooLarge, Some(1)));
     assert_eq!(error.reason, "sub has 3 topic filters; at most 2 go into one request");
+}
+
+#[test]
+fn who_a_client_is() {
+    let auth = Request::Auth { user: "ann".into(), password: "p\"w".into(), id: Some(1) };
+    assert_eq!(ok(r#"{"auth":{"user":"ann","password":"p\"w"},"id":1}"#), auth);
+    for (text, code, field) in [
+        (r#"{"auth":"ann:secret"}"#, Code::BadField, "auth"),
+        (r#"{"auth":{"user":"ann","password":"secret"}"#, Code::BadJson, ""),
+        (r#"{"auth":{"user":"ann","pasword":"secret"}}"#, Code::UnknownField, "pasword"),
+        (r#"{"auth":{"user":"ann"}}"#, Code::MissingField, "password"),
+        (r#"{"auth":{"user":"ann","password":["secret"]}}"#, Code::BadField, "password"),
+        (r#"{"auth":{"user":"ann","user":"eve","password":"secret"}}"#, Code::BadField, "user"),
+        (r#"{"user":"ann","password":"secret"}"#, Code::UnknownOperation, ""),
+    ] {
+        let error = parse(text.as_bytes(), Limits::default()).unwrap_err();
+        assert_eq!((error.code, error.field.as_deref().unwrap_or_default()), (code, field), "{text}");
+        assert!(!error.reason.contains("secret"), "{}", error.reason);
+    }
 }

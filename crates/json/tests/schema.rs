@@ -8,8 +8,8 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 use trefoil_json::{
     Code, Delivery, ExtrasRef, Limits, MessageView, PublishView, Reply, Request, RequestError, SubscribeView,
-    encode_ack, encode_message, encode_ping, encode_pong, encode_publish, encode_subscribe,
-    encode_subscribed, encode_unsubscribe, encode_unsubscribed, parse, parse_reply,
+    encode_ack, encode_auth, encode_authenticated, encode_message, encode_ping, encode_pong, encode_publish,
+    encode_subscribe, encode_subscribed, encode_unsubscribe, encode_unsubscribed, parse, parse_reply,
 };
 
 const SCHEMA: &str = include_str!("../../../docs/json-protocol.schema.json");
@@ -108,6 +108,8 @@ fn every_encoder_writes_what_the_schema_describes() {
             let view = SubscribeView { filters, qos: 1, retained: id.is_none(), no_local: id.is_some(), id };
             schemas.check_request(&written(|out| encode_subscribe(&view, out)));
             schemas.check_request(&written(|out| encode_unsubscribe(filters, id, out)));
+            schemas.check_request(&written(|out| encode_auth(filters[0], "\u{7}\"", id, out)));
+            schemas.check_reply(&written(|out| encode_authenticated(filters[0], id, out)));
             for many in [true, filters.len() > 1] {
                 schemas.check_reply(&written(|out| encode_subscribed(filters, granted, id, many, out)));
                 schemas.check_reply(&written(|out| encode_unsubscribed(filters, id, many, out)));
@@ -163,6 +165,11 @@ fn what_the_code_refuses_the_schema_refuses() {
         r#"{"sub":["a",""]}"#,
         r#"{"unsub":"t","qos":1}"#,
         r#"{"unsub":null}"#,
+        r#"{"auth":null}"#,
+        r#"{"auth":{"user":"ann"}}"#,
+        r#"{"auth":{"user":"ann","password":7}}"#,
+        r#"{"auth":{"user":"ann","password":"x","token":"y"}}"#,
+        r#"{"auth":{"user":"ann","password":"x"},"qos":1}"#,
         r#"{"ping":1,"id":1}"#,
         r#"{"ack":"1"}"#,
         r#"{"ack":1,"id":1}"#,
@@ -237,6 +244,7 @@ fn answer(request: &Request<'_>) -> Option<String> {
         Request::Unsubscribe { filters, id, many } => {
             Some(written(|out| encode_unsubscribed(filters, *id, *many, out)))
         }
+        Request::Auth { user, id, .. } => Some(written(|out| encode_authenticated(user, *id, out))),
         Request::Ping(raw) => Some(written(|out| encode_pong(raw, out))),
         Request::Ack(_) => None,
     }
@@ -265,6 +273,7 @@ fn the_examples_of_the_page_are_what_the_code_does() {
                     Request::Publish(_) => "pub",
                     Request::Subscribe { .. } => "sub",
                     Request::Unsubscribe { .. } => "unsub",
+                    Request::Auth { .. } => "auth",
                     Request::Ping(_) => "ping",
                     Request::Ack(_) => "ack",
                 });
@@ -276,7 +285,7 @@ fn the_examples_of_the_page_are_what_the_code_does() {
             Err(error) => assert_eq!(replies, [written(|out| error.encode(out))], "{text}"),
         }
     }
-    assert_eq!(operations_seen, BTreeSet::from(["ack", "ping", "pub", "sub", "unsub"]));
+    assert_eq!(operations_seen, BTreeSet::from(["ack", "auth", "ping", "pub", "sub", "unsub"]));
     assert_eq!(codes_seen, Code::ALL.map(Code::name).into());
 }
 

@@ -89,7 +89,8 @@ impl PacketType {
         }
     }
 
-    /// The first byte of a packet whose flags are fixed, which is any but PUBLISH [MQTT-2.1.3-1] [v3 MQTT-2.2.2-1].
+    /// The first byte of a packet whose flags are fixed, which is any but PUBLISH [MQTT-2.1.3-1] [MQTT-3.15.1-1]
+    /// [v3 MQTT-2.2.2-1].
     pub(crate) const fn first_byte(self) -> u8 {
         let flags = match self {
             // [MQTT-3.6.1-1], [MQTT-3.8.1-1], [MQTT-3.10.1-1], [v3 MQTT-3.6.1-1], [v3 MQTT-3.8.1-1], [v3 MQTT-3.10.1-1]

@@ -1,5 +1,6 @@
 //! What every thread of the server knows.
 
+use crate::access::Access;
 use crate::mail::Mailbox;
 use crate::shard::mqtt_sn::Gateway;
 use crate::stats::{ListenerSummary, Stats, Summary};
@@ -17,6 +18,8 @@ pub(crate) struct Context {
     pub(crate) gateway: Gateway,
     /// The figures below `$SYS/broker`.
     pub(crate) sys: Sys,
+    /// Who may connect; `None`: nobody is asked.
+    pub(crate) access: Option<Access>,
     /// The listeners, by number.
     pub(crate) listeners: Vec<ListenerContext>,
     /// What the shards share of the hub.
@@ -37,6 +40,8 @@ pub(crate) struct ListenerContext {
     pub(crate) bind: Bind,
     /// What may be spoken there.
     pub(crate) protocols: Protocols,
+    /// Clients that do not say who they are may connect.
+    pub(crate) allow_anonymous: bool,
     /// Whether `/ws/echo` answers.
     pub(crate) echo: bool,
     /// Most connections at one time.
@@ -49,6 +54,11 @@ impl Context {
     /// The figures of what runs beside the shards.
     pub(crate) fn stats_beside(&self) -> &Stats {
         &self.stats[self.stats.len() - 1]
+    }
+
+    /// The time now, on threads that are no shards.
+    pub(crate) fn now(&self) -> trefoil_hub::Time {
+        trefoil_hub::Time::from_ms(self.started.elapsed().as_millis() as u64)
     }
 
     /// How many sessions there are, of all shards, as of their last round.

@@ -23,6 +23,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod access;
 mod beside;
 mod context;
 mod crew;
@@ -36,6 +37,7 @@ mod shard;
 mod stats;
 mod sys;
 
+use access::Access;
 use beside::Beside;
 use context::{Context, ListenerContext};
 use mail::Mail;
@@ -83,6 +85,8 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// The file of users cannot be read, or something is wrong with it: each line of the text names file and line.
+    Users(String),
     /// The system gave no thread, no poll or no runtime.
     System(io::Error),
 }
@@ -105,6 +109,7 @@ impl fmt::Display for StartError {
                 }
                 _ => write!(f, "cannot listen on {bind}: {error}"),
             },
+            StartError::Users(why) => f.write_str(why),
             StartError::System(error) => write!(f, "the system refuses what a server needs: {error}"),
         }
     }
@@ -114,6 +119,7 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             StartError::Listen { error, .. } | StartError::System(error) => Some(error),
+            StartError::Users(_) => None,
         }
     }
 }
@@ -122,8 +128,9 @@ impl Server {
     /// Opens the listeners and starts all threads. When this returns, connections are accepted.
     ///
     /// # Errors
-    /// When a listener cannot be opened, or the system has no thread to give.
+    /// When a listener cannot be opened, the file of users is not right, or the system has no thread to give.
     pub fn start(config: &Config) -> Result<Server, StartError> {
+        let access = Access::open(&config.auth).map_err(StartError::Users)?;
         let shards = shard_count(config.shards);
         let (mut listening, mut sockets) = (Vec::new(), Vec::new());
         for listener in &config.listeners {
@@ -136,11 +143,12 @@ impl Server {
             listening.push(Listening { bind: bound, protocols: listener.protocols });
             sockets.push(opened);
         }
-        Server::run(config, shards, listening, sockets).map_err(StartError::System)
+        Server::run(config, access, shards, listening, sockets).map_err(StartError::System)
     }
 
     fn run(
         config: &Config,
+        access: Option<Access>,
         shards: usize,
         listening: Vec<Listening>,
         sockets: Vec<listener::Sockets>,
@@ -155,6 +163,7 @@ impl Server {
             mqtt: config.mqtt.clone(),
             gateway: Gateway::new(config),
             sys: config.sys.clone(),
+            access,
             listeners: config
                 .listeners
                 .iter()
@@ -187,6 +196,15 @@ impl Server {
         &self.listening
     }
 
+    /// Reads the file of users again. Returns how many there are, or `None` when the configuration names no file.
+    /// Connections that stand already go on standing.
+    ///
+    /// # Errors
+    /// What is wrong with the file; the users of before stay.
+    pub fn reload_users(&self) -> Result<Option<usize>, String> {
+        self.context.access.as_ref().map(Access::reload).transpose()
+    }
+
     /// Stops: listeners close, clients are told, what waits in outboxes goes out within the configured limit. Blocks
     /// until all threads have ended.
     pub fn stop(self) {
@@ -205,6 +223,14 @@ impl Server {
     }
 }
 
+/// Whether a file of users could be read, and how many there are.
+///
+/// # Errors
+/// What is wrong with it: each line of the text names file and line.
+pub fn check_users(path: &std::path::Path) -> Result<usize, String> {
+    access::read(path, trefoil_auth::Secret::new([0; 32])).map(|users| users.len())
+}
+
 fn shard_count(configured: usize) -> usize {
     let wanted = match configured {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -217,6 +243,7 @@ fn listener_context(listener: &trefoil_config::Listener, bind: Bind) -> Listener
     ListenerContext {
         bind,
         protocols: listener.protocols,
+        allow_anonymous: listener.allow_anonymous,
         echo: listener.echo,
         connections_max: listener.connections_max,
         connections: AtomicUsize::new(0),

@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
-use trefoil_hub::{Message, Parcel, Published};
+use trefoil_hub::{ConnectionKey, Message, Parcel, Published};
 use trefoil_websocket::Receiver;
 
 /// Bytes that may wait in one mailbox before shards stop reading from publishers, and publishes from beside are
@@ -37,6 +37,8 @@ pub(crate) enum Mail {
     SnGone(Box<Parted>),
     /// The address of an MQTT-SN client here has become another's.
     SnUnbound(Box<Parted>),
+    /// What came of a password: `user` is who it belongs to, if it was right. The connection may be gone by now.
+    Verdict { connection: ConnectionKey, serial: u32, user: Option<Arc<str>> },
     /// Stop: close listeners, say goodbye to clients, and end when all is sent.
     Stop,
 }
@@ -50,7 +52,7 @@ impl Mail {
                 Mail::Run(wire) => wire.len(),
                 Mail::Arrival(arrival) => arrival.input.len(),
                 Mail::SnDatagram(forwarded) => forwarded.datagram.len(),
-                Mail::SnGone(_) | Mail::SnUnbound(_) | Mail::Stop => 0,
+                Mail::SnGone(_) | Mail::SnUnbound(_) | Mail::Verdict { .. } | Mail::Stop => 0,
             }
     }
 }
@@ -65,6 +67,8 @@ pub(crate) struct Arrival {
     pub(crate) input: Vec<u8>,
     /// What has to be written before anything else.
     pub(crate) output: Vec<u8>,
+    /// Who it is, if it has proved that already.
+    pub(crate) user: Option<Arc<str>>,
     /// What has been found out about it.
     pub(crate) stage: Stage,
 }

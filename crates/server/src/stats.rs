@@ -102,6 +102,10 @@ pub(crate) struct Stats {
     pub(crate) refused: Figure,
     /// Connections closed since the peer broke its protocol.
     pub(crate) protocol_errors: Figure,
+    /// Attempts to prove an identity that failed.
+    pub(crate) auth_failures: Figure,
+    /// Attempts that were not looked at, since their address had failed too often or there were too many.
+    pub(crate) auth_throttled: Figure,
     /// Sessions now.
     pub(crate) sessions: Figure,
     /// Sessions that have a connection now.
@@ -169,6 +173,7 @@ pub(crate) struct Summary {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) dropped: u64,
+    pub(crate) auth_failures: u64,
 }
 
 /// Where the hub listens.
@@ -207,6 +212,7 @@ impl Summary {
             messages_out: sum(|s| &s.messages_out),
             bytes_in: sum(|s| &s.bytes_in),
             bytes_out: sum(|s| &s.bytes_out),
+            auth_failures: sum(|s| &s.auth_failures),
             dropped: Drop::ALL.iter().map(|&(d, _)| total(all, |s| &s.dropped[d as usize])).sum(),
         }
     }

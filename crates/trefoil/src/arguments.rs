@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use trefoil_auth::scram;
 
 /// What every help page ends with.
 const EXIT_CODES: &str = "\
@@ -40,6 +41,15 @@ Examples:
 
 Each mistake gets a line on standard error, FILE:LINE:COLUMN: what is wrong. The environment is
 looked at, too, as `trefoil serve` would.";
+
+const PASSWD_EXAMPLES: &str = "\
+Examples:
+  trefoil passwd users.txt ann          add ann, or change her password; it is asked for twice
+  trefoil passwd users.txt ann --delete
+  pwgen 20 1 | tee pump.password | trefoil passwd users.txt pump-7 --stdin
+
+The file belongs into the configuration as users = \"users.txt\" under [auth]. A hub that runs reads
+it again at SIGHUP.";
 
 const PUB_EXAMPLES: &str = "\
 Examples:
@@ -90,6 +100,8 @@ pub(crate) enum Command {
     Sub(Box<Sub>),
     /// Look for mistakes in a configuration, without starting anything
     Check(Check),
+    /// Add a user to a file of users, change a password, or delete a user
+    Passwd(Passwd),
     /// Print a script that teaches a shell to complete commands and options
     Completions(Completions),
     /// Print the manual page of trefoil or of one of its subcommands
@@ -166,6 +178,39 @@ pub(crate) struct Sub {
     pub(crate) timeout: Option<std::time::Duration>,
     #[command(flatten)]
     pub(crate) connection: Connection,
+}
+
+/// Arguments of `trefoil passwd`.
+#[derive(Debug, Args)]
+#[command(after_help = PASSWD_EXAMPLES, after_long_help = format!("{PASSWD_EXAMPLES}\n\n{EXIT_CODES}"))]
+pub(crate) struct Passwd {
+    /// The file that `users` in [auth] names; it is made if it is not there
+    pub(crate) file: PathBuf,
+    /// The user name, without a colon
+    pub(crate) user: String,
+    /// Delete the user
+    #[arg(long, conflicts_with_all = ["kind", "iterations", "stdin"])]
+    pub(crate) delete: bool,
+    /// What to keep of the password: scram-sha-256 serves SCRAM and passwords that are sent, argon2id only the latter
+    #[arg(long, value_name = "KIND", default_value = "scram-sha-256")]
+    pub(crate) kind: RecordKind,
+    /// How often to hash with scram-sha-256: more is harder to guess, and slower for clients and hub
+    #[arg(long, value_name = "N", default_value_t = scram::ITERATIONS_DEFAULT,
+          value_parser = clap::value_parser!(u32).range(i64::from(scram::ITERATIONS_MIN)..=i64::from(scram::ITERATIONS_MAX)))]
+    pub(crate) iterations: u32,
+    /// Read the password from the first line of standard input, instead of asking for it
+    #[arg(long)]
+    pub(crate) stdin: bool,
+}
+
+/// A kind of password record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RecordKind {
+    /// A SCRAM verifier
+    #[value(name = "scram-sha-256")]
+    ScramSha256,
+    /// An Argon2id hash
+    Argon2id,
 }
 
 /// How to reach the hub.

@@ -7,14 +7,16 @@ use std::io::{self, Write};
 
 pub(crate) fn run(arguments: &Check) -> Result<(), Failure> {
     let settings = Settings::read(arguments.file.as_deref())?;
+    let users = settings.config.auth.users.as_deref().map(trefoil_server::check_users);
+    let users = users.transpose().map_err(Failure::usage)?;
     for warning in &settings.config.warnings {
         eprintln!("warning: {warning}");
     }
-    report(&settings, &mut io::stdout().lock())
+    report(&settings, users, &mut io::stdout().lock())
         .map_err(|error| Failure::failed(format!("cannot write to standard output: {error}")))
 }
 
-fn report(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
+fn report(settings: &Settings, users: Option<usize>, out: &mut impl Write) -> io::Result<()> {
     match &settings.file {
         Some(path) => writeln!(out, "{} is fine: the hub would listen on", path.display())?,
         None => writeln!(
@@ -24,7 +26,11 @@ fn report(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
     }
     for listener in &settings.config.listeners {
         let echo = if listener.echo { ", echo" } else { "" };
-        writeln!(out, "  {}  {}{echo}", listener.bind, listener.protocols)?;
+        let anonymous = if users.is_some() && listener.allow_anonymous { ", anonymous" } else { "" };
+        writeln!(out, "  {}  {}{echo}{anonymous}", listener.bind, listener.protocols)?;
+    }
+    if let Some(count) = users {
+        writeln!(out, "and would know {count} users")?;
     }
     out.flush()
 }
@@ -40,12 +46,13 @@ mod tests {
         config.listeners.truncate(2);
         config.listeners[0].echo = true;
         let mut out = Vec::new();
-        report(&Settings { config, file: Some("hub.toml".into()) }, &mut out)
+        report(&Settings { config, file: Some("hub.toml".into()) }, Some(2), &mut out)
             .expect("a Vec takes everything");
         assert_eq!(
             String::from_utf8_lossy(&out),
             "hub.toml is fine: the hub would listen on\n  \
-             tcp://127.0.0.1:1883  mqtt, http, websocket, json, echo\n  udp://127.0.0.1:1883  json\n"
+             tcp://127.0.0.1:1883  mqtt, http, websocket, json, echo, anonymous\n  \
+             udp://127.0.0.1:1883  json, anonymous\nand would know 2 users\n"
         );
     }
 }

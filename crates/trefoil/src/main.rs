@@ -2,7 +2,7 @@
 //!
 //! [`arguments`] says what may be written on the command line; each subcommand has a module of its own with a `run`
 //! that comes to an end or to a [`Failure`], and a `Failure` knows its exit code. `serve` runs a
-//! [`trefoil_server::Server`], `check` only reads its configuration, `pub` and `sub` are a [`trefoil_client::Client`].
+//! [`trefoil_server::Server`], `check` only reads its configuration, `passwd` changes its file of users, `pub` and `sub` are a [`trefoil_client::Client`].
 //!
 //! ```sh
 //! trefoil                          # the hub, with the settings of trefoil.toml if there is one
@@ -18,6 +18,7 @@ mod failure;
 mod input;
 mod logging;
 mod manual;
+mod passwd;
 mod publish;
 mod serve;
 mod settings;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Some(Command::Pub(publish)) => publish::run(&publish),
         Some(Command::Sub(subscribe)) => subscribe::run(&subscribe),
         Some(Command::Check(check)) => check::run(&check),
+        Some(Command::Passwd(passwd)) => passwd::run(&passwd),
         Some(Command::Completions(completions)) => manual::completions(&completions),
         Some(Command::Man(man)) => manual::man(&man),
     };

@@ -7,7 +7,8 @@ use std::path::Path;
 
 /// Which crates of the workspace each crate may depend on. Arrows go down only: a crate names none that
 /// stands further down in this list than itself.
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 22] = [
+    ("trefoil-auth", &[]),
     ("trefoil-mqtt", &[]),
     ("trefoil-mqtt-sn", &[]),
     ("trefoil-websocket", &[]),
@@ -20,6 +21,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     (
         "trefoil-server",
         &[
+            "trefoil-auth",
             "trefoil-mqtt",
             "trefoil-mqtt-sn",
             "trefoil-websocket",
@@ -33,9 +35,16 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ),
     (
         "trefoil-client",
-        &["trefoil-mqtt", "trefoil-mqtt-sn", "trefoil-websocket", "trefoil-framing", "trefoil-json"],
+        &[
+            "trefoil-auth",
+            "trefoil-mqtt",
+            "trefoil-mqtt-sn",
+            "trefoil-websocket",
+            "trefoil-framing",
+            "trefoil-json",
+        ],
     ),
-    ("trefoil", &["trefoil-server", "trefoil-client", "trefoil-config", "trefoil-json"]),
+    ("trefoil", &["trefoil-auth", "trefoil-server", "trefoil-client", "trefoil-config", "trefoil-json"]),
     ("example-shared", &["trefoil-server", "trefoil-config"]),
     ("smart-home", &["example-shared", "trefoil-client"]),
     ("smart-manufacturing", &["example-shared", "trefoil-client"]),
@@ -51,7 +60,8 @@ const ARROWS: [(&str, &[&str]); 21] = [
 ];
 
 /// Bytes and time go in, bytes and effects come out: no socket, no clock, no thread.
-const SANS_IO: [&str; 7] = [
+const SANS_IO: [&str; 8] = [
+    "trefoil-auth",
     "trefoil-mqtt",
     "trefoil-mqtt-sn",
     "trefoil-websocket",

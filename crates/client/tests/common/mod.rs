@@ -32,6 +32,7 @@ impl Hub {
         let listener = |bind: Bind| Listener {
             bind,
             protocols: Protocols::usual(&bind),
+            allow_anonymous: true,
             echo: false,
             connections_max: 0,
         };

@@ -108,6 +108,9 @@ pub struct Connect<'a> {
     pub user_name: Option<&'a str>,
     /// What it speaks, if automatic subscriptions are for it.
     pub language: Option<Language>,
+    /// Who it proved to be, if anybody asked. The caller has made sure that no session of
+    /// [another](Shard::is_of_another) has this client id.
+    pub identity: Option<Arc<str>>,
 }
 
 impl<'a> Connect<'a> {
@@ -122,6 +125,7 @@ impl<'a> Connect<'a> {
             will: None,
             user_name: None,
             language: None,
+            identity: None,
         }
     }
 }
@@ -270,6 +274,17 @@ impl Shard {
         self.set_online(session, available);
     }
 
+    /// Whether a client id has a session that belongs to another identity, or to nobody where `identity` is somebody.
+    pub fn is_of_another(&self, now: Time, client_id: &str, identity: Option<&Arc<str>>) -> bool {
+        let session = self.by_client_id.get(client_id).map(|&key| self.session(key));
+        session.is_some_and(|session| !session.is_over(now) && session.identity() != identity)
+    }
+
+    /// Says who the client of a session is, which proved it only after it had connected.
+    pub fn identify(&mut self, key: SessionKey, identity: Arc<str>) {
+        self.session_mut(key).rare().identity = Some(identity);
+    }
+
     /// Whether a session has any subscription, shared ones counted.
     pub fn has_subscriptions(&self, session: SessionKey) -> bool {
         self.session(session).subscription_count() > 0
@@ -312,6 +327,9 @@ impl Shard {
         // [MQTT-3.1.2-7] [v3 MQTT-3.1.2-8]
         if will.is_some() {
             session.rare().will = will;
+        }
+        if connect.identity.is_some() {
+            session.rare().identity = connect.identity;
         }
         self.remember_user_name(key, connect.user_name);
         self.set_online(key, true);

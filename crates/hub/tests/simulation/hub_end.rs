@@ -291,6 +291,7 @@ impl HubEnd {
             will,
             user_name: None,
             language: None,
+            identity: None,
         };
         let connected = self.shards[number].connect(now, asked, net);
         if let Some(ConnectionKey(old)) = connected.displaced {

@@ -1,6 +1,7 @@
 //! One connection: hyper drives it until it ends or goes back to a shard.
 
 use super::HandOver;
+use super::access::Caller;
 use super::hand_back::{belongs_elsewhere, join, write_head};
 use super::publish::REPLY_MAX;
 use super::rewind::{Flow, Rewind};
@@ -81,7 +82,12 @@ pub(super) async fn serve(
     };
     let flow = Arc::new(Flow::default());
     let io = Rewind::new(hand_over.input, stream, context.clone(), flow.clone());
-    let desk = Arc::new(Desk { router, has_served: AtomicBool::new(false), goes_back: Mutex::default() });
+    let desk = Arc::new(Desk {
+        router,
+        caller: Caller::new(peer.map(|peer| peer.ip())),
+        has_served: AtomicBool::new(false),
+        goes_back: Mutex::default(),
+    });
     let clerk = desk.clone();
     let service = service_fn(move |request| clerk.answer(request));
     let mut connection = http(&context).serve_connection(TokioIo::new(io), service);
@@ -148,7 +154,7 @@ fn hand_back(
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let stream = stream.into_std()?;
     let shard = NEXT.fetch_add(1, Ordering::Relaxed) % context.mailboxes.len();
-    let arrival = Arrival { stream, listener, input, output: Vec::new(), stage: Stage::First };
+    let arrival = Arrival { stream, listener, input, output: Vec::new(), user: None, stage: Stage::First };
     context.mailboxes[shard].post(Mail::Arrival(Box::new(arrival)));
     Ok(())
 }
@@ -156,6 +162,7 @@ fn hand_back(
 /// Where the requests of one connection arrive.
 struct Desk {
     router: Router,
+    caller: Caller,
     /// The first request has come.
     has_served: AtomicBool,
     /// The head of a request that belongs on a shard.
@@ -170,7 +177,9 @@ impl Desk {
         let is_first = !self.has_served.swap(true, Ordering::Relaxed);
         // hyper reads a body ahead, so that it could not go back whole; neither kind of request has one.
         if is_first || !belongs_elsewhere(&request) || !request.body().is_end_stream() {
-            return Box::pin(self.router.clone().oneshot(request.map(Body::new)));
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(self.caller.clone());
+            return Box::pin(self.router.clone().oneshot(request));
         }
         *self.goes_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(write_head(&request));
         Box::pin(pending())

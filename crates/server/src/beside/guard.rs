@@ -59,7 +59,7 @@ fn is_preflight(request: &Request) -> bool {
 fn preflight() -> Response {
     const MAY: [(HeaderName, &str); 3] = [
         (ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST"),
-        (ACCESS_CONTROL_ALLOW_HEADERS, "content-type"),
+        (ACCESS_CONTROL_ALLOW_HEADERS, "content-type, authorization"),
         (ACCESS_CONTROL_MAX_AGE, "600"),
     ];
     (StatusCode::NO_CONTENT, MAY).into_response()
@@ -98,7 +98,7 @@ mod tests {
         let preflight = bench.send("OPTIONS /api/v1/publish", &asking, "").await;
         assert_eq!(preflight.status, 204);
         assert_eq!(preflight.header("access-control-allow-origin"), Some("http://localhost:5173"));
-        assert_eq!(preflight.header("access-control-allow-headers"), Some("content-type"));
+        assert_eq!(preflight.header("access-control-allow-headers"), Some("content-type, authorization"));
         assert_eq!(preflight.body, b"");
     }
 

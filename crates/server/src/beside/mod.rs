@@ -6,12 +6,14 @@
 //! for a WebSocket or for server-sent events, the connection goes back to a shard as an
 //! [`Arrival`](crate::mail::Arrival).
 
+mod access;
 mod connection;
 mod console;
 mod guard;
 pub(crate) mod hand_back;
 mod metrics;
 pub(crate) mod origin;
+pub(crate) mod passwords;
 mod publish;
 mod refusal;
 mod rewind;
@@ -24,6 +26,7 @@ mod tests;
 use crate::context::Context;
 use axum::Router;
 use connection::Counted;
+use passwords::Passwords;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -69,6 +72,7 @@ struct Reception {
     runtime: Handle,
     /// What is served, by listener.
     routers: Vec<Router>,
+    passwords: Passwords,
     /// A permit for each connection that may still come.
     free: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
@@ -82,18 +86,21 @@ impl Beside {
     pub(crate) fn start(context: Arc<Context>) -> io::Result<Beside> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
+            .max_blocking_threads(passwords::THREADS)
             .thread_name("trefoil-beside")
             .enable_io()
             .enable_time()
             .build()?;
         let (stopping, is_stopping) = watch::channel(false);
+        let passwords = Passwords::new(runtime.handle().clone());
         let reception = Reception {
             runtime: runtime.handle().clone(),
             routers: (0..context.listeners.len())
-                .map(|listener| routes::router(&context, listener))
+                .map(|listener| routes::router(&context, &passwords, listener))
                 .collect(),
             free: Arc::new(Semaphore::new(CONNECTIONS_MAX as usize)),
             stopping: is_stopping,
+            passwords,
             context,
         };
         Ok(Beside { runtime, hands: Hands(Arc::new(reception)), stopping })
@@ -127,6 +134,11 @@ impl Beside {
 }
 
 impl Hands {
+    /// Where passwords are looked at.
+    pub(crate) fn passwords(&self) -> &Passwords {
+        &self.0.passwords
+    }
+
     /// Takes a connection. Never blocks.
     ///
     /// # Errors

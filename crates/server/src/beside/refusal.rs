@@ -1,7 +1,8 @@
 //! How requests are refused.
 
+use crate::access::CHALLENGE;
 use axum::Json;
-use axum::http::header::ALLOW;
+use axum::http::header::{ALLOW, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -42,6 +43,12 @@ impl Refusal {
             Some(allow) => refusal.header(ALLOW, allow),
             None => refusal,
         }
+    }
+
+    /// Who asks has to say who it is.
+    pub(super) fn unauthorized(reason: &'static str) -> Refusal {
+        Refusal::new(StatusCode::UNAUTHORIZED, Code::NotAuthorized, reason)
+            .header(WWW_AUTHENTICATE, CHALLENGE)
     }
 
     pub(super) fn upgrade_required(reason: String) -> Refusal {

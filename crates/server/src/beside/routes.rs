@@ -1,7 +1,8 @@
 //! What is served where.
 
+use super::passwords::Passwords;
 use super::refusal::Refusal;
-use super::{console, guard, metrics, publish};
+use super::{access, console, guard, metrics, publish};
 use crate::context::{Context, ListenerContext};
 use crate::stats::Summary;
 use axum::extract::{Request, State};
@@ -15,8 +16,8 @@ use std::fmt;
 use std::sync::Arc;
 
 /// All routes of one listener.
-pub(super) fn router(context: &Arc<Context>, listener: usize) -> Router {
-    let site = Site { context: context.clone(), listener };
+pub(super) fn router(context: &Arc<Context>, passwords: &Passwords, listener: usize) -> Router {
+    let site = Site { context: context.clone(), passwords: passwords.clone(), listener };
     let ListenerContext { protocols, echo, .. } = site.listener();
     let mut router: Router<Site> = Router::new();
     if protocols.http {
@@ -40,6 +41,7 @@ pub(super) fn router(context: &Arc<Context>, listener: usize) -> Router {
     }
     router
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(site.clone(), access::authenticate))
         .layer(axum::middleware::from_fn(guard::guard))
         .with_state(site)
 }
@@ -48,11 +50,12 @@ pub(super) fn router(context: &Arc<Context>, listener: usize) -> Router {
 #[derive(Clone)]
 pub(super) struct Site {
     pub(super) context: Arc<Context>,
+    pub(super) passwords: Passwords,
     listener: usize,
 }
 
 impl Site {
-    fn listener(&self) -> &ListenerContext {
+    pub(super) fn listener(&self) -> &ListenerContext {
         &self.context.listeners[self.listener]
     }
 }

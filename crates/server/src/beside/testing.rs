@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use super::passwords::Passwords;
 use super::routes;
 use crate::context::{Context, ListenerContext};
 use crate::mail::{Mail, Mailbox, mailbox};
@@ -9,12 +10,17 @@ use crate::stats::Stats;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request};
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
 use tower::ServiceExt;
 use trefoil_config::{Limits, Protocols};
 use trefoil_hub::{Message, Published, Shared};
+
+/// Where passwords are looked at. It outlives all tests, since not all of them run in one.
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap());
 
 /// One listener's routes, and a mailbox whose mail the test answers.
 pub(super) struct Bench {
@@ -46,6 +52,7 @@ impl Bench {
         let listener = ListenerContext {
             bind: trefoil_config::Bind::Tcp(([127, 0, 0, 1], 1883).into()),
             protocols,
+            allow_anonymous: true,
             echo: false,
             connections_max: 10,
             connections: AtomicUsize::new(0),
@@ -55,6 +62,7 @@ impl Bench {
             sys: Default::default(),
             limits,
             gateway: crate::shard::mqtt_sn::Gateway::new(&trefoil_config::Config::default()),
+            access: None,
             listeners: vec![listener],
             hub: Arc::new(Shared::new(1, 0, trefoil_hub::Limits::default())),
             mailboxes: vec![mailbox(poll.registry(), mio::Token(0)).unwrap()],
@@ -62,7 +70,8 @@ impl Bench {
             connections: AtomicUsize::new(0),
             started: Instant::now(),
         });
-        Bench { router: routes::router(&context, 0), context, _poll: poll }
+        let passwords = Passwords::new(RUNTIME.handle().clone());
+        Bench { router: routes::router(&context, &passwords, 0), context, _poll: poll }
     }
 
     /// Sends a request, given as `METHOD PATH`.

@@ -13,12 +13,15 @@ use trefoil_websocket::Receiver;
 impl ShardLoop {
     /// Takes a connection in that another thread has accepted.
     pub(super) fn arrive(&mut self, arrival: Arrival) {
-        let Arrival { stream, listener, mut input, output, stage } = arrival;
+        let Arrival { stream, listener, mut input, output, user, stage } = arrival;
         if self.stop_at.is_some() {
             return self.dismiss(listener);
         }
         let stream = mio::net::TcpStream::from_std(stream);
         let Some(key) = self.add_stream(stream, listener) else { return };
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.user = user;
+        }
         match stage {
             Stage::First => {}
             Stage::Mqtt => self.set_input(key, Kind::Mqtt, Input::Mqtt(Box::default())),
@@ -49,12 +52,13 @@ impl ShardLoop {
         input: Vec<u8>,
     ) {
         let Some(shard) = self.is_leaving.take() else { return };
+        let user = self.net.get_mut(key).and_then(|c| c.user.take());
         let Some((stream, listener, output)) = self.take_out(key) else { return };
         let stage = match websocket {
             Some((receiver, state)) => Stage::MqttWebSocket { receiver, connect: state.partial },
             None => Stage::Mqtt,
         };
-        let arrival = Arrival { stream, listener, input, output, stage };
+        let arrival = Arrival { stream, listener, input, output, user, stage };
         self.net.mail[shard].push(Mail::Arrival(Box::new(arrival)));
     }
 

@@ -6,6 +6,8 @@ use crate::stats::Kind;
 use mio::net::TcpStream;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use trefoil_auth::scram::Challenge;
 use trefoil_hub::{SessionKey, Time, Topic};
 use trefoil_mqtt::Version;
 use trefoil_websocket::Receiver;
@@ -26,6 +28,10 @@ pub(super) struct Connection {
     pub(super) packet_bytes_max: u32,
     pub(super) outbox: Outbox,
     pub(super) session: Option<SessionKey>,
+    /// Who the client proved to be.
+    pub(super) user: Option<Arc<str>>,
+    /// Its password is being looked at, and it is not read from; what to do then.
+    pub(super) waiting: Option<Box<Waiting>>,
     /// When something last came in.
     pub(super) heard_at: Time,
     /// How long it may be silent, in milliseconds; 0 is for ever.
@@ -51,6 +57,8 @@ pub(super) struct Connection {
     pub(super) is_half_closed: bool,
     /// Both sides are closed, or the connection is broken: nothing more can be sent either.
     pub(super) is_gone: bool,
+    /// How often it gave a wrong password.
+    pub(super) failures: u8,
     /// Bytes thrown away since nothing was expected any more.
     pub(super) discarded_bytes: usize,
     /// For when a timer is set, the earliest if there are several.
@@ -95,6 +103,24 @@ pub(super) enum Input {
     Taken,
 }
 
+/// What a connection wanted whose password is being looked at.
+pub(super) enum Waiting {
+    /// This CONNECT packet.
+    Mqtt(Box<[u8]>),
+    /// A request with this id.
+    Json(Option<u64>),
+    /// A request whose head is to be read again.
+    Http,
+}
+
+/// A client in the middle of proving who it is (MQTT 5.0 §4.12).
+pub(super) struct Scram {
+    /// The CONNECT packet that waits for it; none when the connection stands already.
+    pub(super) connect: Option<Box<[u8]>>,
+    /// What it was asked; none when it has yet to begin.
+    pub(super) challenge: Option<Challenge>,
+}
+
 /// What is remembered between the packets of an MQTT client.
 #[derive(Default)]
 pub(super) struct MqttInput {
@@ -109,6 +135,10 @@ pub(super) struct MqttInput {
     /// The topic of the last publish: mostly that of the next one too, which so needs no check and no copy.
     pub(super) last_topic: Option<Topic>,
     pub(super) session_expiry_s: u32,
+    /// CONNECT named SCRAM as its authentication method.
+    pub(super) uses_scram: bool,
+    /// It is under way.
+    pub(super) scram: Option<Box<Scram>>,
     /// Whether the client wants reason strings [MQTT-3.1.2-29].
     pub(super) wants_reasons: bool,
 }
@@ -193,6 +223,8 @@ impl Connection {
             packet_bytes_max: u32::MAX,
             outbox: Outbox::default(),
             session: None,
+            user: None,
+            waiting: None,
             heard_at: now,
             silence_ms_max: 0,
             deadline: None,
@@ -206,6 +238,7 @@ impl Connection {
             has_said_close: false,
             is_half_closed: false,
             is_gone: false,
+            failures: 0,
             discarded_bytes: 0,
             timer_at: None,
         }

@@ -3,12 +3,13 @@
 use super::ShardLoop;
 use super::accept::Listener;
 use super::connection::{Form, Input, Link, Peer};
+use super::json::{id_of, unknown};
 use crate::stats::Kind;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use trefoil_hub::ConnectionKey;
-use trefoil_json::{Code, Limits, RequestError};
+use trefoil_json::{Code, Limits, Request, RequestError};
 
 /// Datagrams taken in one tick from one listener.
 const DATAGRAMS_PER_TICK: usize = 256;
@@ -66,6 +67,11 @@ impl ShardLoop {
         };
         let key = match known {
             Some(key) => key,
+            // Nor for what may not be done without a name.
+            None if self.needs_name(number) && !matches!(request, Request::Auth { .. }) => {
+                self.net.stats().protocol_errors.add(1);
+                return answer(socket, from, &unknown().id(id_of(&request)));
+            }
             None if self.admit(number) => self.add_peer(number, from),
             None => {
                 self.net.stats().refused.add(1);
@@ -84,6 +90,10 @@ impl ShardLoop {
         self.json_do(key, &request);
     }
 
+    fn needs_name(&self, listener: usize) -> bool {
+        self.access().is_some() && !self.net.context.listeners[listener].allow_anonymous
+    }
+
     fn add_peer(&mut self, number: usize, addr: SocketAddr) -> ConnectionKey {
         let key = self.add(Link::Udp(Box::new(Peer { addr, unacknowledged: VecDeque::new() })), number);
         if let Listener::Udp { peers, .. } = &mut self.listeners[number] {
@@ -91,7 +101,7 @@ impl ShardLoop {
         }
         self.net.stats().accepted.add(1);
         self.set_input(key, Kind::JsonUdp, Input::JsonDatagrams);
-        self.json_open(key, "udp", Form::JsonDatagram);
+        self.json_open(key, Form::JsonDatagram);
         self.set_silence(key, self.net.context.limits.udp_idle_s.saturating_mul(1000));
         key
     }

@@ -36,7 +36,15 @@ impl ShardLoop {
                     self.hand_over(key, input);
                     return (input.len(), true);
                 }
-                if upgrades.count() > 0 {
+                let is_upgrade = upgrades.count() > 0;
+                // Who speaks MQTT or JSON in a WebSocket can say who it is in there.
+                let has_other_way = is_upgrade && plain_path != "/ws/echo";
+                let authorization = values(request.headers, "authorization").next();
+                if !self.http_authenticate(key, authorization, has_other_way) {
+                    let consumed = if self.is_waiting(key) { 0 } else { input.len() };
+                    return (consumed, false);
+                }
+                if is_upgrade {
                     self.websocket_begin(key, method, minor, plain_path, request.headers);
                 } else {
                     self.sse_begin(key, path, request.headers);
@@ -66,8 +74,13 @@ impl ShardLoop {
     /// Answers with an error and closes.
     pub(super) fn http_refuse(&mut self, key: ConnectionKey, status: &str, why: &str) {
         self.net.stats().protocol_errors.add(1);
+        self.http_say_no(key, status, "", why);
+    }
+
+    /// The same with a header, to somebody who broke no rule.
+    pub(super) fn http_say_no(&mut self, key: ConnectionKey, status: &str, header: &str, why: &str) {
         let response = format!(
-            "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{why}\n",
+            "HTTP/1.1 {status}\r\n{header}Content-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{why}\n",
             why.len() + 1
         );
         self.net.answer(key, |out| out.extend_from_slice(response.as_bytes()));
@@ -144,7 +157,7 @@ impl ShardLoop {
             }
             Kind::JsonWebSocket => {
                 self.set_input(key, kind, Input::JsonWebSocket(receiver));
-                self.json_open(key, "ws", Form::JsonText);
+                self.json_open(key, Form::JsonText);
             }
             _ => self.set_input(key, kind, Input::Echo(receiver)),
         }

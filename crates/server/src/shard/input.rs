@@ -32,7 +32,7 @@ impl ShardLoop {
         for key in std::mem::take(&mut self.readable) {
             let Some(connection) = self.net.get_mut(key) else { continue };
             connection.is_readable = false;
-            if connection.is_udp() {
+            if connection.is_udp() || connection.waiting.is_some() {
                 continue;
             }
             if connection.outbox.bytes() > outbox_bytes_max {

@@ -1,7 +1,8 @@
 //! The JSON protocol on a connection: text frames, lines and datagrams.
 
 use super::ShardLoop;
-use super::connection::{Form, Input, Link};
+use super::access::Unheard;
+use super::connection::{Form, Input, Link, Waiting};
 use crate::json_message::{self, bad_topic};
 use crate::refused;
 use crate::stats::Kind;
@@ -11,24 +12,51 @@ use trefoil_hub::{
     Connect, ConnectionKey, Ending, Filter, Language, QoS, RetainHandling, SessionKey, SubscriptionOptions,
 };
 use trefoil_json::{Code, Limits, PublishRequest, Request, RequestError};
-use trefoil_websocket::{Opcode, encode_frame};
+use trefoil_websocket::{CloseCode, Opcode, encode_frame};
+
+/// Wrong passwords on one connection; then it is closed.
+const FAILURES_MAX: u8 = 3;
 
 impl ShardLoop {
     pub(super) fn begin_json_lines(&mut self, key: ConnectionKey) {
         self.set_input(key, Kind::JsonTcp, Input::JsonLines);
-        self.set_deadline(key, None);
-        self.json_open(key, "tcp", Form::JsonLine);
+        self.json_open(key, Form::JsonLine);
+    }
+
+    /// Begins to speak JSON: with a session, unless the client has yet to say who it is.
+    pub(super) fn json_open(&mut self, key: ConnectionKey, form: Form) {
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.form = form;
+        }
+        if self.is_unknown(key) {
+            // There is no more time for that than for anything else at the beginning.
+            let timeout_s = self.net.context.limits.first_bytes_timeout_s;
+            self.set_deadline(key, Some(self.net.now.plus_s(timeout_s.into())));
+        } else {
+            self.json_begin(key);
+        }
     }
 
     /// Gives a connection a session of its own, which ends with it.
-    pub(super) fn json_open(&mut self, key: ConnectionKey, kind: &str, form: Form) {
+    fn json_begin(&mut self, key: ConnectionKey) {
         self.finish_run();
-        let client_id = self.assign_client_id(kind);
-        let connect = Connect { language: Some(Language::Json), ..Connect::new(&client_id, key) };
+        self.set_deadline(key, None);
+        let Some(connection) = self.net.get(key) else { return };
+        let user = connection.user.clone();
+        let client_id = self.assign_client_id(match connection.kind {
+            Kind::JsonUdp => "udp",
+            Kind::JsonWebSocket => "ws",
+            _ => "tcp",
+        });
+        let connect = Connect {
+            user_name: user.as_deref(),
+            language: Some(Language::Json),
+            identity: user.clone(),
+            ..Connect::new(&client_id, key)
+        };
         let connected = self.hub.connect(self.net.now, connect, &mut self.net);
         if let Some(connection) = self.net.get_mut(key) {
             connection.session = Some(connected.session);
-            connection.form = form;
         }
         self.resume(key, connected.session);
     }
@@ -37,7 +65,7 @@ impl ShardLoop {
     pub(super) fn json_lines(&mut self, key: ConnectionKey, input: &[u8]) -> usize {
         let json_bytes_max = self.net.context.limits.json_bytes_max;
         let mut consumed = 0;
-        while self.net.get(key).is_some_and(|c| matches!(c.input, Input::Taken)) {
+        while self.net.get(key).is_some_and(|c| matches!(c.input, Input::Taken) && c.waiting.is_none()) {
             let rest = &input[consumed..];
             let end = memchr::memchr(b'\n', rest);
             if end.unwrap_or(rest.len()) > json_bytes_max {
@@ -64,9 +92,8 @@ impl ShardLoop {
         let Some(connection) = self.net.get_mut(key) else { return };
         let last = std::mem::take(&mut connection.rest);
         self.json_line(key, &last);
-        let Some(connection) = self.net.get_mut(key) else { return };
-        let Some(session) = connection.session else { return };
-        if self.hub.has_subscriptions(session) {
+        let Some(connection) = self.net.get_mut(key).filter(|c| c.waiting.is_none()) else { return };
+        if connection.session.is_some_and(|session| self.hub.has_subscriptions(session)) {
             connection.input = Input::Ignored;
             return;
         }
@@ -90,9 +117,19 @@ impl ShardLoop {
 
     /// Does what a request asks for.
     pub(super) fn json_do(&mut self, key: ConnectionKey, request: &Request<'_>) {
+        if let Request::Auth { user, password, id } = request {
+            if let Err(error) = self.json_auth(key, user, password, *id) {
+                self.json_error(key, &error.id(*id));
+            }
+            return;
+        }
+        if self.is_unknown(key) {
+            return self.json_error(key, &unknown().id(id_of(request)));
+        }
         let Some(session) = self.net.get(key).and_then(|c| c.session) else { return };
         self.net.stats().packets_in.add(1);
         let done = match request {
+            Request::Auth { .. } => Ok(()),
             Request::Publish(publish) => self.json_publish(key, session, publish),
             Request::Subscribe { filters, qos, retained, no_local, id, many } => {
                 let options = SubscriptionOptions {
@@ -122,12 +159,56 @@ impl ShardLoop {
             }
         };
         if let Err(error) = done {
-            let id = match request {
-                Request::Publish(publish) => publish.id,
-                Request::Subscribe { id, .. } | Request::Unsubscribe { id, .. } => *id,
-                Request::Ping(_) | Request::Ack(_) => None,
-            };
-            self.json_error(key, &error.id(id));
+            self.json_error(key, &error.id(id_of(request)));
+        }
+    }
+
+    /// Has a password looked at. Where nobody is asked who they are, all are who they say, and it means nothing.
+    fn json_auth(
+        &mut self,
+        key: ConnectionKey,
+        user: &str,
+        password: &str,
+        id: Option<u64>,
+    ) -> Result<(), RequestError> {
+        if self.access().is_none() {
+            self.json_answer(key, |out| trefoil_json::encode_authenticated(user, id, out));
+            return Ok(());
+        }
+        if self.is_waiting(key) {
+            // Datagrams come all the same.
+            let why = "a password of yours is being looked at already";
+            return Err(RequestError::new(Code::Overloaded, why));
+        }
+        self.ask(key, user, password.as_bytes(), Waiting::Json(id)).map_err(|unheard| {
+            let code = if unheard == Unheard::Barred { Code::Quota } else { Code::Overloaded };
+            RequestError::new(code, unheard.why())
+        })
+    }
+
+    /// The password of an `auth` has been looked at.
+    pub(super) fn json_verdict(&mut self, key: ConnectionKey, id: Option<u64>, user: Option<Arc<str>>) {
+        let Some(connection) = self.net.get_mut(key) else { return };
+        let refuse = |why: &'static str| RequestError::new(Code::NotAuthorized, why).field("auth").id(id);
+        let Some(user) = user else {
+            connection.failures += 1;
+            let is_enough = connection.failures >= FAILURES_MAX;
+            self.json_error(key, &refuse("user name or password is wrong"));
+            if is_enough {
+                self.say_close(key, CloseCode::POLICY_VIOLATION, "too many wrong passwords");
+                self.close(key);
+            }
+            return;
+        };
+        if connection.user.as_ref().is_some_and(|known| *known != user) {
+            return self.json_error(key, &refuse("this connection belongs to another user already"));
+        }
+        connection.user = Some(user.clone());
+        let session = connection.session;
+        self.json_answer(key, |out| trefoil_json::encode_authenticated(&user, id, out));
+        match session {
+            Some(session) => self.hub.identify(session, user),
+            None => self.json_begin(key),
         }
     }
 
@@ -241,7 +322,7 @@ impl ShardLoop {
             // There is nothing to close; the next datagram may be better.
             Some(Kind::JsonUdp) | None => {}
             Some(_) => {
-                self.say_close(key, trefoil_websocket::CloseCode::INVALID_PAYLOAD, "a message is not JSON");
+                self.say_close(key, CloseCode::INVALID_PAYLOAD, "a message is not JSON");
                 self.close(key);
             }
         }
@@ -250,4 +331,18 @@ impl ShardLoop {
 
 fn not_published(why: trefoil_hub::Refusal) -> RequestError {
     RequestError::new(refused::publish(why).json, why.to_string()).field("pub")
+}
+
+/// What somebody is told who has yet to say who it is.
+pub(super) fn unknown() -> RequestError {
+    let why = "say who you are first: {\"auth\":{\"user\":…,\"password\":…}}";
+    RequestError::new(Code::NotAuthorized, why)
+}
+
+pub(super) fn id_of(request: &Request<'_>) -> Option<u64> {
+    match request {
+        Request::Publish(publish) => publish.id,
+        Request::Subscribe { id, .. } | Request::Unsubscribe { id, .. } | Request::Auth { id, .. } => *id,
+        Request::Ping(_) | Request::Ack(_) => None,
+    }
 }

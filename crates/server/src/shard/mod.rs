@@ -6,6 +6,7 @@
 //! sockets on the way of a message.
 
 mod accept;
+mod access;
 mod arrival;
 mod connection;
 mod datagrams;
@@ -289,6 +290,7 @@ impl ShardLoop {
             Mail::SnDatagram(forwarded) => self.sn_take(&forwarded),
             Mail::SnGone(parted) => self.sn_forget(&parted),
             Mail::SnUnbound(parted) => self.sn_lose_way(&parted),
+            Mail::Verdict { connection, serial, user } => self.take_verdict(connection, serial, user),
             Mail::Stop => self.begin_stop(),
             Mail::Run(_) => unreachable!("runs are delivered without ending another"),
         }

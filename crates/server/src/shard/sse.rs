@@ -52,7 +52,9 @@ impl ShardLoop {
     fn sse_subscribe(&mut self, key: ConnectionKey, filters: &[std::borrow::Cow<'_, str>]) {
         self.finish_run();
         let client_id = self.assign_client_id("sse");
-        let connected = self.hub.connect(self.net.now, Connect::new(&client_id, key), &mut self.net);
+        let identity = self.net.get(key).and_then(|c| c.user.clone());
+        let connect = Connect { identity, ..Connect::new(&client_id, key) };
+        let connected = self.hub.connect(self.net.now, connect, &mut self.net);
         if let Some(connection) = self.net.get_mut(key) {
             connection.session = Some(connected.session);
             connection.form = Form::Sse;

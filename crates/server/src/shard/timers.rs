@@ -95,6 +95,11 @@ impl ShardLoop {
             return match (connection.phase, &connection.input) {
                 (Phase::Open, _) if connection.kind == Kind::Sse => self.sse_beat(key),
                 (Phase::Open, Input::HttpHead) => self.http_timeout(key),
+                (Phase::Open, _) if matches!(connection.form, Form::Mqtt(_)) => self.mqtt_fail(
+                    key,
+                    ReasonCode::NotAuthorized,
+                    "the re-authentication did not come to its end in time",
+                ),
                 _ => self.lose(key),
             };
         }

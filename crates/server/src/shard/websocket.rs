@@ -110,7 +110,7 @@ impl ShardLoop {
                 None if received.consumed == 0 => return consumed,
                 None => {}
             }
-            if self.is_leaving.is_some() {
+            if self.is_leaving.is_some() || self.is_waiting(key) {
                 return consumed;
             }
             if self.net.get(key).is_none_or(|c| c.phase != Phase::Open) {

@@ -95,7 +95,7 @@ fn the_page_about_the_command_line_names_everything() {
 
 #[test]
 fn the_examples_of_the_help_can_be_parsed() {
-    for page in [TRY_IT, SERVE_EXAMPLES, CHECK_EXAMPLES, PUB_EXAMPLES, SUB_EXAMPLES] {
+    for page in [TRY_IT, SERVE_EXAMPLES, CHECK_EXAMPLES, PUB_EXAMPLES, SUB_EXAMPLES, PASSWD_EXAMPLES] {
         let examples: Vec<Vec<String>> = page.lines().filter_map(example).collect();
         assert!(examples.len() > 1, "{page}");
         for words in examples {

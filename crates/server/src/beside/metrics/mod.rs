@@ -93,12 +93,18 @@ impl Figures {
                 &s.queued_bytes
             }),
         ];
-        const COUNTERS: [(&str, &str, Read); 14] = [
+        const COUNTERS: [(&str, &str, Read); 16] = [
             ("connections_accepted", "Connections accepted.", |s| &s.accepted),
             ("connections_refused", "Connections refused since a limit was reached.", |s| &s.refused),
             ("protocol_errors", "Connections closed since the peer broke its protocol.", |s| {
                 &s.protocol_errors
             }),
+            ("auth_failures", "Attempts to prove an identity that failed.", |s| &s.auth_failures),
+            (
+                "auth_throttled",
+                "Attempts to prove an identity that were refused unseen: after too many failures, or in too long a queue.",
+                |s| &s.auth_throttled,
+            ),
             ("messages_in", "Messages that clients published.", |s| &s.messages_in),
             ("messages_refused", "Messages that a delay or a rewritten topic forbade.", |s| {
                 &s.messages_refused

@@ -1,17 +1,30 @@
 //! CONNECT and its answer.
 
+use super::authenticate::Proof;
 use crate::shard::ShardLoop;
 use crate::shard::connection::{Aliases, Form, MqttForm, MqttInput};
 use std::collections::HashMap;
+use trefoil_auth::scram;
 use trefoil_hub::topic::HUB_TOPICS;
 use trefoil_hub::{ConnectionKey, Language, Message, Payload, Topic, TopicError, Will};
 use trefoil_mqtt::{ConnAck, ConnAckProperties, Connect, Packet, ReasonCode, Version, decode};
 use trefoil_websocket::CloseCode;
 
+/// A client that may connect.
+struct Client<'a> {
+    id: &'a str,
+    /// The hub has given it the id.
+    is_assigned: bool,
+    proof: Proof,
+}
+
 impl ShardLoop {
     pub(super) fn mqtt_first_packet(&mut self, key: ConnectionKey, state: &mut MqttInput, packet: &[u8]) {
+        if let Some(run) = state.scram.take() {
+            return self.mqtt_before_connack(key, state, *run, packet);
+        }
         match decode(packet, Version::V5) {
-            Ok(Packet::Connect(connect)) => self.mqtt_connect(key, state, &connect),
+            Ok(Packet::Connect(connect)) => self.mqtt_connect(key, state, packet, &connect, None),
             // [MQTT-3.1.0-1] [v3 MQTT-3.1.0-1]: there is no version yet in which to say why.
             Ok(_) => {
                 self.net.stats().protocol_errors.add(1);
@@ -25,7 +38,15 @@ impl ShardLoop {
         }
     }
 
-    fn mqtt_connect(&mut self, key: ConnectionKey, state: &mut MqttInput, connect: &Connect<'_>) {
+    /// Looks at a CONNECT: once when it comes, and where the client has to prove who it is once more with the proof.
+    pub(super) fn mqtt_connect(
+        &mut self,
+        key: ConnectionKey,
+        state: &mut MqttInput,
+        packet: &[u8],
+        connect: &Connect<'_>,
+        proof: Option<Proof>,
+    ) {
         let version = connect.version;
         if let Some(connection) = self.net.get_mut(key) {
             connection.packet_bytes_max = connect.properties.packet_bytes_max.unwrap_or(u32::MAX);
@@ -68,6 +89,13 @@ impl ShardLoop {
             self.is_leaving = Some(shard);
             return;
         }
+        let Some(proof) = proof.or_else(|| self.mqtt_authenticate(key, state, packet, connect)) else {
+            return;
+        };
+        if self.hub.is_of_another(self.net.now, client_id, proof.user.as_ref()) {
+            let why = "the session of this client id belongs to another user";
+            return self.mqtt_deny(key, version, ReasonCode::NotAuthorized, why);
+        }
         let sessions_max = self.net.context.limits.sessions_max;
         if self.net.context.session_count() >= sessions_max && !self.hub.has_session(client_id) {
             let reason = match version {
@@ -81,7 +109,8 @@ impl ShardLoop {
             let why = format!("there are {sessions_max} sessions already (limits.sessions_max)");
             return self.mqtt_refuse_connect(key, Some(version), reason, &why);
         }
-        self.mqtt_accept(key, state, connect, client_id, will, assigned.as_deref());
+        let client = Client { id: client_id, is_assigned: assigned.is_some(), proof };
+        self.mqtt_accept(key, state, connect, client, will);
     }
 
     fn mqtt_accept(
@@ -89,10 +118,10 @@ impl ShardLoop {
         key: ConnectionKey,
         state: &mut MqttInput,
         connect: &Connect<'_>,
-        client_id: &str,
+        client: Client<'_>,
         will: Option<Will>,
-        assigned: Option<&str>,
     ) {
+        let Client { id: client_id, is_assigned, proof } = client;
         self.finish_run();
         let (version, properties, limits) = (connect.version, &connect.properties, &self.net.context.limits);
         // [MQTT-3.1.2-23] [v3 MQTT-3.1.2-4] [v3 MQTT-3.1.2-6]
@@ -117,8 +146,11 @@ impl ShardLoop {
                 packet_bytes_max: u32::try_from(limits.packet_bytes_max).ok(),
                 topic_alias_max: (limits.topic_alias_max > 0).then_some(limits.topic_alias_max),
                 // [MQTT-3.1.3-7] [MQTT-3.2.2-16]
-                assigned_client_id: assigned,
+                assigned_client_id: is_assigned.then_some(client_id),
                 server_keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
+                // [MQTT-4.12.0-5] [MQTT-4.12.0-6]
+                authentication_method: proof.scram_final.is_some().then_some(scram::NAME),
+                authentication_data: proof.scram_final.as_deref(),
                 ..ConnAckProperties::default()
             },
         };
@@ -137,8 +169,9 @@ impl ShardLoop {
                 // [MQTT-3.3.4-9]
                 window_max: properties.receive_max.unwrap_or(u16::MAX),
                 will,
-                user_name: connect.user_name,
+                user_name: proof.user.as_deref().or(connect.user_name),
                 language: Some(Language::Mqtt),
+                identity: proof.user.clone(),
             },
             &mut self.net,
         );
@@ -155,10 +188,12 @@ impl ShardLoop {
         // [MQTT-3.2.0-1] [v3 MQTT-3.2.0-1]: the first packet, and the only one of its kind [MQTT-3.2.0-2].
         self.net.answer(key, |out| answer.encode(version, out));
         state.version = Some(version);
+        state.uses_scram = proof.scram_final.is_some();
         state.session_expiry_s = connected.expiry_s;
         state.wants_reasons = properties.request_problem_information;
         if let Some(connection) = self.net.get_mut(key) {
             connection.session = Some(connected.session);
+            connection.user = proof.user.clone();
             connection.form = Form::Mqtt(MqttForm { version, aliases });
         }
         self.set_deadline(key, None);
@@ -178,6 +213,25 @@ impl ShardLoop {
         why: &dyn std::fmt::Display,
     ) {
         self.net.stats().protocol_errors.add(1);
+        self.mqtt_say_no(key, version, reason, why);
+        self.say_close(key, CloseCode::PROTOCOL_ERROR, &why.to_string());
+        self.close(key);
+    }
+
+    /// As [`mqtt_refuse_connect`](Self::mqtt_refuse_connect), for a client that broke no rule.
+    pub(super) fn mqtt_deny(&mut self, key: ConnectionKey, version: Version, reason: ReasonCode, why: &str) {
+        self.mqtt_say_no(key, Some(version), reason, &why);
+        self.say_close(key, CloseCode::POLICY_VIOLATION, why);
+        self.close(key);
+    }
+
+    fn mqtt_say_no(
+        &mut self,
+        key: ConnectionKey,
+        version: Option<Version>,
+        reason: ReasonCode,
+        why: &dyn std::fmt::Display,
+    ) {
         tracing::debug!(reason = reason.name(), %why, "an MQTT client is refused");
         if let Some(version) = version.filter(|v| *v == Version::V5 || has_v3_return_code(reason)) {
             let why = why.to_string();
@@ -193,8 +247,6 @@ impl ShardLoop {
                 self.net.answer(key, |out| answer.encode(version, out));
             }
         }
-        self.say_close(key, CloseCode::PROTOCOL_ERROR, &why.to_string());
-        self.close(key);
     }
 
     /// A name for a client that has none, such that its session belongs to this shard.
@@ -225,11 +277,6 @@ fn check(connect: &Connect<'_>) -> Result<(), (ReasonCode, String)> {
     if connect.version == Version::V3_1 && connect.client_id.is_empty() {
         let why = "MQTT 3.1 needs a client id of at least one character".to_string();
         return Err((ReasonCode::ClientIdentifierNotValid, why));
-    }
-    if let Some(method) = connect.properties.authentication_method {
-        // [MQTT-4.12.0-1]
-        let why = format!("the authentication method {method:?} is not known here");
-        return Err((ReasonCode::BadAuthenticationMethod, why));
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! MQTT on a connection: packets in, answers out.
 
+mod authenticate;
 mod connect;
 mod publish;
 mod subscribe;
@@ -40,6 +41,9 @@ impl ShardLoop {
         packets: &mut u64,
     ) -> usize {
         let packet_bytes_max = self.net.context.limits.packet_bytes_max;
+        if state.version.is_none() && self.is_waiting(key) {
+            return 0;
+        }
         let mut consumed = 0;
         while self.is_open(key) {
             let rest = &input[consumed..];
@@ -60,6 +64,9 @@ impl ShardLoop {
             }
             consumed += packet.len();
             *packets += 1;
+            if state.version.is_none() && self.is_waiting(key) {
+                return consumed;
+            }
         }
         input.len()
     }
@@ -101,10 +108,7 @@ impl ShardLoop {
             Ok(Packet::Disconnect(goodbye)) => self.mqtt_disconnect(key, state, &goodbye),
             // [MQTT-3.1.0-2] [v3 MQTT-3.1.0-2]
             Ok(Packet::Connect(_)) => self.mqtt_fail(key, ReasonCode::ProtocolError, "a second CONNECT came"),
-            Ok(Packet::Auth(_)) => {
-                let why = "AUTH came, but CONNECT named no authentication method";
-                self.mqtt_fail(key, ReasonCode::ProtocolError, why);
-            }
+            Ok(Packet::Auth(auth)) => self.mqtt_auth(key, state, &auth),
             Ok(_) => self.mqtt_fail(key, ReasonCode::ProtocolError, "a packet came that only servers send"),
         }
     }

@@ -106,6 +106,10 @@ impl ShardLoop {
         self.finish_run();
         let now = self.net.now;
         let known = self.hub.find(&wish.client_id);
+        if self.hub.is_of_another(now, &wish.client_id, None) {
+            // MQTT-SN has no passwords, so that nobody can prove to be the user whose session this is.
+            return self.sn_drop(key, ReturnCode::NOT_SUPPORTED);
+        }
         let sessions_max = self.net.context.limits.sessions_max;
         if known.is_none() && self.net.context.session_count() >= sessions_max {
             return self.sn_drop(key, ReturnCode::CONGESTION);
@@ -132,6 +136,7 @@ impl ShardLoop {
                 will: will.or(kept),
                 user_name: None,
                 language: Some(Language::MqttSn),
+                identity: None,
             },
             &mut self.net,
         );

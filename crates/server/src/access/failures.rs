@@ -1,0 +1,114 @@
+//! Who has failed too often to be let try again.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+use trefoil_hub::Time;
+
+/// Addresses that are remembered. Beyond them new ones are not: to try a password is still bounded by what hashing it
+/// costs.
+const ADDRESSES_MAX: usize = 1 << 16;
+
+/// Failures by address.
+#[derive(Debug)]
+pub(crate) struct Failures {
+    max: u32,
+    window_s: u64,
+    seen: Mutex<HashMap<IpAddr, Seen>>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    count: u32,
+    until: Time,
+}
+
+impl Failures {
+    /// At most `max` within a window; 0 is no limit.
+    pub(crate) fn new(max: u32, window_s: u32) -> Failures {
+        Failures { max, window_s: window_s.into(), seen: Mutex::default() }
+    }
+
+    /// Whether an address has failed so often that it is not listened to now.
+    pub(crate) fn is_barred(&self, address: Option<IpAddr>, now: Time) -> bool {
+        let Some(address) = address.filter(|_| self.max > 0) else { return false };
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(&network(address)).is_some_and(|seen| seen.until > now && seen.count >= self.max)
+    }
+
+    /// Writes a failure down.
+    pub(crate) fn note(&self, address: Option<IpAddr>, now: Time) {
+        let Some(address) = address.filter(|_| self.max > 0) else { return };
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let address = network(address);
+        if seen.len() >= ADDRESSES_MAX && !seen.contains_key(&address) {
+            seen.retain(|_, seen| seen.until > now);
+            if seen.len() >= ADDRESSES_MAX {
+                return;
+            }
+        }
+        let fresh = || Seen { count: 0, until: now.plus_s(self.window_s) };
+        let entry = seen.entry(address).or_insert_with(fresh);
+        if entry.until <= now {
+            *entry = fresh();
+        }
+        entry.count = entry.count.saturating_add(1);
+    }
+}
+
+/// What one party has: an IPv4 address, or the lower half of IPv6.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> Option<IpAddr> {
+        Some(text.parse().expect("an address of this test"))
+    }
+
+    #[test]
+    fn an_address_is_barred_for_the_rest_of_the_window() {
+        let failures = Failures::new(3, 60);
+        let (start, one) = (Time::default(), ip("192.0.2.1"));
+        for second in 0..3 {
+            assert!(!failures.is_barred(one, start.plus_s(second)));
+            failures.note(one, start.plus_s(second));
+        }
+        assert!(failures.is_barred(one, start.plus_s(59)));
+        assert!(!failures.is_barred(ip("192.0.2.2"), start.plus_s(59)), "others are not");
+        assert!(!failures.is_barred(one, start.plus_s(60)));
+        failures.note(one, start.plus_s(60));
+        assert!(!failures.is_barred(one, start.plus_s(61)), "counting begins anew");
+    }
+
+    #[test]
+    fn one_network_of_ipv6_is_one_party_and_mapped_addresses_are_ipv4() {
+        let failures = Failures::new(1, 60);
+        failures.note(ip("2001:db8::1"), Time::default());
+        assert!(failures.is_barred(ip("2001:db8::ffff:2"), Time::default()));
+        assert!(!failures.is_barred(ip("2001:db8:0:1::1"), Time::default()));
+        failures.note(ip("::ffff:192.0.2.1"), Time::default());
+        assert!(failures.is_barred(ip("192.0.2.1"), Time::default()));
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_no_limit_is_none() {
+        let failures = Failures::new(1, 60);
+        for number in 0..ADDRESSES_MAX as u32 + 10 {
+            failures.note(Some(IpAddr::from(number.to_be_bytes())), Time::default());
+        }
+        let len = || failures.seen.lock().expect("nobody panicked").len();
+        assert_eq!(len(), ADDRESSES_MAX);
+        failures.note(ip("255.0.0.1"), Time::default().plus_s(60));
+        assert_eq!(len(), 1, "what is over makes room");
+        let unlimited = Failures::new(0, 60);
+        unlimited.note(ip("192.0.2.1"), Time::default());
+        assert!(!unlimited.is_barred(ip("192.0.2.1"), Time::default()));
+    }
+}

@@ -1,0 +1,102 @@
+//! Who asks: Basic authentication of what is served beside the shards.
+
+use super::passwords::{Busy, Passwords, Question};
+use super::refusal::Refusal;
+use super::routes::Site;
+use crate::access::{Access, Credentials};
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::oneshot;
+use trefoil_auth::Users;
+use trefoil_json::Code;
+
+/// What supervisors ask, who have no password; it says nothing but that the hub is there.
+const OPEN: &str = "/healthz";
+
+/// One connection, for its requests.
+#[derive(Clone, Default)]
+pub(super) struct Caller(Arc<CallerInner>);
+
+#[derive(Default)]
+struct CallerInner {
+    address: Option<IpAddr>,
+    /// The header that was right last, and the users of then: a request with the same one need not be hashed again.
+    known: Mutex<Option<(HeaderValue, Arc<Users>)>>,
+}
+
+impl Caller {
+    pub(super) fn new(address: Option<IpAddr>) -> Caller {
+        Caller(Arc::new(CallerInner { address, known: Mutex::default() }))
+    }
+
+    fn is_known(&self, header: &HeaderValue, users: &Arc<Users>) -> bool {
+        let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().is_some_and(|(h, u)| h == header && Arc::ptr_eq(u, users))
+    }
+}
+
+/// Lets a request through if it says who asks, or need not.
+pub(super) async fn authenticate(State(site): State<Site>, request: Request, next: Next) -> Response {
+    let Some(access) = &site.context.access else { return next.run(request).await };
+    if request.uri().path() == OPEN {
+        return next.run(request).await;
+    }
+    let Some(header) = request.headers().get(AUTHORIZATION).cloned() else {
+        if site.listener().allow_anonymous {
+            return next.run(request).await;
+        }
+        return Refusal::unauthorized("say who you are: user name and password, by Basic authentication")
+            .into_response();
+    };
+    let caller = request.extensions().get::<Caller>().cloned().unwrap_or_default();
+    match check(&site, access, &caller, header).await {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn check(site: &Site, access: &Access, caller: &Caller, header: HeaderValue) -> Result<(), Refusal> {
+    let users = access.users();
+    if caller.is_known(&header, &users) {
+        return Ok(());
+    }
+    let stats = site.context.stats_beside();
+    if access.failures.is_barred(caller.0.address, site.context.now()) {
+        stats.auth_throttled.shared_add(1);
+        let why = "too many attempts from this address have failed (auth.failures_max); wait";
+        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, Code::Quota, why).header(RETRY_AFTER, "60"));
+    }
+    let Some(Credentials { user_name, password }) = Credentials::read(header.as_bytes()) else {
+        return Err(Refusal::unauthorized("the Authorization header is not that of Basic authentication"));
+    };
+    let question = Question { users: users.clone(), user_name, password };
+    let Ok(user) = answer(&site.passwords, question).await else {
+        stats.auth_throttled.shared_add(1);
+        let why = "too many passwords wait to be looked at; try again";
+        return Err(
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, why).header(RETRY_AFTER, "1")
+        );
+    };
+    if user.is_none() {
+        stats.auth_failures.shared_add(1);
+        access.failures.note(caller.0.address, site.context.now());
+        return Err(Refusal::unauthorized("user name or password is wrong"));
+    }
+    *caller.0.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((header, users));
+    Ok(())
+}
+
+async fn answer(passwords: &Passwords, question: Question) -> Result<Option<Arc<str>>, Busy> {
+    let (done, verdict) = oneshot::channel();
+    passwords.ask(question, move |user| {
+        // Whoever asked may have gone meanwhile.
+        let _ = done.send(user);
+    })?;
+    // Unanswered it stays only when the server stops.
+    verdict.await.map_err(|_| Busy)
+}

@@ -1,0 +1,97 @@
+//! Passwords are looked at here: each costs some ten milliseconds, which no shard has to spare.
+
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use trefoil_auth::Users;
+
+/// Passwords that are looked at at one time.
+pub(super) const THREADS: usize = 2;
+
+/// Passwords that wait or are looked at. Whoever comes then is told that the server is busy.
+const WAITING_MAX: usize = 1024;
+
+/// Where passwords are handed in.
+#[derive(Clone)]
+pub(crate) struct Passwords {
+    runtime: Handle,
+    room: Arc<Semaphore>,
+}
+
+/// Somebody who says who they are.
+pub(crate) struct Question {
+    pub(crate) users: Arc<Users>,
+    pub(crate) user_name: String,
+    pub(crate) password: Vec<u8>,
+}
+
+/// There are as many questions as there may be.
+#[derive(Debug)]
+pub(crate) struct Busy;
+
+impl Passwords {
+    /// `runtime` has [`THREADS`] threads for work that blocks.
+    pub(super) fn new(runtime: Handle) -> Passwords {
+        Passwords { runtime, room: Arc::new(Semaphore::new(WAITING_MAX)) }
+    }
+
+    /// Looks at a password, and then calls `then` on another thread with the user's name if it was right. Never blocks.
+    ///
+    /// # Errors
+    /// When too many wait already.
+    pub(crate) fn ask(
+        &self,
+        question: Question,
+        then: impl FnOnce(Option<Arc<str>>) + Send + 'static,
+    ) -> Result<(), Busy> {
+        let Ok(permit) = self.room.clone().try_acquire_owned() else { return Err(Busy) };
+        self.runtime.spawn_blocking(move || {
+            then(question.users.check(&question.user_name, &question.password));
+            drop(permit);
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+    use trefoil_auth::{Record, Secret, scram};
+
+    #[test]
+    fn the_queue_is_bounded_and_everybody_in_it_is_answered() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(THREADS)
+            .build()
+            .expect("a runtime");
+        let passwords = Passwords::new(runtime.handle().clone());
+        let record = Record::scram("right", b"salt of 16 bytes", scram::ITERATIONS_MIN).expect("a password");
+        let users = Users::parse(&format!("ann:{record}"), Secret::new([0; 32])).expect("a file");
+        let users = Arc::new(users);
+        let (answer, answers) = channel();
+        let (release, gate) = channel::<()>();
+        let gate = Arc::new(std::sync::Mutex::new(gate));
+        let ask = |password: &str| {
+            let (answer, gate) = (answer.clone(), gate.clone());
+            let question =
+                Question { users: users.clone(), user_name: "ann".into(), password: password.into() };
+            passwords.ask(question, move |user| {
+                // Held up as if hashing took longer, until the test lets it go on.
+                let _ = gate.lock().map(|gate| gate.recv());
+                let _ = answer.send(user);
+            })
+        };
+        assert!(ask("right").is_ok());
+        for _ in 1..WAITING_MAX {
+            assert!(ask("wrong").is_ok());
+        }
+        assert!(ask("right").is_err());
+        drop(release);
+        let answered: Vec<_> = (0..WAITING_MAX).map(|_| answers.recv().expect("an answer")).collect();
+        assert_eq!(answered.iter().flatten().count(), 1);
+        assert!(ask("right").is_ok());
+        assert_eq!(answers.recv().expect("an answer").as_deref(), Some("ann"));
+    }
+}

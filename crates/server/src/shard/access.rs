@@ -1,0 +1,177 @@
+//! Who a client is: questions that a shard asks what runs beside it, and their answers.
+//!
+//! A connection whose password is being looked at is not read from: what it sends meanwhile waits in the kernel, and what
+//! was read already in [`rest`](super::connection::Connection::rest).
+
+use super::ShardLoop;
+use super::connection::{Input, Link, Waiting};
+use crate::access::{Access, CHALLENGE, Credentials};
+use crate::beside::passwords::Question;
+use crate::mail::Mail;
+use std::net::IpAddr;
+use std::sync::Arc;
+use trefoil_hub::ConnectionKey;
+
+/// Why a client is not even listened to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Unheard {
+    /// Its address has failed too often.
+    Barred,
+    /// Too many passwords wait already.
+    Busy,
+}
+
+impl Unheard {
+    pub(super) fn why(self) -> &'static str {
+        match self {
+            Unheard::Barred => "too many attempts from this address have failed (auth.failures_max); wait",
+            Unheard::Busy => "too many passwords wait to be looked at; try again",
+        }
+    }
+}
+
+impl ShardLoop {
+    /// The users, if clients have to be any.
+    pub(super) fn access(&self) -> Option<&Access> {
+        self.net.context.access.as_ref()
+    }
+
+    /// Whether a client may do nothing until it has said who it is.
+    pub(super) fn is_unknown(&self, key: ConnectionKey) -> bool {
+        let context = &self.net.context;
+        context.access.is_some()
+            && self.net.get(key).is_some_and(|c| {
+                c.user.is_none() && !context.listeners[usize::from(c.listener)].allow_anonymous
+            })
+    }
+
+    /// Whether a password of the client is being looked at.
+    pub(super) fn is_waiting(&self, key: ConnectionKey) -> bool {
+        self.net.get(key).is_some_and(|c| c.waiting.is_some())
+    }
+
+    /// Where the client comes from.
+    pub(super) fn address_of(&self, key: ConnectionKey) -> Option<IpAddr> {
+        match &self.net.get(key)?.link {
+            Link::Tcp(stream) => stream.peer_addr().ok().map(|addr| addr.ip()),
+            Link::Udp(peer) => Some(peer.addr.ip()),
+        }
+    }
+
+    /// Whether the client's address has failed too often.
+    pub(super) fn check_barred(&self, key: ConnectionKey) -> Result<(), Unheard> {
+        let Some(access) = self.access() else { return Ok(()) };
+        if access.failures.is_barred(self.address_of(key), self.net.now) {
+            self.net.stats().auth_throttled.add(1);
+            return Err(Unheard::Barred);
+        }
+        Ok(())
+    }
+
+    /// Writes down that a client failed to prove who it is.
+    pub(super) fn note_failure(&self, key: ConnectionKey) {
+        self.net.stats().auth_failures.add(1);
+        if let Some(access) = self.access() {
+            access.failures.note(self.address_of(key), self.net.now);
+        }
+    }
+
+    /// Has a password looked at. The connection waits until [`Mail::Verdict`] comes.
+    pub(super) fn ask(
+        &mut self,
+        key: ConnectionKey,
+        user_name: &str,
+        password: &[u8],
+        waiting: Waiting,
+    ) -> Result<(), Unheard> {
+        self.check_barred(key)?;
+        let context = self.net.context.clone();
+        let Some(access) = &context.access else { return Ok(()) };
+        let Some(serial) = self.net.get(key).map(|c| c.serial) else { return Ok(()) };
+        let question =
+            Question { users: access.users(), user_name: user_name.into(), password: password.into() };
+        let (shard, posted) = (self.net.number, context.clone());
+        let asked = self.hands.passwords().ask(question, move |user| {
+            posted.mailboxes[shard].post(Mail::Verdict { connection: key, serial, user });
+        });
+        if asked.is_err() {
+            self.net.stats().auth_throttled.add(1);
+            return Err(Unheard::Busy);
+        }
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.waiting = Some(Box::new(waiting));
+        }
+        Ok(())
+    }
+
+    /// A password has been looked at.
+    pub(super) fn take_verdict(&mut self, key: ConnectionKey, serial: u32, user: Option<Arc<str>>) {
+        let Some(connection) = self.net.get_mut(key).filter(|c| c.serial == serial) else { return };
+        let Some(waiting) = connection.waiting.take() else { return };
+        if user.is_none() {
+            self.note_failure(key);
+        }
+        match *waiting {
+            Waiting::Mqtt(connect) => self.mqtt_verdict(key, &connect, user),
+            Waiting::Json(id) => self.json_verdict(key, id, user),
+            Waiting::Http => self.http_verdict(key, user),
+        }
+        self.go_on(key);
+    }
+
+    /// Reads on after a wait, first what has been read already.
+    fn go_on(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.net.get_mut(key) else { return };
+        let mut rest = std::mem::take(&mut connection.rest);
+        let consumed = self.feed(key, &mut rest);
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.rest = rest.split_off(consumed);
+            self.note_readable(key);
+        }
+    }
+
+    /// Looks whether an HTTP request says who asks. Returns false when it is not to be answered, or not yet.
+    /// `has_other_way`: the client can still say it later.
+    pub(super) fn http_authenticate(
+        &mut self,
+        key: ConnectionKey,
+        authorization: Option<&[u8]>,
+        has_other_way: bool,
+    ) -> bool {
+        if self.access().is_none() || self.net.get(key).is_some_and(|c| c.user.is_some()) {
+            return true;
+        }
+        let Some(header) = authorization else {
+            let may = has_other_way || !self.is_unknown(key);
+            if !may {
+                self.http_challenge(key, "say who you are: user name and password, by Basic authentication");
+            }
+            return may;
+        };
+        let Some(Credentials { user_name, password }) = Credentials::read(header) else {
+            self.http_challenge(key, "the Authorization header is not that of Basic authentication");
+            return false;
+        };
+        match self.ask(key, &user_name, &password, Waiting::Http) {
+            Ok(()) => {
+                self.put_back(key, Input::HttpHead);
+            }
+            Err(Unheard::Barred) => self.http_refuse(key, "429 Too Many Requests", Unheard::Barred.why()),
+            Err(Unheard::Busy) => self.http_refuse(key, "503 Service Unavailable", Unheard::Busy.why()),
+        }
+        false
+    }
+
+    /// The head is read again when the password was right, and then finds the user there.
+    fn http_verdict(&mut self, key: ConnectionKey, user: Option<Arc<str>>) {
+        match (user, self.net.get_mut(key)) {
+            (Some(user), Some(connection)) => connection.user = Some(user),
+            _ => self.http_challenge(key, "user name or password is wrong"),
+        }
+    }
+
+    fn http_challenge(&mut self, key: ConnectionKey, why: &str) {
+        let header = format!("WWW-Authenticate: {CHALLENGE}\r\n");
+        self.http_say_no(key, "401 Unauthorized", &header, why);
+    }
+}
