@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use trefoil_tests::mqtt::property::id::{PACKET_BYTES_MAX, REASON_STRING, SERVER_REFERENCE};
 use trefoil_tests::mqtt::property::number;
 use trefoil_tests::mqtt::{Connect, Connection, Message, Will};
+use trefoil_tests::mqtt_sn::{Device, kind};
 use trefoil_tests::{CONFIG, Hub, Program, lines};
 
 fn hub(more: &str) -> Hub {
@@ -432,4 +433,60 @@ fn the_examples_of_the_page_do_what_it_says() {
     assert_eq!(second.subscribe_with(&[], &[("$exclusive/jobs/print", 0)]).codes, [0x97]);
     hub.signal("TERM");
     assert_eq!(reader.ending().unwrap().properties.text(SERVER_REFERENCE), Some("hub-2.example.org:1883"));
+}
+
+#[test]
+fn devices_of_mqtt_sn_have_all_of_it_as_well() {
+    let hub = hub(&format!(
+        r#"
+        [[listener]]
+        bind = "udp://127.0.0.1:0"
+        protocols = ["mqtt-sn"]
+        [[rewrite]]
+        filter = "old/#"
+        pattern = "^old/(.+)$"
+        topic = "new/%c/$1"
+        [[subscribe]]
+        filter = "to/{{client_id}}"
+        qos = 1
+        protocols = ["mqtt-sn"]
+        [exclusive]
+        enabled = true
+        {DELAYED}"#
+    ));
+    let gateway = hub.port_of("mqtt-sn");
+    let mut reader = Connection::new(hub.tcp_port(), 5, "reader");
+    reader.subscribe("#", 2);
+    // It is subscribed without asking.
+    let lamp = Device::connected(gateway, "lamp");
+    mosquitto("mosquitto_pub", &hub, "-q 1 -t to/lamp -m red").run().success();
+    let id = lamp.learn("to/lamp");
+    assert_eq!(lamp.take(), (0x20, id, "red".into()));
+    assert_eq!(next(&mut reader).0, "to/lamp");
+    // What it publishes is rewritten, and so is what it subscribes to.
+    let old = lamp.register("old/state");
+    lamp.publish(1, old, 1, "on");
+    lamp.expect(kind::PUBACK, &[&old.to_be_bytes()[..], &[0, 1, 0]].concat());
+    assert_eq!(next(&mut reader), ("new/lamp/state".into(), "on".into(), 1, false));
+    lamp.subscribe("old/mode", 1);
+    mosquitto("mosquitto_pub", &hub, "-q 1 -t new/lamp/mode -m day").run().success();
+    let id = lamp.learn("new/lamp/mode");
+    assert_eq!(lamp.take(), (0x20, id, "day".into()));
+    assert_eq!(next(&mut reader).0, "new/lamp/mode");
+    // It may ask for a delay, of which it is told if that cannot be.
+    for (topic, code) in [("$delayed/1/late", 0), ("$delayed/soon/late", 3)] {
+        let id = lamp.register(topic);
+        lamp.publish(1, id, 2, "x");
+        lamp.expect(kind::PUBACK, &[&id.to_be_bytes()[..], &[0, 2, code]].concat());
+    }
+    assert_eq!(next(&mut reader), ("late".into(), "x".into(), 1, false));
+    // And one of two holds what is exclusive.
+    lamp.subscribe("$exclusive/job", 1);
+    let other = Device::connected(gateway, "other");
+    let (answer, body) = other.ask(kind::SUBSCRIBE, &[&[0x20, 0, 8][..], b"$exclusive/job"].concat());
+    assert_eq!((answer, body.last()), (kind::SUBACK, Some(&1)));
+    mosquitto("mosquitto_pub", &hub, "-q 1 -t job -m go").run().success();
+    let id = lamp.learn("job");
+    assert_eq!(lamp.take(), (0x20, id, "go".into()));
+    other.expect_nothing();
 }
