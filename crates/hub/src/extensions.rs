@@ -62,6 +62,11 @@ impl AutomaticSubscription {
         }
     }
 
+    /// Whether it asks who the user is.
+    pub(crate) fn uses_user_name(&self) -> bool {
+        self.filter.contains(USER_NAME)
+    }
+
     /// The filter for one client; none if it has not got a name that the filter asks for.
     pub(crate) fn filter_for(&self, names: Names<'_>) -> Option<String> {
         let mut filter = self.filter.clone();

@@ -3,7 +3,7 @@
 
 use super::{Published, Shard, SubscribeError};
 use crate::delayed::{self, DelayError, DelayLimits};
-use crate::extensions::Language;
+use crate::extensions::{AutomaticSubscription, Language};
 use crate::key::SessionKey;
 use crate::message::Message;
 use crate::outlet::Outlet;
@@ -89,7 +89,9 @@ impl Shard {
 
     fn names(&self, session: Option<SessionKey>) -> Names<'_> {
         let Some(session) = session.map(|key| self.session(key)) else { return Names::default() };
-        let user_name = session.rare.as_ref().and_then(|rare| rare.user_name.as_deref());
+        let rare = session.rare.as_ref();
+        // Who it proved to be goes before who it says it is.
+        let user_name = rare.and_then(|rare| rare.identity.as_deref().or(rare.user_name.as_deref()));
         Names { client_id: Some(&session.client_id), user_name }
     }
 
@@ -101,10 +103,28 @@ impl Shard {
         }
     }
 
-    /// What cannot be had is left out: the client did not ask for it, so nobody waits for an answer.
+    /// Says who the client of a session is, which proved it only after it had connected. It now gets the automatic
+    /// subscriptions that ask for a user name.
+    pub fn identify(&mut self, key: SessionKey, language: Language, identity: Arc<str>) {
+        let client_id = self.session(key).client_id.clone();
+        let names = Names { client_id: Some(&client_id), user_name: Some(&identity) };
+        self.subscribe_as(key, names, |wanted| wanted.is_for(language) && wanted.uses_user_name());
+        self.session_mut(key).rare().identity = Some(identity);
+    }
+
     pub(super) fn subscribe_automatically(&mut self, key: SessionKey, language: Language, names: Names<'_>) {
+        self.subscribe_as(key, names, |wanted| wanted.is_for(language));
+    }
+
+    /// What cannot be had is left out: the client did not ask for it, so nobody waits for an answer.
+    fn subscribe_as(
+        &mut self,
+        key: SessionKey,
+        names: Names<'_>,
+        is_wanted: impl Fn(&AutomaticSubscription) -> bool,
+    ) {
         let shared = self.shared.clone();
-        for wanted in shared.extensions.subscribe.iter().filter(|wanted| wanted.is_for(language)) {
+        for wanted in shared.extensions.subscribe.iter().filter(|wanted| is_wanted(wanted)) {
             if let Some(filter) = wanted.filter_for(names) {
                 let _ = self.subscribe_to(key, &filter, wanted.options, wanted.retain_handling);
             }

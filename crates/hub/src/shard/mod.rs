@@ -280,11 +280,6 @@ impl Shard {
         session.is_some_and(|session| !session.is_over(now) && session.identity() != identity)
     }
 
-    /// Says who the client of a session is, which proved it only after it had connected.
-    pub fn identify(&mut self, key: SessionKey, identity: Arc<str>) {
-        self.session_mut(key).rare().identity = Some(identity);
-    }
-
     /// Whether a session has any subscription, shared ones counted.
     pub fn has_subscriptions(&self, session: SessionKey) -> bool {
         self.session(session).subscription_count() > 0

@@ -207,7 +207,11 @@ impl ShardLoop {
         let session = connection.session;
         self.json_answer(key, |out| trefoil_json::encode_authenticated(&user, id, out));
         match session {
-            Some(session) => self.hub.identify(session, user),
+            Some(session) => {
+                self.finish_run();
+                self.hub.identify(session, Language::Json, user);
+                self.resume(key, session);
+            }
             None => self.json_begin(key),
         }
     }

@@ -242,6 +242,23 @@ fn who_connects_is_subscribed_by_name_and_language() {
 }
 
 #[test]
+fn who_says_later_who_it_is_gets_what_is_for_its_name_then() {
+    let json = |filter| AutomaticSubscription { json: true, ..automatic(filter, RetainHandling::Send) };
+    let subscribe = vec![json("all"), json("users/{user_name}")];
+    let extensions = Extensions { subscribe, ..rewriting(&[("me", "^me$", "of/%u")]) };
+    let mut w = World::extended(1, extensions);
+    w.publish_with(0, None, retained("users/ann", "r", Q0));
+    let a = w.connect_as(0, "a", |c| c.language = Some(Language::Json));
+    assert_eq!(w.shards[0].session(a.session).subscription_count(), 1);
+    w.shards[0].identify(a.session, Language::Json, "ann".into());
+    w.shards[0].resume(w.now, a.session, &mut w.out);
+    assert_eq!(w.got(a), ["users/ann=r q0 retain"]);
+    w.subscribe(a, "of/ann", Q0);
+    w.publish_with(0, Some(a.session), message("me", "m", Q0));
+    assert_eq!(w.got(a), ["of/ann=m q0"]);
+}
+
+#[test]
 fn automatic_subscriptions_of_a_session_that_comes_back_follow_their_retain_handling() {
     let subscribe = vec![
         automatic("each/#", RetainHandling::Send),
