@@ -2,7 +2,7 @@
 
 A scenario is a function that takes the hub's addresses. Run one with
 
-    python FILE.py SCENARIO tcp=PORT http=PORT udp=PORT
+    python FILE.py SCENARIO tcp=PORT http=PORT udp=PORT sn=PORT
 """
 
 import dataclasses
@@ -31,6 +31,7 @@ class Hub:
     tcp: int
     http: int = 0
     udp: int = 0
+    sn: int = 0
 
 
 def main(scenarios):

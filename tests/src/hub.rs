@@ -19,6 +19,10 @@ bind = "127.0.0.1:0"
 bind = "udp://127.0.0.1:0"
 
 [[listener]]
+bind = "udp://127.0.0.1:0"
+protocols = ["mqtt-sn"]
+
+[[listener]]
 bind = "127.0.0.1:0"
 protocols = ["http", "websocket"]
 echo = true
@@ -137,9 +141,14 @@ impl Hub {
     }
 
     /// The ports as the scenarios in `tests/python` and `tests/node` take them.
-    pub fn ports(&self) -> [String; 3] {
-        let udp = self.listeners.iter().find(|listener| listener.udp).map_or(0, |listener| listener.port);
-        [format!("tcp={}", self.tcp_port()), format!("http={}", self.http_port()), format!("udp={udp}")]
+    pub fn ports(&self) -> [String; 4] {
+        let port = |filter: &dyn Fn(&Listener) -> bool| {
+            self.listeners.iter().find(|listener| filter(listener)).map_or(0, |listener| listener.port)
+        };
+        let sn = port(&|listener| listener.protocols == "mqtt-sn");
+        let udp = port(&|listener| listener.udp && listener.protocols != "mqtt-sn");
+        let (tcp, http) = (self.tcp_port(), self.http_port());
+        [format!("tcp={tcp}"), format!("http={http}"), format!("udp={udp}"), format!("sn={sn}")]
     }
 
     /// The hub's own folder.

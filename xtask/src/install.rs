@@ -51,7 +51,7 @@ const NEEDS: [Need; 7] = [
     Need {
         shell_test: "python3 -c 'import venv, ensurepip'",
         packages: "python3 python3-venv",
-        why: "paho-mqtt, aiomqtt and websockets, the Python clients of the black-box tests",
+        why: "paho-mqtt, aiomqtt, websockets and two clients of MQTT-SN, the Python clients of the black-box tests",
     },
     Need {
         shell_test: "command -v c++ || command -v clang++",
@@ -174,7 +174,10 @@ fn python_environment() -> Outcome {
 
 /// A virtual environment stops working when the Python that it was made from goes.
 fn python_works(python: &Path) -> bool {
-    Tool::new(python).arguments("-c").argument("import paho.mqtt, aiomqtt, websockets").succeeds()
+    Tool::new(python)
+        .arguments("-c")
+        .argument("import paho.mqtt, aiomqtt, websockets, mqttsn12, mqttsn")
+        .succeeds()
 }
 
 fn npm_packages(folder: &Path) -> Outcome {

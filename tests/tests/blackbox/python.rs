@@ -1,4 +1,4 @@
-//! paho-mqtt, aiomqtt and websockets. What each scenario does is in the file of its name under `tests/python`.
+//! paho-mqtt, aiomqtt, websockets, mqtt-sn-12 and mqttsn. What each scenario does is in the file of its name under `tests/python`.
 
 macro_rules! scenarios {
     ($module:ident, $file:literal: $($scenario:ident)*) => {
@@ -32,6 +32,12 @@ scenarios! { paho, "paho_scenarios":
 
 scenarios! { aiomqtt, "aiomqtt_scenarios":
     qos2_both_ways many_subscribers will_and_retained
+}
+
+scenarios! { mqtt_sn, "mqtt_sn_scenarios":
+    finding_the_gateway publishing_at_every_qos publishing_without_a_connection
+    subscribing_by_name_wildcard_and_short_name sleeping_and_waking a_session_that_is_kept a_will_that_is_changed
+    what_is_refused the_client_of_rsmb
 }
 
 scenarios! { websockets, "websockets_scenarios":
