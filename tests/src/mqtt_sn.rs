@@ -123,12 +123,18 @@ impl Device {
         assert_eq!(self.ask(kind::SEARCHGW, &[0]).0, kind::GWINFO);
     }
 
-    /// What has come already, without waiting for more.
+    /// What has come already, or comes within a moment.
     pub fn try_receive(&self) -> Option<(u8, Vec<u8>)> {
+        std::thread::sleep(Duration::from_millis(1));
+        self.try_receive_now()
+    }
+
+    /// What has come already.
+    pub fn try_receive_now(&self) -> Option<(u8, Vec<u8>)> {
         let mut buffer = [0; 65_536];
-        self.socket.set_read_timeout(Some(Duration::from_millis(1))).expect("a deadline");
+        self.socket.set_nonblocking(true).expect("a socket");
         let received = self.socket.recv(&mut buffer);
-        self.socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+        self.socket.set_nonblocking(false).expect("a socket");
         match received {
             Ok(count) => Some(unpack(&buffer[..count])),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,

@@ -9,6 +9,9 @@ use trefoil_config::Bind;
 /// Connections that the kernel holds until they are accepted. The kernel has a limit of its own, often 4096.
 const BACKLOG: i32 = 4096;
 
+/// Bytes of datagrams that the kernel is asked to hold for each socket until the shard takes them.
+const RECEIVE_BYTES: usize = 4 << 20;
+
 /// After this long without a word from a peer the kernel asks whether it is still there: protocols without a
 /// keep-alive of their own would never notice a machine that was switched off.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -34,8 +37,12 @@ pub(crate) fn open(bind: Bind, shards: usize) -> io::Result<(Bind, Sockets)> {
             (Bind::Tcp(sockets[0].local_addr()?), Sockets::Tcp(sockets))
         }
         Bind::Udp(addr) => {
-            let sockets: Vec<std::net::UdpSocket> =
-                open_all(addr, Type::DGRAM, shards)?.into_iter().map(Into::into).collect();
+            let sockets = open_all(addr, Type::DGRAM, shards)?;
+            for socket in &sockets {
+                // What does not fit is lost, so as much as the kernel gives; less is no error.
+                let _ = socket.set_recv_buffer_size(RECEIVE_BYTES);
+            }
+            let sockets: Vec<std::net::UdpSocket> = sockets.into_iter().map(Into::into).collect();
             (Bind::Udp(sockets[0].local_addr()?), Sockets::Udp(sockets))
         }
     })

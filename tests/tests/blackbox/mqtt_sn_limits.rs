@@ -65,3 +65,71 @@ fn a_session_too_many_is_refused() {
     // It leaves nothing behind.
     assert_eq!(other.ask(kind::PINGREQ, &[]), (kind::DISCONNECT, vec![]));
 }
+
+/// Numbers that look random and are the same in each run (xorshift).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn bytes(&mut self, max: u64) -> Vec<u8> {
+        (0..self.next() % max).map(|_| self.next() as u8).collect()
+    }
+}
+
+#[test]
+fn packets_in_any_order_and_of_any_content_do_no_harm() {
+    const ROUNDS: usize = 6000;
+    let hub = Hub::with_config(CONFIG);
+    let port = hub.port_of("mqtt-sn");
+    let good = Device::connected(port, "good");
+    let id = good.subscribe("good", 1);
+    let bad: Vec<Device> = (0..6).map(|_| Device::new(port)).collect();
+    let mut numbers = Numbers(0x7265_666f_6c74);
+    for round in 0..ROUNDS {
+        let device = &bad[numbers.next() as usize % bad.len()];
+        let kind = (numbers.next() % 0x20) as u8;
+        // Names that come again, so that clients meet, take each other's addresses and places, sleep and wake.
+        let name = format!("bad-{}", numbers.next() % 4);
+        let flags = numbers.next() as u8;
+        match kind {
+            kind::CONNECT => device.send(kind, &connect_body(flags, (numbers.next() % 3) as u16, &name)),
+            kind::PINGREQ => device.send(kind, name.as_bytes()),
+            kind::REGISTER | kind::REGACK | kind::SUBSCRIBE | kind::UNSUBSCRIBE | kind::PUBLISH => {
+                let small = |n: u64| [0, (n % 4) as u8];
+                let (a, b) = (small(numbers.next()), small(numbers.next()));
+                let text = ["a/b", "a/#", "ab", "$SYS/x", "bad"][numbers.next() as usize % 5].as_bytes();
+                let body = match kind {
+                    kind::SUBSCRIBE | kind::UNSUBSCRIBE => [&[flags], &a[..], text].concat(),
+                    kind::PUBLISH => [&[flags], &a[..], &b[..], text].concat(),
+                    kind::REGACK => [&a[..], &b[..], &[flags % 4]].concat(),
+                    _ => [&a[..], &b[..], text].concat(),
+                };
+                device.send(kind, &body);
+            }
+            kind => device.send(kind, &numbers.bytes(8)),
+        }
+        if numbers.next().is_multiple_of(16) {
+            device.offer(&numbers.bytes(24));
+        }
+        while device.try_receive_now().is_some() {}
+        if round.is_multiple_of(500) {
+            mosquitto_pub(&hub, "-t good -m still -q 1");
+            assert_eq!(good.take(), (0x20, id, "still".into()));
+        }
+    }
+    // Whoever takes part again finds its place.
+    for (n, device) in bad.iter().enumerate() {
+        let name = format!("bad-{}", n % 4);
+        wait_until("the device is connected again", || {
+            device.send(kind::CONNECT, &connect_body(CLEAN, 60, &name));
+            std::iter::from_fn(|| device.try_receive()).any(|packet| packet == (kind::CONNACK, vec![0]))
+        });
+    }
+    good.expect_nothing();
+}

@@ -418,3 +418,6 @@ fn publish(flight: &Flight, topic: trefoil_mqtt_sn::TopicId) -> Publish<'_> {
         payload: &flight.message.payload,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,28 +74,28 @@ impl ShardLoop {
             return self.sn_part(number, from, way);
         };
         self.sn_bind(key, number, from, way);
-        let settings = &self.net.context.gateway.settings;
-        let Some(connection) = self.net.connections.get_mut(key.0 as usize) else { return };
+        let Some(connection) = self.net.get_mut(key) else { return };
         connection.heard_at = now;
-        let Form::MqttSn(client) = &mut connection.form else { return };
-        let outbox = &mut connection.outbox;
-        let pool = &mut self.net.pool;
-        match client.stage {
-            Stage::Connecting(_) => return,
-            Stage::Active => {}
+        let session = connection.session;
+        let woken = self.net.with_client(key, |client, gateway, now, send| match client.stage {
+            Stage::Connecting(_) => None,
+            Stage::Active => Some(false),
             Stage::Asleep { duration_s } | Stage::Awake { duration_s } => {
                 client.stage = Stage::Awake { duration_s };
                 client.forgive();
-                client.repeat(settings, now, &mut super::sink(outbox, pool));
+                client.repeat(&gateway.settings, now, send);
+                Some(true)
             }
-        }
-        let is_active = matches!(client.stage, Stage::Active);
-        let session = connection.session;
-        self.net.mark_dirty(key);
-        if is_active {
-            self.sn_answer(key, &Packet::PingResp);
-            if let Some(session) = session {
-                self.hub.set_available(session, true);
+        });
+        match woken.flatten() {
+            None => return,
+            Some(true) => {}
+            Some(false) => {
+                // It is not asleep here: its address had become another's, or it always says who it is.
+                self.sn_answer(key, &Packet::PingResp);
+                if let Some(session) = session {
+                    self.hub.set_available(session, true);
+                }
             }
         }
         self.sn_go_on(key);
