@@ -36,6 +36,8 @@ pub(crate) fn assemble(sheet: &Sheet, mut warnings: Vec<String>, problems: &mut 
             .listeners
             .into_iter()
             .map(|listener| Listener { allow_anonymous: !has_users || allow_anonymous, ..listener })
+            // It would refuse everybody: MQTT-SN has no passwords.
+            .filter(|listener| listener.allow_anonymous || !listener.protocols.mqtt_sn)
             .collect(),
         Some(entries) => {
             let mut check = Check { allow_anonymous, has_users, seen: Vec::new(), problems };

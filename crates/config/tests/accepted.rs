@@ -54,9 +54,11 @@ fn with_users_any_address_will_do_and_anonymous_clients_need_a_word() {
     assert_eq!(anonymous, [false, true, true]);
     let usual = file("[auth]\nusers = \"users.txt\"");
     assert!(usual.listeners.iter().all(|l| !l.allow_anonymous));
+    assert!(!usual.listeners.iter().any(|l| l.protocols.mqtt_sn), "it has no passwords");
     assert!(file("").listeners.iter().all(|l| l.allow_anonymous), "without users nobody is asked");
     let open = with("allow_anonymous = true", &[("TREFOIL_AUTH_USERS", "/etc/users")]);
     assert!(open.listeners.iter().all(|l| l.allow_anonymous));
+    assert!(open.listeners.iter().any(|l| l.protocols.mqtt_sn));
     assert_eq!(open.auth.users.as_deref(), Some(Path::new("/etc/users")));
 }
 

@@ -1,6 +1,6 @@
 //! MQTT-SN: every queue and table of the gateway has its bound.
 
-use crate::mqtt_sn::{CONFIG, mosquitto_pub};
+use crate::mqtt_sn::{CONFIG, mosquitto_pub, mosquitto_sub};
 use trefoil_tests::mqtt_sn::{CLEAN, Device, connect_body, kind};
 use trefoil_tests::{Hub, wait_until};
 
@@ -64,6 +64,23 @@ fn a_session_too_many_is_refused() {
     device.expect_nothing();
     // It leaves nothing behind.
     assert_eq!(other.ask(kind::PINGREQ, &[]), (kind::DISCONNECT, vec![]));
+}
+
+#[test]
+fn a_device_does_not_take_the_session_of_a_user() {
+    let listener =
+        "[[listener]]\nbind = \"udp://127.0.0.1:0\"\nprotocols = [\"mqtt-sn\"]\nallow_anonymous = true\n";
+    let hub = Hub::with_users(&[("ann", "secret")], listener);
+    let port = hub.port_of("mqtt-sn");
+    let subscriber = mosquitto_sub(&hub, "-u ann -P secret -i hers -q 1 -t t -C 1");
+    let device = Device::new(port);
+    device.send(kind::CONNECT, &connect_body(0, 60, "hers"));
+    device.expect(kind::CONNACK, &[3]);
+    device.connect(CLEAN, 60, "its own");
+    let id = device.register("t");
+    device.publish(1, id, 1, "still hers");
+    device.expect(kind::PUBACK, &[&id.to_be_bytes()[..], &[0, 1, 0]].concat());
+    assert_eq!(subscriber.wait().success(), "still hers\n");
 }
 
 /// Numbers that look random and are the same in each run (xorshift).

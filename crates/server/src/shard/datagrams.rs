@@ -90,7 +90,8 @@ impl ShardLoop {
         self.json_do(key, &request);
     }
 
-    fn needs_name(&self, listener: usize) -> bool {
+    /// Whether nobody may use a listener without saying who it is.
+    pub(super) fn needs_name(&self, listener: usize) -> bool {
         self.access().is_some() && !self.net.context.listeners[listener].allow_anonymous
     }
 

@@ -114,6 +114,9 @@ impl ShardLoop {
         if known.is_none() && self.net.context.session_count() >= sessions_max {
             return self.sn_drop(key, ReturnCode::CONGESTION);
         }
+        if self.hub.is_of_another(now, &wish.client_id, None) {
+            return self.sn_drop(key, ReturnCode::NOT_SUPPORTED);
+        }
         let own = self.net.get(key).and_then(|connection| connection.session);
         // A will lasts until another one or a clean session takes its place (§6.3).
         let is_own =

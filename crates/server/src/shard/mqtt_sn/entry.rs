@@ -44,12 +44,18 @@ impl ShardLoop {
         let place = self.sn_place(number, from);
         match (&packet, place) {
             (Packet::SearchGw(_), _) => self.sn_found(number, from),
-            (Packet::Connect(Connect { client_id: "", .. }), _) => {
+            (Packet::Connect(Connect { client_id, .. }), _)
+                if client_id.is_empty() || self.needs_name(number) =>
+            {
+                // Nobody can prove who it is in MQTT-SN.
                 let return_code = ReturnCode::NOT_SUPPORTED;
                 self.sn_tell(number, from, &Packet::ConnAck(ConnAck { return_code }));
             }
             (Packet::Publish(publish), None) if publish.qos == QoS::MinusOne => {
-                self.sn_publish_alone(publish);
+                match self.needs_name(number) {
+                    true => self.net.stats().refused.add(1),
+                    false => self.sn_publish_alone(publish),
+                }
             }
             (Packet::Connect(Connect { client_id, .. }) | Packet::PingReq(Some(client_id)), _) => {
                 self.sn_lead(number, from, client_id, datagram, &packet);
