@@ -85,6 +85,7 @@ impl Hub {
     /// Starts a hub with [`USERS_CONFIG`], the lines of `more` behind it, and these users and passwords.
     pub fn with_users(users: &[(&str, &str)], more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("users.txt"), "").unwrap();
         for (name, password) in users {
             set_user(folder.path(), name, password);
         }

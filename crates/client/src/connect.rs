@@ -67,7 +67,7 @@ pub async fn publish_unconnected(url: &str, options: &Options, message: &Message
     let to = found
         .next()
         .ok_or_else(|| peer.unreachable(format!("the name {} stands for no address", address.host)))?;
-    let mut transport = Transport::connect(&address, to, options.packet_bytes_max, &peer).await?;
+    let mut transport = Transport::connect(&address, to, options, &peer).await?;
     transport.push(&datagram);
     while transport.waiting_bytes() > 0 {
         transport.ready(false, true).await.map_err(|error| peer.unreachable(in_words(&error)))?;
@@ -103,7 +103,7 @@ async fn open_any(address: &Address, options: &Options, peer: &Peer) -> Result<O
 }
 
 async fn open(address: &Address, to: SocketAddr, options: &Options, peer: &Peer) -> Result<Opened, Error> {
-    let transport = Transport::connect(address, to, options.packet_bytes_max, peer).await?;
+    let transport = Transport::connect(address, to, options, peer).await?;
     let protocol = Protocol::new(address, options, transport.unit_bytes_max(), peer).await;
     let mut opened = Opened { transport, protocol, units: Units::default(), inbox: VecDeque::new() };
     let is_udp = address.transport == address::Transport::Udp;

@@ -1,6 +1,6 @@
 //! How to connect.
 
-use crate::address::{Address, Protocol};
+use crate::address::{Address, Protocol, Transport};
 use crate::error::Error;
 use crate::message::Message;
 use crate::session::Session;
@@ -9,7 +9,7 @@ use trefoil_mqtt::Version;
 
 /// How to connect. The default is an anonymous MQTT 5.0 client that leaves nothing behind.
 ///
-/// What only MQTT has (client id, user name, password, session, will) is refused with a URL that chooses JSON; what
+/// What only MQTT has (client id, session, will) is refused with a URL that chooses JSON; what
 /// MQTT-SN does not have (user name, password, will delay) with one that chooses that.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -19,8 +19,10 @@ pub struct Options {
     pub client_id: Option<String>,
     /// Who this client claims to be. It goes before one in the URL.
     pub user_name: Option<String>,
-    /// The proof of it.
+    /// The proof of it. With JSON it must be UTF-8.
     pub password: Option<Vec<u8>>,
+    /// How to prove it.
+    pub authentication: Authentication,
     /// Begin with an empty session, and forget what the hub has kept for this client id.
     pub clean_start: bool,
     /// For how many seconds the hub keeps the session once the connection has ended. MQTT 3.1.1 can only say that it is
@@ -45,6 +47,17 @@ pub struct Options {
     pub packet_bytes_max: usize,
 }
 
+/// How a client proves who it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Authentication {
+    /// It sends user name and password: in CONNECT, over WebSocket in the handshake where JSON is spoken, and else in
+    /// the first JSON text.
+    #[default]
+    Password,
+    /// It proves that it knows the password, without sending it, and makes the hub prove the same. MQTT 5.0 only.
+    ScramSha256,
+}
+
 /// A message for the case that the connection ends without a goodbye.
 #[derive(Clone, Debug, Default)]
 pub struct Will {
@@ -61,6 +74,7 @@ impl Default for Options {
             client_id: None,
             user_name: None,
             password: None,
+            authentication: Authentication::Password,
             clean_start: true,
             session_expiry_s: 0,
             session: None,
@@ -80,6 +94,9 @@ impl Options {
     pub(crate) fn check(&self, address: &Address) -> Result<(), Error> {
         match address.protocol {
             Protocol::Json => return self.check_json(address),
+            Protocol::Mqtt if self.authentication == Authentication::ScramSha256 => {
+                self.check_scram(address)?
+            }
             Protocol::MqttSn => self.check_mqtt_sn(address)?,
             Protocol::Mqtt => {}
         }
@@ -111,11 +128,51 @@ impl Options {
         Ok(())
     }
 
+    /// Who the client is, by the options or else by the URL.
+    pub(crate) fn credentials<'a>(&'a self, address: &'a Address) -> (Option<&'a str>, Option<&'a [u8]>) {
+        let user_name = self.user_name.as_deref().or(address.user_name.as_deref());
+        let password = self.password.as_deref().or(address.password.as_deref().map(str::as_bytes));
+        (user_name, password)
+    }
+
+    /// The same as text, for what can carry nothing else; both or none.
+    ///
+    /// # Errors
+    /// When one is missing, or the password is not UTF-8.
+    pub(crate) fn text_credentials<'a>(
+        &'a self,
+        address: &'a Address,
+    ) -> Result<Option<(&'a str, &'a str)>, Error> {
+        let (user_name, password) = match self.credentials(address) {
+            (None, None) => return Ok(None),
+            (Some(user_name), password) => (user_name, password.unwrap_or_default()),
+            (None, Some(_)) => return Err(Error::usage("a password needs a user name")),
+        };
+        let password =
+            std::str::from_utf8(password).map_err(|_| Error::usage("the password is not UTF-8"))?;
+        Ok(Some((user_name, password)))
+    }
+
+    fn check_scram(&self, address: &Address) -> Result<(), Error> {
+        if !self.version.is_v5() {
+            return Err(Error::usage("SCRAM-SHA-256 needs MQTT 5"));
+        }
+        let Some((user_name, password)) = self.text_credentials(address)? else {
+            return Err(Error::usage("SCRAM-SHA-256 needs user name and password"));
+        };
+        for (what, text) in [("user name", user_name), ("password", password)] {
+            trefoil_auth::prepare(text)
+                .map_err(|why| Error::usage(format!("the {what} cannot be used: {why}")))?;
+        }
+        Ok(())
+    }
+
     /// What MQTT has and MQTT-SN has not.
     fn check_mqtt_sn(&self, address: &Address) -> Result<(), Error> {
         let extra = [
             ("user name", self.user_name.is_some() || address.user_name.is_some()),
             ("password", self.password.is_some() || address.password.is_some()),
+            ("SCRAM-SHA-256", self.authentication == Authentication::ScramSha256),
             ("will delay", self.will.as_ref().is_some_and(|will| will.delay_s > 0)),
             ("session that this client keeps", self.session.is_some()),
         ];
@@ -125,15 +182,20 @@ impl Options {
     fn check_json(&self, address: &Address) -> Result<(), Error> {
         let extra = [
             ("client id", self.client_id.is_some()),
-            ("user name", self.user_name.is_some() || address.user_name.is_some()),
-            ("password", self.password.is_some() || address.password.is_some()),
+            ("SCRAM-SHA-256", self.authentication == Authentication::ScramSha256),
             (
                 "session that outlives its connection",
                 !self.clean_start || self.session_expiry_s > 0 || self.session.is_some(),
             ),
             ("will", self.will.is_some()),
         ];
-        refuse_extra(address, "JSON", extra)
+        refuse_extra(address, "JSON", extra)?;
+        let Some((user_name, _)) = self.text_credentials(address)? else { return Ok(()) };
+        let is_basic = address.transport == Transport::WebSocket;
+        if is_basic && user_name.contains(':') {
+            return Err(Error::usage("a user name has no : in it, since that ends it"));
+        }
+        Ok(())
     }
 }
 

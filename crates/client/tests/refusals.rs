@@ -6,7 +6,7 @@ mod common;
 
 use common::{DEADLINE, Hub};
 use std::time::Duration;
-use trefoil_client::{Client, Error, ErrorKind, Message, Options, QoS, Version};
+use trefoil_client::{Authentication, Client, Error, ErrorKind, Message, Options, QoS, Version};
 use trefoil_config::Protocols;
 
 async fn refusal(url: &str, options: Options) -> Error {
@@ -64,12 +64,23 @@ async fn a_listener_for_something_else_is_recognised() {
 async fn options_that_do_not_go_with_the_url_are_refused_before_anything_is_sent() {
     for options in [
         Options { client_id: Some("x".into()), ..Options::default() },
-        Options { user_name: Some("x".into()), ..Options::default() },
+        Options { authentication: Authentication::ScramSha256, ..Options::default() },
         Options { session_expiry_s: 5, ..Options::default() },
     ] {
         let error = refusal("tcp://127.0.0.1:1", options).await;
         assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
         assert!(error.to_string().contains("mqtt://127.0.0.1:1883"), "{error}");
+    }
+    let odd =
+        [("tcp", None, Some(&b"x"[..])), ("udp", Some("x"), Some(b"\xff")), ("ws", Some("a:b"), Some(b"x"))];
+    for (scheme, user_name, password) in odd {
+        let options = Options {
+            user_name: user_name.map(Into::into),
+            password: password.map(Into::into),
+            ..Options::default()
+        };
+        let error = refusal(&format!("{scheme}://127.0.0.1:1"), options).await;
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
     }
     let unnamed = Options { clean_start: false, ..Options::default() };
     assert!(refusal("mqtt://127.0.0.1:1", unnamed).await.to_string().contains("client id"));

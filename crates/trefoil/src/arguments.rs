@@ -236,6 +236,12 @@ pub(crate) struct Connection {
     /// Password. Others on this machine can read a command line, but not the environment
     #[arg(long, env = "TREFOIL_PASSWORD", hide_env_values = true)]
     pub(crate) password: Option<String>,
+    /// Read the password from the first line of FILE
+    #[arg(long, value_name = "FILE", conflicts_with = "password")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// How to prove who this is: password sends it; scram-sha-256 does not, and makes the hub prove itself (MQTT 5 only)
+    #[arg(long, value_name = "METHOD", default_value = "password")]
+    pub(crate) auth: AuthMethod,
     /// Go on with the session of --client-id, and let the hub keep it for SECONDS after the end
     #[arg(long, value_name = "SECONDS", requires = "client_id")]
     pub(crate) session_expiry: Option<u32>,
@@ -245,6 +251,16 @@ pub(crate) struct Connection {
     /// How long to wait for the hub: for the connection, and at the end for acknowledgements
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub(crate) patience: std::time::Duration,
+}
+
+/// A way to prove who a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuthMethod {
+    /// The password is sent
+    Password,
+    /// SCRAM-SHA-256
+    #[value(name = "scram-sha-256")]
+    ScramSha256,
 }
 
 /// A version of MQTT.

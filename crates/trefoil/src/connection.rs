@@ -1,10 +1,12 @@
 //! From the arguments to a connected client, and the runtime that it lives in.
 
-use crate::arguments::{Connection, MqttVersion};
+use crate::arguments::{AuthMethod, Connection, MqttVersion};
 use crate::failure::Failure;
+use crate::passwd::first_line;
+use std::fs::File;
 use std::future::Future;
 use tokio::signal::unix::{SignalKind, signal};
-use trefoil_client::{Client, Options, QoS, Version};
+use trefoil_client::{Authentication, Client, Options, QoS, Version};
 
 /// Runs a command to its end. The client has a thread of its own: while this one is held up by standard input or
 /// output, pings and acknowledgements go on.
@@ -21,26 +23,39 @@ pub(crate) fn run<F: Future<Output = Result<(), Failure>>>(
 
 /// Connects as the arguments say.
 pub(crate) async fn connect(arguments: &Connection) -> Result<Client, Failure> {
-    Ok(Client::connect(&arguments.url, options(arguments)).await?)
+    Ok(Client::connect(&arguments.url, options(arguments)?).await?)
 }
 
 /// The options that the arguments stand for.
-pub(crate) fn options(arguments: &Connection) -> Options {
-    Options {
+pub(crate) fn options(arguments: &Connection) -> Result<Options, Failure> {
+    Ok(Options {
         version: match arguments.mqtt {
             MqttVersion::V3_1_1 => Version::V3_1_1,
             MqttVersion::V5 => Version::V5,
         },
         client_id: arguments.client_id.clone(),
         user_name: arguments.user.clone(),
-        password: arguments.password.clone().map(String::into_bytes),
+        password: password(arguments)?,
+        authentication: match arguments.auth {
+            AuthMethod::Password => Authentication::Password,
+            AuthMethod::ScramSha256 => Authentication::ScramSha256,
+        },
         clean_start: arguments.session_expiry.is_none(),
         session_expiry_s: arguments.session_expiry.unwrap_or(0),
         keep_alive_s: arguments.keep_alive,
         predefined_topics: arguments.topic_id.clone(),
         timeout: arguments.patience,
         ..Options::default()
-    }
+    })
+}
+
+fn password(arguments: &Connection) -> Result<Option<Vec<u8>>, Failure> {
+    let Some(file) = &arguments.password_file else {
+        return Ok(arguments.password.clone().map(String::into_bytes));
+    };
+    let read = File::open(file).map_err(|error| error.to_string()).and_then(first_line);
+    let line = read.map_err(|why| Failure::usage(format!("{}: {why}", file.display())))?;
+    Ok(Some(line.into_bytes()))
 }
 
 /// The QoS of a number that was checked to be one.

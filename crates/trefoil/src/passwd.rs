@@ -52,7 +52,7 @@ fn record(arguments: &Passwd, password: &str) -> Result<Record, Failure> {
 /// From a person who cannot see what is typed, and so types it twice, or from standard input.
 fn password(arguments: &Passwd) -> Result<String, Failure> {
     if arguments.stdin {
-        return first_line(io::stdin().lock());
+        return first_line(io::stdin().lock()).map_err(Failure::usage);
     }
     if !io::stdin().is_terminal() {
         let why = "standard input is no terminal: with --stdin the password is read from its first line";
@@ -69,13 +69,14 @@ fn password(arguments: &Passwd) -> Result<String, Failure> {
     Ok(password)
 }
 
-fn first_line(input: impl Read) -> Result<String, Failure> {
+/// The first line of a file or of standard input, without its end: a password.
+pub(crate) fn first_line(input: impl Read) -> Result<String, String> {
     let mut bytes = Vec::new();
     input
         .take(PASSWORD_BYTES_MAX as u64 + 2)
         .read_to_end(&mut bytes)
-        .map_err(|error| Failure::failed(format!("cannot read standard input: {error}")))?;
-    let text = String::from_utf8(bytes).map_err(|_| Failure::usage("the password is not UTF-8"))?;
+        .map_err(|error| format!("cannot read the password: {error}"))?;
+    let text = String::from_utf8(bytes).map_err(|_| "the password is not UTF-8")?;
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 

@@ -59,7 +59,7 @@ fn message(arguments: &Pub, payload: Vec<u8>) -> Message {
 
 /// Sends messages without a connection.
 async fn publish_unconnected(arguments: &Pub, payload: Vec<u8>) -> Result<(), Failure> {
-    let options = connection::options(&arguments.connection);
+    let options = connection::options(&arguments.connection)?;
     let message = message(arguments, payload);
     Ok(trefoil_client::publish_unconnected(&arguments.connection.url, &options, &message).await?)
 }

@@ -162,6 +162,17 @@ fn the_request_of_a_client() {
     );
 }
 
+#[test]
+fn a_request_may_say_who_asks_and_nothing_else() {
+    let authorized = |value: &str| {
+        let mut request = Vec::new();
+        let mut client = ClientHandshake::new([0; 16]).authorization(value.to_owned());
+        client.write_request("h", "/", &[], &mut request).map(|()| String::from_utf8(request).unwrap())
+    };
+    assert!(authorized("Basic eDp5").unwrap().ends_with("\r\nAuthorization: Basic eDp5\r\n\r\n"));
+    assert_eq!(authorized("Basic x\r\nHost: other"), Err(HandshakeError::BadRequest("authorization")));
+}
+
 /// Nothing that a caller passes on from a person can smuggle a header in.
 #[test]
 fn requests_that_would_be_another() {

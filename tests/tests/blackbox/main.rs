@@ -30,3 +30,4 @@ mod smart_home;
 mod smart_manufacturing;
 mod smart_transport;
 mod stopping;
+mod users;

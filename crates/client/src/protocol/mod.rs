@@ -50,7 +50,7 @@ impl Protocol {
         match self {
             Protocol::Mqtt(mqtt) => mqtt.connect(address, options, out),
             Protocol::MqttSn(mqtt_sn) => mqtt_sn.connect(options, out),
-            Protocol::Json(json) => json.ping(out),
+            Protocol::Json(json) => json.greet(address, options, out),
         }
     }
 

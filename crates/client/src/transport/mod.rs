@@ -12,6 +12,7 @@ mod websocket;
 
 use crate::address::{self, Address};
 use crate::error::{Error, Peer};
+use crate::options::Options;
 use std::io;
 use std::net::SocketAddr;
 use tokio::io::{Interest, Ready};
@@ -43,15 +44,16 @@ impl Transport {
     pub(crate) async fn connect(
         address: &Address,
         to: SocketAddr,
-        unit_bytes_max: usize,
+        options: &Options,
         peer: &Peer,
     ) -> Result<Transport, Error> {
+        let unit_bytes_max = options.packet_bytes_max;
         Ok(match address.transport {
             address::Transport::Tcp => {
                 Transport::Tcp(tcp::Tcp::connect(address, to, unit_bytes_max, peer).await?)
             }
             address::Transport::WebSocket => {
-                let connected = websocket::WebSocket::connect(address, to, unit_bytes_max, peer).await?;
+                let connected = websocket::WebSocket::connect(address, to, options, peer).await?;
                 Transport::WebSocket(Box::new(connected))
             }
             address::Transport::Udp => Transport::Udp(udp::Udp::connect(to, peer).await?),

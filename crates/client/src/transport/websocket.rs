@@ -5,7 +5,10 @@ use super::stream::Stream;
 use super::{Sink, Stage};
 use crate::address::{Address, Protocol};
 use crate::error::{Error, Peer, shown};
+use crate::options::Options;
 use crate::random::Random;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use std::net::SocketAddr;
 use trefoil_websocket::handshake::{ClientHandshake, HandshakeError, response_len};
 use trefoil_websocket::{
@@ -37,9 +40,10 @@ impl WebSocket {
     pub(super) async fn connect(
         address: &Address,
         to: SocketAddr,
-        unit_bytes_max: usize,
+        options: &Options,
         peer: &Peer,
     ) -> Result<WebSocket, Error> {
+        let unit_bytes_max = options.packet_bytes_max;
         let packets = match address.protocol {
             Protocol::Mqtt => {
                 Some(Packets { cutter: Cutter::new(Protocol::Mqtt, unit_bytes_max)?, rest: Vec::new() })
@@ -54,13 +58,20 @@ impl WebSocket {
             random: Random::new(),
             closing: false,
         };
-        websocket.shake_hands(address).await?;
+        websocket.shake_hands(address, options).await?;
         Ok(websocket)
     }
 
-    async fn shake_hands(&mut self, address: &Address) -> Result<(), Error> {
+    async fn shake_hands(&mut self, address: &Address, options: &Options) -> Result<(), Error> {
         let peer = self.stream.peer.clone();
         let mut handshake = ClientHandshake::new(self.random.nonce());
+        // MQTT says who the client is in CONNECT.
+        if address.protocol == Protocol::Json
+            && let Some((user_name, password)) = options.text_credentials(address)?
+        {
+            let encoded = BASE64_STANDARD.encode(format!("{user_name}:{password}"));
+            handshake = handshake.authorization(format!("Basic {encoded}"));
+        }
         let host = match address.port {
             80 => address.host_in_url(),
             port => format!("{}:{port}", address.host_in_url()),

@@ -11,6 +11,7 @@ use super::{accept_key, tokens};
 #[derive(Clone, Debug)]
 pub struct ClientHandshake {
     key: String,
+    authorization: Option<String>,
     offered: Vec<String>,
 }
 
@@ -31,7 +32,13 @@ pub enum HandshakeError {
 impl ClientHandshake {
     /// Begins one. The nonce must be new and random for each connection.
     pub fn new(nonce: [u8; 16]) -> ClientHandshake {
-        ClientHandshake { key: STANDARD.encode(nonce), offered: Vec::new() }
+        ClientHandshake { key: STANDARD.encode(nonce), authorization: None, offered: Vec::new() }
+    }
+
+    /// Says who the client is: the value of the `Authorization` header, such as `Basic …`.
+    pub fn authorization(mut self, value: String) -> ClientHandshake {
+        self.authorization = Some(value);
+        self
     }
 
     /// Appends the request. `host` has the port unless it is 80, `path` the query if there is one; `protocols` are
@@ -56,6 +63,13 @@ impl ClientHandshake {
         if !protocols.iter().all(|protocol| tokens::is_token(protocol.as_bytes())) {
             return Err(HandshakeError::BadRequest("protocol"));
         }
+        let authorization = match &self.authorization {
+            None => String::new(),
+            Some(value) if value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) => {
+                format!("Authorization: {value}\r\n")
+            }
+            Some(_) => return Err(HandshakeError::BadRequest("authorization")),
+        };
         self.offered = protocols.iter().map(|&protocol| protocol.to_owned()).collect();
         let offer = match protocols {
             [] => String::new(),
@@ -63,7 +77,7 @@ impl ClientHandshake {
         };
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n",
+             Sec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\n{offer}{authorization}\r\n",
             self.key,
         );
         out.extend_from_slice(request.as_bytes());

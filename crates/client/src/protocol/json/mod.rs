@@ -3,6 +3,7 @@
 mod incoming;
 mod outgoing;
 
+use crate::address::{Address, Transport};
 use crate::command::Delivery;
 use crate::error::{Error, Peer, shown};
 use crate::options::Options;
@@ -44,6 +45,16 @@ impl Json {
 
     pub(crate) fn has_heard(&self) -> bool {
         self.has_heard
+    }
+
+    /// Says who the client is, if the handshake of a WebSocket has not said it already.
+    pub(crate) fn greet(&mut self, address: &Address, options: &Options, out: &mut Units) {
+        match options.text_credentials(address) {
+            Ok(Some((user, password))) if address.transport != Transport::WebSocket => {
+                out.add(|out| trefoil_json::encode_auth(user, password, None, out));
+            }
+            _ => self.ping(out),
+        }
     }
 
     pub(crate) fn ping(&mut self, out: &mut Units) {

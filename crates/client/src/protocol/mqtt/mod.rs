@@ -12,6 +12,7 @@ use connect::Welcome;
 use outgoing::{Outgoing, Step};
 use std::collections::HashSet;
 use tokio::sync::OwnedMutexGuard;
+use trefoil_auth::scram;
 use trefoil_mqtt::{Disconnect, Packet, ReasonCode, Version};
 
 /// One MQTT connection.
@@ -21,6 +22,8 @@ pub(crate) struct Mqtt {
     peer: Peer,
     /// What CONNACK said. `None`: it has not come yet.
     welcome: Option<Welcome>,
+    /// The exchange by which both sides prove that they know the password, until CONNACK.
+    scram: Option<scram::Client>,
     /// What the next connection finds, if the program keeps it.
     kept: OwnedMutexGuard<Kept>,
     keeps_session: bool,
@@ -44,6 +47,7 @@ impl Mqtt {
             version: options.version,
             peer: peer.clone(),
             welcome: None,
+            scram: None,
             kept,
             keeps_session: options.session.is_some(),
             untaken: HashSet::new(),
@@ -62,6 +66,10 @@ impl Mqtt {
             Packet::ConnAck(connack) if self.welcome.is_none() => {
                 self.welcomed(&connack)?;
                 self.resume(connack.session_present, out);
+                return Ok(None);
+            }
+            Packet::Auth(auth) if self.welcome.is_none() => {
+                self.challenged(&auth, out)?;
                 return Ok(None);
             }
             other if self.welcome.is_none() => {
