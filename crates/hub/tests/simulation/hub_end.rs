@@ -50,6 +50,8 @@ pub struct Net {
     pub taps: Vec<Tap>,
     pub arrivals: Arrivals,
     pub wills: Wills,
+    /// How long the session of a client lasts, in seconds, and since when the client has been away.
+    sessions: BTreeMap<usize, (u32, Option<u64>)>,
     /// Messages above QoS 0 that are taken of a client at a time.
     receive_max: u16,
     fault: Option<Fault>,
@@ -81,6 +83,7 @@ impl HubEnd {
             taps,
             arrivals: Arrivals::default(),
             wills: Wills::default(),
+            sessions: BTreeMap::new(),
             receive_max,
             fault,
             turns: 0,
@@ -101,6 +104,7 @@ impl HubEnd {
         self.net.mail = (0..shards).map(|_| vec![VecDeque::new(); shards]).collect();
         self.net.held_back = None;
         self.net.wills.hub_lost();
+        self.net.sessions.clear();
         for link in self.net.links.values_mut() {
             link.hub = None;
             link.down.end();
@@ -310,6 +314,8 @@ impl HubEnd {
             let model = Model::number_in(will.payload).unwrap_or_default();
             net.wills.set(client, model, will.delay_s, connected.expiry_s);
         }
+        net.must_be_present(client, connect.clean_start, connected.present);
+        net.sessions.insert(client, (connected.expiry_s, None));
         net.taps[client].connected(connected.present);
         if !connected.present {
             net.unheard.insert(client);
@@ -363,6 +369,9 @@ impl HubEnd {
         let session = link.hub.as_mut().and_then(|side| side.session.take());
         self.net.close(key);
         if let Some(session) = session {
+            if let Some((_, away_ms)) = self.net.sessions.get_mut(&client) {
+                *away_ms = Some(self.net.now.as_ms());
+            }
             if ending == Ending::Lost {
                 self.net.wills.ended(client, true, self.net.now.as_ms());
             }
@@ -386,6 +395,21 @@ fn message(topic: &str, payload: &[u8], qos: QoS, retain: bool, expires_at: Opti
 impl Net {
     pub fn breaks(&mut self, why: String) {
         self.broken.get_or_insert(why);
+    }
+
+    /// Compares whether the hub says that it has a session with whether it should [MQTT-3.1.2-4] [MQTT-3.1.2-23].
+    fn must_be_present(&mut self, client: usize, is_clean: bool, is_present: bool) {
+        let Some((expiry_s, away_ms)) = self.sessions.get(&client).copied() else {
+            return if is_present {
+                self.breaks(format!("client {client} has a session from nowhere"))
+            };
+        };
+        let gone_ms = self.now.as_ms() - away_ms.unwrap_or(self.now.as_ms());
+        let should_be = !is_clean && expiry_s > 0 && gone_ms < u64::from(expiry_s) * 1000;
+        if is_present != should_be {
+            let what = if is_present { "a session that is over" } else { "no session although it should" };
+            self.breaks(format!("client {client} has {what}: away for {gone_ms} ms of {expiry_s} s"));
+        }
     }
 
     /// Whether this is the time for a fault that was asked for.
