@@ -21,6 +21,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod bystander;
+pub mod corpus;
 mod example;
 mod hub;
 pub mod lines;

@@ -145,7 +145,8 @@ impl<'a> Property<'a> {
             PropertyId::ReasonString => Property::ReasonString(reader.text()?),
             PropertyId::ReceiveMaximum => Property::ReceiveMaximum(not_zero16(reader.u16()?)?),
             PropertyId::TopicAliasMaximum => Property::TopicAliasMaximum(reader.u16()?),
-            PropertyId::TopicAlias => Property::TopicAlias(not_zero16(reader.u16()?)?),
+            // That it must not be 0 is a rule of PUBLISH, with a reason code of its own.
+            PropertyId::TopicAlias => Property::TopicAlias(reader.u16()?),
             PropertyId::MaximumQoS => Property::MaximumQoS(u8::from(flag(reader.u8()?)?)),
             PropertyId::RetainAvailable => Property::RetainAvailable(flag(reader.u8()?)?),
             PropertyId::UserProperty => Property::User(reader.text()?, reader.text()?),
@@ -344,7 +345,6 @@ mod tests {
     fn values_stay_in_their_ranges() {
         let refused: &[(&[u8], PropertyId, u32)] = &[
             (&[0x21, 0, 0], PropertyId::ReceiveMaximum, 0),
-            (&[0x23, 0, 0], PropertyId::TopicAlias, 0),
             (&[0x27, 0, 0, 0, 0], PropertyId::MaximumPacketSize, 0),
             (&[0x0B, 0], PropertyId::SubscriptionId, 0),
             (&[0x01, 2], PropertyId::PayloadFormat, 2),

@@ -110,6 +110,11 @@ impl<'a> Publish<'a> {
         while let Some(property) = section.next()? {
             match self.properties.accept(property)? {
                 None => {}
+                // [MQTT-3.3.2-8]
+                Some(Property::TopicAlias(0)) => {
+                    let property = PropertyId::TopicAlias;
+                    return Err(DecodeError::InvalidPropertyValue { property, value: 0 });
+                }
                 Some(Property::TopicAlias(alias)) => {
                     once(&mut self.topic_alias, alias, PropertyId::TopicAlias)?
                 }

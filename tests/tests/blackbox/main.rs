@@ -7,6 +7,7 @@ mod bad_mqtt;
 mod bad_websocket;
 mod cli;
 mod configuration;
+mod corpus;
 mod extensions;
 mod flood;
 mod http;
