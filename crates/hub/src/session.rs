@@ -48,6 +48,8 @@ pub(crate) struct Rare {
     pub(crate) will_at: Option<Time>,
     /// When the session ends, while the client is away.
     pub(crate) ends_at: Option<Time>,
+    /// The timer that is set for either of them: however often the client comes and goes, there is one.
+    pub(crate) timer_at: Option<Time>,
     /// Its shared subscriptions, and what these go by.
     pub(crate) shares: Vec<Arc<Group>>,
     pub(crate) load: Option<Arc<Load>>,
@@ -84,6 +86,12 @@ impl Session {
     /// Whether the client has been away for as long as the session was to outlast its connection.
     pub(crate) fn is_over(&self, now: Time) -> bool {
         self.rare.as_ref().and_then(|rare| rare.ends_at).is_some_and(|at| at <= now)
+    }
+
+    /// When there is something to be done while the client is away.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        let rare = self.rare.as_ref()?;
+        rare.will_at.into_iter().chain(rare.ends_at).min()
     }
 
     /// Gives memory back that the session no longer needs: all of it when the client is away, and what only a lookup

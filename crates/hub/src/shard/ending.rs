@@ -65,7 +65,7 @@ impl Shard {
                 let at = now.plus_s(delay_s.into());
                 let rare = self.session_mut(key).rare();
                 (rare.will, rare.will_at) = (Some(will), Some(at));
-                self.set_timer(key, at);
+                self.set_timer(key);
             }
         }
         // [MQTT-3.1.2-23] [v3 MQTT-3.1.2-4] [v3 MQTT-3.1.2-6]
@@ -75,7 +75,7 @@ impl Shard {
             _ => {
                 let at = now.plus_s(expiry_s.into());
                 self.session_mut(key).rare().ends_at = Some(at);
-                self.set_timer(key, at);
+                self.set_timer(key);
             }
         }
     }
@@ -93,6 +93,9 @@ impl Shard {
                 continue;
             };
             let Some(rare) = &mut session.rare else { continue };
+            if rare.timer_at.is_some_and(|at| at <= now) {
+                rare.timer_at = None;
+            }
             if rare.will_at.is_some_and(|at| at <= now) {
                 rare.will_at = None;
                 if let Some(will) = rare.will.take() {
@@ -102,6 +105,8 @@ impl Shard {
             if self.session(key).is_over(now) {
                 self.counters.expired_sessions += 1;
                 self.end(now, key, out);
+            } else {
+                self.set_timer(key);
             }
         }
     }
@@ -156,8 +161,14 @@ impl Shard {
         self.publish_as_it_is(now, publisher, &Arc::new(message), out);
     }
 
-    fn set_timer(&mut self, key: SessionKey, at: Time) {
-        let serial = self.session(key).serial;
-        self.timers.set(at, (key, serial));
+    /// Sees to it that there is a timer for the session's next deadline.
+    fn set_timer(&mut self, key: SessionKey) {
+        let session = &mut self.sessions[key.index() as usize];
+        let (Some(at), serial) = (session.deadline(), session.serial) else { return };
+        let timer_at = &mut session.rare().timer_at;
+        if timer_at.is_none_or(|set| at < set) {
+            *timer_at = Some(at);
+            self.timers.set(at, (key, serial));
+        }
     }
 }

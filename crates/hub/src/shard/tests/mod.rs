@@ -251,6 +251,31 @@ fn a_session_ends_when_its_time_is_over() {
 }
 
 #[test]
+fn who_comes_and_goes_leaves_no_timers_behind() {
+    let mut w = World::new(1);
+    for n in 0..1000 {
+        let a = w.connect_as(0, "a", |c| {
+            (c.clean_start, c.expiry_s, c.will) = (false, 100_000, will("t", 50_000));
+        });
+        assert_eq!(a.present, n > 0);
+        w.leave(a, Ending::Lost);
+        w.now = w.now.plus_ms(10);
+    }
+    assert!(w.shards[0].timers.len() <= 2, "{}", w.shards[0].timers.len());
+    // The one that is set was for the first time that it went, and yet each deadline holds for the last one.
+    let watcher = w.connect(0, "watcher");
+    w.subscribe(watcher, "t", Q1);
+    w.pass(49_995);
+    assert!(w.got(watcher).is_empty());
+    w.pass(10);
+    assert_eq!(w.got(watcher), ["t=gone q1"]);
+    w.pass(49_985);
+    assert_eq!(w.shards[0].session_count(), 2);
+    w.pass(11);
+    assert_eq!(w.shards[0].session_count(), 1);
+}
+
+#[test]
 fn who_comes_back_in_time_is_not_ended_by_an_old_timer() {
     let mut w = World::new(1);
     let a = w.lasting(0, "a");
