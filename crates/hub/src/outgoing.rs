@@ -16,6 +16,9 @@ use trefoil_mqtt::QoS;
 /// Packet ids go from 1 to this and start again.
 const PACKET_IDS: usize = 65_535;
 
+/// From so many lookups of retained messages on those that were asked for again are looked for.
+const REPLAYS_GATHERED: usize = 16;
+
 /// A message for one session, and how it is to be delivered.
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
@@ -269,7 +272,22 @@ impl Outgoing {
         if self.replays.front().is_some_and(|oldest| oldest.is_left_over) {
             self.replays.retain(|old| !old.is_left_over || old.node != replay.node);
         }
+        // A client that subscribes to the same again and again and takes nothing gets all of it once. Only now and then, so
+        // that one which subscribes to much does not have all of it gone through each time.
+        if self.replays.len() >= REPLAYS_GATHERED && self.replays.len().is_power_of_two() {
+            self.gather_replays();
+        }
         self.replays.push_back(replay);
+    }
+
+    /// Leaves for each subscription what was asked for last.
+    fn gather_replays(&mut self) {
+        let mut seen = HashSet::new();
+        for replay in std::mem::take(&mut self.replays).into_iter().rev() {
+            if seen.insert(replay.node) {
+                self.replays.push_front(replay);
+            }
+        }
     }
 
     /// A subscription has ended: its retained messages that have not been looked up yet are not wanted any more.
@@ -285,13 +303,9 @@ impl Outgoing {
         self.flights.iter_mut().flatten().for_each(|flight| flight.is_sent = false);
         // What a subscription above QoS 0 is owed of the retained messages is owed as well when the client comes back, for
         // each filter once.
-        let mut seen = HashSet::new();
-        for mut replay in std::mem::take(&mut self.replays).into_iter().rev() {
-            if replay.qos > QoS::AtMostOnce && seen.insert(replay.node) {
-                replay.is_left_over = true;
-                self.replays.push_front(replay);
-            }
-        }
+        self.replays.retain(|replay| replay.qos > QoS::AtMostOnce);
+        self.gather_replays();
+        self.replays.iter_mut().for_each(|replay| replay.is_left_over = true);
     }
 
     /// How many deliveries of a group another member could get instead.

@@ -22,7 +22,7 @@ const REPLAY_MESSAGES: usize = 64;
 const REPLAY_STEPS: usize = 256;
 
 /// How far it goes for all receivers together in one round: one or two milliseconds.
-const ROUND_STEPS: usize = 1024;
+pub(super) const ROUND_STEPS: usize = 1024;
 
 /// What came of a publish.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -152,12 +152,17 @@ impl Shard {
     /// Sends what waits for a session, as far as its window and its outbox have room: to be called when it has been
     /// connected, when it has subscribed, and when the outbox that refused a message has room again.
     pub fn resume(&mut self, now: Time, key: SessionKey, out: &mut impl Outlet) {
-        self.resume_for(now, key, &mut REPLAY_STEPS.clone(), out);
+        let mut steps = REPLAY_STEPS.min(self.replay_steps);
+        let before = steps;
+        self.resume_for(now, key, &mut steps, out);
+        self.replay_steps -= before - steps;
     }
 
     /// Goes on with retained messages that were left for later, so that a filter which matches a million of them, or
     /// finds none among a million, keeps nobody else waiting.
     pub(super) fn go_on_replaying(&mut self, now: Time, out: &mut impl Outlet) {
+        // Whoever subscribes again and again between two rounds waits for the next one.
+        self.replay_steps = ROUND_STEPS;
         let mut steps = ROUND_STEPS;
         for _ in 0..self.replaying.len() {
             if steps == 0 {
@@ -413,7 +418,7 @@ impl Shard {
                 group.set_stranded(at, |n| n + 1);
             }
         } else if was_idle {
-            self.send_waiting(now, key, &mut REPLAY_STEPS.clone(), out);
+            self.send_waiting(now, key, &mut 0, out);
             self.session_mut(key).slim();
         }
         self.note_load(key);

@@ -64,6 +64,8 @@ pub struct Shard {
     routes: Routes,
     /// Sessions whose retained messages go on when there is time.
     replaying: VecDeque<SessionKey>,
+    /// How far the search for retained messages may still go before the next round.
+    replay_steps: usize,
 }
 
 /// What the shard has counted since it was made.
@@ -202,6 +204,7 @@ impl Shard {
             groups: Vec::new(),
             routes: Routes::default(),
             replaying: VecDeque::new(),
+            replay_steps: deliver::ROUND_STEPS,
             shared,
         }
     }

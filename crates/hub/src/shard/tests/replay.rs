@@ -71,3 +71,31 @@ fn the_window_and_the_outbox_set_the_pace() {
     w.shards[0].resume(w.now, b.session, &mut w.out);
     assert_eq!(w.got(b).len(), 100);
 }
+
+#[test]
+fn who_subscribes_again_and_again_searches_no_further_than_a_round_and_owes_no_memory() {
+    let mut w = World::new(1);
+    for n in 0..5_000 {
+        w.publish_with(0, None, Message { retain: true, ..message(&format!("{n}/t"), "x", Q1) });
+    }
+    let a = w.connect_as(0, "a", |c| c.window_max = 1);
+    // Each of these filters alone would be looked up at once.
+    for n in 0..1000 {
+        w.subscribe(a, &format!("+/nothing/{}", n % 10), Q1);
+    }
+    let done = w.shards[0].replay_steps;
+    assert_eq!(done, 0, "the searches of this round have had their time");
+    let waiting = w.shards[0].sessions[0].outgoing.as_ref().map_or(0, |o| o.replays.len());
+    assert!(waiting <= 32, "{waiting}");
+    // They go on in the next rounds.
+    w.subscribe(a, "+/t", Q1);
+    let mut got = 0;
+    for _ in 0..20_000 {
+        w.shards[0].handle_time(w.now, &mut w.out);
+        for id in w.out.ids.remove(&a.connection).unwrap_or_default() {
+            w.shards[0].acknowledge(w.now, a.session, id, Q1, &mut w.out);
+        }
+        got += w.got(a).len();
+    }
+    assert_eq!((got, w.shards[0].wait_ms(w.now)), (5_000, None));
+}
