@@ -45,6 +45,8 @@ pub struct Load {
     weight: AtomicU32,
     /// It has messages that wait for room in its window or its outbox.
     is_backed_up: AtomicBool,
+    /// Something is stranded in one of its groups, or may be: it looks there when it has nothing else to do.
+    is_called: AtomicBool,
 }
 
 impl Load {
@@ -61,6 +63,20 @@ impl Load {
         if self.is_backed_up.load(Ordering::Relaxed) != is_backed_up {
             self.is_backed_up.store(is_backed_up, Ordering::Relaxed);
         }
+    }
+
+    /// Whether it is worth looking for what is stranded: a session may have more groups than could be asked each time.
+    pub(crate) fn is_called(&self) -> bool {
+        self.is_called.load(Ordering::Relaxed)
+    }
+
+    /// Before the groups are asked, so that a call which comes meanwhile is not lost.
+    pub(crate) fn answer(&self) {
+        self.is_called.swap(false, Ordering::AcqRel);
+    }
+
+    pub(crate) fn call(&self) {
+        self.is_called.store(true, Ordering::Release);
     }
 }
 
@@ -174,11 +190,6 @@ impl Group {
         Some(chosen.clone())
     }
 
-    /// Whether anybody but `at` has a connection.
-    pub fn has_others(&self, at: Address) -> bool {
-        self.members().list.iter().any(|m| m.at != at)
-    }
-
     /// How many members there are.
     pub fn len(&self) -> usize {
         self.members().list.len()
@@ -189,17 +200,22 @@ impl Group {
         self.len() == 0
     }
 
-    /// Who has a connection, at most `members_max` of them.
-    pub fn online(&self, members_max: usize) -> Vec<Address> {
-        self.members().list.iter().filter(|m| m.online).map(|m| m.at).take(members_max).collect()
+    /// Who has a connection, at most `members_max` of them, and not `passed`.
+    pub fn online(&self, passed: Option<Address>, members_max: usize) -> Vec<Address> {
+        let members = self.members();
+        let online = members.list.iter().filter(|m| m.online && Some(m.at) != passed);
+        online.map(|m| m.at).take(members_max).collect()
     }
 
-    /// A member without a connection for which messages of the group wait.
-    pub fn stranded(&self) -> Option<Address> {
+    /// A member without a connection for which messages of the group wait, and the QoS at which `asker` gets them.
+    pub fn stranded(&self, asker: Address) -> Option<(Address, QoS)> {
         if !self.has_stranded.load(Ordering::Acquire) {
             return None;
         }
-        self.members().list.iter().find(|m| !m.online && m.stranded > 0).map(|m| m.at)
+        let members = self.members();
+        let qos = members.list.iter().find(|m| m.at == asker)?.options.qos;
+        let from = members.list.iter().find(|m| !m.online && m.stranded > 0)?;
+        Some((from.at, qos))
     }
 
     /// Changes how many messages wait for a member without a connection.
@@ -216,12 +232,14 @@ impl Group {
         let mut members = self.members();
         if let Some(member) = members.list.iter_mut().find(|m| m.at == at) {
             (member.online, member.stranded) = (online, 0);
+            member.load.call();
         }
         self.note_stranded(&members);
     }
 
     /// Returns whether it was not a member before.
     pub(crate) fn join(&self, member: Member) -> bool {
+        member.load.call();
         let list = &mut self.members().list;
         match list.iter_mut().find(|m| m.at == member.at) {
             Some(old) => {
@@ -247,6 +265,9 @@ impl Group {
     fn note_stranded(&self, members: &Members) {
         let has_stranded = members.list.iter().any(|m| !m.online && m.stranded > 0);
         self.has_stranded.store(has_stranded, Ordering::Release);
+        if has_stranded {
+            members.list.iter().filter(|m| m.online).for_each(|m| m.load.call());
+        }
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {
@@ -380,11 +401,13 @@ mod tests {
     fn what_is_stranded_is_known_until_its_member_is_back() {
         let group = group(Strategy::RoundRobin, 2);
         let at = member(0).at;
-        assert_eq!(group.stranded(), None);
+        let other = member(1).at;
+        assert_eq!(group.stranded(other), None);
         group.set_online(at, false);
         group.set_stranded(at, |n| n + 3);
-        assert_eq!((group.stranded(), group.online(9)), (Some(at), vec![member(1).at]));
+        assert_eq!(group.stranded(other), Some((at, QoS::AtLeastOnce)));
+        assert_eq!((group.online(None, 9), group.online(Some(other), 9)), (vec![other], vec![]));
         group.set_online(at, true);
-        assert_eq!(group.stranded(), None);
+        assert_eq!(group.stranded(other), None);
     }
 }

@@ -8,7 +8,7 @@ use crate::message::Message;
 use crate::retained::Cursor;
 use crate::subscriptions::SubscriptionIds;
 use crate::time::Time;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use trefoil_mqtt::QoS;
@@ -308,11 +308,19 @@ impl Outgoing {
         self.replays.iter_mut().for_each(|replay| replay.is_left_over = true);
     }
 
-    /// How many deliveries of a group another member could get instead.
-    pub(crate) fn count_shared(&self, group: &Arc<Group>) -> usize {
-        let is_of = |p: &Pending| p.group.as_ref().is_some_and(|g| Arc::ptr_eq(g, group));
-        let flights = self.flights.iter().flatten().filter(|f| f.may_move() && is_of(&f.pending)).count();
-        flights + self.queue.iter().filter(|p| is_of(p)).count()
+    /// How many deliveries of each group another member could get instead.
+    pub(crate) fn count_shared(&self) -> Vec<(Arc<Group>, usize)> {
+        let flights = self.flights.iter().flatten().filter(|f| f.may_move()).map(|f| &f.pending);
+        // There may be as many groups as deliveries.
+        let (mut counts, mut places) = (Vec::<(Arc<Group>, usize)>::new(), HashMap::new());
+        for group in flights.chain(&self.queue).filter_map(|p| p.group.as_ref()) {
+            let place = *places.entry(Arc::as_ptr(group)).or_insert(counts.len());
+            match counts.get_mut(place) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((group.clone(), 1)),
+            }
+        }
+        counts
     }
 
     /// Takes deliveries of groups back, at most `messages_max`, in order: those that wait and, if the connection is gone,

@@ -63,6 +63,8 @@ pub enum Parcel {
         group: Arc<Group>,
         /// The member.
         from: Address,
+        /// How many of its messages.
+        messages_max: usize,
     },
 }
 

@@ -110,7 +110,9 @@ impl Shard {
             }
             Parcel::Turn(turn) => self.take_turn(now, turn, out),
             Parcel::Fetch(at) => self.handle_fetch(now, at, out),
-            Parcel::Redistribute { group, from } => self.redistribute(now, from, group, out),
+            Parcel::Redistribute { group, from, messages_max } => {
+                self.redistribute(now, from, group, messages_max, out);
+            }
         }
     }
 

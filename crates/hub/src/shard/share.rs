@@ -17,6 +17,7 @@ use foldhash::quality::FixedState;
 use std::hash::BuildHasher;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
+use trefoil_mqtt::QoS;
 
 /// How many members are asked to take a message before it is given up.
 const ASKED_MAX: u8 = 16;
@@ -67,10 +68,8 @@ impl Shard {
     /// ended while the message was on its way, or it has no room.
     pub(super) fn take_turn(&mut self, now: Time, turn: Turn, out: &mut impl Outlet) {
         let Turn { message, member, group, search } = turn;
-        let is_last = search.asked >= ASKED_MAX.min(u8::try_from(group.len()).unwrap_or(u8::MAX));
         if self.is_there(member.at) {
             let options = &member.options;
-            // [MQTT-4.8.2-3]
             let qos = message.qos.min(options.qos);
             let pending = Pending {
                 message: message.clone(),
@@ -79,11 +78,17 @@ impl Shard {
                 subscription_ids: options.id.map(NonZeroU32::get).into_iter().collect::<SubscriptionIds>(),
                 group: Some(group.clone()),
             };
+            let is_last = search.asked >= ASKED_MAX.min(u8::try_from(group.len()).unwrap_or(u8::MAX));
             if is_last || self.can_take(member.at.session, &pending, out) {
-                return self.deliver_shared(now, member.at.session, pending, out);
+                self.deliver_shared(now, member.at.session, pending, out);
+                if qos > QoS::AtMostOnce && self.session(member.at.session).connection.is_none() {
+                    // It was chosen since nobody else was there. Who has come since then found nothing to fetch.
+                    self.call_to_fetch(now, group.online(search.passed, 1), out);
+                }
+                return;
             }
         }
-        if is_last {
+        if search.asked >= ASKED_MAX {
             self.counters.dropped_no_member += 1;
             return;
         }
@@ -128,15 +133,19 @@ impl Shard {
         let at = self.address(key);
         let session = self.session(key);
         let (Some(rare), Some(outgoing)) = (&session.rare, &session.outgoing) else { return };
-        let mut idle = Vec::new();
-        for group in &rare.shares {
-            let stranded = outgoing.count_shared(group);
-            if stranded > 0 {
-                group.set_stranded(at, |_| stranded);
-                idle.extend(group.online(TOLD_MAX.min(stranded.div_ceil(FETCH_MESSAGES))));
-            }
+        if rare.shares.is_empty() {
+            return;
         }
-        for member in idle {
+        let mut idle = Vec::new();
+        for (group, stranded) in outgoing.count_shared() {
+            group.set_stranded(at, |_| stranded);
+            idle.extend(group.online(None, TOLD_MAX.min(stranded.div_ceil(FETCH_MESSAGES))));
+        }
+        self.call_to_fetch(now, idle, out);
+    }
+
+    fn call_to_fetch(&mut self, now: Time, members: Vec<Address>, out: &mut impl Outlet) {
+        for member in members {
             if member.shard == self.number {
                 self.handle_fetch(now, member, out);
             } else {
@@ -168,16 +177,25 @@ impl Shard {
     pub(super) fn fetch(&mut self, now: Time, key: SessionKey, out: &mut impl Outlet) {
         let session = self.session(key);
         let Some(rare) = &session.rare else { return };
+        let Some(load) = rare.load.as_ref().filter(|load| load.is_called()) else { return };
         let has_work = session.outgoing.as_ref().is_some_and(|o| o.queued().0 > 0);
-        if rare.shares.is_empty() || has_work || session.connection.is_none() {
+        if has_work || session.connection.is_none() {
             return;
         }
-        let groups: Vec<_> = rare.shares.iter().filter_map(|g| Some((g.stranded()?, g.clone()))).collect();
-        for (from, group) in groups {
+        load.answer();
+        let at = self.address(key);
+        let groups: Vec<_> = rare.shares.iter().filter_map(|g| Some((g.stranded(at)?, g.clone()))).collect();
+        if !groups.is_empty() {
+            // There may be more than it gets now.
+            load.call();
+        }
+        for ((from, qos), group) in groups {
+            // At QoS 0 it acknowledges nothing, and so would not come back for the rest.
+            let messages_max = if qos == QoS::AtMostOnce { usize::MAX } else { FETCH_MESSAGES };
             if from.shard == self.number {
-                self.redistribute(now, from, group, out);
+                self.redistribute(now, from, group, messages_max, out);
             } else {
-                out.forward(from.shard, Parcel::Redistribute { group, from });
+                out.forward(from.shard, Parcel::Redistribute { group, from, messages_max });
             }
         }
     }
@@ -195,13 +213,14 @@ impl Shard {
         now: Time,
         from: Address,
         group: Arc<Group>,
+        messages_max: usize,
         out: &mut impl Outlet,
     ) {
         if !self.is_there(from) || self.session(from.session).connection.is_some() {
             return;
         }
         let Some(outgoing) = &mut self.session_mut(from.session).outgoing else { return };
-        let taken = outgoing.take_shared(FETCH_MESSAGES, true, |g| Arc::ptr_eq(g, &group));
+        let taken = outgoing.take_shared(messages_max, true, |g| Arc::ptr_eq(g, &group));
         group.set_stranded(from, |n| if taken.is_empty() { 0 } else { n.saturating_sub(taken.len()) });
         self.share_again(now, taken, Search::default().after(from), out);
     }

@@ -189,3 +189,52 @@ fn the_least_loaded_is_who_has_acknowledged_most() {
     w.publish(0, "t/x", "last", Q1);
     assert_eq!(w.got(b).last().map(String::as_str), Some("t/x=last q1"));
 }
+
+#[test]
+fn a_message_that_finds_its_member_gone_does_not_wait_while_another_is_idle() {
+    let mut w = World::new(3);
+    let (a, b) = (worker(&mut w, 0, "a"), worker(&mut w, 1, "b"));
+    // It is the first one's turn, whose connection is lost meanwhile.
+    w.shards[2].publish(w.now, None, &Arc::new(message("t/x", "1", Q1)), &mut w.out);
+    assert!(matches!(w.out.parcels.front(), Some((0, Parcel::Turn(_)))));
+    w.shards[0].disconnect(w.now, a.session, Ending::Lost, &mut w.out);
+    w.settle();
+    assert_eq!(work_off(&mut w, b), ["t/x=1 q1"]);
+}
+
+#[test]
+fn a_message_on_its_way_to_an_absent_member_is_fetched_by_who_has_come_meanwhile() {
+    let mut w = World::new(3);
+    let a = worker(&mut w, 0, "a");
+    w.leave(a, Ending::Lost);
+    w.shards[2].publish(w.now, None, &Arc::new(message("t/x", "1", Q1)), &mut w.out);
+    let parcels = std::mem::take(&mut w.out.parcels);
+    let b = worker(&mut w, 1, "b");
+    w.out.parcels.extend(parcels);
+    w.settle();
+    assert_eq!(work_off(&mut w, b), ["t/x=1 q1"]);
+}
+
+#[test]
+fn a_member_at_qos_0_gets_all_that_another_leaves_behind() {
+    let mut w = World::new(2);
+    let a = small_window(&mut w, 0, "a", 1);
+    for n in 0..300 {
+        w.publish(0, "t/x", &n.to_string(), Q1);
+    }
+    let b = w.connect(1, "b");
+    w.subscribe(b, "$share/g/t/#", Q0);
+    w.leave(a, Ending::Lost);
+    let expected: Vec<_> = (0..300).map(|n| format!("t/x={n} q0")).collect();
+    assert_eq!(w.got(b), expected);
+    // What does not fit its outbox waits with the other one until there is room.
+    w.publish(0, "t/x", "before", Q1);
+    assert_eq!(w.got(b), ["t/x=before q0"]);
+    w.out.full.push(b.connection);
+    w.publish(0, "t/x", "later", Q1);
+    assert!(w.got(b).is_empty());
+    w.out.full.clear();
+    w.shards[1].resume(w.now, b.session, &mut w.out);
+    w.settle();
+    assert_eq!(w.got(b), ["t/x=later q0"]);
+}
