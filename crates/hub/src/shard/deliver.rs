@@ -212,7 +212,7 @@ impl Shard {
                 }
                 Some(Next::Release { packet_id }) => out.release(to, packet_id),
                 None => {
-                    if outgoing.queued().0 > 0 {
+                    if outgoing.queued().0 > 0 || outgoing.replays.is_empty() {
                         // The window is full.
                         return;
                     }

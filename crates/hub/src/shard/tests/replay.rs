@@ -99,3 +99,17 @@ fn who_subscribes_again_and_again_searches_no_further_than_a_round_and_owes_no_m
     }
     assert_eq!((got, w.shards[0].wait_ms(w.now)), (5_000, None));
 }
+
+#[test]
+fn a_full_window_alone_makes_no_work() {
+    let mut w = World::new(1);
+    let a = w.connect_as(0, "a", |c| c.window_max = 1);
+    w.subscribe(a, "t", Q1);
+    w.out.full.push(a.connection);
+    w.publish(0, "t", "1", Q1);
+    w.out.full.clear();
+    // All searches have had their time, but this one has nothing to look for.
+    w.shards[0].replay_steps = 0;
+    w.shards[0].resume(w.now, a.session, &mut w.out);
+    assert_eq!((w.got(a), w.shards[0].wait_ms(w.now)), (vec!["t=1 q1".to_owned()], None));
+}
