@@ -1,5 +1,6 @@
 //! CONNACK: section 3.2. What it says about sessions is in `starts`, its limits are in `limits`, refusals in `connect`.
 
+use crate::connect::patient_hub;
 use trefoil_tests::Hub;
 use trefoil_tests::mqtt::property::id;
 use trefoil_tests::mqtt::{Connect, Connection, Message, VERSIONS, Will};
@@ -33,7 +34,7 @@ fn a_connect_that_is_right_is_answered_once_with_success() {
 /// [MQTT-3.2.2-6] [v3 MQTT-3.2.2-4] [MQTT-3.2.2-7] [v3 MQTT-3.2.2-5] [MQTT-3.2.2-8]: also when there is a session.
 #[test]
 fn a_refusal_has_no_session_present_and_ends_the_connection() {
-    let hub = Hub::start();
+    let hub = patient_hub();
     for version in VERSIONS {
         let lasting = Connect::new(version, format!("lasting-{version}")).resume();
         let lasting = if version == 5 { lasting.session_expiry_s(60) } else { lasting };
@@ -55,7 +56,7 @@ fn a_refusal_has_no_session_present_and_ends_the_connection() {
 /// [v3 MQTT-3.2.2-6]
 #[test]
 fn what_has_no_return_code_is_closed_without_a_word() {
-    let hub = Hub::start();
+    let hub = patient_hub();
     for version in [3, 4] {
         for refused in [
             Connect::new(version, "c").flags(3),

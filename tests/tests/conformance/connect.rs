@@ -4,7 +4,12 @@ use trefoil_tests::mqtt::property::{id, number, pair};
 use trefoil_tests::mqtt::{
     Connect, Connection, Message, VERSIONS, Will, packet, string, subscribe_packet, unsubscribe_with,
 };
-use trefoil_tests::{Exchange, Hub, connect, websocket};
+use trefoil_tests::{CONFIG, Exchange, Hub, connect, websocket};
+
+/// A hub that closes nobody for being slow to say what it wants: what closes then is what was refused.
+pub(crate) fn patient_hub() -> Hub {
+    Hub::with_config(&format!("{CONFIG}\n[limits]\nfirst_bytes_timeout_s = 3600\n"))
+}
 
 /// CONNECT is refused: with this code in MQTT 5, and without a word before, unless there is a return code.
 fn refused(hub: &Hub, request: &Connect, code_5: u8, code_3: Option<u8>) {
@@ -22,12 +27,13 @@ fn closed_inside(hub: &Hub, bytes: &[u8]) {
     inside.send(&websocket::frame(0x82, bytes));
     let (first_byte, payload) = inside.receive().expect("a close frame");
     assert_eq!((first_byte, &payload[..2]), (0x88, &1002u16.to_be_bytes()[..]), "{bytes:02x?}");
+    assert!(inside.stream.rest().is_empty(), "behind a close frame comes the end");
 }
 
 /// [MQTT-3.1.0-1] [v3 MQTT-3.1.0-1]
 #[test]
 fn the_first_packet_is_connect() {
-    let hub = Hub::start();
+    let hub = patient_hub();
     for version in VERSIONS {
         let mut subscriber = Connection::new(hub.tcp_port(), version, "subscriber");
         subscriber.subscribe("#", 2);
@@ -54,7 +60,7 @@ fn the_first_packet_is_connect() {
 /// [MQTT-3.1.0-2] [v3 MQTT-3.1.0-2] [MQTT-3.2.0-2]
 #[test]
 fn a_second_connect_ends_the_connection() {
-    let hub = Hub::start();
+    let hub = patient_hub();
     for version in VERSIONS {
         let will = Will::new("will", version.to_string());
         let mut watcher = Connection::new(hub.tcp_port(), version, "watcher");
@@ -75,7 +81,7 @@ fn a_second_connect_ends_the_connection() {
 /// [MQTT-3.1.2-1] [v3 MQTT-3.1.2-1]
 #[test]
 fn other_protocol_names_are_not_served() {
-    let hub = Hub::start();
+    let hub = patient_hub();
     for version in VERSIONS {
         for name in ["", "mqtt", "MQTt", "MQT", "MQTTT", "MQIsdP", "MQIsdpx", "\u{feff}MQTT", "HTTP"] {
             let mut stream = connect(hub.tcp_port());
@@ -91,7 +97,7 @@ fn other_protocol_names_are_not_served() {
 /// [MQTT-3.1.2-2] [v3 MQTT-3.1.2-2]
 #[test]
 fn other_protocol_levels_are_refused_in_the_nearest_form() {
-    let hub = Hub::start();
+    let hub = patient_hub();
     for name in ["MQTT", "MQIsdp"] {
         for level in [0, 1, 2, 3, 4, 5, 6, 7, 64, 127, 0x83, 0x84, 255] {
             if [("MQIsdp", 3), ("MQTT", 4), ("MQTT", 5)].contains(&(name, level)) {
@@ -119,7 +125,7 @@ fn other_protocol_levels_are_refused_in_the_nearest_form() {
 /// [MQTT-3.1.2-3] [v3 MQTT-3.1.2-3]
 #[test]
 fn the_reserved_flag_is_zero() {
-    let hub = Hub::start();
+    let hub = patient_hub();
     for version in VERSIONS {
         let connect = Connect::new(version, "reserved").user("u").password("p").will(Will::new("t", ""));
         let flags = connect.right_flags();
@@ -132,7 +138,7 @@ fn the_reserved_flag_is_zero() {
 /// [MQTT-3.1.2-18] [v3 MQTT-3.1.2-20] [MQTT-3.1.2-19] [v3 MQTT-3.1.2-21] [MQTT-3.1.4-1] [v3 MQTT-3.1.4-1]
 #[test]
 fn the_payload_has_what_the_flags_announce() {
-    let hub = Hub::start();
+    let hub = patient_hub();
     let (will, password, user) = (0x04, 0x40, 0x80);
     for version in VERSIONS {
         let plain = Connect::new(version, "payload");
@@ -168,7 +174,7 @@ fn the_payload_has_what_the_flags_announce() {
 /// [v3 MQTT-3.1.2-22]; MQTT 5 has no such rule.
 #[test]
 fn a_password_without_a_user_name_is_for_mqtt_5() {
-    let hub = Hub::start();
+    let hub = patient_hub();
     for version in VERSIONS {
         let connect = Connect::new(version, "password").password("p");
         match version {
@@ -182,7 +188,7 @@ fn a_password_without_a_user_name_is_for_mqtt_5() {
 /// [v3 MQTT-3.1.2-11]
 #[test]
 fn the_flags_of_the_will_fit_together() {
-    let hub = Hub::start();
+    let hub = patient_hub();
     for version in VERSIONS {
         for flags in (0..0x40u8).filter(|flags| flags & 3 == 2) {
             let (has_will, qos) = (flags & 4 > 0, flags >> 3 & 3);
@@ -202,12 +208,13 @@ fn the_flags_of_the_will_fit_together() {
 /// [MQTT-3.1.3-1] [v3 MQTT-3.1.3-1]
 #[test]
 fn the_payload_has_its_order() {
-    let hub = Hub::start();
+    let hub = Hub::with_users(&[("the/user", "the/password")], "");
+    let proven = |connect: Connect| connect.user("the/user").password("the/password");
     for version in VERSIONS {
-        let mut watcher = Connection::new(hub.tcp_port(), version, "watcher");
+        let (mut watcher, _) = Connection::with(hub.tcp_port(), &proven(Connect::new(version, "watcher")));
         watcher.subscribe("the/#", 0);
         let mut will = Will::new("the/topic", "the payload");
-        let mut connect = Connect::new(version, "the client").user("the/user").password("the/password");
+        let mut connect = proven(Connect::new(version, "the client"));
         if version == 5 {
             will = will.property(pair("the", "property"));
             connect = connect.property(pair("another", "property"));
@@ -216,6 +223,9 @@ fn the_payload_has_its_order() {
         connection.break_off();
         let message = watcher.receive_publish();
         assert_eq!((&*message.topic, &*message.payload), ("the/topic", &b"the payload"[..]));
+        // User name and password the other way round are another user.
+        let swapped = Connect::new(version, "the client").user("the/password").password("the/user");
+        refused(&hub, &swapped, 0x86, Some(4));
         let expected = if version == 5 { vec![("the", "property")] } else { vec![] };
         assert_eq!(message.properties.pairs(), expected);
     }
@@ -224,7 +234,7 @@ fn the_payload_has_its_order() {
 /// [MQTT-3.1.3-3] [v3 MQTT-3.1.3-3]
 #[test]
 fn there_is_a_client_id() {
-    let hub = Hub::start();
+    let hub = patient_hub();
     for version in VERSIONS {
         let whole = Connect::new(version, "").packet();
         // Without the two bytes of its length, which is all that an empty one is.
@@ -239,7 +249,7 @@ fn there_is_a_client_id() {
 #[test]
 fn client_ids_of_all_kinds_are_welcome() {
     const ALPHABET: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    let hub = Hub::start();
+    let hub = patient_hub();
     for version in VERSIONS {
         let singles = ALPHABET.split("").filter(|one| !one.is_empty());
         let words = [&ALPHABET[..23], &ALPHABET[23..46], &ALPHABET[39..]];
@@ -256,7 +266,7 @@ fn client_ids_of_all_kinds_are_welcome() {
 /// [MQTT-3.1.3-6] [MQTT-3.1.3-7] [MQTT-3.2.2-16] [v3 MQTT-3.1.3-6]
 #[test]
 fn who_has_no_client_id_gets_one() {
-    let hub = Hub::start();
+    let hub = patient_hub();
     let mut names = Vec::new();
     for _ in 0..10 {
         let connect = Connect::new(5, "").session_expiry_s(60);
@@ -284,7 +294,7 @@ fn who_has_no_client_id_gets_one() {
 /// [v3 MQTT-3.1.3-7] [v3 MQTT-3.1.3-8] [v3 MQTT-3.1.3-9] [v3 MQTT-3.2.2-4] [v3 MQTT-3.2.2-5]
 #[test]
 fn a_session_that_stays_needs_a_name_before_mqtt_5() {
-    let hub = Hub::start();
+    let hub = patient_hub();
     refused(&hub, &Connect::new(4, "").resume(), 0, Some(2));
     // MQTT 3.1 knows no empty client id at all.
     refused(&hub, &Connect::new(3, "").resume(), 0, Some(2));
@@ -294,7 +304,7 @@ fn a_session_that_stays_needs_a_name_before_mqtt_5() {
 /// [MQTT-3.1.4-1] [v3 MQTT-3.1.4-1] [MQTT-3.2.2-7] [MQTT-3.2.2-8]: whatever is wrong in the packet.
 #[test]
 fn a_connect_that_is_malformed_is_refused() {
-    let hub = Hub::start();
+    let hub = patient_hub();
     for version in VERSIONS {
         let connect = Connect::new(version, "cut").will(Will::new("t", "w")).user("u");
         let whole = connect.packet();
@@ -332,7 +342,7 @@ fn a_connect_that_is_malformed_is_refused() {
 /// [MQTT-3.1.4-2]: what is well-formed may be refused for other reasons, in words that its version has.
 #[test]
 fn a_connect_that_asks_for_too_much_is_refused() {
-    let hub = Hub::start();
+    let hub = patient_hub();
     for version in VERSIONS {
         // Nobody speaks for the hub.
         refused(&hub, &Connect::new(version, "c").will(Will::new("$SYS/x", "")), 0x87, Some(5));
@@ -342,7 +352,7 @@ fn a_connect_that_asks_for_too_much_is_refused() {
 /// [MQTT-3.1.4-6] [v3 MQTT-3.1.4-5]
 #[test]
 fn what_comes_behind_a_refused_connect_is_not_looked_at() {
-    let hub = Hub::start();
+    let hub = patient_hub();
     for version in VERSIONS {
         let mut subscriber = Connection::new(hub.tcp_port(), version, "subscriber");
         subscriber.subscribe("#", 2);

@@ -21,6 +21,7 @@ mod publish;
 mod retained;
 mod sessions;
 mod shared;
+mod sizes;
 mod starts;
 mod strings;
 mod subscribe;

@@ -1,5 +1,6 @@
 //! Strings and numbers: chapter 1.
 
+use crate::connect::patient_hub;
 use trefoil_tests::Hub;
 use trefoil_tests::mqtt::property::{any, id, number, pair, section, text};
 use trefoil_tests::mqtt::{
@@ -68,7 +69,7 @@ fn fields(version: u8, all: &'static [Field], in_5: &'static [Field]) -> impl It
 
 /// Every field refuses these strings: CONNECT is not accepted, and other packets end the connection.
 fn refused_everywhere(strings: &[&[u8]]) {
-    let hub = Hub::start();
+    let hub = patient_hub();
     for version in VERSIONS {
         for (string, (name, bytes)) in strings
             .iter()
