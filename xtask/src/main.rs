@@ -85,6 +85,7 @@ fn carry_out(request: &Request, steps: &mut Steps) -> bool {
             steps.step("install what is missing", install::everything);
             tidy(steps);
             lint(steps);
+            steps.step("conformance", conformance::check);
             unit(steps);
             steps.step("release build", checks::release_build);
             steps.step("black-box tests", checks::blackbox);

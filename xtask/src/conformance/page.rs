@@ -99,7 +99,8 @@ fn title(chapter: &str) -> &'static str {
         "3.15" => "AUTH",
         "4" => "operational behaviour",
         "6" => "WebSocket",
-        _ => "",
+        "7" => "conformance",
+        _ => "other",
     }
 }
 
