@@ -19,7 +19,7 @@ const EXAMPLES = {
   "smart-home": { url: "http://127.0.0.1:8091/", wait: "5", width: "1100", height: "900" },
   "smart-manufacturing": { url: "http://127.0.0.1:8092/", wait: "30", height: "900" },
   "smart-transport": {
-    url: "http://127.0.0.1:8093/", wait: "40", width: "1240", height: "1150",
+    url: "http://127.0.0.1:8093/", wait: "40", width: "1240", height: "1250",
     // One vehicle is away, long enough for its will.
     eval: `document.querySelector('[data-name="tram-2"] button').click(); new Promise((done) => setTimeout(done, 5_500))`,
   },

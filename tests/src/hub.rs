@@ -48,6 +48,17 @@ allow_anonymous = true
 users = "users.txt"
 "#;
 
+/// A listener for MQTT-SN beside them, for devices on a network that loses datagrams.
+pub const DEVICES: &str = r#"
+[[listener]]
+bind = "udp://127.0.0.1:0"
+protocols = ["mqtt-sn"]
+
+[mqtt_sn]
+resend_s = 1
+resends_max = 20
+"#;
+
 /// How long a hub may take to stop: several times what it is allowed for sending what waits.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -70,6 +81,11 @@ impl Hub {
     /// Starts a hub with [`CONFIG`].
     pub fn start() -> Self {
         Self::with_config(CONFIG)
+    }
+
+    /// Starts a hub with [`CONFIG`] and [`DEVICES`].
+    pub fn start_with_devices() -> Self {
+        Self::with_config(&format!("{CONFIG}{DEVICES}"))
     }
 
     /// Starts a hub with the text of a configuration.

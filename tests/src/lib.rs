@@ -34,7 +34,7 @@ pub mod websocket;
 
 pub use bystander::Bystander;
 pub use example::Example;
-pub use hub::{CONFIG, Hub, USERS_CONFIG, binary, set_user, trefoil};
+pub use hub::{CONFIG, DEVICES, Hub, USERS_CONFIG, binary, set_user, trefoil};
 pub use program::{Outcome, Program, Running, node, node_on_page, python};
 pub use socket::{Exchange, connect};
 

@@ -88,3 +88,25 @@ fn plant_shows_alarms_while_they_stand() {
 fn plant_machines_answer_the_page() {
     on_page("smart-manufacturing", PLANT, "machinesAnswer");
 }
+
+/// A network that does nothing by itself.
+const CITY: &str = "--vehicles 4 --devices 2 --every-ms 200 --loss 0 --delay-ms 0 --jitter-ms 0 --cut-every-s 0 \
+                    --stall-every-s 0 --tunnel-every-s 0 --order-every-ms 0";
+
+/// Runs a scenario in a city with devices at its stops.
+fn in_the_city(scenario: &str) {
+    let hub = Hub::start_with_devices();
+    let arguments = format!("{CITY} --mqtt-sn 127.0.0.1:{}", hub.port_of("mqtt-sn"));
+    let running = Example::start("smart-transport", &hub, &arguments);
+    node_on_page("smart_transport_scenarios", scenario, &hub, &running);
+}
+
+#[test]
+fn city_shows_a_vehicle_that_loses_contact_and_misses_nothing() {
+    in_the_city("throughATunnel");
+}
+
+#[test]
+fn city_shows_its_network_and_its_stops() {
+    in_the_city("networkAndStops");
+}

@@ -37,6 +37,8 @@ pub struct Hub {
     pub mqtt: String,
     /// Where it speaks JSON over WebSocket.
     pub websocket: String,
+    /// Where it speaks MQTT-SN, if it was started here.
+    pub mqtt_sn: Option<SocketAddr>,
     /// The one that was started here.
     own: Option<Server>,
 }
@@ -57,18 +59,18 @@ impl HubArguments {
     pub async fn find_or_start_with(&self, settings: &str) -> io::Result<Hub> {
         let websocket = self.websocket.clone();
         if let Some(mqtt) = &self.mqtt {
-            return Ok(Hub { mqtt: mqtt.clone(), websocket, own: None });
+            return Ok(Hub { mqtt: mqtt.clone(), websocket, mqtt_sn: None, own: None });
         }
         let usual = SocketAddr::new(LOCAL, 1883);
         if self.own_hub {
-            return self.start([0, 0], settings);
+            return self.start([0, 0, 0], settings);
         }
         if TcpStream::connect(usual).await.is_ok() {
             let mqtt = format!("mqtt://{usual}");
             writeln!(io::stdout(), "using the hub that runs at {mqtt}")?;
-            return Ok(Hub { mqtt, websocket, own: None });
+            return Ok(Hub { mqtt, websocket, mqtt_sn: None, own: None });
         }
-        self.start([usual.port(), 8080], settings)
+        self.start([usual.port(), 8080, 1884], settings)
     }
 
     /// Where to serve a page that was to be served there.
@@ -85,7 +87,7 @@ impl HubArguments {
         Some(format!("http://{}/", SocketAddr::new(socket.local_addr().ok()?.ip(), port)))
     }
 
-    fn start(&self, ports: [u16; 2], settings: &str) -> io::Result<Hub> {
+    fn start(&self, ports: [u16; 3], settings: &str) -> io::Result<Hub> {
         let text = configuration(if self.lan { ANYWHERE } else { LOCAL }, ports, settings);
         let config =
             trefoil_config::load(Some((Path::new("the example's hub"), &text)), &mut std::iter::empty())
@@ -99,16 +101,18 @@ impl HubArguments {
         let reached =
             |listener: usize| SocketAddr::new(LOCAL, server.listening()[listener].bind.addr().port());
         let (mqtt, websocket) = (format!("mqtt://{}", reached(0)), format!("ws://{}/ws", reached(1)));
-        Ok(Hub { mqtt, websocket, own: Some(server) })
+        let mqtt_sn = Some(reached(2));
+        Ok(Hub { mqtt, websocket, mqtt_sn, own: Some(server) })
     }
 }
 
 /// That of a hub without a file, with other addresses.
-fn configuration(ip: IpAddr, [mqtt, web]: [u16; 2], settings: &str) -> String {
+fn configuration(ip: IpAddr, [mqtt, web, mqtt_sn]: [u16; 3], settings: &str) -> String {
     format!(
         "allow_anonymous = {}\n\
          [[listener]]\nbind = \"{ip}:{mqtt}\"\n\
          [[listener]]\nbind = \"{ip}:{web}\"\nprotocols = [\"http\", \"websocket\"]\n\
+         [[listener]]\nbind = \"udp://{ip}:{mqtt_sn}\"\nprotocols = [\"mqtt-sn\"]\n\
          [[listener]]\nbind = \"udp://{ip}:{mqtt}\"\n{settings}",
         !ip.is_loopback()
     )
@@ -145,9 +149,9 @@ mod tests {
 
     #[test]
     fn only_when_asked_for_do_others_get_in() {
-        let local = configuration(LOCAL, [1883, 8080], "");
+        let local = configuration(LOCAL, [1883, 8080, 1884], "");
         assert!(local.contains("= false") && local.contains("bind = \"127.0.0.1:1883\""), "{local}");
-        let wide = configuration(ANYWHERE, [1883, 8080], "");
+        let wide = configuration(ANYWHERE, [1883, 8080, 1884], "");
         assert!(
             wide.contains("allow_anonymous = true") && wide.contains("bind = \"0.0.0.0:1883\""),
             "{wide}"

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use example_shared::HubArguments;
 
+use crate::device::Device;
 use crate::link::Quality;
 use crate::vehicle::Timetable;
 
@@ -22,7 +23,13 @@ pub(crate) struct Arguments {
     /// How many vehicles there are.
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) vehicles: u16,
-    /// How often each of them says where it is.
+    /// How many boards and counters of tickets there are at stops, which speak MQTT-SN.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(0..=i64::from(Device::COUNT_MAX)))]
+    pub(crate) devices: u16,
+    /// The hub's gateway for MQTT-SN. Without it port 1884 of the machine on which the hub is.
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "own_hub")]
+    pub(crate) mqtt_sn: Option<String>,
+    /// How often each vehicle says where it is.
     #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
     every_ms: u64,
     /// Positions that wait on board until the network is back.

@@ -1,4 +1,4 @@
-//! Smart transport: buses and trams on a bad network.
+//! Smart transport: buses, trams and devices at stops, on a bad network.
 //!
 //! ```text
 //!   vehicles (module vehicle)  ──  bad links (link)  ──  the hub  ──  the centre (centre)
@@ -15,9 +15,11 @@
 mod arguments;
 mod centre;
 mod city;
+mod device;
 mod link;
 mod messages;
 mod report;
+mod sequence;
 mod vehicle;
 
 use std::convert::Infallible;
@@ -28,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use example_shared::{File, Page, stopped};
+use example_shared::{File, Hub, Page, stopped};
 use fastrand::Rng;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -37,20 +39,24 @@ use trefoil_client::{Message, Publisher};
 
 use arguments::Arguments;
 use centre::Centre;
+use device::Device;
 use link::{Network, Quality};
 use messages::{Doing, ROOT};
 use report::Report;
 use vehicle::{Phase, Vehicle};
 
-const FILES: [File; 5] = [
+const FILES: [File; 6] = [
     ("/", include_str!("../web/index.html")),
     ("/transport.css", include_str!("../web/transport.css")),
     ("/transport.js", include_str!("../web/transport.js")),
     ("/map.js", include_str!("../web/map.js")),
     ("/fleet.js", include_str!("../web/fleet.js")),
+    ("/devices.js", include_str!("../web/devices.js")),
 ];
 /// How often the page is told what was counted.
 const STATE_PERIOD: Duration = Duration::from_millis(250);
+/// Of a hub that is started here: on a bad network four resends with ten seconds between them take too long.
+const HUB_SETTINGS: &str = "[mqtt_sn]\nresend_s = 1\nresends_max = 20\n";
 const TUNNEL_S: std::ops::Range<u64> = 5..10;
 /// How long vehicles may take to say goodbye.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -58,7 +64,7 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(20);
 #[tokio::main]
 async fn main() -> io::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let hub = arguments.hub.find_or_start().await?;
+    let hub = arguments.hub.find_or_start_with(HUB_SETTINGS).await?;
     let configuration = serde_json::json!({
         "hub": hub.websocket,
         "lines": city::LINES,
@@ -66,7 +72,7 @@ async fn main() -> io::Result<ExitCode> {
         "doings": Doing::ALL,
     });
     let page = Page::bind(arguments.hub.page_address(arguments.page), &configuration, &FILES).await?;
-    let report = serve(&arguments, &hub.mqtt, page).await;
+    let report = serve(&arguments, &hub, page).await;
     hub.stop().await;
     let report = report?;
     let text = if arguments.json { report.json().to_string() } else { report.to_string() };
@@ -75,23 +81,35 @@ async fn main() -> io::Result<ExitCode> {
 }
 
 /// The whole of a day.
-async fn serve(arguments: &Arguments, hub: &str, page: Page) -> io::Result<Report> {
+async fn serve(arguments: &Arguments, hub: &Hub, page: Page) -> io::Result<Report> {
     let network = Arc::new(Network::new(arguments.quality(), arguments.seed));
-    let (prefix, address) = resolve(hub).await?;
+    let (prefix, address) = resolve(&hub.mqtt).await?;
     let mut fleet = Vec::new();
     for number in 0..usize::from(arguments.vehicles) {
         let link = network.tcp(address, number as u64).await?;
         fleet.push(Arc::new(Vehicle::new(number, link)));
     }
+    let gateway = gateway(arguments, hub, address).await?;
+    let mut devices = Vec::new();
+    for number in 0..usize::from(arguments.devices) {
+        // Vehicles may be of any number, and so are not in the way.
+        let link = network.udp(gateway, (1 << 32) + number as u64).await?;
+        devices.push(Arc::new(Device::new(number, link)));
+    }
     let (phase, _) = watch::channel(Phase::Service);
     let orders_the_lost = arguments.order_every().is_some();
     let (centre, desk) =
-        Centre::open(hub, fleet.clone(), network.clone(), orders_the_lost).await.map_err(io::Error::other)?;
+        Centre::open(&hub.mqtt, fleet.clone(), devices.clone(), network.clone(), orders_the_lost)
+            .await
+            .map_err(io::Error::other)?;
     let publisher = desk.publisher.clone();
-    let mut vehicles = JoinSet::new();
+    let mut on_the_road = JoinSet::new();
+    for device in devices {
+        on_the_road.spawn(device.run(phase.subscribe()));
+    }
     for vehicle in fleet {
         let url = format!("{prefix}{}", vehicle.link.address);
-        vehicles.spawn(vehicle.run(url, arguments.timetable(), phase.subscribe()));
+        on_the_road.spawn(vehicle.run(url, arguments.timetable(), phase.subscribe()));
     }
     page.announce(&arguments.hub)?;
     let day = async {
@@ -108,7 +126,7 @@ async fn serve(arguments: &Arguments, hub: &str, page: Page) -> io::Result<Repor
         }
         network.quality.send_replace(Quality::PERFECT);
         phase.send_replace(Phase::Leave);
-        let _ = timeout(LEAVE_TIMEOUT, async { while vehicles.join_next().await.is_some() {} }).await;
+        let _ = timeout(LEAVE_TIMEOUT, async { while on_the_road.join_next().await.is_some() {} }).await;
         // Only now: until the very end something might happen twice.
         io::Result::Ok(Report::new(&centre))
     };
@@ -133,6 +151,15 @@ async fn resolve(hub: &str) -> io::Result<(String, SocketAddr)> {
     };
     let address = found.ok_or_else(|| io::Error::other(format!("{host} stands for no address")))?;
     Ok((prefix.to_owned(), address))
+}
+
+/// Where the hub speaks MQTT-SN.
+async fn gateway(arguments: &Arguments, hub: &Hub, address: SocketAddr) -> io::Result<SocketAddr> {
+    let Some(named) = &arguments.mqtt_sn else {
+        return Ok(hub.mqtt_sn.unwrap_or(SocketAddr::new(address.ip(), 1884)));
+    };
+    let found = tokio::net::lookup_host(named).await?.next();
+    found.ok_or_else(|| io::Error::other(format!("{named} stands for no address")))
 }
 
 /// Whatever happens in a city, as long as there is service: orders, and tunnels.
@@ -177,12 +204,13 @@ async fn settles(centre: &Centre, patience: Duration) {
     loop {
         ticks.tick().await;
         let report = Report::new(centre);
-        let unsettled: u64 = centre.vehicles.iter().map(|vehicle| vehicle.unsettled()).sum();
+        let unsettled: u64 = centre.vehicles.iter().map(|vehicle| vehicle.unsettled()).sum::<u64>()
+            + centre.devices.iter().map(|device| device.unsettled()).sum::<u64>();
         let stand = centre.vehicles.iter().all(|vehicle| vehicle.log().stands);
-        if stand && unsettled == 0 && report.missing == 0 && report.orders.missing == 0 {
+        if stand && unsettled == 0 && report.missing + report.orders.missing + report.devices.missing == 0 {
             return;
         }
-        let now = (report.received + report.orders.confirmed, unsettled);
+        let now = (report.received + report.orders.confirmed + report.devices.received, unsettled);
         if now != last {
             (last, moved_at) = (now, Instant::now());
         } else if moved_at.elapsed() > patience {

@@ -6,6 +6,8 @@
 //! | `transport/vehicles/NAME/contact` | 1, retained | `in contact`, `out of contact` (the will), `out of service` |
 //! | `transport/vehicles/NAME/order` | 2 | an [`Order`] of the centre |
 //! | `transport/vehicles/NAME/done` | 2 | [`Done`]: the vehicle confirms it |
+//! | `transport/stops/NAME/board` | 1 | a [`Notice`] of the centre for a board, numbered |
+//! | `transport/stops/NAME/ticket` | 1 | a [`Ticket`] that was sold there, numbered |
 //! | `transport/centre/order` | 1 | an [`Errand`]: the centre is to order this |
 //! | `transport/centre/tunnel` | 1 | a [`Tunnel`]: the vehicle's link is cut for some seconds |
 //! | `transport/centre/link` | 1 | fields of [`Quality`](crate::link::Quality) that are to change |
@@ -61,6 +63,19 @@ pub(crate) struct Done {
     pub(crate) times: u32,
 }
 
+/// What a board is to show.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Notice {
+    pub(crate) n: u64,
+    pub(crate) text: String,
+}
+
+/// A ticket was sold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ticket {
+    pub(crate) n: u64,
+}
+
 /// What somebody wants ordered.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Errand {
@@ -79,6 +94,11 @@ pub(crate) struct Tunnel {
 /// `transport/vehicles/NAME/WHAT`
 pub(crate) fn topic(vehicle: &str, what: &str) -> String {
     format!("{ROOT}/vehicles/{vehicle}/{what}")
+}
+
+/// `transport/stops/NAME/WHAT`
+pub(crate) fn stop_topic(stop: &str, what: &str) -> String {
+    format!("{ROOT}/stops/{stop}/{what}")
 }
 
 /// JSON of what is known to have one.

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use crate::centre::Centre;
 use crate::centre::tally::{Heard, Tally};
+use crate::device::{Device, Sort};
 use crate::link::Faults;
+use crate::sequence::Sequence;
 use crate::vehicle::{Log, Vehicle};
 
 /// The comparison. [`Report::is_sound`] says whether all promises were kept.
@@ -35,6 +37,7 @@ pub(crate) struct Report {
     /// How often a will said that a vehicle is out of contact.
     pub(crate) contact_losses: u64,
     pub(crate) link: LinkFaults,
+    pub(crate) devices: Devices,
 }
 
 /// What became of the orders.
@@ -60,6 +63,28 @@ pub(crate) struct LinkFaults {
     pub(crate) packets_lost: u64,
 }
 
+/// What became of what the small devices sent and were sent.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Devices {
+    pub(crate) boards: u64,
+    pub(crate) counters: u64,
+    /// Notices for boards, and tickets of counters.
+    pub(crate) published: u64,
+    pub(crate) received: u64,
+    pub(crate) missing: u64,
+    pub(crate) strange: u64,
+    pub(crate) out_of_order: u64,
+    pub(crate) repeated: u64,
+    pub(crate) connections: u64,
+    /// How often boards woke up to take what had come.
+    pub(crate) wakes: u64,
+    pub(crate) datagrams_lost: u64,
+    pub(crate) datagrams_doubled: u64,
+    pub(crate) datagrams_overtaken: u64,
+    /// How often the hub saw a device come from another address.
+    pub(crate) other_addresses: u64,
+}
+
 impl Report {
     pub(crate) fn new(centre: &Centre) -> Report {
         let tally = centre.tally();
@@ -68,7 +93,14 @@ impl Report {
             report.link.add(&vehicle.link.faults);
             report.add(vehicle, &vehicle.log(), &tally);
         }
+        report.add_devices(centre, &tally);
         report
+    }
+
+    fn add_devices(&mut self, centre: &Centre, tally: &Tally) {
+        for device in &centre.devices {
+            self.devices.add(device, tally);
+        }
     }
 
     fn add(&mut self, vehicle: &Vehicle, log: &Log, tally: &Tally) {
@@ -95,9 +127,11 @@ impl Report {
     /// Nothing is missing, out of order, or has happened twice.
     pub(crate) fn is_sound(&self) -> bool {
         let orders = &self.orders;
+        let devices = &self.devices;
         let faults = [self.missing, self.strange, self.out_of_order];
+        let device_faults = [devices.missing, devices.strange, devices.out_of_order];
         let order_faults = [orders.missing, orders.executed_twice, orders.confirmed_twice];
-        faults.iter().chain(&order_faults).all(|count| *count == 0)
+        faults.iter().chain(&order_faults).chain(&device_faults).all(|count| *count == 0)
     }
 
     /// As one line of JSON.
@@ -131,9 +165,42 @@ impl Orders {
     }
 }
 
+impl Devices {
+    fn add(&mut self, device: &Device, tally: &Tally) {
+        let memory = device.memory();
+        let unheard = Sequence::default();
+        let (published, received) = match device.sort {
+            Sort::Board => {
+                self.boards += 1;
+                (tally.notices.get(&device.name).copied().unwrap_or(0), &memory.shown)
+            }
+            Sort::Counter => {
+                self.counters += 1;
+                (memory.sold, tally.tickets.get(&device.name).unwrap_or(&unheard))
+            }
+        };
+        self.published += published;
+        self.received += received.count();
+        self.missing += published.saturating_sub(received.count());
+        self.strange += received.count().saturating_sub(published);
+        self.out_of_order += received.out_of_order;
+        self.repeated += received.repeated;
+        self.connections += memory.connections;
+        self.wakes += memory.wakes;
+        let faults = &device.link.faults;
+        self.datagrams_lost += get(&faults.lost);
+        self.datagrams_doubled += get(&faults.doubled);
+        self.datagrams_overtaken += get(&faults.overtaken);
+        self.other_addresses += get(&faults.cuts);
+    }
+}
+
+fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
 impl LinkFaults {
     fn add(&mut self, faults: &Faults) {
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         self.cuts += get(&faults.cuts);
         self.tunnels += get(&faults.tunnels);
         self.stalls += get(&faults.stalls);
@@ -170,6 +237,23 @@ impl fmt::Display for Report {
             orders.confirmed,
             orders.executed_twice + orders.confirmed_twice
         )?;
+        let devices = &self.devices;
+        if devices.boards + devices.counters > 0 {
+            writeln!(
+                f,
+                "at stops: {} boards and {} counters over MQTT-SN, {} messages, {} missing, {} repeated; {} datagrams lost, \
+                 {} doubled, {} late, {} new addresses",
+                devices.boards,
+                devices.counters,
+                devices.published,
+                devices.missing,
+                devices.repeated,
+                devices.datagrams_lost,
+                devices.datagrams_doubled,
+                devices.datagrams_overtaken,
+                devices.other_addresses
+            )?;
+        }
         if self.skipped > 0 {
             writeln!(f, "{} positions found the vehicle's own queue full and were not taken", self.skipped)?;
         }
@@ -199,8 +283,26 @@ pub(crate) fn state(centre: &Centre) -> Value {
             row
         })
         .collect();
+    report.add_devices(centre, &tally);
+    let devices: Vec<Value> = centre.devices.iter().map(|device| device_row(device, &tally)).collect();
     let quality = *centre.network.quality.borrow();
-    json!({ "total": report, "vehicles": rows, "quality": quality })
+    json!({ "total": report, "vehicles": rows, "devices": devices, "quality": quality })
+}
+
+fn device_row(device: &Device, tally: &Tally) -> Value {
+    let mut own = Devices::default();
+    own.add(device, tally);
+    let memory = device.memory();
+    let text = match device.sort {
+        Sort::Board => memory.text.clone(),
+        Sort::Counter => format!("{} tickets", own.received),
+    };
+    let mut row = json!(own);
+    row["stop"] = device.stop.name.into();
+    row["sort"] = json!(device.sort);
+    row["state"] = json!(memory.state);
+    row["text"] = text.into();
+    row
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 // counted comes from the centre, on `transport/state`. Buttons publish to `transport/centre/…`.
 
 import { City } from "./map.js";
+import { Devices } from "./devices.js";
 import { Fleet } from "./fleet.js";
 
 const status = document.getElementById("status");
 const configuration = await (await fetch("configuration.json")).json();
 const city = new City(document.getElementById("map"), configuration);
+const devices = new Devices(document.getElementById("devices"));
 const fleet = new Fleet(document.getElementById("fleet"), configuration.doings, ask);
 let socket;
 let nextId = 1;
@@ -55,7 +57,8 @@ function take({ topic, data }) {
   }
 }
 
-function takeState({ total, vehicles, quality }) {
+function takeState({ total, vehicles, devices: stops, quality }) {
+  devices.show(stops);
   fleet.count(vehicles);
   for (const { name, tunnel_s } of vehicles) city.tunnel(name, tunnel_s > 0);
   showTotals(total, vehicles);
@@ -63,10 +66,10 @@ function takeState({ total, vehicles, quality }) {
 }
 
 function showTotals(total, vehicles) {
-  const { orders, link } = total;
+  const { orders, link, devices } = total;
   const gaps = vehicles.reduce((sum, vehicle) => sum + vehicle.gaps, 0);
   const onTheWay = total.published - total.received;
-  const wrong = gaps + total.out_of_order + total.strange + orders.executed_twice + orders.confirmed_twice;
+  const wrong = devices.out_of_order + devices.strange + gaps + total.out_of_order + total.strange + orders.executed_twice + orders.confirmed_twice;
   const tiles = [
     ["published", total.published, "positions published"],
     ["received", total.received, onTheWay > 0 ? `received; ${onTheWay} on the way` : "received: all of them"],

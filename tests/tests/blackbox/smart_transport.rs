@@ -6,7 +6,7 @@ use trefoil_tests::{Example, Hub, Program, Running, wait_until};
 /// Faults of every kind, several for each connection, and all of it over soon.
 const BAD: &str = "--loss 15 --delay-ms 10 --jitter-ms 20 --kbit-per-s 500 --stall-every-s 2 --cut-every-s 1";
 /// As fast as vehicles go here.
-const FAST: &str = "--every-ms 10 --order-every-ms 20 --tunnel-every-s 0";
+const FAST: &str = "--every-ms 10 --order-every-ms 20 --tunnel-every-s 0 --devices 0";
 
 fn mosquitto(program: &str, hub: &Hub, arguments: &str) -> Program {
     Program::new(program).args(["-p", &hub.tcp_port().to_string()]).words(arguments)
@@ -69,7 +69,8 @@ fn a_bad_network_loses_nothing_and_doubles_no_order() {
 #[test]
 fn an_order_given_in_a_tunnel_is_carried_out_once() {
     let hub = Hub::start();
-    let quiet = "--loss 0 --cut-every-s 0 --stall-every-s 0 --order-every-ms 0 --tunnel-every-s 0";
+    let quiet =
+        "--loss 0 --cut-every-s 0 --stall-every-s 0 --order-every-ms 0 --tunnel-every-s 0 --devices 0";
     let example =
         Example::start("smart-transport", &hub, &format!("{quiet} --vehicles 4 --every-ms 50 --json"));
     let contact = Listener::new(&hub, "transport/vehicles/tram-2/contact");
@@ -119,6 +120,38 @@ fn an_outsider_who_is_away_misses_nothing() {
     assert_eq!(repeated, count(&counted, "/repeated"), "both have heard the same");
 }
 
+/// Boards that sleep and counters of tickets, over datagrams that get lost, doubled and reordered, from addresses that
+/// change.
+#[test]
+fn devices_at_stops_miss_nothing() {
+    let hub = Hub::start_with_devices();
+    let address = format!("--mqtt-sn 127.0.0.1:{}", hub.port_of("mqtt-sn"));
+    let bad = "--loss 10 --delay-ms 10 --jitter-ms 20 --stall-every-s 0 --cut-every-s 4 --tunnel-every-s 0";
+    let arguments = format!("{address} {bad} --vehicles 2 --devices 4 --every-ms 100 --json");
+    let tickets = mosquitto("mosquitto_sub", &hub, "-q 1 -t transport/stops/+/ticket -F %t:%p").spawn();
+    let notices = mosquitto("mosquitto_sub", &hub, "-q 1 -t transport/stops/+/board -F %t:%p").spawn();
+    let example = Example::start("smart-transport", &hub, &arguments);
+    for (heard, stop, what) in [
+        (&tickets, "ferry", "ticket"),
+        (&tickets, "airport", "ticket"),
+        (&notices, "clover-square", "board"),
+        (&notices, "station", "board"),
+    ] {
+        wait_until(&format!("a sixth {what} of {stop}"), || {
+            String::from_utf8_lossy(&heard.stdout())
+                .contains(&format!("transport/stops/{stop}/{what}:{{\"n\":6"))
+        });
+    }
+    let counted = summary(&example.stop().success());
+    assert_eq!(counted["sound"], true, "{counted}");
+    assert_eq!((count(&counted, "/devices/boards"), count(&counted, "/devices/counters")), (2, 2));
+    assert!(count(&counted, "/devices/published") >= 4 * 6, "{counted}");
+    assert_eq!(count(&counted, "/devices/missing"), 0, "{counted}");
+    for something in ["wakes", "datagrams_lost", "datagrams_doubled", "datagrams_overtaken"] {
+        assert!(count(&counted, &format!("/devices/{something}")) > 0, "{something} in {counted}");
+    }
+}
+
 #[test]
 fn it_starts_its_own_hub() {
     let example = Example::start_alone("smart-transport", "--vehicles 2 --positions 3 --every-ms 20");
@@ -131,8 +164,11 @@ fn it_starts_its_own_hub() {
 #[test]
 fn what_does_not_agree_is_told() {
     let hub = Hub::start();
-    let example =
-        Example::start("smart-transport", &hub, "--vehicles 2 --every-ms 20 --order-every-ms 0 --json");
+    let example = Example::start(
+        "smart-transport",
+        &hub,
+        "--vehicles 2 --devices 0 --every-ms 20 --order-every-ms 0 --json",
+    );
     let heard = Listener::new(&hub, "transport/vehicles/bus-9/position");
     let invent = |vehicle: &str| {
         let topic = format!("transport/vehicles/{vehicle}/position");

@@ -209,19 +209,6 @@ fn the_session_expiry_can_change_at_the_end() {
     }
 }
 
-/// What counts is what the client has asked for: if the hub has granted less, it may still say goodbye with an expiry.
-#[test]
-fn a_session_expiry_that_was_cut_is_no_error() {
-    let hub = Hub::with_config(&format!("{CONFIG}\n[limits]\nsession_expiry_s_max = 0\n"));
-    let connect = Connect::new(5, "client").session_expiry_s(3600);
-    let (mut client, answer) = Connection::with(hub.tcp_port(), &connect);
-    assert_eq!(answer.properties.number(id::SESSION_EXPIRY), Some(0));
-    client.send(&disconnect_with(0, &number(id::SESSION_EXPIRY, 3600)));
-    assert_eq!(client.ending(), None);
-    let (_, answer) = Connection::with(hub.tcp_port(), &connect.resume());
-    assert_eq!(answer.flags, 0);
-}
-
 /// Which properties belong here, and that each comes once.
 #[test]
 fn properties_of_other_packets_are_refused() {

@@ -49,7 +49,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
     ("smart-home", &["example-shared", "trefoil-client"]),
     ("smart-manufacturing", &["example-shared", "trefoil-client"]),
     ("telemetry", &["example-shared", "trefoil-client", "trefoil-mqtt", "trefoil-json"]),
-    ("smart-transport", &["example-shared", "trefoil-client"]),
+    ("smart-transport", &["example-shared", "trefoil-client", "trefoil-mqtt-sn"]),
     (
         "trefoil-benches",
         &["trefoil-mqtt", "trefoil-websocket", "trefoil-framing", "trefoil-json", "trefoil-hub"],

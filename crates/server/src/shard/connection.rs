@@ -134,7 +134,6 @@ pub(super) struct MqttInput {
     pub(super) aliases: Vec<Option<Topic>>,
     /// The topic of the last publish: mostly that of the next one too, which so needs no check and no copy.
     pub(super) last_topic: Option<Topic>,
-    /// What CONNECT asked for, whatever was granted: DISCONNECT may change it, but not from 0.
     pub(super) session_expiry_s: u32,
     /// CONNECT named SCRAM as its authentication method.
     pub(super) uses_scram: bool,

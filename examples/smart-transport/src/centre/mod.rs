@@ -1,8 +1,9 @@
 //! The control centre: a client on the hub's side of the bad network.
 //!
-//! It counts what arrives ([`tally`]), gives orders, and does what the page asks for, which reaches it through the hub
-//! like everything else.
+//! It counts what arrives ([`tally`]), gives orders, tells the boards at the stops what comes next ([`boards`]), and does
+//! what the page asks for, which reaches it through the hub like everything else.
 
+mod boards;
 pub(crate) mod tally;
 
 use std::collections::VecDeque;
@@ -15,9 +16,10 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use trefoil_client::{Client, Error, Message, Options, Publisher, QoS, Receiver};
 
+use crate::device::Device;
 use crate::link::{Network, Quality};
 use crate::messages::{
-    Doing, Done, Errand, IN_CONTACT, OUT_OF_SERVICE, Order, Position, ROOT, Tunnel, json, topic,
+    Doing, Done, Errand, IN_CONTACT, OUT_OF_SERVICE, Order, Position, ROOT, Ticket, Tunnel, json, topic,
 };
 use crate::vehicle::Vehicle;
 use tally::Tally;
@@ -31,11 +33,14 @@ const TUNNEL_S_MAX: f64 = 120.0;
 #[derive(Debug)]
 pub(crate) struct Centre {
     pub(crate) vehicles: Vec<Arc<Vehicle>>,
+    pub(crate) devices: Vec<Arc<Device>>,
     pub(crate) network: Arc<Network>,
     tally: Mutex<Tally>,
     orders: mpsc::Sender<(String, Order)>,
     /// Who is lost is told to hold at once: the order waits for it at the hub.
     orders_the_lost: AtomicBool,
+    /// No more notices for the boards.
+    rests: AtomicBool,
 }
 
 /// The centre's connection, and what it has yet to do.
@@ -50,6 +55,7 @@ impl Centre {
     pub(crate) async fn open(
         url: &str,
         vehicles: Vec<Arc<Vehicle>>,
+        devices: Vec<Arc<Device>>,
         network: Arc<Network>,
         orders_the_lost: bool,
     ) -> Result<(Centre, Desk), Error> {
@@ -58,6 +64,7 @@ impl Centre {
             ("vehicles/+/position", QoS::AtLeastOnce),
             ("vehicles/+/contact", QoS::AtLeastOnce),
             ("vehicles/+/done", QoS::ExactlyOnce),
+            ("stops/+/ticket", QoS::AtLeastOnce),
             ("centre/+", QoS::ExactlyOnce),
         ];
         for (filter, qos) in subscriptions {
@@ -65,8 +72,15 @@ impl Centre {
         }
         let tally = Mutex::new(Tally::new(vehicles.iter().map(|vehicle| vehicle.name.as_str())));
         let (sender, orders) = mpsc::channel(ORDERS_MAX);
-        let centre =
-            Centre { vehicles, network, tally, orders: sender, orders_the_lost: orders_the_lost.into() };
+        let centre = Centre {
+            vehicles,
+            devices,
+            network,
+            tally,
+            orders: sender,
+            orders_the_lost: orders_the_lost.into(),
+            rests: false.into(),
+        };
         Ok((centre, Desk { publisher, receiver, orders }))
     }
 
@@ -79,6 +93,7 @@ impl Centre {
     pub(crate) async fn run(&self, desk: Desk) -> Option<Error> {
         let Desk { publisher, mut receiver, mut orders } = desk;
         let mut given = VecDeque::new();
+        let tells = self.tell_boards(&publisher);
         let gives = async {
             while let Some((vehicle, order)) = orders.recv().await {
                 let message = Message::new(topic(&vehicle, "order"), json(&order)).qos(QoS::ExactlyOnce);
@@ -102,6 +117,7 @@ impl Centre {
         };
         tokio::select! {
             () = gives => {}
+            () = tells => {}
             () = hears => {}
         }
         receiver.error()
@@ -116,6 +132,7 @@ impl Centre {
                     (tally.heard.get_mut(vehicle), read::<Position>(message))
                 {
                     heard.positions.take(position.n);
+                    heard.last = Some(position);
                 }
             }
             (Some("vehicles"), Some(vehicle), Some("contact")) if !message.retain => {
@@ -129,6 +146,11 @@ impl Centre {
             (Some("vehicles"), Some(vehicle), Some("done")) => {
                 if let Some(done) = read::<Done>(message) {
                     self.tally().confirm(vehicle, done.id);
+                }
+            }
+            (Some("stops"), Some(stop), Some("ticket")) => {
+                if let Some(ticket) = read::<Ticket>(message) {
+                    self.tally().tickets.entry(stop.to_owned()).or_default().take(ticket.n);
                 }
             }
             (Some("centre"), Some("order"), None) => {
@@ -153,8 +175,9 @@ impl Centre {
         }
     }
 
-    /// No more orders but those that somebody asks for.
+    /// No more notices, and no more orders but those that somebody asks for.
     pub(crate) fn rest(&self) {
+        self.rests.store(true, Ordering::Relaxed);
         self.orders_the_lost.store(false, Ordering::Relaxed);
     }
 

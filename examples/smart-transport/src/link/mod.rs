@@ -1,12 +1,13 @@
 //! The bad network: one link for each vehicle and each device, between it and the hub.
 //!
 //! A [`Link`] is a proxy in user space. [`tcp`] delays what passes, lets it wait behind itself when there is too much of
-//! it, and breaks connections off, with the bytes that are on their way. What happens to which bytes is decided by a
-//! [`path::Path`], from a seed. All links of the program share one [`Quality`], which the page can change while they are
-//! in use.
+//! it, and breaks connections off, with the bytes that are on their way; [`udp`] loses, doubles and reorders datagrams.
+//! What happens to which bytes is decided by a [`path::Path`], from a seed. All links of the program share one
+//! [`Quality`], which the page can change while they are in use.
 
 mod path;
 mod tcp;
+mod udp;
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -90,6 +91,10 @@ pub(crate) struct Faults {
     pub(crate) stalls: AtomicU64,
     pub(crate) lost: AtomicU64,
     pub(crate) tunnels: AtomicU64,
+    /// Datagrams that came twice.
+    pub(crate) doubled: AtomicU64,
+    /// Datagrams that later ones may have overtaken.
+    pub(crate) overtaken: AtomicU64,
 }
 
 /// The way of one vehicle or device to the hub. Clones are the same link.
@@ -120,6 +125,14 @@ impl Network {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let (link, way) = self.link(hub, listener.local_addr()?);
         tokio::spawn(tcp::serve(listener, way, self.random(number)));
+        Ok(link)
+    }
+
+    /// Opens a link for UDP.
+    pub(crate) async fn udp(&self, hub: SocketAddr, number: u64) -> io::Result<Link> {
+        let socket = UdpSocket::bind("127.0.0.1:0").await?;
+        let (link, way) = self.link(hub, socket.local_addr()?);
+        tokio::spawn(udp::serve(socket, way, self.random(number)));
         Ok(link)
     }
 

@@ -11,6 +11,8 @@ use super::Quality;
 const SEGMENT_BYTES: usize = 1_400;
 /// How long TCP waits before it sends a lost packet again for the first time; each further time twice as long.
 const RESEND: Duration = Duration::from_millis(200);
+/// What waits longer than this for its turn is thrown away, as routers do. Only datagrams are.
+const QUEUE_MAX: Duration = Duration::from_secs(2);
 
 /// One direction of a link.
 #[derive(Debug)]
@@ -30,6 +32,17 @@ pub(super) struct Passage {
     pub(super) stalled: bool,
     /// Packets that were lost and sent again.
     pub(super) lost: u64,
+}
+
+/// What was decided for a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Lost,
+    Arrives(Instant),
+    /// Much later, so that later ones overtake it.
+    ArrivesLate(Instant),
+    /// Twice.
+    Doubled(Instant, Instant),
 }
 
 impl Path {
@@ -53,6 +66,23 @@ impl Path {
         }
         self.arrived_at = self.arrived_at.max(self.busy_until + self.delay(quality) + again);
         Passage { arrives_at: self.arrived_at, stalled, lost }
+    }
+
+    /// What happens to a datagram that sets out now.
+    pub(super) fn datagram(&mut self, bytes: usize, quality: &Quality, now: Instant) -> Fate {
+        if self.strikes(quality.loss_percent) || self.busy_until > now + QUEUE_MAX {
+            return Fate::Lost;
+        }
+        self.occupy(bytes, quality, now);
+        let arrives_at = self.busy_until + self.delay(quality);
+        // Half as many as are lost come twice, and as many come late.
+        if self.strikes(quality.loss_percent / 2.0) {
+            return Fate::Doubled(arrives_at, self.busy_until + self.delay(quality));
+        }
+        if self.strikes(quality.loss_percent / 2.0) {
+            return Fate::ArrivesLate(arrives_at + 2 * self.delay(quality) + Duration::from_millis(50));
+        }
+        Fate::Arrives(arrives_at)
     }
 
     fn strikes(&mut self, percent: f64) -> bool {
@@ -114,6 +144,7 @@ mod tests {
         let now = Instant::now();
         let passage = path(now).stream(100_000, &Quality::PERFECT, now);
         assert_eq!(passage, Passage { arrives_at: now, stalled: false, lost: 0 });
+        assert_eq!(path(now).datagram(100, &Quality::PERFECT, now), Fate::Arrives(now));
     }
 
     #[test]
@@ -142,5 +173,25 @@ mod tests {
         assert!(first.iter().any(|passage| passage.stalled));
         assert!(first.iter().any(|passage| passage.lost > 1));
         assert_eq!(first, passages());
+    }
+
+    #[test]
+    fn datagrams_are_lost_doubled_and_overtaken() {
+        let now = Instant::now();
+        let mut path = path(now);
+        let fates: Vec<Fate> = (0..1_000).map(|_| path.datagram(50, &BAD, now)).collect();
+        let share = |is: fn(&Fate) -> bool| fates.iter().filter(|fate| is(fate)).count();
+        assert!((200..400).contains(&share(|fate| matches!(fate, Fate::Lost))));
+        assert!((50..200).contains(&share(|fate| matches!(fate, Fate::Doubled(..)))));
+        assert!((50..200).contains(&share(|fate| matches!(fate, Fate::ArrivesLate(_)))));
+    }
+
+    #[test]
+    fn datagrams_that_would_wait_too_long_are_thrown_away() {
+        let now = Instant::now();
+        let quality = Quality { kbit_per_s: 8, ..Quality::PERFECT };
+        let mut path = path(now);
+        let fates = (0..10).map(|_| path.datagram(1_000, &quality, now));
+        assert_eq!(fates.filter(|fate| *fate == Fate::Lost).count(), 7);
     }
 }

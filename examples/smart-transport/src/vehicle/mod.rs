@@ -17,6 +17,8 @@ use crate::city::{Kind, LINES, Line};
 use crate::link::Link;
 use crate::messages::{Doing, Done, Position, json, topic};
 
+pub(crate) use talk::leaves;
+
 /// What the whole fleet does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {

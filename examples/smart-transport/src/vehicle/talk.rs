@@ -165,7 +165,7 @@ impl Vehicle {
 }
 
 /// Returns when it is time to say goodbye.
-async fn leaves(phase: &mut watch::Receiver<Phase>) {
+pub(crate) async fn leaves(phase: &mut watch::Receiver<Phase>) {
     // It fails when the whole program ends.
     let _ = phase.wait_for(|phase| *phase == Phase::Leave).await;
 }

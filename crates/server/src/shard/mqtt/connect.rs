@@ -189,7 +189,7 @@ impl ShardLoop {
         self.net.answer(key, |out| answer.encode(version, out));
         state.version = Some(version);
         state.uses_scram = proof.scram_final.is_some();
-        state.session_expiry_s = asked_expiry_s;
+        state.session_expiry_s = connected.expiry_s;
         state.wants_reasons = properties.request_problem_information;
         if let Some(connection) = self.net.get_mut(key) {
             connection.session = Some(connected.session);
