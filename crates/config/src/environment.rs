@@ -93,9 +93,6 @@ fn recognise(name: &str) -> Known {
     if let Some(setting) = plain().find(|setting| setting.environment() == name) {
         return Known::Setting(setting);
     }
-    if is_of_a_container_host(name) {
-        return Known::Not;
-    }
     for section in Section::ALL.into_iter().filter(|section| section.one().is_some()) {
         let Some((index, key)) = after_section(name, section).and_then(|rest| rest.split_once('_')) else {
             continue;
@@ -105,11 +102,17 @@ fn recognise(name: &str) -> Known {
         if let (Some(number), Some(setting)) = (number, setting) {
             return Known::Numbered(number, setting);
         }
+        if number.is_none() && is_of_a_container_host(name) {
+            return Known::Not;
+        }
         // Held against the names for this very number, so that the hint can be copied.
         let number = number.unwrap_or(0).to_string();
         let names: Vec<String> =
             Setting::of(section).map(|setting| setting.environment_of(&number)).collect();
         return Known::Nearly(hint(name, &names));
+    }
+    if is_of_a_container_host(name) {
+        return Known::Not;
     }
     let names: Vec<String> = plain().map(Setting::environment).collect();
     let in_a_section = Section::ALL.into_iter().any(|section| after_section(name, section).is_some());

@@ -343,6 +343,10 @@ fn sections_of_which_there_may_be_several() {
         refused("pattern = \"x\""),
         "t.toml:1:1: `pattern` is not known at the top level; it belongs into a [[rewrite]]"
     );
+    assert!(
+        refused_environment("", &[("TREFOIL_LISTENER_0_PORT", "1883")])
+            .contains("there is no setting of that name")
+    );
     assert_eq!(
         refused_environment("", &[("TREFOIL_MQTT_SN_TOPIC_0_TOPICS", "a")]),
         "environment variable TREFOIL_MQTT_SN_TOPIC_0_TOPICS: there is no setting of that name; did you mean \
