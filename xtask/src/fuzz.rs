@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Every decoder of bytes that come from strangers has a target.
-const REQUIRED: [&str; 8] = [
+const REQUIRED: [&str; 9] = [
     "config_load",
     "detect",
     "framing_decode",
     "json_parse",
     "mqtt_decode",
     "mqtt_sn_decode",
+    "scram",
     "websocket_handshake",
     "websocket_receive",
 ];

@@ -52,7 +52,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use trefoil_config::{Bind, Config, Protocols, SharedStrategy};
+use trefoil_config::{Bind, Config, Listener, Protocols, SharedStrategy};
 use trefoil_hub::group::Strategy;
 use trefoil_hub::retained::Quota;
 
@@ -72,6 +72,8 @@ pub struct Listening {
     pub bind: Bind,
     /// What it speaks.
     pub protocols: Protocols,
+    /// Whether clients may connect that do not say who they are.
+    pub allow_anonymous: bool,
 }
 
 /// Why a server did not start.
@@ -140,7 +142,8 @@ impl Server {
             if let (true, listener::Sockets::Udp(opened)) = (listener.protocols.mqtt_sn, &opened) {
                 shard::mqtt_sn::join(opened, bound, &config.mqtt_sn);
             }
-            listening.push(Listening { bind: bound, protocols: listener.protocols });
+            let Listener { protocols, allow_anonymous, .. } = *listener;
+            listening.push(Listening { bind: bound, protocols, allow_anonymous });
             sockets.push(opened);
         }
         Server::run(config, access, shards, listening, sockets).map_err(StartError::System)

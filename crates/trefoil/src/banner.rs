@@ -23,18 +23,20 @@ pub(crate) fn write(listening: &[Listening], out: &mut impl Write) -> io::Result
 /// A line for each kind of client that the listeners can serve.
 fn lines_to_try(listening: &[Listening]) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(at) = first(listening, |bind, protocols| is_tcp(bind) && protocols.mqtt) {
+    if let Some(listener) = find(listening, |l| is_tcp(&l.bind) && l.protocols.mqtt) {
+        let at = reachable(listener.bind.addr());
+        let user = if listener.allow_anonymous { "" } else { " -u NAME -P PASSWORD" };
         // It stays and shows what the other lines publish.
-        lines.push(format!("mosquitto_sub -h {} -p {} -v -t 'home/#'", at.ip(), at.port()));
+        lines.push(format!("mosquitto_sub -h {} -p {}{user} -v -t 'home/#'", at.ip(), at.port()));
     }
-    if let Some(at) = first(listening, |bind, protocols| is_tcp(bind) && protocols.json) {
+    if let Some(at) = first_open(listening, |bind, protocols| is_tcp(bind) && protocols.json) {
         lines.push(format!(
             r#"echo '{{"pub":"home/door","data":"open"}}' | nc -w 1 {} {}"#,
             at.ip(),
             at.port()
         ));
     }
-    if let Some(at) = first(listening, |bind, protocols| !is_tcp(bind) && protocols.json) {
+    if let Some(at) = first_open(listening, |bind, protocols| !is_tcp(bind) && protocols.json) {
         lines.push(format!(
             r#"echo '{{"pub":"home/lamp","data":{{"on":true}}}}' | nc -u -w 1 {} {}"#,
             at.ip(),
@@ -54,7 +56,16 @@ fn lines_to_try(listening: &[Listening]) -> Vec<String> {
 }
 
 fn first(listening: &[Listening], wanted: impl Fn(&Bind, &Protocols) -> bool) -> Option<SocketAddr> {
-    listening.iter().find(|l| wanted(&l.bind, &l.protocols)).map(|l| reachable(l.bind.addr()))
+    find(listening, |l| wanted(&l.bind, &l.protocols)).map(|l| reachable(l.bind.addr()))
+}
+
+/// The same among the listeners where nobody has to say who it is.
+fn first_open(listening: &[Listening], wanted: impl Fn(&Bind, &Protocols) -> bool) -> Option<SocketAddr> {
+    find(listening, |l| l.allow_anonymous && wanted(&l.bind, &l.protocols)).map(|l| reachable(l.bind.addr()))
+}
+
+fn find(listening: &[Listening], wanted: impl Fn(&Listening) -> bool) -> Option<&Listening> {
+    listening.iter().find(|l| wanted(l))
 }
 
 fn is_tcp(bind: &Bind) -> bool {
@@ -85,8 +96,11 @@ mod tests {
     #[test]
     fn the_usual_listeners_are_shown_with_something_to_try_on_each() {
         let config = Config::default();
-        let listening: Vec<_> =
-            config.listeners.iter().map(|l| Listening { bind: l.bind, protocols: l.protocols }).collect();
+        let listening: Vec<_> = config
+            .listeners
+            .iter()
+            .map(|l| Listening { bind: l.bind, protocols: l.protocols, allow_anonymous: true })
+            .collect();
         assert_eq!(
             shown(&listening),
             "listening on tcp://127.0.0.1:1883  mqtt, http, websocket, json\n\
@@ -105,11 +119,25 @@ mod tests {
     #[test]
     fn nothing_is_offered_that_is_not_served() {
         let bind = Bind::Tcp("0.0.0.0:9000".parse().expect("an address"));
-        let listener = Listening { bind, protocols: Protocols { json: true, ..Protocols::NONE } };
+        let listener =
+            Listening { bind, protocols: Protocols { json: true, ..Protocols::NONE }, allow_anonymous: true };
         assert_eq!(
             shown(&[listener]),
             "listening on tcp://0.0.0.0:9000  json\n\nTo try it, in other terminals:\n  \
              echo '{\"pub\":\"home/door\",\"data\":\"open\"}' | nc -w 1 127.0.0.1 9000\n"
         );
+    }
+
+    #[test]
+    fn where_everybody_is_asked_nothing_is_offered_that_would_be_refused() {
+        let config = Config::default();
+        let listening: Vec<_> = config
+            .listeners
+            .iter()
+            .map(|l| Listening { bind: l.bind, protocols: l.protocols, allow_anonymous: false })
+            .collect();
+        let shown = shown(&listening);
+        assert!(shown.contains("mosquitto_sub -h 127.0.0.1 -p 1883 -u NAME -P PASSWORD -v"), "{shown}");
+        assert!(shown.contains("the console") && !shown.contains("nc "), "{shown}");
     }
 }

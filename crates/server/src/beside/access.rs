@@ -74,7 +74,7 @@ async fn check(site: &Site, access: &Access, caller: &Caller, header: HeaderValu
     let Some(Credentials { user_name, password }) = Credentials::read(header.as_bytes()) else {
         return Err(Refusal::unauthorized("the Authorization header is not that of Basic authentication"));
     };
-    let question = Question { users: users.clone(), user_name, password };
+    let question = Question { users: users.clone(), user_name, password, address: caller.0.address };
     let Ok(user) = answer(&site.passwords, question).await else {
         stats.auth_throttled.shared_add(1);
         let why = "too many passwords wait to be looked at; try again";

@@ -92,7 +92,7 @@ impl Beside {
             .enable_time()
             .build()?;
         let (stopping, is_stopping) = watch::channel(false);
-        let passwords = Passwords::new(runtime.handle().clone());
+        let passwords = Passwords::new(context.clone(), runtime.handle().clone());
         let reception = Reception {
             runtime: runtime.handle().clone(),
             routers: (0..context.listeners.len())

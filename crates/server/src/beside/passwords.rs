@@ -1,5 +1,7 @@
 //! Passwords are looked at here: each costs some ten milliseconds, which no shard has to spare.
 
+use crate::context::Context;
+use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -14,6 +16,7 @@ const WAITING_MAX: usize = 1024;
 /// Where passwords are handed in.
 #[derive(Clone)]
 pub(crate) struct Passwords {
+    context: Arc<Context>,
     runtime: Handle,
     room: Arc<Semaphore>,
 }
@@ -23,6 +26,8 @@ pub(crate) struct Question {
     pub(crate) users: Arc<Users>,
     pub(crate) user_name: String,
     pub(crate) password: Vec<u8>,
+    /// Where it comes from.
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// There are as many questions as there may be.
@@ -31,8 +36,8 @@ pub(crate) struct Busy;
 
 impl Passwords {
     /// `runtime` has [`THREADS`] threads for work that blocks.
-    pub(super) fn new(runtime: Handle) -> Passwords {
-        Passwords { runtime, room: Arc::new(Semaphore::new(WAITING_MAX)) }
+    pub(super) fn new(context: Arc<Context>, runtime: Handle) -> Passwords {
+        Passwords { context, runtime, room: Arc::new(Semaphore::new(WAITING_MAX)) }
     }
 
     /// Looks at a password, and then calls `then` on another thread with the user's name if it was right. Never blocks.
@@ -45,8 +50,14 @@ impl Passwords {
         then: impl FnOnce(Option<Arc<str>>) + Send + 'static,
     ) -> Result<(), Busy> {
         let Ok(permit) = self.room.clone().try_acquire_owned() else { return Err(Busy) };
+        let context = self.context.clone();
         self.runtime.spawn_blocking(move || {
-            then(question.users.check(&question.user_name, &question.password));
+            // Who failed too often while this waited has no more time spent on it.
+            let access = context.access.as_ref();
+            let is_barred = access.is_some_and(|a| a.failures.is_barred(question.address, context.now()));
+            let user =
+                if is_barred { None } else { question.users.check(&question.user_name, &question.password) };
+            then(user);
             drop(permit);
         });
         Ok(())
@@ -66,7 +77,8 @@ mod tests {
             .max_blocking_threads(THREADS)
             .build()
             .expect("a runtime");
-        let passwords = Passwords::new(runtime.handle().clone());
+        let bench = crate::beside::testing::Bench::new();
+        let passwords = Passwords::new(bench.context.clone(), runtime.handle().clone());
         let record = Record::scram("right", b"salt of 16 bytes", scram::ITERATIONS_MIN).expect("a password");
         let users = Users::parse(&format!("ann:{record}"), Secret::new([0; 32])).expect("a file");
         let users = Arc::new(users);
@@ -75,8 +87,12 @@ mod tests {
         let gate = Arc::new(std::sync::Mutex::new(gate));
         let ask = |password: &str| {
             let (answer, gate) = (answer.clone(), gate.clone());
-            let question =
-                Question { users: users.clone(), user_name: "ann".into(), password: password.into() };
+            let question = Question {
+                users: users.clone(),
+                user_name: "ann".into(),
+                password: password.into(),
+                address: None,
+            };
             passwords.ask(question, move |user| {
                 // Held up as if hashing took longer, until the test lets it go on.
                 let _ = gate.lock().map(|gate| gate.recv());

@@ -70,7 +70,7 @@ impl Bench {
             connections: AtomicUsize::new(0),
             started: Instant::now(),
         });
-        let passwords = Passwords::new(RUNTIME.handle().clone());
+        let passwords = Passwords::new(context.clone(), RUNTIME.handle().clone());
         Bench { router: routes::router(&context, &passwords, 0), context, _poll: poll }
     }
 

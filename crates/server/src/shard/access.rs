@@ -88,8 +88,12 @@ impl ShardLoop {
         let context = self.net.context.clone();
         let Some(access) = &context.access else { return Ok(()) };
         let Some(serial) = self.net.get(key).map(|c| c.serial) else { return Ok(()) };
-        let question =
-            Question { users: access.users(), user_name: user_name.into(), password: password.into() };
+        let question = Question {
+            users: access.users(),
+            user_name: user_name.into(),
+            password: password.into(),
+            address: self.address_of(key),
+        };
         let (shard, posted) = (self.net.number, context.clone());
         let asked = self.hands.passwords().ask(question, move |user| {
             posted.mailboxes[shard].post(Mail::Verdict { connection: key, serial, user });
