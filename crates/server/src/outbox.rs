@@ -178,6 +178,13 @@ impl Outbox {
         }
     }
 
+    /// Gives back all memory, if nothing waits.
+    pub(crate) fn slim(&mut self) {
+        if self.pieces.is_empty() {
+            self.pieces = VecDeque::new();
+        }
+    }
+
     fn pop(&mut self, pool: &mut Pool) {
         let Some(piece) = self.pieces.pop_front() else { return };
         self.messages -= piece.messages as usize;

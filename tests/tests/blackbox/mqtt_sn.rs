@@ -298,6 +298,17 @@ fn a_session_is_kept_or_forgotten_as_the_client_asks() {
 }
 
 #[test]
+fn the_client_on_the_page_about_it_works() {
+    let (hub, port) = start();
+    let page = include_str!("../../../docs/mqtt-sn.md");
+    let program = page.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let subscriber = mosquitto_sub(&hub, "-t home/# -C 1 -F %q:%t:%p -q 1");
+    let program = program.replace("1884", &port.to_string());
+    Program::new("python3").args(["-c", &program]).run().success();
+    assert_eq!(subscriber.wait().success(), "1:home/window:open\n");
+}
+
+#[test]
 fn a_long_message_has_a_long_length() {
     let (hub, port) = start();
     let device = Device::connected(port, "long");

@@ -3,6 +3,7 @@
 use super::connection::{Link, Phase};
 use super::{RETRY_MS, ShardLoop};
 use crate::outbox::PIECES_PER_WRITE;
+use crate::stats::Kind;
 use std::io::{self, IoSlice, Write};
 use trefoil_hub::ConnectionKey;
 use trefoil_websocket::{Opcode, encode_header};
@@ -100,6 +101,10 @@ impl ShardLoop {
                 Err(error) => tracing::debug!(%error, peer = %peer.addr, "a datagram was not sent"),
             }
             connection.outbox.drop_first(&mut net.pool);
+        }
+        if connection.kind == Kind::MqttSn {
+            // There may be a million of them that sleep.
+            connection.outbox.slim();
         }
         Ok(())
     }

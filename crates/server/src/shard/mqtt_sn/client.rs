@@ -21,20 +21,26 @@ pub(in crate::shard) struct Client {
     pub(super) topics: Topics,
     /// What the client has yet to answer. There is one at a time, as the specification asks of both sides.
     pub(super) exchange: Option<Exchange>,
-    /// Messages at QoS 0 that could not be sent yet.
-    held: VecDeque<Flight>,
-    held_bytes: usize,
+    /// Messages at QoS 0 that could not be sent yet; most clients have none.
+    held: Option<Box<Held>>,
     /// How its address leads here; `None` when the address is another client's by now.
     pub(in crate::shard) way: Option<Way>,
     pub(super) keep_alive_s: u16,
     register_id: u16,
 }
 
+/// Messages that could not be sent yet; never empty.
+#[derive(Default)]
+struct Held {
+    flights: VecDeque<Flight>,
+    bytes: usize,
+}
+
 /// Where the datagrams of an address come in: the kernel gives them to one shard, and the session may belong to another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Way {
     /// The shard whose socket gets them.
-    pub(crate) shard: usize,
+    pub(crate) shard: u16,
     /// Tells this use of the address from others in that shard.
     pub(crate) serial: u32,
 }
@@ -127,8 +133,7 @@ impl Client {
             stage: Stage::Active,
             topics: Topics::default(),
             exchange: None,
-            held: VecDeque::new(),
-            held_bytes: 0,
+            held: None,
             way: None,
             keep_alive_s: 0,
             register_id: 0,
@@ -142,12 +147,12 @@ impl Client {
 
     /// Whether a delivery above QoS 0 can begin now.
     pub(in crate::shard) fn has_room(&self) -> bool {
-        self.is_reachable() && self.exchange.is_none() && self.held.is_empty()
+        self.is_reachable() && self.is_idle()
     }
 
     /// Whether nothing is under way and nothing is held.
     pub(super) fn is_idle(&self) -> bool {
-        self.exchange.is_none() && self.held.is_empty()
+        self.exchange.is_none() && self.held.is_none()
     }
 
     /// When something is to be sent again.
@@ -171,18 +176,18 @@ impl Client {
             return Err(Drop::TooLarge);
         }
         let is_free = self.exchange.is_none() || self.is_known(&flight.message.topic);
-        let is_first = self.held.is_empty() && self.is_reachable();
+        let is_first = self.held.is_none() && self.is_reachable();
         if flight.qos > QoS::AtMostOnce || is_free && is_first {
             return self.begin(flight, settings, now, send);
         }
         let bytes = flight.message.cost_bytes();
-        if self.held.len() >= settings.buffer_messages_max
-            || self.held_bytes + bytes > settings.buffer_bytes_max
-        {
+        let (messages, held_bytes) = self.held.as_ref().map_or((0, 0), |h| (h.flights.len(), h.bytes));
+        if messages >= settings.buffer_messages_max || held_bytes + bytes > settings.buffer_bytes_max {
             return Err(Drop::OutboxFull);
         }
-        self.held_bytes += bytes;
-        self.held.push_back(flight);
+        let held = self.held.get_or_insert_default();
+        held.bytes += bytes;
+        held.flights.push_back(flight);
         Ok(())
     }
 
@@ -190,13 +195,14 @@ impl Client {
     pub(super) fn go_on(&mut self, settings: &MqttSn, now: Time, send: Send<'_>) -> u64 {
         let mut dropped = 0;
         while self.is_reachable() && self.exchange.is_none() {
-            let Some(flight) = self.held.pop_front() else { break };
-            self.held_bytes -= flight.message.cost_bytes();
+            let Some(held) = &mut self.held else { break };
+            let Some(flight) = held.flights.pop_front() else { break };
+            held.bytes -= flight.message.cost_bytes();
+            if held.flights.is_empty() {
+                self.held = None;
+            }
             let is_sent = !flight.message.is_expired(now) && self.begin(flight, settings, now, send).is_ok();
             dropped += u64::from(!is_sent);
-        }
-        if self.held.is_empty() && self.held.capacity() > 0 {
-            self.held = VecDeque::new();
         }
         dropped
     }
@@ -347,7 +353,7 @@ impl Client {
         self.exchange = None;
         if clean {
             self.topics = Topics::default();
-            (self.held, self.held_bytes) = (VecDeque::new(), 0);
+            self.held = None;
         } else {
             self.topics.forget_told();
         }

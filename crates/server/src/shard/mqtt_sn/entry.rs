@@ -18,7 +18,7 @@ pub(in crate::shard) enum Place {
     /// In this shard.
     Here(ConnectionKey),
     /// In another one. The serial tells this use of the address from others.
-    There { shard: usize, serial: u32 },
+    There { shard: u16, serial: u32 },
 }
 
 /// A datagram on its way to the shard that owns its client.
@@ -62,7 +62,7 @@ impl ShardLoop {
             }
             (_, Some(Place::Here(key))) => self.sn_packet(key, &packet),
             (_, Some(Place::There { shard, serial })) => {
-                let way = Way { shard: self.net.number, serial };
+                let way = Way { shard: self.sn_shard(), serial };
                 self.sn_forward(shard, number, from, way, datagram);
             }
             (_, None) => self.sn_stranger(number, from, &packet),
@@ -104,10 +104,15 @@ impl ShardLoop {
 
     /// Tells the shard where an address comes in that its client is not here any more.
     pub(super) fn sn_part(&mut self, listener: usize, addr: SocketAddr, way: Way) {
-        if way.shard != self.net.number {
+        if way.shard != self.sn_shard() {
             let parted = Parted { listener, addr, serial: way.serial };
-            self.net.mail[way.shard].push(Mail::SnGone(Box::new(parted)));
+            self.net.mail[usize::from(way.shard)].push(Mail::SnGone(Box::new(parted)));
         }
+    }
+
+    /// The number of this shard, of which there are few.
+    fn sn_shard(&self) -> u16 {
+        self.net.number as u16
     }
 
     pub(super) fn sn_place(&self, number: usize, addr: SocketAddr) -> Option<Place> {
@@ -146,13 +151,13 @@ impl ShardLoop {
         datagram: &[u8],
         packet: &Packet<'_>,
     ) {
-        let here = self.net.number;
-        let shard = self.hub.shared().shard_of(client_id);
+        let here = self.sn_shard();
+        let shard = self.hub.shared().shard_of(client_id) as u16;
         match self.sn_place(number, from) {
             Some(Place::Here(key)) if shard != here => self.sn_unbind(key),
             Some(Place::There { shard: old, serial }) if shard != old => {
                 let parted = Parted { listener: number, addr: from, serial };
-                self.net.mail[old].push(Mail::SnUnbound(Box::new(parted)));
+                self.net.mail[usize::from(old)].push(Mail::SnUnbound(Box::new(parted)));
                 if let Listener::MqttSn { places, .. } = &mut self.listeners[number] {
                     places.remove(&from);
                 }
@@ -177,9 +182,9 @@ impl ShardLoop {
         }
     }
 
-    fn sn_forward(&mut self, shard: usize, listener: usize, from: SocketAddr, way: Way, datagram: &[u8]) {
+    fn sn_forward(&mut self, shard: u16, listener: usize, from: SocketAddr, way: Way, datagram: &[u8]) {
         let forwarded = Forwarded { listener, from, way, datagram: datagram.into() };
-        self.net.mail[shard].push(Mail::SnDatagram(Box::new(forwarded)));
+        self.net.mail[usize::from(shard)].push(Mail::SnDatagram(Box::new(forwarded)));
     }
 
     /// Something came from an address that no client has: it is told to connect. DISCONNECT is not answered, or two

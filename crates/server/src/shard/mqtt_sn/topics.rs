@@ -7,6 +7,9 @@ use trefoil_mqtt_sn::{ShortName, TopicId};
 /// From so many topics on they are looked up in a table and not one by one.
 const LISTED_MAX: usize = 24;
 
+/// The list of so few grows one by one: a million clients have one topic each.
+const EXACT_MAX: usize = 3;
+
 /// The topic ids of one client. Most clients have a few, and then this is little more than a list.
 #[derive(Default, Debug)]
 #[expect(clippy::box_collection, reason = "few clients have it, and every client has a place for it")]
@@ -62,6 +65,9 @@ impl Topics {
             return None;
         }
         let id = self.registered.len() as u16 + 1;
+        if self.registered.len() < EXACT_MAX {
+            self.registered.reserve_exact(1);
+        }
         self.registered.push(Registered { topic: topic.clone(), told: false });
         if let Some(index) = &mut self.index {
             index.insert(topic.clone(), id);
