@@ -6,6 +6,7 @@ use crate::message::Message;
 use crate::time::Time;
 use crate::topic::{HUB_TOPICS, Topic, TopicError};
 use crate::wheel::Wheel;
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -110,6 +111,8 @@ impl Waiting {
 #[derive(Debug)]
 pub(crate) struct Delayed<P> {
     wheel: Wheel<Held<P>>,
+    /// Those that are due and for which there was no time yet, in order.
+    ready: VecDeque<Held<P>>,
     /// Messages that are due at the same time go out in the order in which they came.
     taken: u64,
 }
@@ -124,7 +127,7 @@ struct Held<P> {
 
 impl<P> Default for Delayed<P> {
     fn default() -> Self {
-        Delayed { wheel: Wheel::default(), taken: 0 }
+        Delayed { wheel: Wheel::default(), ready: VecDeque::new(), taken: 0 }
     }
 }
 
@@ -158,22 +161,32 @@ impl<P> Delayed<P> {
         Ok(())
     }
 
-    /// All that is due, in order.
-    pub(crate) fn due(&mut self, now: Time, waiting: &Waiting) -> Vec<(P, Arc<Message>)> {
+    /// What is due, in order, but at most `messages_max`: as many as may wait can be due at once.
+    pub(crate) fn due(
+        &mut self,
+        now: Time,
+        messages_max: usize,
+        waiting: &Waiting,
+    ) -> Vec<(P, Arc<Message>)> {
         let mut due = Vec::new();
         self.wheel.expire(now, &mut due);
         due.sort_unstable_by_key(|held| (held.at, held.number));
-        due.into_iter()
-            .map(|held| {
-                waiting.let_go(held.message.cost_bytes());
-                (held.publisher, held.message)
-            })
-            .collect()
+        self.ready.extend(due);
+        let count = self.ready.len().min(messages_max);
+        let due = self.ready.drain(..count).map(|held| {
+            waiting.let_go(held.message.cost_bytes());
+            (held.publisher, held.message)
+        });
+        let due = due.collect();
+        if self.ready.is_empty() {
+            self.ready = VecDeque::new();
+        }
+        due
     }
 
     /// Milliseconds until it is worth asking for what is [`due`](Self::due); none while nothing waits.
     pub(crate) fn wait_ms(&self, now: Time) -> Option<u64> {
-        self.wheel.wait_ms(now)
+        if self.ready.is_empty() { self.wheel.wait_ms(now) } else { Some(0) }
     }
 }
 

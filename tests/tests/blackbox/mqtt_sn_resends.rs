@@ -79,3 +79,15 @@ fn congestion_is_waited_out_and_a_refusal_ends_it() {
     assert_eq!(device.take().2, "second");
     device.expect_nothing();
 }
+
+#[test]
+fn an_answer_to_nothing_is_answered_once_and_holds_up_nothing() {
+    let (hub, port) = start();
+    let device = Device::connected(port, "late");
+    device.subscribe("t", 1);
+    device.send(kind::PUBREC, &[0, 77]);
+    device.expect(kind::PUBREL, &[0, 77]);
+    mosquitto_pub(&hub, "-t t -m first -q 1");
+    assert_eq!(device.take().2, "first");
+    device.expect_nothing();
+}

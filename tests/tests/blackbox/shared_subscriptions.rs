@@ -1,6 +1,7 @@
 //! Shared subscriptions through the binary: strategies, members that come and go, and that nobody starves.
 
 use trefoil_tests::mqtt::{Connect, Connection, Message, property};
+use trefoil_tests::mqtt_sn::Device;
 use trefoil_tests::{Hub, wait_until};
 
 const FILTER: &str = "$share/workers/tasks/#";
@@ -141,4 +142,25 @@ fn what_an_ended_session_had_goes_to_another() {
         got.len() >= 50
     });
     assert_eq!(got, (0..50).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+/// At QoS 0 there is no acknowledgement by which it could be seen that a member has done its work.
+#[test]
+fn the_least_loaded_may_be_a_small_device_at_qos_0() {
+    let sockets = "[[listener]]\nbind = \"127.0.0.1:0\"\n\
+                   [[listener]]\nbind = \"udp://127.0.0.1:0\"\nprotocols = [\"mqtt-sn\"]\n";
+    let hub = Hub::with_config(&format!("shards = 2\n{sockets}[shared]\nstrategy = \"least_loaded\"\n"));
+    let device = Device::connected(hub.port_of("mqtt-sn"), "device");
+    device.register("tasks/a");
+    device.subscribe(FILTER, 0);
+    let mut worker = worker(&hub, "worker", 1000);
+    let (mut ones, mut others) = (0, 0);
+    for number in 0..100 {
+        publish(&hub, "publisher", "tasks/a", number..number + 1);
+        others += take(&mut worker, true).len();
+        while device.try_receive_now().is_some() {
+            ones += 1;
+        }
+    }
+    assert!(ones >= 25 && others >= 25, "{ones} and {others}");
 }

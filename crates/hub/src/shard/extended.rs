@@ -14,6 +14,9 @@ use crate::topic::{Filter, HUB_TOPICS, Topic, TopicError};
 use std::fmt;
 use std::sync::Arc;
 
+/// Delayed messages published in one round, so that those who are due at once keep nobody else waiting.
+const DELAYED_PER_ROUND: usize = 512;
+
 /// Why a valid message is not published.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
@@ -194,7 +197,7 @@ impl Shard {
 
     /// Publishes what has waited for long enough.
     pub(super) fn publish_delayed(&mut self, now: Time, out: &mut impl Outlet) {
-        for (publisher, message) in self.delayed.due(now, &self.shared.delayed) {
+        for (publisher, message) in self.delayed.due(now, DELAYED_PER_ROUND, &self.shared.delayed) {
             // Who published it may be gone, and another one in its place.
             let is_there = |&(key, serial): &(SessionKey, u32)| {
                 self.sessions.get(key.index() as usize).is_some_and(|s| s.serial == serial)

@@ -315,6 +315,11 @@ impl ShardLoop {
     /// Sends what waits for a session that has just come, or has subscribed.
     fn resume(&mut self, key: ConnectionKey, session: SessionKey) {
         self.hub.resume(self.net.now, session, &mut self.net);
+        self.note_weighed(key, session);
+    }
+
+    /// Writes down whether the hub is to be told how much is left in the connection's outbox.
+    fn note_weighed(&mut self, key: ConnectionKey, session: SessionKey) {
         let is_weighed = self.hub.is_weighed(session);
         if let Some(connection) = self.net.get_mut(key) {
             connection.is_weighed = is_weighed;

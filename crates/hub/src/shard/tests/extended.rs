@@ -64,6 +64,27 @@ fn delayed_messages_come_in_the_order_in_which_they_are_due_and_were_sent() {
 }
 
 #[test]
+fn many_that_are_due_at_once_come_over_several_rounds() {
+    let limits = DelayLimits { messages_max: 5_000, bytes_max: usize::MAX, ..LIMITS };
+    let mut w = World::extended(1, Extensions { delayed: Some(limits), ..Extensions::default() });
+    let a = w.connect(0, "a");
+    w.subscribe(a, "t", Q0);
+    for n in 0..5_000 {
+        w.publish(0, "$delayed/2/t", &n.to_string(), Q0);
+    }
+    w.now = w.now.plus_s(60);
+    let (mut got, mut rounds) = (Vec::new(), 0);
+    while w.shards[0].wait_ms(w.now) == Some(0) {
+        w.shards[0].handle_time(w.now, &mut w.out);
+        let more = w.got(a);
+        assert!(more.len() <= 1000, "{}", more.len());
+        (got, rounds) = ([got, more].concat(), rounds + 1);
+    }
+    assert_eq!(got, (0..5_000).map(|n| format!("t={n} q0")).collect::<Vec<_>>());
+    assert!(rounds > 4 && w.shards[0].shared().delayed_size() == (0, 0));
+}
+
+#[test]
 fn the_expiry_of_a_delayed_message_counts_from_its_delivery() {
     let mut w = World::extended(1, delaying());
     let a = w.lasting(0, "a");

@@ -161,6 +161,7 @@ impl ShardLoop {
         }
         self.sn_answer(key, &Packet::ConnAck(ConnAck { return_code: ReturnCode::ACCEPTED }));
         self.set_silence(key, u32::from(wish.keep_alive_s) * 1500);
+        self.note_weighed(key, connected.session);
         self.sn_go_on(key);
     }
 

@@ -80,7 +80,10 @@ impl ShardLoop {
 
     fn sn_answered(&mut self, key: ConnectionKey, session: SessionKey, packet: &Packet<'_>) {
         if let Packet::PubRec(msg_id) = packet {
-            self.hub.received(session, *msg_id);
+            if !self.hub.received(session, *msg_id) {
+                // Left over from before: it is answered, and nothing depends on it.
+                return self.sn_answer(key, &Packet::PubRel(*msg_id));
+            }
             return self.net.release_mqtt_sn(key, *msg_id);
         }
         let settled = self.net.with_client(key, |client, gateway, now, send| {
@@ -129,6 +132,7 @@ impl ShardLoop {
         };
         let answer = SubAck { qos: subscribe.qos, topic_id, msg_id: subscribe.msg_id, return_code };
         self.sn_answer(key, &Packet::SubAck(answer));
+        self.note_weighed(key, session);
         self.sn_go_on(key);
     }
 
