@@ -1,8 +1,8 @@
 //! A corpus of broken MQTT packets, and what the specification says about each.
 //!
-//! [`cases`] starts from packets of every type with every field and property they may have ([`packets`]) and breaks
-//! them in every way that needs no imagination ([`mutate`]). What has to become of each is not written down anywhere: it
-//! is judged by [`rules`], the specification as a reader of bytes, which shares no line with the codec under test.
+//! [`cases`] starts from packets of every type with every field and property they may have (`packets`) and breaks
+//! them in every way that needs no imagination (`mutate`). What has to become of each is not written down anywhere: it
+//! is judged by `rules`, the specification as a reader of bytes, which shares no line with the codec under test.
 
 mod mutate;
 mod packets;

@@ -70,6 +70,7 @@ impl Shard {
         let Turn { message, member, group, search } = turn;
         if self.is_there(member.at) {
             let options = &member.options;
+            // [MQTT-4.8.2-3]
             let qos = message.qos.min(options.qos);
             let pending = Pending {
                 message: message.clone(),
