@@ -75,7 +75,7 @@ fn refusal(port: u16, request: &Connect) -> u8 {
     code
 }
 
-/// [MQTT-3.1.4-2] [MQTT-3.1.4-5]: who fails is closed, who does not is told so first.
+/// [MQTT-3.1.4-2] [MQTT-3.1.4-5] [v3 MQTT-3.2.2-5]: who fails is closed, who does not is told so first.
 #[test]
 fn passwords_are_checked_in_every_version() {
     let hub = hub();
@@ -102,7 +102,8 @@ fn passwords_are_checked_in_every_version() {
     assert_eq!(refusal(port, &Connect::new(5, "client").password("ann's password")), BAD_PASSWORD);
 }
 
-/// [MQTT-3.1.4-6]: what follows a CONNECT that is refused is not looked at; what follows one that is accepted waits.
+/// [MQTT-3.1.4-6] [v3 MQTT-3.1.4-5]: what follows a CONNECT that is refused is not looked at; what follows one that is
+/// accepted waits.
 #[test]
 fn packets_behind_connect_wait_for_the_password() {
     let hub = hub();
@@ -165,7 +166,7 @@ fn scram_keeps_others_out() {
     assert_eq!(hub.stat("auth_failures"), 7);
 }
 
-/// [MQTT-4.12.0-1] [v3 MQTT-3.1.4-2]
+/// [MQTT-4.12.0-1]
 #[test]
 fn methods_that_nobody_knows_are_refused() {
     let hub = hub();

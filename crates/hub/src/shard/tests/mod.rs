@@ -5,6 +5,7 @@ mod replay;
 mod shared;
 
 use super::*;
+use crate::Language;
 use crate::extensions::Extensions;
 use crate::message::Message;
 use crate::outlet::{Delivered, Delivery, Parcel};
@@ -495,4 +496,33 @@ fn a_qos_2_publish_is_taken_once() {
     assert!(!w.shards[0].take_incoming(a.session, 7), "the session remembers");
     assert!(w.shards[0].release_incoming(a.session, 7) && !w.shards[0].release_incoming(a.session, 7));
     assert!(w.shards[0].take_incoming(a.session, 7));
+}
+
+#[test]
+fn a_session_belongs_to_who_began_it() {
+    let mut w = World::new(1);
+    let (ann, bob): (Arc<str>, Arc<str>) = ("ann".into(), "bob".into());
+    let is_of_another =
+        |w: &World, id: &str, who: Option<&Arc<str>>| w.shards[0].is_of_another(w.now, id, who);
+    assert!(!is_of_another(&w, "a", Some(&bob)), "there is none yet");
+    let a = w.connect_as(0, "a", |c| {
+        (c.clean_start, c.expiry_s, c.identity) = (false, 100, Some(ann.clone()));
+    });
+    let of_nobody = w.lasting(0, "b");
+    for (id, who, expected) in [
+        ("a", Some(&ann), false),
+        ("a", Some(&bob), true),
+        ("a", None, true),
+        ("b", None, false),
+        ("b", Some(&ann), true),
+    ] {
+        assert_eq!(is_of_another(&w, id, who), expected, "{id} {who:?}");
+    }
+    // While its client is away as well, and no longer.
+    w.leave(a, Ending::Lost);
+    assert!(is_of_another(&w, "a", Some(&bob)));
+    w.now = w.now.plus_s(101);
+    assert!(!is_of_another(&w, "a", Some(&bob)));
+    w.shards[0].identify(of_nobody.session, Language::Json, ann.clone());
+    assert!(!is_of_another(&w, "b", Some(&ann)));
 }
