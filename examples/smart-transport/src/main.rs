@@ -207,10 +207,16 @@ async fn settles(centre: &Centre, patience: Duration) {
         let unsettled: u64 = centre.vehicles.iter().map(|vehicle| vehicle.unsettled()).sum::<u64>()
             + centre.devices.iter().map(|device| device.unsettled()).sum::<u64>();
         let stand = centre.vehicles.iter().all(|vehicle| vehicle.log().stands);
-        if stand && unsettled == 0 && report.missing + report.orders.missing + report.devices.missing == 0 {
+        if stand
+            && unsettled == 0
+            && report.positions.missing + report.orders.missing + report.devices.messages.missing == 0
+        {
             return;
         }
-        let now = (report.received + report.orders.confirmed + report.devices.received, unsettled);
+        let now = (
+            report.positions.received + report.orders.confirmed + report.devices.messages.received,
+            unsettled,
+        );
         if now != last {
             (last, moved_at) = (now, Instant::now());
         } else if moved_at.elapsed() > patience {

@@ -17,18 +17,8 @@ use crate::vehicle::{Log, Vehicle};
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Report {
     pub(crate) vehicles: usize,
-    /// Positions that the vehicles have numbered.
-    pub(crate) published: u64,
-    /// Different positions that came out of the hub.
-    pub(crate) received: u64,
-    /// Published and not received.
-    pub(crate) missing: u64,
-    /// Received and never published.
-    pub(crate) strange: u64,
-    /// Received before one that was published earlier.
-    pub(crate) out_of_order: u64,
-    /// Received again, as QoS 1 allows.
-    pub(crate) repeated: u64,
+    #[serde(flatten)]
+    pub(crate) positions: Count,
     /// Not numbered and not published, since the vehicle's own queue was full.
     pub(crate) skipped: u64,
     pub(crate) orders: Orders,
@@ -38,6 +28,22 @@ pub(crate) struct Report {
     pub(crate) contact_losses: u64,
     pub(crate) link: LinkFaults,
     pub(crate) devices: Devices,
+}
+
+/// Something that was numbered by who published it, and counted by who received it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Count {
+    pub(crate) published: u64,
+    /// Different ones.
+    pub(crate) received: u64,
+    /// Published and not received.
+    pub(crate) missing: u64,
+    /// Received and never published.
+    pub(crate) strange: u64,
+    /// Received before one that was published earlier.
+    pub(crate) out_of_order: u64,
+    /// Received again, as QoS 1 allows.
+    pub(crate) repeated: u64,
 }
 
 /// What became of the orders.
@@ -69,12 +75,8 @@ pub(crate) struct Devices {
     pub(crate) boards: u64,
     pub(crate) counters: u64,
     /// Notices for boards, and tickets of counters.
-    pub(crate) published: u64,
-    pub(crate) received: u64,
-    pub(crate) missing: u64,
-    pub(crate) strange: u64,
-    pub(crate) out_of_order: u64,
-    pub(crate) repeated: u64,
+    #[serde(flatten)]
+    pub(crate) messages: Count,
     pub(crate) connections: u64,
     /// How often boards woke up to take what had come.
     pub(crate) wakes: u64,
@@ -112,13 +114,7 @@ impl Report {
     }
 
     fn add_positions(&mut self, log: &Log, heard: &Heard) {
-        let received = heard.positions.count();
-        self.published += log.positions;
-        self.received += received;
-        self.missing += log.positions.saturating_sub(received);
-        self.strange += received.saturating_sub(log.positions);
-        self.out_of_order += heard.positions.out_of_order;
-        self.repeated += heard.positions.repeated;
+        self.positions.add(log.positions, &heard.positions);
         self.skipped += log.skipped;
         self.connections += log.connections;
         self.contact_losses += heard.losses;
@@ -127,11 +123,10 @@ impl Report {
     /// Nothing is missing, out of order, or has happened twice.
     pub(crate) fn is_sound(&self) -> bool {
         let orders = &self.orders;
-        let devices = &self.devices;
-        let faults = [self.missing, self.strange, self.out_of_order];
-        let device_faults = [devices.missing, devices.strange, devices.out_of_order];
         let order_faults = [orders.missing, orders.executed_twice, orders.confirmed_twice];
-        faults.iter().chain(&order_faults).chain(&device_faults).all(|count| *count == 0)
+        self.positions.is_sound()
+            && self.devices.messages.is_sound()
+            && order_faults.iter().all(|count| *count == 0)
     }
 
     /// As one line of JSON.
@@ -139,6 +134,21 @@ impl Report {
         let mut value = json!(self);
         value["sound"] = self.is_sound().into();
         value
+    }
+}
+
+impl Count {
+    fn add(&mut self, published: u64, received: &Sequence) {
+        self.published += published;
+        self.received += received.count();
+        self.missing += published.saturating_sub(received.count());
+        self.strange += received.count().saturating_sub(published);
+        self.out_of_order += received.out_of_order;
+        self.repeated += received.repeated;
+    }
+
+    fn is_sound(&self) -> bool {
+        self.missing + self.strange + self.out_of_order == 0
     }
 }
 
@@ -179,12 +189,7 @@ impl Devices {
                 (memory.sold, tally.tickets.get(&device.name).unwrap_or(&unheard))
             }
         };
-        self.published += published;
-        self.received += received.count();
-        self.missing += published.saturating_sub(received.count());
-        self.strange += received.count().saturating_sub(published);
-        self.out_of_order += received.out_of_order;
-        self.repeated += received.repeated;
+        self.messages.add(published, received);
         self.connections += memory.connections;
         self.wakes += memory.wakes;
         let faults = &device.link.faults;
@@ -210,7 +215,7 @@ impl LinkFaults {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { orders, link, .. } = self;
+        let Report { positions, orders, link, .. } = self;
         writeln!(
             f,
             "{} vehicles over links with {} cuts, {} tunnels, {} stalls and {} lost packets; {} connections, \
@@ -226,7 +231,11 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "positions: {} published, {} received, {} missing, {} out of order; {} repeated, as QoS 1 allows",
-            self.published, self.received, self.missing, self.out_of_order, self.repeated
+            positions.published,
+            positions.received,
+            positions.missing,
+            positions.out_of_order,
+            positions.repeated
         )?;
         writeln!(
             f,
@@ -245,9 +254,9 @@ impl fmt::Display for Report {
                  {} doubled, {} late, {} new addresses",
                 devices.boards,
                 devices.counters,
-                devices.published,
-                devices.missing,
-                devices.repeated,
+                devices.messages.published,
+                devices.messages.missing,
+                devices.messages.repeated,
                 devices.datagrams_lost,
                 devices.datagrams_doubled,
                 devices.datagrams_overtaken,
@@ -295,7 +304,7 @@ fn device_row(device: &Device, tally: &Tally) -> Value {
     let memory = device.memory();
     let text = match device.sort {
         Sort::Board => memory.text.clone(),
-        Sort::Counter => format!("{} tickets", own.received),
+        Sort::Counter => format!("{} tickets", own.messages.received),
     };
     let mut row = json!(own);
     row["stop"] = device.stop.name.into();

