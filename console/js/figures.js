@@ -6,6 +6,7 @@ import { duration, number, rate } from "./format.js";
 const KINDS = {
   mqtt: "MQTT",
   mqtt_ws: "MQTT over WebSocket",
+  mqtt_sn: "MQTT-SN",
   json_ws: "JSON over WebSocket",
   echo_ws: "WebSocket echo",
   json_tcp: "JSON lines",
