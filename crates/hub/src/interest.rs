@@ -6,6 +6,7 @@
 
 use crate::group::{Address, Group, Member, Strategy};
 use crate::index::Index;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -54,7 +55,8 @@ pub struct Interest {
 #[derive(Default, Debug)]
 struct Wanted {
     shards: ShardSet,
-    groups: Vec<Arc<Group>>,
+    /// By share name: there may be as many as strangers like to invent.
+    groups: BTreeMap<Box<str>, Arc<Group>>,
 }
 
 impl Interest {
@@ -86,7 +88,7 @@ impl Interest {
         let mut shards = ShardSet::default();
         self.read().matching(topic, |_, wanted| {
             shards.0 |= wanted.shards.0;
-            groups.extend(wanted.groups.iter().cloned());
+            groups.extend(wanted.groups.values().cloned());
         });
         shards
     }
@@ -111,12 +113,12 @@ impl Interest {
         let mut index = self.write();
         let groups = &mut index.entry(filter).1.groups;
         self.changed();
-        let group = match groups.iter().find(|g| g.name() == name) {
+        let group = match groups.get(name) {
             Some(group) => group.clone(),
             None => {
                 self.groups.fetch_add(1, Ordering::Release);
                 let group = Arc::new(Group::new(name, filter, self.strategy, self.seed));
-                groups.push(group.clone());
+                groups.insert(name.into(), group.clone());
                 group
             }
         };
@@ -129,10 +131,9 @@ impl Interest {
         // Under the table's lock, so that nobody joins a group that is being removed.
         self.change(group.filter(), |wanted| {
             group.leave(at);
-            if group.is_empty()
-                && let Some(i) = wanted.groups.iter().position(|g| Arc::ptr_eq(g, group))
-            {
-                wanted.groups.swap_remove(i);
+            let is_it = wanted.groups.get(group.name()).is_some_and(|g| Arc::ptr_eq(g, group));
+            if is_it && group.is_empty() {
+                wanted.groups.remove(group.name());
                 self.groups.fetch_sub(1, Ordering::Release);
             }
         });

@@ -8,7 +8,7 @@ use crate::outgoing::Outgoing;
 use crate::subscriptions::Filters;
 use crate::time::Time;
 use foldhash::fast::RandomState;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// A message to publish when the connection ends without a goodbye (MQTT 5.0 §3.1.2.5).
@@ -50,11 +50,11 @@ pub(crate) struct Rare {
     pub(crate) ends_at: Option<Time>,
     /// The timer that is set for either of them: however often the client comes and goes, there is one.
     pub(crate) timer_at: Option<Time>,
-    /// Its shared subscriptions, and what these go by.
-    pub(crate) shares: Vec<Arc<Group>>,
+    /// Its shared subscriptions by `NAME/FILTER`, and what these go by.
+    pub(crate) shares: HashMap<Box<str>, Arc<Group>, RandomState>,
     pub(crate) load: Option<Arc<Load>>,
     /// Filters that it holds exclusively.
-    pub(crate) exclusives: Vec<Box<str>>,
+    pub(crate) exclusives: HashSet<Box<str>, RandomState>,
     /// The user name, where a rule asks for it.
     pub(crate) user_name: Option<Box<str>>,
     /// Packet ids of QoS 2 messages that came in and whose PUBREL has not [MQTT-4.3.3-10].

@@ -133,7 +133,7 @@ impl Shard {
         self.by_client_id.remove(&session.client_id);
         let Some(rare) = &mut session.rare else { return };
         self.shared_subscriptions -= rare.shares.len();
-        for group in &rare.shares {
+        for group in rare.shares.values() {
             self.shared.interest.leave(group, at);
         }
         if !rare.shares.is_empty()

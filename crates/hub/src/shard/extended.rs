@@ -136,8 +136,7 @@ impl Shard {
 
     pub(super) fn is_exclusive(&self, key: SessionKey, filter: Filter<'_>) -> bool {
         let rare = self.session(key).rare.as_ref();
-        filter.share.is_none()
-            && rare.is_some_and(|rare| rare.exclusives.iter().any(|held| **held == *filter.pattern))
+        filter.share.is_none() && rare.is_some_and(|rare| rare.exclusives.contains(filter.pattern))
     }
 
     pub(super) fn take_exclusive(
@@ -157,15 +156,14 @@ impl Shard {
         if !self.shared.exclusive.take(filter.pattern, self.address(key)) {
             return Err(SubscribeError::Taken);
         }
-        self.session_mut(key).rare().exclusives.push(filter.pattern.into());
+        self.session_mut(key).rare().exclusives.insert(filter.pattern.into());
         Ok(())
     }
 
     pub(super) fn give_back_exclusive(&mut self, key: SessionKey, filter: Filter<'_>) {
         let at = self.address(key);
         let Some(rare) = &mut self.session_mut(key).rare else { return };
-        if let Some(held) = rare.exclusives.iter().position(|held| **held == *filter.pattern) {
-            rare.exclusives.swap_remove(held);
+        if rare.exclusives.remove(filter.pattern) {
             self.shared.exclusive.give_back(filter.pattern, at);
         }
     }

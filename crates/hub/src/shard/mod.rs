@@ -403,7 +403,7 @@ impl Shard {
         let (group, is_new) = self.shared.interest.join(share, parsed.pattern, member);
         if is_new {
             self.shared_subscriptions += 1;
-            self.session_mut(key).rare().shares.push(group);
+            self.session_mut(key).rare().shares.insert(share_key(share, parsed.pattern), group);
         }
         Ok(options.qos)
     }
@@ -429,9 +429,10 @@ impl Shard {
             return Ok(false);
         }
         self.give_back_exclusive(key, filter);
-        if filter.share.is_some() {
-            let Some(place) = self.find_share(key, filter) else { return Ok(false) };
-            let group = self.session_mut(key).rare().shares.swap_remove(place);
+        if let Some(name) = filter.share {
+            let shares = self.session_mut(key).rare.as_mut().map(|rare| &mut rare.shares);
+            let group = shares.and_then(|shares| shares.remove(&share_key(name, filter.pattern)));
+            let Some(group) = group else { return Ok(false) };
             self.shared_subscriptions -= 1;
             self.leave_group(now, key, group, out);
             return Ok(true);
@@ -460,20 +461,18 @@ impl Shard {
 
     fn is_subscribed(&self, key: SessionKey, filter: Filter<'_>) -> bool {
         match filter.share {
-            Some(_) => self.find_share(key, filter).is_some(),
+            Some(name) => {
+                let rare = self.session(key).rare.as_ref();
+                rare.is_some_and(|rare| rare.shares.contains_key(&share_key(name, filter.pattern)))
+            }
             None => self.subscriptions.find(key, filter.pattern).is_some(),
         }
-    }
-
-    fn find_share(&self, key: SessionKey, filter: Filter<'_>) -> Option<usize> {
-        let is_it = |g: &Arc<Group>| Some(g.name()) == filter.share && g.filter() == filter.pattern;
-        self.session(key).rare.as_ref()?.shares.iter().position(is_it)
     }
 
     fn set_online(&mut self, key: SessionKey, online: bool) {
         let at = self.address(key);
         if let Some(rare) = &self.session(key).rare {
-            rare.shares.iter().for_each(|group| group.set_online(at, online));
+            rare.shares.values().for_each(|group| group.set_online(at, online));
         }
     }
 
@@ -507,4 +506,9 @@ impl Shard {
     fn session_mut(&mut self, key: SessionKey) -> &mut Session {
         &mut self.sessions[key.index() as usize]
     }
+}
+
+/// A share name has no slash in it, so no two subscriptions have the same key.
+fn share_key(name: &str, filter: &str) -> Box<str> {
+    format!("{name}/{filter}").into()
 }

@@ -125,8 +125,9 @@ impl Shard {
 
     /// Whether a session is a member of a group that asks for its [weight](Self::weigh).
     pub fn is_weighed(&self, key: SessionKey) -> bool {
-        let weighs = |group: &Arc<Group>| group.strategy() == crate::group::Strategy::LeastLoaded;
-        self.session(key).rare.as_ref().is_some_and(|r| r.shares.iter().any(weighs))
+        // All groups of a hub go by the same.
+        let any = self.session(key).rare.as_ref().and_then(|rare| rare.shares.values().next());
+        any.is_some_and(|group| group.strategy() == crate::group::Strategy::LeastLoaded)
     }
 
     /// The connection of a session is gone: whatever it got from groups and has not acknowledged, others may have.
@@ -185,7 +186,8 @@ impl Shard {
         }
         load.answer();
         let at = self.address(key);
-        let groups: Vec<_> = rare.shares.iter().filter_map(|g| Some((g.stranded(at)?, g.clone()))).collect();
+        let groups: Vec<_> =
+            rare.shares.values().filter_map(|g| Some((g.stranded(at)?, g.clone()))).collect();
         if !groups.is_empty() {
             // There may be more than it gets now.
             load.call();
