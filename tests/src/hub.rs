@@ -62,6 +62,9 @@ resends_max = 20
 /// How long a hub may take to stop: several times what it is allowed for sending what waits.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
+/// A hub that has not changed for that long is at rest: longer than the shortest session expiry, a second.
+const REST: Duration = Duration::from_millis(1500);
+
 /// A running hub. It is stopped when this goes out of scope, and must then not have panicked.
 pub struct Hub {
     child: Child,
@@ -231,6 +234,49 @@ impl Hub {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+}
+
+/// What a hub holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Holdings {
+    /// Memory of the process.
+    pub resident_bytes: u64,
+    /// Open files and sockets.
+    pub descriptors: u64,
+    /// Sessions.
+    pub sessions: u64,
+    /// Retained messages.
+    pub retained: u64,
+    /// Connections closed since the peer broke its protocol, up to now.
+    pub protocol_errors: u64,
+}
+
+impl Hub {
+    /// What the hub holds once it has come to rest: once nothing but its memory changes any more.
+    pub fn at_rest(&self) -> Holdings {
+        let (mut last, mut same) = (self.holdings(), 0);
+        wait_until("the hub has come to rest", || {
+            std::thread::sleep(REST / 4);
+            let now = self.holdings();
+            let is_same = Holdings { resident_bytes: 0, ..now } == Holdings { resident_bytes: 0, ..last };
+            (last, same) = (now, if is_same { same + 1 } else { 0 });
+            same > 4
+        });
+        last
+    }
+
+    fn holdings(&self) -> Holdings {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        // Before anything is asked, since questions are connections too.
+        let descriptors = std::fs::read_dir(folder).unwrap().count() as u64;
+        Holdings {
+            descriptors,
+            sessions: self.stat("sessions"),
+            retained: self.stat("retained"),
+            protocol_errors: self.metric("trefoil_protocol_errors_total"),
+            resident_bytes: self.resident_bytes(),
+        }
     }
 }
 

@@ -20,6 +20,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+pub mod broken;
 mod bystander;
 pub mod corpus;
 mod example;
@@ -28,13 +29,14 @@ pub mod lines;
 pub mod mqtt;
 pub mod mqtt_sn;
 mod program;
+pub mod proxy;
 pub mod scram;
 mod socket;
 pub mod websocket;
 
 pub use bystander::Bystander;
 pub use example::Example;
-pub use hub::{CONFIG, DEVICES, Hub, USERS_CONFIG, binary, set_user, trefoil};
+pub use hub::{CONFIG, DEVICES, Holdings, Hub, USERS_CONFIG, binary, set_user, trefoil};
 pub use program::{Outcome, Program, Running, node, node_on_page, python};
 pub use socket::{Exchange, connect};
 

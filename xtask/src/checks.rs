@@ -56,7 +56,7 @@ pub(crate) fn release_build() -> Outcome {
 }
 
 /// The binary that the black-box tests run.
-fn binary() -> Result<PathBuf, String> {
+pub(crate) fn binary() -> Result<PathBuf, String> {
     let binary = target().join("release/trefoil");
     if binary.is_file() { Ok(binary) } else { Err(format!("{}: not built", binary.display())) }
 }

@@ -8,6 +8,7 @@
 
 #![allow(clippy::print_stdout, reason = "talking to the person at the terminal is what this program is for")]
 
+mod broken;
 mod checks;
 mod conformance;
 mod fuzz;
@@ -38,6 +39,7 @@ Commands:
   conformance Every statement of MQTT with the code and the tests that cite it; fails on a gap
   fuzz        A short run of every fuzz target
   simulate    Clients and the hub through random losses, and an oracle that checks every promise
+  broken      Connections that go wrong, by the million, and what the hub holds afterwards
 
 Options:
   --seconds N   With `fuzz` and `test`: how long each fuzz target runs (default 5)
@@ -45,6 +47,7 @@ Options:
   --write       With `conformance`: write docs/conformance.md instead
   --runs N      With `simulate`: try N seeds that nobody has tried (default 2000)
   --seed N      With `simulate`: this seed, step by step
+  --count N     With `broken`: how many connections (default 1000000)
   --help        This text
 
 Everything that `install` adds beside Debian packages lies in target/ and in node_modules folders.
@@ -55,6 +58,7 @@ struct Request {
     command: String,
     fuzz: fuzz::Options,
     simulate: simulate::Options,
+    broken: broken::Options,
     write: bool,
 }
 
@@ -111,6 +115,10 @@ fn carry_out(request: &Request, steps: &mut Steps) -> bool {
         }
         "conformance" if request.write => steps.step("conformance page", conformance::write),
         "conformance" => steps.step("conformance", conformance::check),
+        "broken" => {
+            steps.step("release build", checks::release_build);
+            steps.step("broken connections", || broken::run(&request.broken));
+        }
         "simulate" => steps.step("simulation", || simulate::run(&request.simulate)),
         "fuzz" => steps.step("fuzz targets", || fuzz::run(&request.fuzz)),
         _ => return false,
@@ -146,6 +154,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Request>, Str
     let (mut command, mut write) = (None, false);
     let mut fuzz = fuzz::Options { time: Duration::from_secs(5), only: None };
     let mut simulate = simulate::Options::default();
+    let mut broken = broken::Options::default();
     let mut arguments = arguments;
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("`{argument}` needs a value."));
@@ -155,6 +164,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Request>, Str
                 fuzz.time = Duration::from_secs(whole_number(&argument, &value()?)?);
             }
             "--runs" => simulate.runs = whole_number(&argument, &value()?)?,
+            "--count" => broken.count = whole_number(&argument, &value()?)?,
             "--seed" => simulate.seed = Some(whole_number(&argument, &value()?)?),
             "--write" => write = true,
             "--target" => fuzz.only = Some(value()?),
@@ -165,7 +175,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Request>, Str
             _ => command = Some(argument),
         }
     }
-    Ok(command.map(|command| Request { command, fuzz, simulate, write }))
+    Ok(command.map(|command| Request { command, fuzz, simulate, broken, write }))
 }
 
 fn whole_number(option: &str, text: &str) -> Result<u64, String> {
@@ -201,6 +211,7 @@ mod tests {
             command: "tests".into(),
             fuzz: fuzz::Options::default(),
             simulate: simulate::Options::default(),
+            broken: broken::Options::default(),
             write: false,
         };
         assert!(!carry_out(&request, &mut Steps::new()));

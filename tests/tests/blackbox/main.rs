@@ -5,6 +5,8 @@
 mod bad_json;
 mod bad_mqtt;
 mod bad_websocket;
+mod broken_connections;
+mod chaos;
 mod cli;
 mod configuration;
 mod corpus;
