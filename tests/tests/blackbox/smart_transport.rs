@@ -3,10 +3,10 @@
 use serde_json::Value;
 use trefoil_tests::{Example, Hub, Program, Running, wait_until};
 
-/// Faults of every kind, several for each connection, and all of it over soon.
+/// Faults of every kind, and all of it over soon.
 const BAD: &str = "--loss 15 --delay-ms 10 --jitter-ms 20 --kbit-per-s 500 --stall-every-s 2 --cut-every-s 1";
 /// As fast as vehicles go here.
-const FAST: &str = "--every-ms 10 --order-every-ms 20 --tunnel-every-s 0 --devices 0";
+const FAST: &str = "--every-ms 10 --tunnel-every-s 0 --devices 0";
 
 fn mosquitto(program: &str, hub: &Hub, arguments: &str) -> Program {
     Program::new(program).args(["-p", &hub.tcp_port().to_string()]).words(arguments)
@@ -47,12 +47,19 @@ impl Listener {
 
 #[test]
 fn a_bad_network_loses_nothing_and_doubles_no_order() {
-    for seed in [1, 2] {
+    // So many orders over connections that break so often that some of them break in the middle of one: a client that
+    // keeps nothing of its session carries out dozens of them twice.
+    let bad = "--loss 10 --delay-ms 30 --jitter-ms 20 --kbit-per-s 500 --stall-every-s 5 --cut-every-s 0.7";
+    let cities = [1, 2].map(|seed| {
         let hub = Hub::start();
-        let arguments = format!("{BAD} {FAST} --vehicles 6 --positions 150 --seed {seed} --json");
-        let counted = summary(&Example::start("smart-transport", &hub, &arguments).wait().success());
+        let arguments =
+            format!("{bad} {FAST} --order-every-ms 4 --vehicles 6 --positions 300 --seed {seed} --json");
+        (Example::start("smart-transport", &hub, &arguments), hub)
+    });
+    for (example, _hub) in cities {
+        let counted = summary(&example.wait().success());
         assert_eq!(counted["sound"], true, "{counted}");
-        assert_eq!((count(&counted, "/published"), count(&counted, "/received")), (900, 900), "{counted}");
+        assert_eq!((count(&counted, "/published"), count(&counted, "/received")), (1800, 1800), "{counted}");
         for nothing in ["/missing", "/out_of_order", "/skipped", "/orders/missing", "/orders/executed_twice"]
         {
             assert_eq!(count(&counted, nothing), 0, "{nothing} in {counted}");
