@@ -18,6 +18,7 @@ mod mosquitto;
 mod mqtt_sn;
 mod mqtt_sn_addresses;
 mod mqtt_sn_cli;
+mod mqtt_sn_corpus;
 mod mqtt_sn_limits;
 mod mqtt_sn_resends;
 mod mqtt_sn_sleep;

@@ -149,8 +149,13 @@ impl Replays {
         missing
     }
 
+    /// Whether a subscription has been promised the retained message of a topic. Who asks again for the same filter has
+    /// asked for all of them once: what a broken connection left over of the first time is not sent as well.
     fn promises(&self, replay: usize, topic: &str) -> bool {
-        let replay = &self.replays[replay];
+        let (later, replay) = (&self.replays[replay + 1..], &self.replays[replay]);
+        if later.iter().any(|later| later.filter == replay.filter) {
+            return false;
+        }
         replay.is_promised && replay.qos > 0 && replay.kept.get(topic).is_some_and(|kept| !kept.may_be_weak)
     }
 
