@@ -184,7 +184,7 @@ pub(crate) struct Sub {
 #[derive(Debug, Args)]
 #[command(after_help = PASSWD_EXAMPLES, after_long_help = format!("{PASSWD_EXAMPLES}\n\n{EXIT_CODES}"))]
 pub(crate) struct Passwd {
-    /// The file that `users` in [auth] names; it is made if it is not there
+    /// The file that `users` names in the section `auth` of the configuration; it is made if it is not there
     pub(crate) file: PathBuf,
     /// The user name, without a colon
     pub(crate) user: String,
