@@ -99,6 +99,7 @@ Trefoil needs no configuration. Without one it listens on this machine only:
 | --- | --- |
 | `tcp://127.0.0.1:1883` | MQTT, HTTP, WebSocket and JSON lines, told apart by their first bytes |
 | `udp://127.0.0.1:1883` | JSON datagrams |
+| `udp://127.0.0.1:1884` | MQTT-SN |
 | `tcp://127.0.0.1:8080` | HTTP and WebSocket |
 
 A file `trefoil.toml` says no more than what differs from that:
@@ -142,6 +143,6 @@ const TAIL: &str = r#"
 - a list of protocols with nothing in it;
 - the same address twice, or one beside every address (`0.0.0.0`) of the same port, unless the port is 0;
 - no listener at all, or none that this version opens;
-- an address that other machines can reach, unless `allow_anonymous = true` is written for that listener or at the
+- an address that other machines can reach, unless there are users or `allow_anonymous = true` is written for that listener or at the
   top level.
 "#;

@@ -18,6 +18,9 @@ const ACCEPTS_PER_TICK: usize = 64;
 /// How long to wait when the process may open no more files.
 const FILES_RETRY_MS: u64 = 100;
 
+/// How long the log is spared saying it again.
+const QUIET_S: u64 = 60;
+
 /// A listener of the shard.
 pub(super) enum Listener {
     Tcp(TcpListener),
@@ -102,7 +105,10 @@ impl ShardLoop {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_of_the_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections for the moment; is the limit of open files reached?");
+                    if self.quiet_until.is_none_or(|until| until <= self.net.now) {
+                        self.quiet_until = Some(self.net.now.plus_s(QUIET_S));
+                        tracing::warn!(%error, "cannot accept connections for the moment; is the limit of open files reached?");
+                    }
                     self.retry_at = Some(self.net.now.plus_ms(FILES_RETRY_MS));
                     return;
                 }

@@ -83,6 +83,8 @@ pub(crate) struct ShardLoop {
     holds_mail: bool,
     /// When to try again what the kernel could not do, or there was no time for.
     retry_at: Option<Time>,
+    /// Until when nothing more is logged of connections that cannot be accepted.
+    quiet_until: Option<Time>,
     /// UDP peers whose datagrams the kernel did not take.
     unsent: Vec<ConnectionKey>,
     /// When the statistics are published next; on the first shard only.
@@ -148,6 +150,7 @@ impl ShardLoop {
             random,
             holds_mail: false,
             retry_at: None,
+            quiet_until: None,
             unsent: Vec::new(),
             statistics_at: (number == 0).then(Time::default),
             tree,
