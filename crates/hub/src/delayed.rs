@@ -30,6 +30,8 @@ pub struct DelayLimits {
 pub enum DelayError {
     /// The topic does not name seconds and then a topic.
     Form,
+    /// What it is to be published to is a delay again.
+    Twice,
     /// What it is to be published to is not valid.
     Topic(TopicError),
     /// It is to be published where only the hub publishes.
@@ -55,6 +57,9 @@ impl fmt::Display for DelayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DelayError::Form => f.write_str("a delayed message goes to $delayed/SECONDS/TOPIC"),
+            DelayError::Twice => {
+                write!(f, "a delayed message is not delayed again: {PREFIX} stands there twice")
+            }
             DelayError::Topic(error) => write!(f, "the topic behind the delay is not valid: {error}"),
             DelayError::HubTopic => write!(f, "only the hub publishes below {HUB_TOPICS}"),
             DelayError::TooLong { delay_s_max } => {
@@ -202,6 +207,10 @@ fn parse(topic: &str, delay_s_max: u32) -> Result<(u32, &str), DelayError> {
     if delay_s > delay_s_max {
         return Err(DelayError::TooLong { delay_s_max });
     }
+    // It would come out on a topic that nobody is to get anything from.
+    if topic.starts_with(PREFIX) {
+        return Err(DelayError::Twice);
+    }
     Ok((delay_s, topic))
 }
 
@@ -228,5 +237,9 @@ mod tests {
             assert_eq!(parse(long, 10), Err(DelayError::TooLong { delay_s_max: 10 }), "{long}");
         }
         assert_eq!(parse("$delayed/5/", 10), Ok((5, "")));
+        for twice in ["$delayed/1/$delayed/1/a", "$delayed/1/$delayed/", "$delayed/1/$delayed/x"] {
+            assert_eq!(parse(twice, 10), Err(DelayError::Twice), "{twice}");
+        }
+        assert_eq!(parse("$delayed/1/a/$delayed/1/a", 10), Ok((1, "a/$delayed/1/a")));
     }
 }

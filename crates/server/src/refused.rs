@@ -30,7 +30,9 @@ pub(crate) fn publish(refusal: Refusal) -> Words {
             http: StatusCode::INSUFFICIENT_STORAGE,
         },
         Refusal::Rewritten(_)
-        | Refusal::Delayed(DelayError::Form | DelayError::Topic(_) | DelayError::TooLong { .. }) => Words {
+        | Refusal::Delayed(
+            DelayError::Form | DelayError::Twice | DelayError::Topic(_) | DelayError::TooLong { .. },
+        ) => Words {
             mqtt: ReasonCode::TopicNameInvalid,
             mqtt_sn: ReturnCode::NOT_SUPPORTED,
             json: Code::BadTopic,
@@ -42,7 +44,11 @@ pub(crate) fn publish(refusal: Refusal) -> Words {
 /// A subscription that is not made.
 pub(crate) fn subscribe(error: SubscribeError) -> Words {
     match error {
-        SubscribeError::Filter(_) | SubscribeError::ExclusiveOff | SubscribeError::ExclusiveShare => Words {
+        SubscribeError::Filter(_)
+        | SubscribeError::ExclusiveOff
+        | SubscribeError::ExclusiveShare
+        | SubscribeError::NotExclusively
+        | SubscribeError::Exclusively => Words {
             mqtt: ReasonCode::TopicFilterInvalid,
             mqtt_sn: ReturnCode::NOT_SUPPORTED,
             json: Code::BadTopic,

@@ -89,6 +89,7 @@ fn a_delay_that_cannot_be_is_refused_in_the_words_of_each_protocol() {
     assert_eq!(refused("$delayed/soon/t"), (0x90, "bad_topic".into(), 400));
     assert_eq!(refused("$delayed/5"), (0x90, "bad_topic".into(), 400));
     assert_eq!(refused("$delayed/3601/t"), (0x90, "bad_topic".into(), 400));
+    assert_eq!(refused("$delayed/1/$delayed/1/t"), (0x90, "bad_topic".into(), 400));
     assert_eq!(refused("$delayed/1/$SYS/t"), (0x87, "not_authorized".into(), 403));
     for number in 0..5 {
         let (_, status) = post(&hub, &format!(r#"{{"topic":"$delayed/3600/t/{number}","data":1}}"#));
@@ -227,7 +228,48 @@ fn an_exclusive_subscription_is_for_one_at_a_time() {
     assert_eq!(line.ask(r#"{"unsub":"$exclusive/job","id":3}"#)["ack"], 3);
     assert_eq!(asking(&mut first).0, [1]);
     first.break_off();
+    second.send(&trefoil_tests::mqtt::unsubscribe_with(5, 1, &[], &["job"]));
+    assert_eq!(second.receive().suback().codes, [0]);
     assert_eq!(asking(&mut second).0, [1]);
+}
+
+#[test]
+fn a_filter_that_a_session_has_one_way_is_refused_the_other_way() {
+    let hub = hub(
+        "[exclusive]\nenabled = true\n[[listener]]\nbind = \"udp://127.0.0.1:0\"\nprotocols = [\"mqtt-sn\"]\n",
+    );
+    for (has, asks, how) in [("$exclusive/job", "job", ""), ("job", "$exclusive/job", "not ")] {
+        let words =
+            format!("the session has this subscription already, {how}exclusively; unsubscribe it first");
+        let mut client = Connection::new(hub.tcp_port(), 5, "client");
+        client.subscribe(has, 1);
+        let answer = client.subscribe_with(&[], &[(asks, 0), ("other", 0)]);
+        assert_eq!(answer.codes, [0x8F, 0]);
+        assert_eq!(answer.properties.text(REASON_STRING), Some(&*format!("\"{asks}\": {words}")));
+        // What it has is as it was.
+        client.send(&trefoil_tests::mqtt::unsubscribe_with(5, 1, &[], &[asks]));
+        assert_eq!(client.receive().suback().codes, [0x11]);
+        mosquitto("mosquitto_pub", &hub, "-t job -m x -q 1").run().success();
+        assert_eq!(next(&mut client), ("job".into(), "x".into(), 1, false));
+        client.send(&trefoil_tests::mqtt::unsubscribe_with(5, 1, &[], &[has]));
+        assert_eq!(client.receive().suback().codes, [0]);
+        assert_eq!(client.subscribe_with(&[], &[(asks, 0)]).codes, [0]);
+        client.send(&trefoil_tests::mqtt::unsubscribe_with(5, 1, &[], &[asks]));
+        assert_eq!(client.receive().suback().codes, [0]);
+        let mut line = lines::Connection::new(hub.tcp_port());
+        assert_eq!(line.ask(format!(r#"{{"sub":"{has}","id":1}}"#))["ack"], 1);
+        let error = line.ask(format!(r#"{{"sub":"{asks}","id":2}}"#));
+        assert_eq!(
+            (&error["error"]["code"], &error["error"]["reason"]),
+            (&json!("bad_topic"), &json!(words))
+        );
+        assert_eq!(line.ask(format!(r#"{{"unsub":"{has}","id":3}}"#))["ack"], 3);
+        let device = Device::connected(hub.port_of("mqtt-sn"), "device");
+        device.subscribe(has, 1);
+        let (answer, body) = device.ask(kind::SUBSCRIBE, &[&[0x20, 0, 8][..], asks.as_bytes()].concat());
+        assert_eq!((answer, body.last()), (kind::SUBACK, Some(&3)));
+        device.ask(kind::UNSUBSCRIBE, &[&[0, 0, 9][..], has.as_bytes()].concat());
+    }
 }
 
 #[test]

@@ -153,6 +153,10 @@ impl Shard {
         if self.is_exclusive(key, filter) {
             return Ok(());
         }
+        // Both would be one subscription, and whoever ends one of them would lose the other.
+        if self.is_subscribed(key, filter) {
+            return Err(SubscribeError::NotExclusively);
+        }
         if !self.shared.exclusive.take(filter.pattern, self.address(key)) {
             return Err(SubscribeError::Taken);
         }

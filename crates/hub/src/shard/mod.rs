@@ -161,6 +161,10 @@ pub enum SubscribeError {
     ExclusiveShare,
     /// Another session holds it.
     Taken,
+    /// It is to be exclusive, and the session has a subscription to the same filter that is not.
+    NotExclusively,
+    /// The session has a subscription to the same filter that is exclusive, and this one is not to be.
+    Exclusively,
 }
 
 impl fmt::Display for SubscribeError {
@@ -178,6 +182,12 @@ impl fmt::Display for SubscribeError {
             }
             SubscribeError::ExclusiveShare => f.write_str("a subscription cannot be exclusive and shared"),
             SubscribeError::Taken => f.write_str("another session has this exclusive subscription"),
+            SubscribeError::NotExclusively => f.write_str(
+                "the session has this subscription already, not exclusively; unsubscribe it first",
+            ),
+            SubscribeError::Exclusively => {
+                f.write_str("the session has this subscription already, exclusively; unsubscribe it first")
+            }
         }
     }
 }
@@ -341,7 +351,8 @@ impl Shard {
     /// next [`resume`](Self::resume). Returns the QoS granted.
     ///
     /// # Errors
-    /// When the filter is not valid, the session has too many subscriptions, or another one holds an exclusive one.
+    /// When the filter is not valid, the session has too many subscriptions, another one holds an exclusive one, or the
+    /// session itself has the subscription and only one of the two is exclusive.
     pub fn subscribe(
         &mut self,
         key: SessionKey,
@@ -370,6 +381,8 @@ impl Shard {
         }
         if exclusive.is_some() {
             self.take_exclusive(key, parsed)?;
+        } else if self.is_exclusive(key, parsed) {
+            return Err(SubscribeError::Exclusively);
         }
         let Some(share) = parsed.share else {
             let added = self.subscribe_own(key, parsed.pattern, options);

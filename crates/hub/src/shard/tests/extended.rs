@@ -318,12 +318,14 @@ fn an_exclusive_subscription_is_held_by_one_session_of_all_shards() {
     // Its holder may renew it, and others may listen without holding it.
     assert_eq!(take(&mut w, a, "$exclusive/t"), Ok(Q0));
     assert_eq!(take(&mut w, b, "t"), Ok(Q0));
+    assert_eq!(take(&mut w, b, "$exclusive/t"), Err(SubscribeError::NotExclusively));
     w.publish(0, "t", "m", Q0);
     assert_eq!((w.got(a), w.got(b)), (vec!["t=m q0".into()], vec!["t=m q0".into()]));
     assert_eq!(w.shards[0].shared().exclusive_count(), 2);
     // By its own name only.
     assert!(!w.unsubscribe(a, "t"));
     assert!(!w.unsubscribe(b, "$exclusive/t"));
+    assert!(w.unsubscribe(b, "t"));
     // A session keeps it while its client is away, and no longer than it lasts.
     w.leave(a, Ending::Lost);
     assert_eq!(take(&mut w, b, "$exclusive/t"), Err(SubscribeError::Taken));
@@ -334,6 +336,61 @@ fn an_exclusive_subscription_is_held_by_one_session_of_all_shards() {
     assert_eq!(take(&mut w, a, "$exclusive/t"), Ok(Q0));
     w.leave(b, Ending::Lost);
     assert_eq!(take(&mut w, a, "$exclusive/u"), Ok(Q0));
+}
+
+#[test]
+fn no_session_has_one_filter_both_exclusively_and_not() {
+    let subscribe =
+        vec![automatic("$exclusive/t", RetainHandling::Send), automatic("u", RetainHandling::Send)];
+    let mut w =
+        World::extended(1, Extensions { exclusive: true, subscribe, ..rewriting(&[("old", "old", "t")]) });
+    let lasting = |c: &mut Connect<'_>| {
+        (c.clean_start, c.expiry_s, c.language) = (false, 100, Some(Language::Mqtt));
+    };
+    let a = w.connect_as(0, "a", lasting);
+    let ask = |w: &mut World, filter: &str| {
+        w.shards[0].subscribe(a.session, filter, Default::default(), RetainHandling::Send)
+    };
+    // What it has by itself is refused the other way as well, and so is what a rule makes of another filter.
+    assert_eq!(ask(&mut w, "t"), Err(SubscribeError::Exclusively));
+    assert_eq!(ask(&mut w, "old"), Err(SubscribeError::Exclusively));
+    assert_eq!(ask(&mut w, "$exclusive/u"), Err(SubscribeError::NotExclusively));
+    // What was refused has changed nothing of what was there, nor does it keep others from it.
+    w.publish(0, "t", "1", Q1);
+    w.publish(0, "u", "2", Q1);
+    assert_eq!(w.got(a), ["t=1 q1", "u=2 q1"]);
+    assert_eq!(w.shards[0].shared().exclusive_count(), 1);
+    assert!(!w.unsubscribe(a, "t") && !w.unsubscribe(a, "$exclusive/u"));
+    // A shared one is another subscription.
+    assert_eq!(ask(&mut w, "$share/g/t"), Ok(Q0));
+    // Each can be had the other way once it is given up.
+    assert!(w.unsubscribe(a, "$exclusive/t") && w.unsubscribe(a, "u"));
+    assert_eq!((ask(&mut w, "t"), ask(&mut w, "$exclusive/u")), (Ok(Q0), Ok(Q0)));
+    // A client that comes back keeps what it chose, though something else is to be had by itself.
+    w.leave(a, Ending::Lost);
+    let a = w.connect_as(0, "a", lasting);
+    assert_eq!(w.shards[0].session(a.session).subscription_count(), 3);
+    assert_eq!(w.shards[0].shared().exclusive_count(), 1);
+    assert!(w.unsubscribe(a, "t") && w.unsubscribe(a, "$exclusive/u"));
+}
+
+#[test]
+fn no_rule_makes_a_delayed_message_wait_again() {
+    let rules = [("a/#", "^a/(.*)$", "$delayed/1/$1"), ("b", "b", "$delayed/1/$delayed/1/x")];
+    let mut w = World::extended(1, Extensions { delayed: Some(LIMITS), ..rewriting(&rules) });
+    let a = w.connect(0, "a");
+    w.subscribe(a, "x", Q0);
+    w.subscribe(a, "$delayed/#", Q0);
+    let twice = ["$delayed/1/$delayed/1/x", "$delayed/1/a/x", "a/$delayed/1/x", "b", "$delayed/1/b"];
+    for topic in twice {
+        assert_eq!(refusal(w.publish(0, topic, "m", Q1)), DelayError::Twice, "{topic}");
+    }
+    let dying = w.connect_as(0, "dying", |c| c.will = will("b", 0));
+    w.leave(dying, Ending::Lost);
+    assert_eq!(w.shards[0].shared().delayed_size(), (0, 0));
+    assert_eq!(w.publish(0, "a/x", "once", Q0).refused, None);
+    w.pass(5);
+    assert_eq!(w.got(a), ["x=once q0"]);
 }
 
 #[test]
