@@ -3,6 +3,7 @@
 //! Each shard has one mailbox. A shard writes to another's once a tick, with all that has come together, and wakes it
 //! only if it sleeps: waking costs a system call, and who is awake looks into the mailbox before going to sleep.
 
+use crate::access::Verdict;
 use crate::shard::mqtt_sn::{Forwarded, Parted};
 use bytes::Bytes;
 use mio::Waker;
@@ -38,7 +39,7 @@ pub(crate) enum Mail {
     /// The address of an MQTT-SN client here has become another's.
     SnUnbound(Box<Parted>),
     /// What came of a password: `user` is who it belongs to, if it was right. The connection may be gone by now.
-    Verdict { connection: ConnectionKey, serial: u32, user: Option<Arc<str>> },
+    Verdict { connection: ConnectionKey, serial: u32, verdict: Verdict },
     /// Stop: close listeners, say goodbye to clients, and end when all is sent.
     Stop,
 }

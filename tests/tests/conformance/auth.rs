@@ -368,6 +368,52 @@ fn who_fails_too_often_is_not_listened_to() {
 }
 
 #[test]
+fn who_guesses_many_times_at_once_is_judged_no_more_often() {
+    let hub = Hub::with_users(&[("ann", "right")], "failures_max = 3\nfailures_window_s = \"1 h\"\n");
+    let port = hub.tcp_port();
+    // All have begun before anything has failed.
+    let exchanges: Vec<_> = (0..10).map(|n| begin(port, &format!("scram{n}"), "ann", "wrong")).collect();
+    let (mut honest, _, proof) = begin(port, "honest", "ann", "right");
+    let (mut known, mut again, once_more) = {
+        let connection = connected(port, "known", "ann", "right");
+        let again = Scram::new("ann", "right");
+        let first = auth(AGAIN, METHOD, &again.first());
+        (connection, again, first)
+    };
+    let mut guesses: Vec<_> = (0..12).map(|_| Connection::open(port, 5)).collect();
+    for (number, guess) in guesses.iter_mut().enumerate() {
+        guess.send(&by_password(5, &format!("client{number}"), "ann", "wrong").packet());
+    }
+    let mut codes: Vec<u8> = guesses.iter_mut().map(|guess| guess.receive().connack().code).collect();
+    codes.sort_unstable();
+    assert_eq!(codes, [&[BAD_PASSWORD; 3][..], &[0x9F; 9]].concat());
+    for (mut connection, _, last) in exchanges {
+        connection.send(&auth(CONTINUE, METHOD, &last));
+        assert_eq!(connection.receive().connack().code, 0x9F);
+    }
+    honest.send(&auth(CONTINUE, METHOD, &proof));
+    assert_eq!(honest.receive().connack().code, 0x9F, "not even the right one is told");
+    assert_eq!(hub.stat("auth_failures"), 3);
+    // Who was there before stays, and may prove it again.
+    known.send(&once_more);
+    let (_, challenge) = receive_auth(&mut known);
+    known.send(&auth(CONTINUE, METHOD, &again.last(&challenge)));
+    assert_eq!(receive_auth(&mut known).0, 0);
+}
+
+#[test]
+fn exchanges_of_scram_that_began_at_once_are_judged_no_more_often() {
+    let hub = Hub::with_users(&[("ann", "right")], "failures_max = 3\nfailures_window_s = \"1 h\"\n");
+    let port = hub.tcp_port();
+    let exchanges: Vec<_> = (0..10).map(|n| begin(port, &format!("scram{n}"), "ann", "wrong")).collect();
+    for (number, (mut connection, _, last)) in exchanges.into_iter().enumerate() {
+        connection.send(&auth(CONTINUE, METHOD, &last));
+        let expected = if number < 3 { NOT_AUTHORIZED } else { 0x9F };
+        assert_eq!(connection.receive().connack().code, expected, "{number}");
+    }
+}
+
+#[test]
 fn over_websocket_it_is_the_same() {
     let hub = hub();
     let mut socket = websocket::Connection::offering(hub.tcp_port(), "/mqtt", &["mqtt"]);

@@ -1,8 +1,9 @@
 //! Who has failed too often to be let try again.
 
+use super::Verdict;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use trefoil_hub::Time;
 
 /// Addresses that are remembered. Beyond them new ones are not: to try a password is still bounded by what hashing it
@@ -32,15 +33,33 @@ impl Failures {
     /// Whether an address has failed so often that it is not listened to now.
     pub(crate) fn is_barred(&self, address: Option<IpAddr>, now: Time) -> bool {
         let Some(address) = address.filter(|_| self.max > 0) else { return false };
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(&network(address)).is_some_and(|seen| seen.until > now && seen.count >= self.max)
+        self.bars(&self.lock(), network(address), now)
     }
 
-    /// Writes a failure down.
-    pub(crate) fn note(&self, address: Option<IpAddr>, now: Time) {
-        let Some(address) = address.filter(|_| self.max > 0) else { return };
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let address = network(address);
+    /// What an attempt has come to whose `user` is known by now: nothing if its address was barred since it began,
+    /// however many began at once. A failure is written down.
+    pub(crate) fn judge(&self, address: Option<IpAddr>, now: Time, user: Option<Arc<str>>) -> Verdict {
+        let otherwise = user.map_or(Verdict::Wrong, Verdict::Right);
+        let Some(address) = address.filter(|_| self.max > 0) else { return otherwise };
+        let (mut seen, address) = (self.lock(), network(address));
+        if self.bars(&seen, address, now) {
+            return Verdict::Barred;
+        }
+        if otherwise == Verdict::Wrong {
+            self.note(&mut seen, address, now);
+        }
+        otherwise
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bars(&self, seen: &HashMap<IpAddr, Seen>, address: IpAddr, now: Time) -> bool {
+        seen.get(&address).is_some_and(|seen| seen.until > now && seen.count >= self.max)
+    }
+
+    fn note(&self, seen: &mut HashMap<IpAddr, Seen>, address: IpAddr, now: Time) {
         if seen.len() >= ADDRESSES_MAX && !seen.contains_key(&address) {
             seen.retain(|_, seen| seen.until > now);
             if seen.len() >= ADDRESSES_MAX {
@@ -78,22 +97,37 @@ mod tests {
         let (start, one) = (Time::default(), ip("192.0.2.1"));
         for second in 0..3 {
             assert!(!failures.is_barred(one, start.plus_s(second)));
-            failures.note(one, start.plus_s(second));
+            failures.judge(one, start.plus_s(second), None);
         }
         assert!(failures.is_barred(one, start.plus_s(59)));
         assert!(!failures.is_barred(ip("192.0.2.2"), start.plus_s(59)), "others are not");
         assert!(!failures.is_barred(one, start.plus_s(60)));
-        failures.note(one, start.plus_s(60));
+        failures.judge(one, start.plus_s(60), None);
         assert!(!failures.is_barred(one, start.plus_s(61)), "counting begins anew");
+    }
+
+    #[test]
+    fn of_attempts_that_began_at_once_no_more_are_judged_than_may_fail() {
+        let failures = Failures::new(3, 60);
+        let (now, one) = (Time::default(), ip("192.0.2.1"));
+        let ann: Arc<str> = "ann".into();
+        let right = || Some(ann.clone());
+        assert!(!failures.is_barred(one, now), "so all of them begin");
+        assert_eq!(failures.judge(one, now, right()), Verdict::Right(ann.clone()));
+        let wrong = (0..100).filter(|_| failures.judge(one, now, None) == Verdict::Wrong).count();
+        assert_eq!(wrong, 3);
+        assert_eq!(failures.judge(one, now, right()), Verdict::Barred, "a right guess is no better off");
+        assert_eq!(failures.judge(ip("192.0.2.2"), now, right()), Verdict::Right(ann.clone()));
+        assert_eq!(failures.judge(one, now.plus_s(60), right()), Verdict::Right(ann.clone()));
     }
 
     #[test]
     fn one_network_of_ipv6_is_one_party_and_mapped_addresses_are_ipv4() {
         let failures = Failures::new(1, 60);
-        failures.note(ip("2001:db8::1"), Time::default());
+        failures.judge(ip("2001:db8::1"), Time::default(), None);
         assert!(failures.is_barred(ip("2001:db8::ffff:2"), Time::default()));
         assert!(!failures.is_barred(ip("2001:db8:0:1::1"), Time::default()));
-        failures.note(ip("::ffff:192.0.2.1"), Time::default());
+        failures.judge(ip("::ffff:192.0.2.1"), Time::default(), None);
         assert!(failures.is_barred(ip("192.0.2.1"), Time::default()));
     }
 
@@ -101,14 +135,14 @@ mod tests {
     fn the_table_is_bounded_and_no_limit_is_none() {
         let failures = Failures::new(1, 60);
         for number in 0..ADDRESSES_MAX as u32 + 10 {
-            failures.note(Some(IpAddr::from(number.to_be_bytes())), Time::default());
+            failures.judge(Some(IpAddr::from(number.to_be_bytes())), Time::default(), None);
         }
         let len = || failures.seen.lock().expect("nobody panicked").len();
         assert_eq!(len(), ADDRESSES_MAX);
-        failures.note(ip("255.0.0.1"), Time::default().plus_s(60));
+        failures.judge(ip("255.0.0.1"), Time::default().plus_s(60), None);
         assert_eq!(len(), 1, "what is over makes room");
         let unlimited = Failures::new(0, 60);
-        unlimited.note(ip("192.0.2.1"), Time::default());
+        unlimited.judge(ip("192.0.2.1"), Time::default(), None);
         assert!(!unlimited.is_barred(ip("192.0.2.1"), Time::default()));
     }
 }

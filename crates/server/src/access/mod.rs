@@ -18,6 +18,17 @@ use trefoil_auth::{Secret, Users};
 /// A file of users is no larger: a million of them fit.
 const FILE_BYTES_MAX: u64 = 256 << 20;
 
+/// What is found out about somebody who says who they are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Verdict {
+    /// It is this user.
+    Right(Arc<str>),
+    /// It is nobody.
+    Wrong,
+    /// Its address has failed too often by now: what it said is not looked at.
+    Barred,
+}
+
 /// The users, and who failed.
 #[derive(Debug)]
 pub(crate) struct Access {

@@ -3,7 +3,7 @@
 use super::passwords::{Busy, Passwords, Question};
 use super::refusal::Refusal;
 use super::routes::Site;
-use crate::access::{Access, Credentials};
+use crate::access::{Access, Credentials, Verdict};
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
@@ -68,34 +68,45 @@ async fn check(site: &Site, access: &Access, caller: &Caller, header: HeaderValu
     let stats = site.context.stats_beside();
     if access.failures.is_barred(caller.0.address, site.context.now()) {
         stats.auth_throttled.shared_add(1);
-        let why = "too many attempts from this address have failed (auth.failures_max); wait";
-        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, Code::Quota, why).header(RETRY_AFTER, "60"));
+        return Err(barred());
     }
     let Some(Credentials { user_name, password }) = Credentials::read(header.as_bytes()) else {
         return Err(Refusal::unauthorized("the Authorization header is not that of Basic authentication"));
     };
     let question = Question { users: users.clone(), user_name, password, address: caller.0.address };
-    let Ok(user) = answer(&site.passwords, question).await else {
+    let Ok(verdict) = answer(&site.passwords, question).await else {
         stats.auth_throttled.shared_add(1);
         let why = "too many passwords wait to be looked at; try again";
         return Err(
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, why).header(RETRY_AFTER, "1")
         );
     };
-    if user.is_none() {
-        stats.auth_failures.shared_add(1);
-        access.failures.note(caller.0.address, site.context.now());
-        return Err(Refusal::unauthorized("user name or password is wrong"));
+    match verdict {
+        Verdict::Right(_) => {
+            *caller.0.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((header, users));
+            Ok(())
+        }
+        Verdict::Wrong => {
+            stats.auth_failures.shared_add(1);
+            Err(Refusal::unauthorized("user name or password is wrong"))
+        }
+        Verdict::Barred => {
+            stats.auth_throttled.shared_add(1);
+            Err(barred())
+        }
     }
-    *caller.0.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((header, users));
-    Ok(())
 }
 
-async fn answer(passwords: &Passwords, question: Question) -> Result<Option<Arc<str>>, Busy> {
+fn barred() -> Refusal {
+    let why = "too many attempts from this address have failed (auth.failures_max); wait";
+    Refusal::new(StatusCode::TOO_MANY_REQUESTS, Code::Quota, why).header(RETRY_AFTER, "60")
+}
+
+async fn answer(passwords: &Passwords, question: Question) -> Result<Verdict, Busy> {
     let (done, verdict) = oneshot::channel();
-    passwords.ask(question, move |user| {
+    passwords.ask(question, move |verdict| {
         // Whoever asked may have gone meanwhile.
-        let _ = done.send(user);
+        let _ = done.send(verdict);
     })?;
     // Unanswered it stays only when the server stops.
     verdict.await.map_err(|_| Busy)

@@ -1,5 +1,6 @@
-//! Passwords are looked at here: each costs some ten milliseconds, which no shard has to spare.
+//! Passwords are looked at here: each costs up to a tenth of a second, which no shard has to spare.
 
+use crate::access::Verdict;
 use crate::context::Context;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -40,28 +41,34 @@ impl Passwords {
         Passwords { context, runtime, room: Arc::new(Semaphore::new(WAITING_MAX)) }
     }
 
-    /// Looks at a password, and then calls `then` on another thread with the user's name if it was right. Never blocks.
+    /// Looks at a password, and then calls `then` on another thread with what it came to. Never blocks.
     ///
     /// # Errors
     /// When too many wait already.
     pub(crate) fn ask(
         &self,
         question: Question,
-        then: impl FnOnce(Option<Arc<str>>) + Send + 'static,
+        then: impl FnOnce(Verdict) + Send + 'static,
     ) -> Result<(), Busy> {
         let Ok(permit) = self.room.clone().try_acquire_owned() else { return Err(Busy) };
         let context = self.context.clone();
         self.runtime.spawn_blocking(move || {
-            // Who failed too often while this waited has no more time spent on it.
-            let access = context.access.as_ref();
-            let is_barred = access.is_some_and(|a| a.failures.is_barred(question.address, context.now()));
-            let user =
-                if is_barred { None } else { question.users.check(&question.user_name, &question.password) };
-            then(user);
+            then(judge(&context, &question));
             drop(permit);
         });
         Ok(())
     }
+}
+
+fn judge(context: &Context, question: &Question) -> Verdict {
+    let check = || question.users.check(&question.user_name, &question.password);
+    let Some(access) = &context.access else { return check().map_or(Verdict::Wrong, Verdict::Right) };
+    // Who failed too often while this waited has no more time spent on it.
+    if access.failures.is_barred(question.address, context.now()) {
+        return Verdict::Barred;
+    }
+    let user = check();
+    access.failures.judge(question.address, context.now(), user)
 }
 
 #[cfg(test)]
@@ -93,10 +100,10 @@ mod tests {
                 password: password.into(),
                 address: None,
             };
-            passwords.ask(question, move |user| {
+            passwords.ask(question, move |verdict| {
                 // Held up as if hashing took longer, until the test lets it go on.
                 let _ = gate.lock().map(|gate| gate.recv());
-                let _ = answer.send(user);
+                let _ = answer.send(verdict);
             })
         };
         assert!(ask("right").is_ok());
@@ -106,8 +113,9 @@ mod tests {
         assert!(ask("right").is_err());
         drop(release);
         let answered: Vec<_> = (0..WAITING_MAX).map(|_| answers.recv().expect("an answer")).collect();
-        assert_eq!(answered.iter().flatten().count(), 1);
+        let right = Verdict::Right("ann".into());
+        assert_eq!(answered.iter().filter(|&verdict| *verdict == right).count(), 1);
         assert!(ask("right").is_ok());
-        assert_eq!(answers.recv().expect("an answer").as_deref(), Some("ann"));
+        assert_eq!(answers.recv().expect("an answer"), right);
     }
 }

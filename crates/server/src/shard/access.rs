@@ -5,7 +5,7 @@
 
 use super::ShardLoop;
 use super::connection::{Input, Link, Waiting};
-use crate::access::{Access, CHALLENGE, Credentials};
+use crate::access::{Access, CHALLENGE, Credentials, Verdict};
 use crate::beside::passwords::Question;
 use crate::mail::Mail;
 use std::net::IpAddr;
@@ -68,11 +68,30 @@ impl ShardLoop {
         Ok(())
     }
 
-    /// Writes down that a client failed to prove who it is.
-    pub(super) fn note_failure(&self, key: ConnectionKey) {
-        self.net.stats().auth_failures.add(1);
-        if let Some(access) = self.access() {
-            access.failures.note(self.address_of(key), self.net.now);
+    /// What a client has come to who has proved to be `user`, or nobody. A failure is written down.
+    pub(super) fn judge(
+        &self,
+        key: ConnectionKey,
+        user: Option<Arc<str>>,
+    ) -> Result<Option<Arc<str>>, Unheard> {
+        let verdict = match self.access() {
+            Some(access) => access.failures.judge(self.address_of(key), self.net.now, user),
+            None => user.map_or(Verdict::Wrong, Verdict::Right),
+        };
+        self.count_verdict(verdict)
+    }
+
+    fn count_verdict(&self, verdict: Verdict) -> Result<Option<Arc<str>>, Unheard> {
+        match verdict {
+            Verdict::Right(user) => Ok(Some(user)),
+            Verdict::Wrong => {
+                self.net.stats().auth_failures.add(1);
+                Ok(None)
+            }
+            Verdict::Barred => {
+                self.net.stats().auth_throttled.add(1);
+                Err(Unheard::Barred)
+            }
         }
     }
 
@@ -95,8 +114,8 @@ impl ShardLoop {
             address: self.address_of(key),
         };
         let (shard, posted) = (self.net.number, context.clone());
-        let asked = self.hands.passwords().ask(question, move |user| {
-            posted.mailboxes[shard].post(Mail::Verdict { connection: key, serial, user });
+        let asked = self.hands.passwords().ask(question, move |verdict| {
+            posted.mailboxes[shard].post(Mail::Verdict { connection: key, serial, verdict });
         });
         if asked.is_err() {
             self.net.stats().auth_throttled.add(1);
@@ -109,12 +128,10 @@ impl ShardLoop {
     }
 
     /// A password has been looked at.
-    pub(super) fn take_verdict(&mut self, key: ConnectionKey, serial: u32, user: Option<Arc<str>>) {
+    pub(super) fn take_verdict(&mut self, key: ConnectionKey, serial: u32, verdict: Verdict) {
         let Some(connection) = self.net.get_mut(key).filter(|c| c.serial == serial) else { return };
         let Some(waiting) = connection.waiting.take() else { return };
-        if user.is_none() {
-            self.note_failure(key);
-        }
+        let user = self.count_verdict(verdict);
         match *waiting {
             Waiting::Mqtt(connect) => self.mqtt_verdict(key, &connect, user),
             Waiting::Json(id) => self.json_verdict(key, id, user),
@@ -160,16 +177,24 @@ impl ShardLoop {
             Ok(()) => {
                 self.put_back(key, Input::HttpHead);
             }
-            Err(Unheard::Barred) => self.http_refuse(key, "429 Too Many Requests", Unheard::Barred.why()),
-            Err(Unheard::Busy) => self.http_refuse(key, "503 Service Unavailable", Unheard::Busy.why()),
+            Err(unheard) => self.http_unheard(key, unheard),
         }
         false
     }
 
+    fn http_unheard(&mut self, key: ConnectionKey, unheard: Unheard) {
+        let status = match unheard {
+            Unheard::Barred => "429 Too Many Requests",
+            Unheard::Busy => "503 Service Unavailable",
+        };
+        self.http_refuse(key, status, unheard.why());
+    }
+
     /// The head is read again when the password was right, and then finds the user there.
-    fn http_verdict(&mut self, key: ConnectionKey, user: Option<Arc<str>>) {
+    fn http_verdict(&mut self, key: ConnectionKey, user: Result<Option<Arc<str>>, Unheard>) {
         match (user, self.net.get_mut(key)) {
-            (Some(user), Some(connection)) => connection.user = Some(user),
+            (Err(unheard), _) => self.http_unheard(key, unheard),
+            (Ok(Some(user)), Some(connection)) => connection.user = Some(user),
             _ => self.http_challenge(key, "user name or password is wrong"),
         }
     }

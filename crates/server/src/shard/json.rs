@@ -179,16 +179,22 @@ impl ShardLoop {
             // Datagrams come all the same, and often the same one again. The answer to the first is on its way.
             return Ok(());
         }
-        self.ask(key, user, password.as_bytes(), Waiting::Json(id)).map_err(|unheard| {
-            let code = if unheard == Unheard::Barred { Code::Quota } else { Code::Overloaded };
-            RequestError::new(code, unheard.why())
-        })
+        self.ask(key, user, password.as_bytes(), Waiting::Json(id)).map_err(not_heard)
     }
 
     /// The password of an `auth` has been looked at.
-    pub(super) fn json_verdict(&mut self, key: ConnectionKey, id: Option<u64>, user: Option<Arc<str>>) {
+    pub(super) fn json_verdict(
+        &mut self,
+        key: ConnectionKey,
+        id: Option<u64>,
+        user: Result<Option<Arc<str>>, Unheard>,
+    ) {
         let Some(connection) = self.net.get_mut(key) else { return };
         let refuse = |why: &'static str| RequestError::new(Code::NotAuthorized, why).field("auth").id(id);
+        let user = match user {
+            Ok(user) => user,
+            Err(unheard) => return self.json_error(key, &not_heard(unheard).id(id)),
+        };
         let Some(user) = user else {
             connection.failures += 1;
             let is_enough = connection.failures >= FAILURES_MAX;
@@ -330,6 +336,11 @@ impl ShardLoop {
             }
         }
     }
+}
+
+fn not_heard(unheard: Unheard) -> RequestError {
+    let code = if unheard == Unheard::Barred { Code::Quota } else { Code::Overloaded };
+    RequestError::new(code, unheard.why())
 }
 
 fn not_published(why: trefoil_hub::Refusal) -> RequestError {

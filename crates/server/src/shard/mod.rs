@@ -293,7 +293,7 @@ impl ShardLoop {
             Mail::SnDatagram(forwarded) => self.sn_take(&forwarded),
             Mail::SnGone(parted) => self.sn_forget(&parted),
             Mail::SnUnbound(parted) => self.sn_lose_way(&parted),
-            Mail::Verdict { connection, serial, user } => self.take_verdict(connection, serial, user),
+            Mail::Verdict { connection, serial, verdict } => self.take_verdict(connection, serial, verdict),
             Mail::Stop => self.begin_stop(),
             Mail::Run(_) => unreachable!("runs are delivered without ending another"),
         }

@@ -62,7 +62,7 @@ impl ShardLoop {
         &mut self,
         key: ConnectionKey,
         packet: &[u8],
-        user: Option<Arc<str>>,
+        user: Result<Option<Arc<str>>, Unheard>,
     ) {
         let Some(connection) = self.net.get_mut(key) else { return };
         match std::mem::replace(&mut connection.input, Input::Taken) {
@@ -86,15 +86,16 @@ impl ShardLoop {
         key: ConnectionKey,
         state: &mut MqttInput,
         packet: &[u8],
-        user: Option<Arc<str>>,
+        user: Result<Option<Arc<str>>, Unheard>,
     ) {
         let Ok(Packet::Connect(connect)) = decode(packet, Version::V5) else { return };
         match user {
-            Some(user) => {
+            Err(unheard) => self.mqtt_unheard(key, connect.version, unheard),
+            Ok(Some(user)) => {
                 let proof = Proof { user: Some(user), scram_final: None };
                 self.mqtt_connect(key, state, packet, &connect, Some(proof));
             }
-            None => {
+            Ok(None) => {
                 let why = "user name or password is wrong";
                 self.mqtt_deny(key, connect.version, ReasonCode::BadUserNameOrPassword, why);
             }
@@ -161,13 +162,9 @@ impl ShardLoop {
         if let Err(why) = check(auth, expected) {
             return self.mqtt_fail(key, ReasonCode::ProtocolError, why);
         }
-        let run = match state.scram.take() {
-            Some(run) => Ok(*run),
+        let mut run = match state.scram.take() {
+            Some(run) => *run,
             None => self.mqtt_begin_again(key),
-        };
-        let mut run = match run {
-            Ok(run) => run,
-            Err(unheard) => return self.mqtt_fail(key, ReasonCode::NotAuthorized, unheard.why()),
         };
         let data = auth.authentication_data.unwrap_or_default();
         let step = if data.is_empty() && run.challenge.is_none() {
@@ -178,11 +175,11 @@ impl ShardLoop {
         self.mqtt_go_on(key, state, run, step);
     }
 
-    fn mqtt_begin_again(&mut self, key: ConnectionKey) -> Result<Scram, Unheard> {
-        self.check_barred(key)?;
+    /// Even where others of the client's address have failed too often: they shall not end what stands already.
+    fn mqtt_begin_again(&mut self, key: ConnectionKey) -> Scram {
         let timeout_s = self.net.context.limits.first_bytes_timeout_s;
         self.set_deadline(key, Some(self.net.now.plus_s(timeout_s.into())));
-        Ok(Scram { connect: None, challenge: None })
+        Scram { connect: None, challenge: None }
     }
 
     /// One step of the exchange, which costs next to nothing.
@@ -212,6 +209,9 @@ impl ShardLoop {
         step: Result<Step, ScramError>,
     ) {
         let is_again = run.connect.is_none();
+        let own = self.net.get(key).and_then(|c| c.user.clone()).filter(|_| is_again);
+        // Whoever is connected and proves to be the same again guesses at nothing.
+        let is_own = |user: &Arc<str>| own.as_ref() == Some(user);
         match step {
             Ok(Step::Ask(message)) => {
                 // [MQTT-4.12.0-2]
@@ -219,13 +219,17 @@ impl ShardLoop {
                     state.scram = Some(Box::new(run));
                 }
             }
+            // Others may have failed since this one began.
+            Ok(Step::Done(user, _)) if !is_own(&user) && self.judge(key, Some(user.clone())).is_err() => {
+                self.scram_unheard(key, is_again, Unheard::Barred);
+            }
             Ok(Step::Done(user, message)) => match &run.connect {
                 Some(packet) => {
                     let Ok(Packet::Connect(connect)) = decode(packet, Version::V5) else { return };
                     let proof = Proof { user: Some(user), scram_final: Some(message) };
                     self.mqtt_connect(key, state, packet, &connect, Some(proof));
                 }
-                None if self.net.get(key).is_some_and(|c| c.user.as_ref() == Some(&user)) => {
+                None if is_own(&user) => {
                     self.set_deadline(key, None);
                     self.mqtt_send_auth(key, ReasonCode::Success, &message);
                 }
@@ -235,7 +239,9 @@ impl ShardLoop {
                 }
             },
             Err(error) => {
-                self.note_failure(key);
+                if let Err(unheard) = self.judge(key, None) {
+                    return self.scram_unheard(key, is_again, unheard);
+                }
                 let why = error.to_string();
                 if is_again {
                     // [MQTT-4.12.1-2]
@@ -264,6 +270,14 @@ impl ShardLoop {
             self.close(key);
         }
         fits
+    }
+
+    fn scram_unheard(&mut self, key: ConnectionKey, is_again: bool, unheard: Unheard) {
+        if is_again {
+            self.mqtt_fail(key, ReasonCode::NotAuthorized, unheard.why());
+        } else {
+            self.mqtt_unheard(key, Version::V5, unheard);
+        }
     }
 
     fn mqtt_unheard(&mut self, key: ConnectionKey, version: Version, unheard: Unheard) {
