@@ -3,7 +3,7 @@
 use trefoil_tests::mqtt::property::{id, number, section, text};
 use trefoil_tests::mqtt::{Connect, Connection, Disconnect, VERSIONS, Will, packet, subscribe_packet};
 use trefoil_tests::scram::Scram;
-use trefoil_tests::{Hub, set_user, wait_until, websocket};
+use trefoil_tests::{Hub, set_user, trefoil, wait_until, websocket};
 
 const METHOD: &str = "SCRAM-SHA-256";
 
@@ -360,6 +360,7 @@ fn who_fails_too_often_is_not_listened_to() {
         assert_eq!(refusal(port, &by_password(5, "client", "ann", "wrong")), BAD_PASSWORD);
     }
     assert_eq!(refusal(port, &by_method("client", METHOD, b"nonsense")), NOT_AUTHORIZED);
+    wait_until("the log says so", || hub.log().contains("127.0.0.1: 4 attempts have failed"));
     // Now not even the right one helps.
     assert_eq!(refusal(port, &by_password(5, "client", "ann", "right")), 0x9F);
     assert_eq!(refusal(port, &by_password(4, "client", "ann", "right")), 3);
@@ -399,6 +400,31 @@ fn who_guesses_many_times_at_once_is_judged_no_more_often() {
     let (_, challenge) = receive_auth(&mut known);
     known.send(&auth(CONTINUE, METHOD, &again.last(&challenge)));
     assert_eq!(receive_auth(&mut known).0, 0);
+}
+
+#[test]
+fn whose_turn_does_not_come_is_told_so() {
+    let hub = Hub::with_users(&[], "[limits]\nfirst_bytes_timeout_s = 1\n");
+    // One that takes longer to look at than anybody waits.
+    let slow = trefoil(["passwd", "users.txt", "ann", "--stdin", "--kind", "argon2id"]).folder(hub.folder());
+    slow.stdin("right\n").run().success();
+    let users = std::fs::read_to_string(hub.folder().join("users.txt")).unwrap();
+    let (cost, rest) = users.split_once("$v=19$").and_then(|(_, rest)| rest.split_once('$')).unwrap();
+    let users = format!("ann:$argon2id$v=19$m=65536,t=64,p=1${rest}");
+    assert!(cost.starts_with("m="), "{cost}");
+    std::fs::write(hub.folder().join("users.txt"), users).unwrap();
+    hub.signal("HUP");
+    wait_until("it is read", || hub.log().contains("1 users"));
+    let ask = |number: usize, version: u8| {
+        let mut connection = Connection::open(hub.tcp_port(), version);
+        connection.send(&by_password(version, &format!("client{number}"), "ann", "wrong").packet());
+        connection
+    };
+    let mut clients: Vec<_> = (0..20).map(|number| ask(number, 4 + (number % 2) as u8)).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        let expected = if number % 2 == 0 { 3 } else { 0x89 };
+        assert_eq!(client.receive().connack().code, expected, "{number}");
+    }
 }
 
 #[test]

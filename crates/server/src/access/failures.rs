@@ -36,6 +36,12 @@ impl Failures {
         self.bars(&self.lock(), network(address), now)
     }
 
+    /// For how many seconds an address is barred yet.
+    pub(crate) fn barred_s(&self, address: Option<IpAddr>, now: Time) -> u64 {
+        let Some(address) = address else { return 0 };
+        self.lock().get(&network(address)).map_or(0, |seen| seen.until.since(now).div_ceil(1000))
+    }
+
     /// What an attempt has come to whose `user` is known by now: nothing if its address was barred since it began,
     /// however many began at once. A failure is written down.
     pub(crate) fn judge(&self, address: Option<IpAddr>, now: Time, user: Option<Arc<str>>) -> Verdict {
@@ -72,11 +78,18 @@ impl Failures {
             *entry = fresh();
         }
         entry.count = entry.count.saturating_add(1);
+        if entry.count == self.max {
+            let s = entry.until.since(now).div_ceil(1000);
+            tracing::warn!(
+                "{address}: {} attempts have failed to say who they are; no more is listened to for {s} s",
+                self.max
+            );
+        }
     }
 }
 
 /// What one party has: an IPv4 address, or the lower half of IPv6.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

@@ -7,7 +7,7 @@ mod basic;
 mod failures;
 
 pub(crate) use basic::{CHALLENGE, Credentials};
-pub(crate) use failures::Failures;
+pub(crate) use failures::{Failures, network};
 
 use std::fs;
 use std::io;

@@ -5,7 +5,7 @@ use super::refusal::Refusal;
 use super::routes::Site;
 use crate::access::{Access, Credentials, Verdict};
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
+use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -68,18 +68,24 @@ async fn check(site: &Site, access: &Access, caller: &Caller, header: HeaderValu
     let stats = site.context.stats_beside();
     if access.failures.is_barred(caller.0.address, site.context.now()) {
         stats.auth_throttled.shared_add(1);
-        return Err(barred());
+        return Err(barred(site, access, caller));
     }
     let Some(Credentials { user_name, password }) = Credentials::read(header.as_bytes()) else {
         return Err(Refusal::unauthorized("the Authorization header is not that of Basic authentication"));
     };
-    let question = Question { users: users.clone(), user_name, password, address: caller.0.address };
+    // It goes with this request, when nobody waits for that any more.
+    let asker = Arc::new(());
+    let question = Question {
+        users: users.clone(),
+        user_name,
+        password,
+        address: caller.0.address,
+        asker: Arc::downgrade(&asker),
+    };
     let Ok(verdict) = answer(&site.passwords, question).await else {
         stats.auth_throttled.shared_add(1);
         let why = "too many passwords wait to be looked at; try again";
-        return Err(
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, why).header(RETRY_AFTER, "1")
-        );
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, why).retry_after(1));
     };
     match verdict {
         Verdict::Right(_) => {
@@ -92,14 +98,15 @@ async fn check(site: &Site, access: &Access, caller: &Caller, header: HeaderValu
         }
         Verdict::Barred => {
             stats.auth_throttled.shared_add(1);
-            Err(barred())
+            Err(barred(site, access, caller))
         }
     }
 }
 
-fn barred() -> Refusal {
+fn barred(site: &Site, access: &Access, caller: &Caller) -> Refusal {
+    let after_s = access.failures.barred_s(caller.0.address, site.context.now());
     let why = "too many attempts from this address have failed (auth.failures_max); wait";
-    Refusal::new(StatusCode::TOO_MANY_REQUESTS, Code::Quota, why).header(RETRY_AFTER, "60")
+    Refusal::new(StatusCode::TOO_MANY_REQUESTS, Code::Quota, why).retry_after(after_s)
 }
 
 async fn answer(passwords: &Passwords, question: Question) -> Result<Verdict, Busy> {

@@ -2,7 +2,7 @@
 
 use crate::access::CHALLENGE;
 use axum::Json;
-use axum::http::header::{ALLOW, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -15,7 +15,7 @@ use trefoil_json::{Code, RequestError};
 pub(super) struct Refusal {
     status: StatusCode,
     error: Error,
-    header: Option<(HeaderName, &'static str)>,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 #[derive(Serialize, Debug)]
@@ -63,7 +63,12 @@ impl Refusal {
 
     /// The same with a header.
     pub(super) fn header(self, name: HeaderName, value: &'static str) -> Refusal {
-        Refusal { header: Some((name, value)), ..self }
+        Refusal { header: Some(Box::new((name, HeaderValue::from_static(value)))), ..self }
+    }
+
+    /// The same with when to try again, in seconds.
+    pub(super) fn retry_after(self, s: u64) -> Refusal {
+        Refusal { header: Some(Box::new((RETRY_AFTER, s.into()))), ..self }
     }
 
     fn with_name(status: StatusCode, code: &'static str, reason: impl Into<Cow<'static, str>>) -> Refusal {
@@ -92,9 +97,7 @@ impl IntoResponse for Refusal {
             error: Error,
         }
         let mut response = (self.status, Json(Body { error: self.error })).into_response();
-        response
-            .headers_mut()
-            .extend(self.header.map(|(name, value)| (name, HeaderValue::from_static(value))));
+        response.headers_mut().extend(self.header.map(|header| *header));
         response
     }
 }

@@ -4,7 +4,7 @@
 //! was read already in [`rest`](super::connection::Connection::rest).
 
 use super::ShardLoop;
-use super::connection::{Input, Link, Waiting};
+use super::connection::{Input, Link, Wait, Waiting};
 use crate::access::{Access, CHALLENGE, Credentials, Verdict};
 use crate::beside::passwords::Question;
 use crate::mail::Mail;
@@ -107,11 +107,13 @@ impl ShardLoop {
         let context = self.net.context.clone();
         let Some(access) = &context.access else { return Ok(()) };
         let Some(serial) = self.net.get(key).map(|c| c.serial) else { return Ok(()) };
+        let asker = Arc::new(());
         let question = Question {
             users: access.users(),
             user_name: user_name.into(),
             password: password.into(),
             address: self.address_of(key),
+            asker: Arc::downgrade(&asker),
         };
         let (shard, posted) = (self.net.number, context.clone());
         let asked = self.hands.passwords().ask(question, move |verdict| {
@@ -122,7 +124,7 @@ impl ShardLoop {
             return Err(Unheard::Busy);
         }
         if let Some(connection) = self.net.get_mut(key) {
-            connection.waiting = Some(Box::new(waiting));
+            connection.waiting = Some(Box::new(Wait { what: waiting, _asker: asker }));
         }
         Ok(())
     }
@@ -132,12 +134,25 @@ impl ShardLoop {
         let Some(connection) = self.net.get_mut(key).filter(|c| c.serial == serial) else { return };
         let Some(waiting) = connection.waiting.take() else { return };
         let user = self.count_verdict(verdict);
-        match *waiting {
+        self.answer_waiting(key, waiting.what, user);
+        self.go_on(key);
+    }
+
+    /// The client's time is over before its password was looked at: it is told why.
+    pub(super) fn give_up_waiting(&mut self, key: ConnectionKey) {
+        let Some(wait) = self.net.get_mut(key).and_then(|c| c.waiting.take()) else { return };
+        self.net.stats().auth_throttled.add(1);
+        self.answer_waiting(key, wait.what, Err(Unheard::Busy));
+        // Whoever could go on by asking again has had its time, too.
+        self.close(key);
+    }
+
+    fn answer_waiting(&mut self, key: ConnectionKey, what: Waiting, user: Result<Option<Arc<str>>, Unheard>) {
+        match what {
             Waiting::Mqtt(connect) => self.mqtt_verdict(key, &connect, user),
             Waiting::Json(id) => self.json_verdict(key, id, user),
             Waiting::Http => self.http_verdict(key, user),
         }
-        self.go_on(key);
     }
 
     /// Reads on after a wait, first what has been read already.
@@ -187,7 +202,14 @@ impl ShardLoop {
             Unheard::Barred => "429 Too Many Requests",
             Unheard::Busy => "503 Service Unavailable",
         };
-        self.http_refuse(key, status, unheard.why());
+        let after_s = match unheard {
+            Unheard::Barred => {
+                self.access().map_or(0, |access| access.failures.barred_s(self.address_of(key), self.net.now))
+            }
+            Unheard::Busy => 1,
+        };
+        self.net.stats().protocol_errors.add(1);
+        self.http_say_no(key, status, &format!("Retry-After: {after_s}\r\n"), unheard.why());
     }
 
     /// The head is read again when the password was right, and then finds the user there.

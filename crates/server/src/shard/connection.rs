@@ -31,7 +31,7 @@ pub(super) struct Connection {
     /// Who the client proved to be.
     pub(super) user: Option<Arc<str>>,
     /// Its password is being looked at, and it is not read from; what to do then.
-    pub(super) waiting: Option<Box<Waiting>>,
+    pub(super) waiting: Option<Box<Wait>>,
     /// When something last came in.
     pub(super) heard_at: Time,
     /// How long it may be silent, in milliseconds; 0 is for ever.
@@ -101,6 +101,13 @@ pub(super) enum Input {
     Ignored,
     /// It is being read at this moment, further down the stack.
     Taken,
+}
+
+/// A wait for a password to be looked at.
+pub(super) struct Wait {
+    pub(super) what: Waiting,
+    /// What tells whoever looks at passwords that the connection is still there.
+    pub(super) _asker: Arc<()>,
 }
 
 /// What a connection wanted whose password is being looked at.

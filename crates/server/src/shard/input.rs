@@ -32,7 +32,14 @@ impl ShardLoop {
         for key in std::mem::take(&mut self.readable) {
             let Some(connection) = self.net.get_mut(key) else { continue };
             connection.is_readable = false;
-            if connection.is_udp() || connection.waiting.is_some() {
+            if connection.is_udp() {
+                continue;
+            }
+            if connection.waiting.is_some() {
+                // Whoever only closed its own side still wants the answer.
+                if connection.is_gone {
+                    self.lose(key);
+                }
                 continue;
             }
             if connection.outbox.bytes() > outbox_bytes_max {

@@ -93,6 +93,7 @@ impl ShardLoop {
         let Some(connection) = self.net.get_mut(key) else { return };
         if connection.deadline.is_some_and(|at| at <= now) {
             return match (connection.phase, &connection.input) {
+                (Phase::Open, _) if connection.waiting.is_some() => self.give_up_waiting(key),
                 (Phase::Open, _) if connection.kind == Kind::Sse => self.sse_beat(key),
                 (Phase::Open, Input::HttpHead) => self.http_timeout(key),
                 (Phase::Open, _) if matches!(connection.form, Form::Mqtt(_)) => self.mqtt_fail(
