@@ -48,7 +48,7 @@ impl Outlet for CopyingOutlet {
         Delivered::Sent
     }
 
-    fn release(&mut self, to: ConnectionKey, packet_id: u16) {
+    fn release(&mut self, to: ConnectionKey, packet_id: u16, _: u64) {
         self.outbox(to).extend_from_slice(&packet_id.to_be_bytes());
     }
 

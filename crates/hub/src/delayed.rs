@@ -6,7 +6,7 @@ use crate::message::Message;
 use crate::time::Time;
 use crate::topic::{HUB_TOPICS, Topic, TopicError};
 use crate::wheel::Wheel;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -90,6 +90,12 @@ impl Waiting {
         (self.messages.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
     }
 
+    /// Counts a message in that was kept from an earlier start, whatever the limits are now.
+    pub(crate) fn restore(&self, bytes: usize) {
+        self.messages.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     fn take_in(&self, bytes: usize, limits: DelayLimits) -> Result<(), DelayError> {
         let DelayLimits { messages_max, bytes_max, .. } = limits;
         let raise = |of: &AtomicUsize, by: usize, max: usize| {
@@ -120,33 +126,51 @@ pub(crate) struct Delayed<P> {
     ready: VecDeque<Held<P>>,
     /// Messages that are due at the same time go out in the order in which they came.
     taken: u64,
+    /// Those that are kept for the next start, by the numbers that stand for them.
+    kept: BTreeMap<u64, Kept>,
+}
+
+/// A message that waits and is kept for the next start.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) at: Time,
+    /// The number of the session that published it; 0 if that is not kept.
+    pub(crate) publisher: u64,
+    pub(crate) message: Arc<Message>,
 }
 
 #[derive(Debug)]
 struct Held<P> {
     at: Time,
-    number: u64,
-    publisher: P,
-    message: Arc<Message>,
+    order: u64,
+    due: Due<P>,
+}
+
+/// A message that waits, or has waited.
+#[derive(Debug)]
+pub(crate) struct Due<P> {
+    pub(crate) publisher: P,
+    pub(crate) message: Arc<Message>,
+    /// The number by which it is kept; 0 if it is not.
+    pub(crate) number: u64,
 }
 
 impl<P> Default for Delayed<P> {
     fn default() -> Self {
-        Delayed { wheel: Wheel::default(), ready: VecDeque::new(), taken: 0 }
+        Delayed { wheel: Wheel::default(), ready: VecDeque::new(), taken: 0, kept: BTreeMap::new() }
     }
 }
 
 impl<P> Delayed<P> {
-    /// Takes in a message whose topic begins with [`PREFIX`].
-    pub(crate) fn take_in(
-        &mut self,
+    /// What a message whose topic begins with [`PREFIX`] becomes, and when it is due. It is counted as waiting, and has to
+    /// be [held](Self::hold).
+    pub(crate) fn accept(
         now: Time,
-        publisher: P,
         message: &Message,
         levels_max: usize,
         limits: DelayLimits,
         waiting: &Waiting,
-    ) -> Result<(), DelayError> {
+    ) -> Result<(Time, Arc<Message>), DelayError> {
         let (delay_s, topic) = parse(&message.topic, limits.delay_s_max)?;
         let topic = Topic::new(topic, levels_max).map_err(DelayError::Topic)?;
         if topic.starts_with(HUB_TOPICS) {
@@ -160,29 +184,36 @@ impl<P> Delayed<P> {
             ..message.clone()
         };
         waiting.take_in(message.cost_bytes(), limits)?;
-        let at = now.plus_ms(delay_ms);
+        Ok((now.plus_ms(delay_ms), Arc::new(message)))
+    }
+
+    /// Lets a message wait. `kept_publisher` stands for who published it, if that and the message are kept.
+    pub(crate) fn hold(&mut self, at: Time, due: Due<P>, kept_publisher: u64) {
         self.taken += 1;
-        self.wheel.set(at, Held { at, number: self.taken, publisher, message: Arc::new(message) });
-        Ok(())
+        if due.number > 0 {
+            let kept = Kept { at, publisher: kept_publisher, message: due.message.clone() };
+            self.kept.insert(due.number, kept);
+        }
+        self.wheel.set(at, Held { at, order: self.taken, due });
+    }
+
+    /// The next ones that are kept, from the number `from` on.
+    pub(crate) fn kept_from(&self, from: u64) -> impl Iterator<Item = (u64, &Kept)> {
+        self.kept.range(from..).map(|(&number, kept)| (number, kept))
     }
 
     /// What is due, in order, but at most `messages_max`: as many as may wait can be due at once.
-    pub(crate) fn due(
-        &mut self,
-        now: Time,
-        messages_max: usize,
-        waiting: &Waiting,
-    ) -> Vec<(P, Arc<Message>)> {
+    pub(crate) fn due(&mut self, now: Time, messages_max: usize, waiting: &Waiting) -> Vec<Due<P>> {
         let mut due = Vec::new();
         self.wheel.expire(now, &mut due);
-        due.sort_unstable_by_key(|held| (held.at, held.number));
+        due.sort_unstable_by_key(|held| (held.at, held.order));
         self.ready.extend(due);
         let count = self.ready.len().min(messages_max);
-        let due = self.ready.drain(..count).map(|held| {
-            waiting.let_go(held.message.cost_bytes());
-            (held.publisher, held.message)
-        });
-        let due = due.collect();
+        let due: Vec<_> = self.ready.drain(..count).map(|held| held.due).collect();
+        for Due { message, number, .. } in &due {
+            waiting.let_go(message.cost_bytes());
+            self.kept.remove(number);
+        }
         if self.ready.is_empty() {
             self.ready = VecDeque::new();
         }

@@ -93,6 +93,8 @@ pub struct Member {
     pub load: Arc<Load>,
     /// Messages of the group that wait in its session while it has no connection: another may have them.
     pub stranded: usize,
+    /// Its session is kept, and what it is given with it.
+    pub is_kept: bool,
 }
 
 /// What a search for a member goes by.
@@ -207,6 +209,23 @@ impl Group {
         online.map(|m| m.at).take(members_max).collect()
     }
 
+    /// What a member asked for.
+    pub(crate) fn options(&self, at: Address) -> Option<SubscriptionOptions> {
+        self.members().list.iter().find(|m| m.at == at).map(|m| m.options)
+    }
+
+    /// Whether the session of any member is kept.
+    pub(crate) fn has_kept(&self) -> bool {
+        self.members().list.iter().any(|m| m.is_kept)
+    }
+
+    /// A session that is a member is kept from now on.
+    pub(crate) fn set_kept(&self, at: Address) {
+        if let Some(member) = self.members().list.iter_mut().find(|m| m.at == at) {
+            member.is_kept = true;
+        }
+    }
+
     /// A member without a connection for which messages of the group wait, and the QoS at which `asker` gets them.
     pub fn stranded(&self, asker: Address) -> Option<(Address, QoS)> {
         if !self.has_stranded.load(Ordering::Acquire) {
@@ -288,7 +307,7 @@ mod tests {
     fn member(session: u32) -> Member {
         let options = SubscriptionOptions { qos: QoS::AtLeastOnce, ..Default::default() };
         let at = Address { shard: 0, session: SessionKey::new(session), serial: 1 };
-        Member { at, options, online: true, load: Arc::default(), stranded: 0 }
+        Member { at, options, online: true, load: Arc::default(), stranded: 0, is_kept: false }
     }
 
     fn group(strategy: Strategy, members: u32) -> Group {

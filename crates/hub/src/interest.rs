@@ -24,6 +24,17 @@ impl ShardSet {
         ShardSet(self.0 & !(1 << shard))
     }
 
+    /// Those that are in both.
+    #[must_use]
+    pub fn and(self, other: ShardSet) -> ShardSet {
+        ShardSet(self.0 & other.0)
+    }
+
+    /// Whether `shard` is in it.
+    pub fn contains(self, shard: usize) -> bool {
+        self.0 & 1 << shard != 0
+    }
+
     /// Whether no shard is in it.
     pub fn is_empty(self) -> bool {
         self.0 == 0
@@ -55,6 +66,8 @@ pub struct Interest {
 #[derive(Default, Debug)]
 struct Wanted {
     shards: ShardSet,
+    /// Those of them in which a session wants it that is kept.
+    keeping: ShardSet,
     /// By share name: there may be as many as strangers like to invent.
     groups: BTreeMap<Box<str>, Arc<Group>>,
 }
@@ -80,17 +93,36 @@ impl Interest {
 
     /// Enters that `shard` no longer wants `filter`.
     pub fn remove(&self, shard: usize, filter: &str) {
-        self.change(filter, |wanted| wanted.shards = wanted.shards.without(shard));
+        self.change(filter, |wanted| {
+            wanted.shards = wanted.shards.without(shard);
+            wanted.keeping = wanted.keeping.without(shard);
+        });
     }
 
-    /// Which shards want `topic`. Puts the groups that share it into `groups`.
-    pub fn of(&self, topic: &str, groups: &mut Vec<Arc<Group>>) -> ShardSet {
-        let mut shards = ShardSet::default();
+    /// Enters whether a session of `shard`, which wants `filter`, is kept.
+    pub fn set_keeping(&self, shard: usize, filter: &str, is_keeping: bool) {
+        self.change(filter, |wanted| {
+            wanted.keeping = wanted.keeping.without(shard);
+            wanted.keeping.0 |= u64::from(is_keeping) << shard;
+        });
+    }
+
+    /// Which shards want `topic`, and which of them for a session that is kept. Puts the groups that share it into
+    /// `groups`.
+    pub fn of(&self, topic: &str, groups: &mut Vec<Arc<Group>>) -> (ShardSet, ShardSet) {
+        let (mut shards, mut keeping) = (ShardSet::default(), ShardSet::default());
         self.read().matching(topic, |_, wanted| {
             shards.0 |= wanted.shards.0;
+            keeping.0 |= wanted.keeping.0;
             groups.extend(wanted.groups.values().cloned());
         });
-        shards
+        (shards, keeping)
+    }
+
+    /// A shared subscription, if somebody takes part in it.
+    pub fn group(&self, name: &str, filter: &str) -> Option<Arc<Group>> {
+        let index = self.read();
+        index.get(index.find(filter)?)?.groups.get(name).cloned()
     }
 
     /// How often the table has changed. What was found after asking for this holds as long as it says the same.
@@ -166,7 +198,7 @@ mod tests {
     use crate::subscriptions::SubscriptionOptions;
 
     fn shards(interest: &Interest, topic: &str) -> Vec<usize> {
-        interest.of(topic, &mut Vec::new()).iter().collect()
+        interest.of(topic, &mut Vec::new()).0.iter().collect()
     }
 
     #[test]
@@ -176,6 +208,10 @@ mod tests {
         interest.add(3, "a/b");
         interest.add(3, "a/+");
         assert_eq!(shards(&interest, "a/b"), [0, 3]);
+        interest.set_keeping(3, "a/b", true);
+        assert!(interest.of("a/b", &mut Vec::new()).1.contains(3));
+        interest.set_keeping(3, "a/b", false);
+        assert!(interest.of("a/b", &mut Vec::new()).1.is_empty());
         interest.remove(3, "a/b");
         assert_eq!(shards(&interest, "a/b"), [0, 3]);
         interest.remove(3, "a/+");
@@ -193,13 +229,14 @@ mod tests {
             online: true,
             load: Arc::default(),
             stranded: 0,
+            is_kept: false,
         };
         let (group, is_new) = interest.join("g", "a/#", member(0));
         assert!(is_new && !interest.join("g", "a/#", member(0)).1);
         let (same, is_new) = interest.join("g", "a/#", member(1));
         assert!(is_new && Arc::ptr_eq(&group, &same));
         let mut groups = Vec::new();
-        assert!(interest.of("a/b", &mut groups).is_empty() && groups.len() == 1 && interest.has_groups());
+        assert!(interest.of("a/b", &mut groups).0.is_empty() && groups.len() == 1 && interest.has_groups());
         interest.leave(&group, member(0).at);
         assert!(interest.has_groups());
         interest.leave(&group, member(1).at);

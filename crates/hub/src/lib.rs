@@ -21,7 +21,7 @@
 //!         self.0.push(format!("{}: {} to {}", message.topic, String::from_utf8_lossy(&message.payload), to.0));
 //!         Delivered::Sent
 //!     }
-//!     fn release(&mut self, _: ConnectionKey, _: u16) {}
+//!     fn release(&mut self, _: ConnectionKey, _: u16, _: u64) {}
 //!     fn forward(&mut self, _: usize, _: Parcel) {}
 //! }
 //!
@@ -52,6 +52,7 @@ mod extensions;
 pub mod group;
 pub mod index;
 pub mod interest;
+mod journal;
 mod key;
 mod message;
 mod outgoing;
@@ -71,13 +72,16 @@ mod wheel;
 pub use backlog::Backlog;
 pub use delayed::{DelayError, DelayLimits};
 pub use extensions::{AutomaticSubscription, CLIENT_ID, Extensions, Language, USER_NAME};
+pub use journal::{Batch, Durability, Image, ImageSize, Keeping, Unreadable};
 pub use key::{ConnectionKey, SessionKey};
 pub use message::{Message, Properties};
 pub use outlet::{Delivered, Delivery, Outlet, Parcel};
 pub use payload::Payload;
 pub use rewrite::{Names, RewriteError, RewriteRule, Rewrites};
 pub use session::Will;
-pub use shard::{Connect, Connected, Counters, Ending, Published, Refusal, Shard, SubscribeError, Turn};
+pub use shard::{
+    Connect, Connected, Counters, Ending, Published, Refusal, Shard, SubscribeError, Turn, restore,
+};
 pub use shared::{Limits, Shared};
 pub use subscriptions::{Audience, Receiver, SubscriptionOptions};
 pub use time::Time;

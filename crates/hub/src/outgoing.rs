@@ -23,6 +23,8 @@ const REPLAYS_GATHERED: usize = 16;
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
     pub(crate) message: Arc<Message>,
+    /// By what the message is written down, if this delivery is; else 0.
+    pub(crate) number: u64,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) subscription_ids: SubscriptionIds,
@@ -84,6 +86,20 @@ enum State {
     Published,
     /// The receiver has it; it owes a PUBCOMP.
     Released,
+}
+
+/// A delivery that was taken back, so that another member of its group may get it.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) pending: Pending,
+    /// The packet id that it had been given.
+    pub(crate) packet_id: Option<u16>,
+}
+
+/// A delivery as it is written down at a checkpoint.
+pub(crate) enum Standing<'a> {
+    InFlight { packet_id: u16, is_received: bool, pending: &'a Pending },
+    Waiting(&'a Pending),
 }
 
 /// What goes out next.
@@ -171,12 +187,17 @@ impl Outgoing {
     }
 
     /// What may go out now: first what has to be sent again, then what waits. It counts as sent with this. `expired` is
-    /// called for each message found to be too old; what has been sent before is never too old [MQTT-4.3.3-7].
+    /// called with each delivery found to be too old; what has been sent before is never too old [MQTT-4.3.3-7].
     ///
     /// PUBREL packets come first, since the window is for PUBLISH packets and must not hold up others [MQTT-4.9.0-3].
     /// Among each other both kinds keep the order in which they were sent [MQTT-4.6.0-1] [v3 MQTT-4.6.0-1]
     /// [v3 MQTT-4.6.0-4].
-    pub(crate) fn next(&mut self, window: usize, now: Time, mut expired: impl FnMut()) -> Option<Next<'_>> {
+    pub(crate) fn next(
+        &mut self,
+        window: usize,
+        now: Time,
+        mut expired: impl FnMut(&Pending),
+    ) -> Option<Next<'_>> {
         while self.rerelease_at < self.flights.len() {
             let at = self.rerelease_at;
             self.rerelease_at += 1;
@@ -217,7 +238,7 @@ impl Outgoing {
                 self.queue = VecDeque::new();
             }
             if too_old {
-                expired();
+                expired(&pending);
             } else if once {
                 return Some(Next::PublishOnce(pending));
             } else {
@@ -330,17 +351,18 @@ impl Outgoing {
         messages_max: usize,
         is_away: bool,
         is_wanted: impl Fn(&Arc<Group>) -> bool,
-    ) -> Vec<Pending> {
+    ) -> Vec<Taken> {
         let is_wanted = |p: &Pending| p.group.as_ref().is_some_and(&is_wanted);
         let mut taken = Vec::new();
         if is_away {
             debug_assert!(self.resend_at == 0 && self.outstanding == 0);
-            for place in &mut self.flights {
+            for at in 0..self.flights.len() {
+                let packet_id = Some(self.id_at(at));
                 if taken.len() < messages_max
-                    && let Some(flight) = place.take_if(|f| f.may_move() && is_wanted(&f.pending))
+                    && let Some(flight) = self.flights[at].take_if(|f| f.may_move() && is_wanted(&f.pending))
                 {
                     self.backlog.landed();
-                    taken.push(flight.pending);
+                    taken.push(Taken { pending: flight.pending, packet_id });
                 }
             }
             while let Some(None) = self.flights.front() {
@@ -352,7 +374,7 @@ impl Outgoing {
         for pending in queue {
             if taken.len() < messages_max && is_wanted(&pending) {
                 self.backlog.popped(&pending.message);
-                taken.push(pending);
+                taken.push(Taken { pending, packet_id: None });
             } else {
                 self.queue.push_back(pending);
             }
@@ -364,6 +386,57 @@ impl Outgoing {
     pub(crate) fn abandon(&mut self, packet_id: u16) {
         if let Some(at) = self.sent_place(packet_id) {
             self.land(at);
+        }
+    }
+
+    /// All that is written down of the deliveries, in their order.
+    pub(crate) fn standing(&self) -> impl Iterator<Item = Standing<'_>> {
+        let flights = self.flights.iter().enumerate().filter_map(|(at, flight)| {
+            let flight = flight.as_ref()?;
+            Some(Standing::InFlight {
+                packet_id: self.id_at(at),
+                is_received: flight.state == State::Released,
+                pending: &flight.pending,
+            })
+        });
+        let all = flights.chain(self.queue.iter().map(Standing::Waiting));
+        all.filter(|standing| match standing {
+            Standing::InFlight { pending, .. } | Standing::Waiting(pending) => pending.number > 0,
+        })
+    }
+
+    /// All deliveries, so that what is to be kept from now on can be given its number.
+    pub(crate) fn pending_mut(&mut self) -> impl Iterator<Item = &mut Pending> {
+        self.flights.iter_mut().flatten().map(|flight| &mut flight.pending).chain(&mut self.queue)
+    }
+
+    /// Puts a delivery back in flight that was so before the start of the hub: one after the other, in the order of their
+    /// sending.
+    pub(crate) fn restore_flight(&mut self, packet_id: u16, pending: Pending, is_received: bool) {
+        if self.flights.is_empty() {
+            self.first_id = packet_id.max(1);
+        }
+        // Ids between that and the one before were acknowledged, or nothing was written down of what they were for.
+        let at = (usize::from(packet_id) + PACKET_IDS - usize::from(self.first_id)) % PACKET_IDS;
+        while self.flights.len() < at {
+            self.flights.push_back(None);
+        }
+        let state = if is_received { State::Released } else { State::Published };
+        let flight = Some(Flight { pending, state, is_sent: false });
+        match self.flights.get_mut(at) {
+            Some(place) => *place = flight,
+            None => self.flights.push_back(flight),
+        }
+        self.backlog.launched();
+    }
+
+    /// Goes on behind the last packet id that was given out.
+    pub(crate) fn restore_last_id(&mut self, packet_id: u16) {
+        if packet_id == 0 {
+            return;
+        }
+        if self.flights.is_empty() {
+            self.first_id = next_id(packet_id);
         }
     }
 
@@ -416,6 +489,7 @@ mod tests {
         };
         Pending {
             message: Arc::new(message),
+            number: 0,
             qos,
             retain: false,
             subscription_ids: SubscriptionIds::new(),
@@ -425,7 +499,7 @@ mod tests {
 
     fn send(outgoing: &mut Outgoing, window: usize) -> Vec<(u16, bool, Option<String>)> {
         let mut sent = Vec::new();
-        while let Some(next) = outgoing.next(window, Time::default(), || {}) {
+        while let Some(next) = outgoing.next(window, Time::default(), |_| {}) {
             sent.push(match next {
                 Next::Publish { packet_id, dup, pending } => {
                     (packet_id, dup, Some(String::from_utf8_lossy(&pending.message.payload).into_owned()))

@@ -1,6 +1,6 @@
 //! Where deliveries go: the hub decides who gets what, the outlet puts it into bytes and onto connections.
 
-use crate::group::{Address, Group};
+use crate::group::{Address, Group, Member};
 use crate::key::ConnectionKey;
 use crate::message::Message;
 use crate::shard::Turn;
@@ -16,8 +16,8 @@ pub trait Outlet {
     /// Sends a message to a connection. Above QoS 0, [`has_room`](Self::has_room) has been asked before.
     fn deliver(&mut self, to: ConnectionKey, message: &Arc<Message>, delivery: &Delivery<'_>) -> Delivered;
 
-    /// Sends the PUBREL of a QoS 2 delivery.
-    fn release(&mut self, to: ConnectionKey, packet_id: u16);
+    /// Sends the PUBREL of a QoS 2 delivery, once the shard's batch `waits_for` is on disk.
+    fn release(&mut self, to: ConnectionKey, packet_id: u16, waits_for: u64);
 
     /// Takes a message to another shard.
     fn forward(&mut self, shard: usize, parcel: Parcel);
@@ -36,6 +36,9 @@ pub struct Delivery<'a> {
     pub packet_id: u16,
     /// Identifiers of the subscriptions that it is delivered for.
     pub subscription_ids: &'a [u32],
+    /// It must not go out before this batch of the shard is on disk; 0 for at once. Else a receiver could get it again
+    /// under another packet id after a crash, and QoS 2 would not be exactly once.
+    pub waits_for: u64,
 }
 
 /// What became of a delivery.
@@ -52,9 +55,16 @@ pub enum Delivered {
 #[derive(Clone, Debug)]
 pub enum Parcel {
     /// A message for all sessions of the shard that want it.
-    Message(Arc<Message>),
+    Message {
+        /// The message.
+        message: Arc<Message>,
+        /// The number by which it is kept; 0 if it is not.
+        number: u64,
+        /// It is written down that the shard is still to deal with it.
+        is_owed: bool,
+    },
     /// A message for one member of a shared subscription.
-    Turn(Turn),
+    Turn(Turn, Member),
     /// A member has lost its connection: this one may take what waits for it.
     Fetch(Address),
     /// Somebody of the group may take what waits for this member, which has no connection.
@@ -72,7 +82,7 @@ impl Parcel {
     /// The message that it carries, if it does.
     pub fn message(&self) -> Option<&Arc<Message>> {
         match self {
-            Parcel::Message(message) | Parcel::Turn(Turn { message, .. }) => Some(message),
+            Parcel::Message { message, .. } | Parcel::Turn(Turn { message, .. }, _) => Some(message),
             Parcel::Fetch(_) | Parcel::Redistribute { .. } => None,
         }
     }

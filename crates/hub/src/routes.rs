@@ -17,21 +17,23 @@ struct Route {
     topic: Topic,
     version: u64,
     shards: ShardSet,
+    keeping: ShardSet,
 }
 
 impl Routes {
-    /// What is remembered of a topic, if it was found at this version of the table.
-    pub(crate) fn get(&self, topic: &Topic, version: u64) -> Option<ShardSet> {
+    /// What is remembered of a topic, if it was found at this version of the table: which shards want it, and which of
+    /// them for a session that is kept.
+    pub(crate) fn get(&self, topic: &Topic, version: u64) -> Option<(ShardSet, ShardSet)> {
         let route = self.0.get(place(topic))?.as_ref()?;
-        (route.version == version && route.topic.is_same(topic)).then_some(route.shards)
+        (route.version == version && route.topic.is_same(topic)).then_some((route.shards, route.keeping))
     }
 
     /// Remembers what was found at a version of the table.
-    pub(crate) fn set(&mut self, topic: &Topic, version: u64, shards: ShardSet) {
+    pub(crate) fn set(&mut self, topic: &Topic, version: u64, (shards, keeping): (ShardSet, ShardSet)) {
         if self.0.is_empty() {
             self.0.resize(PLACES, None);
         }
-        self.0[place(topic)] = Some(Route { topic: topic.clone(), version, shards });
+        self.0[place(topic)] = Some(Route { topic: topic.clone(), version, shards, keeping });
     }
 }
 
@@ -48,8 +50,8 @@ mod tests {
     fn only_the_same_topic_at_the_same_version_is_known() {
         let (mut routes, topic) = (Routes::default(), Topic::new("a/b", 8).expect("valid"));
         assert_eq!(routes.get(&topic, 1), None);
-        routes.set(&topic, 1, ShardSet::default());
-        assert_eq!(routes.get(&topic.clone(), 1), Some(ShardSet::default()));
+        routes.set(&topic, 1, Default::default());
+        assert_eq!(routes.get(&topic.clone(), 1), Some(Default::default()));
         assert_eq!(routes.get(&topic, 2), None);
         assert_eq!(routes.get(&Topic::new("a/b", 8).expect("valid"), 1), None);
     }

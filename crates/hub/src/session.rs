@@ -28,6 +28,10 @@ pub(crate) struct Session {
     pub(crate) client_id: Arc<str>,
     /// Tells this session from others that had the same key before it.
     pub(crate) serial: u32,
+    /// By what it is written down; 0 if it is not.
+    pub(crate) number: u64,
+    /// It is kept with its subscriptions and what waits for it; else, if it has a number, only its will is.
+    pub(crate) is_kept: bool,
     pub(crate) connection: Option<ConnectionKey>,
     /// How long it outlasts its connection, in seconds; `u32::MAX` is for ever.
     pub(crate) expiry_s: u32,

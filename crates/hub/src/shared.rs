@@ -5,10 +5,12 @@ use crate::exclusive::Exclusive;
 use crate::extensions::Extensions;
 use crate::group::Strategy;
 use crate::interest::{Interest, SHARDS_MAX};
+use crate::journal::Keeping;
 use crate::retained::{Quota, Retained};
 use crate::topic::HUB_TOPICS;
 use foldhash::quality::FixedState;
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Bounds of the hub, each named with its unit.
 #[derive(Clone, Debug)]
@@ -67,6 +69,14 @@ pub struct Shared {
     own_retained: Retained,
     pub(crate) delayed: Waiting,
     pub(crate) exclusive: Exclusive,
+    /// What is kept for the next start; none: nothing is.
+    pub(crate) keeping: Option<Keeping>,
+    /// Whether what has to be kept can be.
+    keeps: AtomicBool,
+    /// The next number for what is written down.
+    pub(crate) numbers: AtomicU64,
+    /// The highest number of a message that each shard has handed over to be written.
+    pub(crate) handed: Box<[AtomicU64]>,
     shards: usize,
     seed: u64,
 }
@@ -89,6 +99,10 @@ impl Shared {
             own_retained: Retained::new(usize::MAX, usize::MAX),
             delayed: Waiting::default(),
             exclusive: Exclusive::default(),
+            keeping: None,
+            keeps: AtomicBool::new(true),
+            numbers: AtomicU64::new(1),
+            handed: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             shards,
             seed,
         }
@@ -98,6 +112,28 @@ impl Shared {
     #[must_use]
     pub fn with_extensions(self, extensions: Extensions) -> Shared {
         Shared { extensions, ..self }
+    }
+
+    /// The same for a hub whose shards [write down](crate::Batch) what is to outlive it. `next_number` is beyond all
+    /// numbers of earlier starts: see [`Image::next_number`](crate::Image::next_number).
+    #[must_use]
+    pub fn with_keeping(self, keeping: Keeping, next_number: u64) -> Shared {
+        Shared { keeping: Some(keeping), numbers: AtomicU64::new(next_number.max(1)), ..self }
+    }
+
+    /// Says whether what has to be kept can be: while it cannot, messages that would have to are refused.
+    pub fn set_keeps(&self, keeps: bool) {
+        self.keeps.store(keeps, Ordering::Relaxed);
+    }
+
+    /// Whether what has to be kept can be.
+    pub fn keeps(&self) -> bool {
+        self.keeps.load(Ordering::Relaxed)
+    }
+
+    /// Beyond all numbers that have been given out so far: the boundary of a checkpoint that begins now.
+    pub fn next_number(&self) -> u64 {
+        self.numbers.load(Ordering::SeqCst)
     }
 
     /// Where the retained messages are of the topics, or of the filters, that begin with this level. Those of the hub
@@ -126,7 +162,8 @@ impl Shared {
         (FixedState::with_seed(self.seed).hash_one(client_id) % self.shards as u64) as usize
     }
 
-    pub(crate) fn seed(&self) -> u64 {
+    /// The random number that it was made with.
+    pub fn seed(&self) -> u64 {
         self.seed
     }
 }

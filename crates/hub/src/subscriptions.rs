@@ -34,12 +34,21 @@ pub(crate) type SubscriptionIds = SmallVec<[u32; 2]>;
 struct Entry {
     session: SessionKey,
     options: SubscriptionOptions,
+    is_kept: bool,
+}
+
+/// Who subscribed to a filter.
+#[derive(Default, Debug)]
+struct Entries {
+    list: Vec<Entry>,
+    /// How many of them are sessions that are kept.
+    kept: u32,
 }
 
 /// Filters of a shard and the sessions that subscribed to them.
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
-    index: Index<Vec<Entry>>,
+    index: Index<Entries>,
     /// Where each subscription stands: so that subscribing and unsubscribing cost the same with one and with a million,
     /// be it subscribers of a filter or filters of a subscriber.
     places: HashMap<(SessionKey, NodeId), Place, FixedState>,
@@ -63,6 +72,11 @@ impl Filters {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
+
+    /// Where they are.
+    pub(crate) fn nodes(&self) -> &[NodeId] {
+        &self.0
+    }
 }
 
 /// What adding a subscription changed.
@@ -73,6 +87,17 @@ pub(crate) struct Added {
     pub(crate) is_new: bool,
     /// Nobody of this shard had.
     pub(crate) is_first: bool,
+    /// No session of this shard that is kept had.
+    pub(crate) is_first_kept: bool,
+}
+
+/// What the end of a subscription left behind.
+#[derive(Default, PartialEq, Eq, Debug)]
+pub(crate) struct Removed {
+    /// The filter, if nobody of this shard is subscribed to it any more.
+    pub(crate) last: Option<String>,
+    /// The filter, if others are, but no session that is kept is any more.
+    pub(crate) last_kept: Option<String>,
 }
 
 impl Subscriptions {
@@ -92,18 +117,45 @@ impl Subscriptions {
         filters: &mut Filters,
         filter: &str,
         options: SubscriptionOptions,
+        is_kept: bool,
     ) -> Added {
         let (node, entries) = self.index.entry(filter);
-        let entry = Entry { session, options };
+        let entry = Entry { session, options, is_kept };
         if let Some(place) = self.places.get(&(session, node)) {
-            entries[place.entry as usize] = entry;
-            return Added { node, is_new: false, is_first: false };
+            // Whether it is kept is known since the session is.
+            entries.list[place.entry as usize] = entry;
+            return Added { node, is_new: false, is_first: false, is_first_kept: false };
         }
-        let place = Place { entry: count(entries.len()), listed: count(filters.0.len()) };
-        entries.push(entry);
+        let place = Place { entry: count(entries.list.len()), listed: count(filters.0.len()) };
+        entries.list.push(entry);
+        entries.kept += u32::from(is_kept);
+        let is_first_kept = is_kept && entries.kept == 1;
         filters.0.push(node);
         self.places.insert((session, node), place);
-        Added { node, is_new: true, is_first: place.entry == 0 }
+        Added { node, is_new: true, is_first: place.entry == 0, is_first_kept }
+    }
+
+    /// The session is kept from now on. Returns the filters to which no other such session of this shard is subscribed.
+    pub(crate) fn keep(&mut self, session: SessionKey, filters: &Filters) -> Vec<String> {
+        let mut first = Vec::new();
+        for &node in &filters.0 {
+            let Some(place) = self.places.get(&(session, node)) else { continue };
+            let Some(entries) = self.index.get_mut(node) else { continue };
+            if !std::mem::replace(&mut entries.list[place.entry as usize].is_kept, true) {
+                entries.kept += 1;
+                if entries.kept == 1 {
+                    first.push(self.index.filter(node));
+                }
+            }
+        }
+        first
+    }
+
+    /// What a subscription is to, and what was asked for along with it.
+    pub(crate) fn get(&self, session: SessionKey, node: NodeId) -> Option<(String, SubscriptionOptions)> {
+        let place = self.places.get(&(session, node))?;
+        let entry = self.index.get(node)?.list.get(place.entry as usize)?;
+        Some((self.index.filter(node), entry.options))
     }
 
     /// Where the subscription of a session to `filter` is; the filter is the same character by character [MQTT-3.10.4-1]
@@ -113,13 +165,12 @@ impl Subscriptions {
         self.places.contains_key(&(session, node)).then_some(node)
     }
 
-    /// Ends a subscription. Returns the filter if nobody of this shard is subscribed to it any more.
-    pub(crate) fn remove(
-        &mut self,
-        session: SessionKey,
-        filters: &mut Filters,
-        node: NodeId,
-    ) -> Option<String> {
+    /// Ends a subscription.
+    pub(crate) fn remove(&mut self, session: SessionKey, filters: &mut Filters, node: NodeId) -> Removed {
+        self.try_remove(session, filters, node).unwrap_or_default()
+    }
+
+    fn try_remove(&mut self, session: SessionKey, filters: &mut Filters, node: NodeId) -> Option<Removed> {
         let place = self.places.remove(&(session, node))?;
         filters.0.swap_remove(place.listed as usize);
         if let Some(&moved) = filters.0.get(place.listed as usize)
@@ -128,26 +179,24 @@ impl Subscriptions {
             its.listed = place.listed;
         }
         let entries = self.index.get_mut(node)?;
-        entries.swap_remove(place.entry as usize);
-        if let Some(moved) = entries.get(place.entry as usize)
+        let was_kept = entries.list.swap_remove(place.entry as usize).is_kept;
+        entries.kept -= u32::from(was_kept);
+        let (is_last, is_last_kept) = (entries.list.is_empty(), was_kept && entries.kept == 0);
+        if let Some(moved) = entries.list.get(place.entry as usize)
             && let Some(its) = self.places.get_mut(&(moved.session, node))
         {
             its.entry = place.entry;
         }
-        if !entries.is_empty() {
-            return None;
+        if is_last {
+            let last = Some(self.index.filter(node));
+            self.index.remove(node);
+            return Some(Removed { last, last_kept: None });
         }
-        let filter = self.index.filter(node);
-        self.index.remove(node);
-        Some(filter)
+        Some(Removed { last: None, last_kept: is_last_kept.then(|| self.index.filter(node)) })
     }
 
     /// Ends one of a session's subscriptions, whichever; none when it has none. Returns as [`remove`](Self::remove).
-    pub(crate) fn remove_any(
-        &mut self,
-        session: SessionKey,
-        filters: &mut Filters,
-    ) -> Option<Option<String>> {
+    pub(crate) fn remove_any(&mut self, session: SessionKey, filters: &mut Filters) -> Option<Removed> {
         let node = *filters.0.last()?;
         Some(self.remove(session, filters, node))
     }
@@ -160,7 +209,7 @@ impl Subscriptions {
         let mut filters = 0;
         self.index.matching(topic, |_, entries| {
             filters += 1;
-            for entry in entries {
+            for entry in &entries.list {
                 // [MQTT-3.8.3-3]
                 if !(entry.options.no_local && publisher == Some(entry.session)) {
                     audience.add(entry);
@@ -273,9 +322,9 @@ mod tests {
         let mut subscriptions = Subscriptions::new(1);
         let (one, two) = (SessionKey::new(1), SessionKey::new(2));
         let (mut ones, mut twos) = (Filters::default(), Filters::default());
-        subscriptions.add(one, &mut ones, "a/#", options(QoS::AtMostOnce, 3));
-        subscriptions.add(two, &mut twos, "a/+", options(QoS::AtMostOnce, 0));
-        subscriptions.add(one, &mut ones, "a/b", options(QoS::ExactlyOnce, 4));
+        subscriptions.add(one, &mut ones, "a/#", options(QoS::AtMostOnce, 3), false);
+        subscriptions.add(two, &mut twos, "a/+", options(QoS::AtMostOnce, 0), false);
+        subscriptions.add(one, &mut ones, "a/b", options(QoS::ExactlyOnce, 4), false);
         let mut found = audience(&subscriptions, "a/b");
         found.get_mut(&1).expect("it matches").1.sort_unstable();
         assert_eq!(found[&1], (QoS::ExactlyOnce, vec![3, 4]));
@@ -290,21 +339,22 @@ mod tests {
         let mut firsts = 0;
         for (key, filters) in &mut all {
             for filter in ["x/y", "x/+", "x"] {
-                firsts +=
-                    u32::from(subscriptions.add(*key, filters, filter, options(QoS::AtMostOnce, 0)).is_first);
+                firsts += u32::from(
+                    subscriptions.add(*key, filters, filter, options(QoS::AtMostOnce, 0), false).is_first,
+                );
             }
         }
         assert_eq!(firsts, 3);
         let (key, filters) = &mut all[5];
-        assert!(!subscriptions.add(*key, filters, "x/y", options(QoS::AtLeastOnce, 0)).is_new);
+        assert!(!subscriptions.add(*key, filters, "x/y", options(QoS::AtLeastOnce, 0), false).is_new);
         assert_eq!(audience(&subscriptions, "x/y")[&5].0, QoS::AtLeastOnce);
         // In an order that moves entries about.
         for (i, (key, filters)) in all.iter_mut().enumerate() {
             let node = subscriptions.find(*key, "x/y").expect("still subscribed");
-            assert_eq!(subscriptions.remove(*key, filters, node).is_some(), i == 99);
+            assert_eq!(subscriptions.remove(*key, filters, node).last.is_some(), i == 99);
             assert!(subscriptions.find(*key, "x/y").is_none() && filters.len() == 2);
             while let Some(last) = subscriptions.remove_any(*key, filters) {
-                assert_eq!(last.is_some(), i == 99);
+                assert_eq!(last.last.is_some(), i == 99);
             }
             assert_eq!(filters.len(), 0);
         }
@@ -316,7 +366,7 @@ mod tests {
         let mut subscriptions = Subscriptions::new(1);
         let key = SessionKey::new(1);
         let options = SubscriptionOptions { no_local: true, ..Default::default() };
-        subscriptions.add(key, &mut Filters::default(), "a", options);
+        subscriptions.add(key, &mut Filters::default(), "a", options, false);
         let mut audience = Audience::default();
         subscriptions.audience("a", Some(key), &mut audience);
         assert!(audience.receivers().is_empty());

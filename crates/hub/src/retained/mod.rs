@@ -51,16 +51,53 @@ struct Table {
     /// Those that expire, in that order, so that nobody has to look at all the others.
     expiring: BTreeSet<(Time, Key)>,
     used: Box<[Used]>,
-    set_count: u64,
+    /// How often anything was set or removed.
+    version: u64,
 }
 
 #[derive(Debug)]
 struct Entered {
     message: Arc<Message>,
-    /// Which quota counts it, and under which number.
-    counted: Option<(u32, u64)>,
+    /// Which quota counts it.
+    counted: Option<u32>,
+    origin: Origin,
+    /// The place of its setting among all settings and removals.
+    version: u64,
+}
+
+/// Where a retained message comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Origin {
     /// Stands for the client id that published it, if it was a client.
-    publisher: Option<NonZeroU64>,
+    pub publisher: Option<NonZeroU64>,
+    /// The number by which it is kept for the next start; 0 if it is not.
+    pub number: u64,
+    /// The shard that has given it the number.
+    pub shard: u8,
+}
+
+/// What setting a retained message came to.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct SetOutcome {
+    /// The place of the change among all changes.
+    pub version: u64,
+    /// There was no room. What the topic had is gone all the same: it is no longer the last one.
+    pub is_full: bool,
+    /// The topic has no retained message now.
+    pub is_gone: bool,
+    /// Topics whose messages gave way to a quota, and the places of these changes.
+    pub evicted: Vec<(String, u64)>,
+}
+
+/// A retained message that was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The message.
+    pub message: Arc<Message>,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The place of its setting among all changes.
+    pub version: u64,
 }
 
 impl Retained {
@@ -85,23 +122,24 @@ impl Retained {
     /// When the table is full, or the message alone is larger than its quota. What the topic had is gone all the same: it
     /// is no longer the last one [v3 MQTT-3.3.1-7].
     pub fn set(&self, message: &Arc<Message>) -> Result<usize, Full> {
-        self.set_from(message, None)
+        let outcome = self.set_from(message, Origin::default());
+        if outcome.is_full { Err(Full) } else { Ok(outcome.evicted.len()) }
     }
 
-    /// The same, remembering who published it: a number that stands for a client id.
-    ///
-    /// # Errors
-    /// As [`set`](Self::set).
-    pub fn set_from(&self, message: &Arc<Message>, publisher: Option<NonZeroU64>) -> Result<usize, Full> {
+    /// The same, remembering where it comes from.
+    pub fn set_from(&self, message: &Arc<Message>, origin: Origin) -> SetOutcome {
         let key = key(&message.topic);
         let quota = self.quotas.iter().position(|q| crate::topic::matches(&q.filter, &message.topic));
         let cost = message.cost_bytes();
         let is_empty = message.payload.is_empty();
         let is_too_large = quota.is_some_and(|q| cost > self.quotas[q].bytes_max);
         let mut table = self.write();
+        table.version += 1;
+        let version = table.version;
+        let gone = SetOutcome { version, is_full: !is_empty, is_gone: true, evicted: Vec::new() };
         if is_empty || is_too_large {
             table.remove(&key);
-            return if is_empty { Ok(0) } else { Err(Full) };
+            return gone;
         }
         let (count, freed) = match table.messages.get(&key) {
             Some(old) => (table.messages.len() - 1, old.message.cost_bytes()),
@@ -109,10 +147,46 @@ impl Retained {
         };
         if count >= self.messages_max || table.bytes - freed + cost > self.bytes_max {
             table.remove(&key);
-            return Err(Full);
+            return gone;
         }
-        table.enter(key, message, publisher, quota);
-        Ok(quota.map_or(0, |q| table.evict(q, &self.quotas[q])))
+        table.enter(key, message, origin, quota, version);
+        let evicted = quota.map(|q| table.evict(q, &self.quotas[q])).unwrap_or_default();
+        SetOutcome { version, is_full: false, is_gone: false, evicted }
+    }
+
+    /// Enters a message that was kept from an earlier start, whatever the limits are now, and goes on counting changes
+    /// from `version`.
+    pub(crate) fn restore(&self, message: &Arc<Message>, origin: Origin, version: u64) {
+        let quota = self.quotas.iter().position(|q| crate::topic::matches(&q.filter, &message.topic));
+        let mut table = self.write();
+        table.version = table.version.max(version);
+        table.enter(key(&message.topic), message, origin, quota, version);
+    }
+
+    /// How many changes there have been.
+    pub(crate) fn version(&self) -> u64 {
+        self.read().version
+    }
+
+    /// Goes on counting changes from `version`.
+    pub(crate) fn set_version(&self, version: u64) {
+        let mut table = self.write();
+        table.version = table.version.max(version);
+    }
+
+    /// The next messages behind `after`, at most `messages_max` of them, whatever their topics; `after` moves on. None
+    /// when there are no more.
+    pub(crate) fn all_behind(&self, after: &mut Option<String>, messages_max: usize) -> Vec<Found> {
+        let table = self.read();
+        let start = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let next = table.messages.range::<str, _>((start, Bound::Unbounded)).take(messages_max);
+        let (mut found, mut last) = (Vec::new(), None);
+        for (key, entered) in next {
+            found.push(Found::of(entered));
+            last = Some(key);
+        }
+        *after = last.map(|key| key.to_string());
+        found
     }
 
     /// How many messages there are, and their bytes.
@@ -130,7 +204,7 @@ impl Retained {
         messages_max: usize,
         steps: &mut usize,
         now: Time,
-        found: &mut Vec<Arc<Message>>,
+        found: &mut Vec<Found>,
     ) {
         let table = self.read();
         let full = found.len() + messages_max;
@@ -146,9 +220,9 @@ impl Retained {
             };
             match compare(&cursor.levels, key, &mut target) {
                 Step::Match => {
-                    let is_own = entered.publisher.is_some() && entered.publisher == cursor.leaves_out;
+                    let is_own = cursor.leaves_out.is_some() && entered.origin.publisher == cursor.leaves_out;
                     if !is_own && !entered.message.is_expired(now) {
-                        found.push(entered.message.clone());
+                        found.push(Found::of(entered));
                     }
                     (is_behind, last) = (true, Some(key));
                 }
@@ -197,6 +271,12 @@ impl Retained {
     }
 }
 
+impl Found {
+    fn of(entered: &Entered) -> Found {
+        Found { message: entered.message.clone(), origin: entered.origin, version: entered.version }
+    }
+}
+
 /// There is no room for one more retained message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Full;
@@ -226,8 +306,9 @@ impl Table {
         &mut self,
         key: Key,
         message: &Arc<Message>,
-        publisher: Option<NonZeroU64>,
+        origin: Origin,
         quota: Option<usize>,
+        version: u64,
     ) {
         self.remove(&key);
         let cost = message.cost_bytes();
@@ -236,21 +317,20 @@ impl Table {
             self.expiring.insert((at, key.clone()));
         }
         let counted = quota.map(|quota| {
-            self.set_count += 1;
-            self.used[quota].order.insert(self.set_count, key.clone());
+            self.used[quota].order.insert(version, key.clone());
             self.used[quota].bytes += cost;
-            (quota as u32, self.set_count)
+            quota as u32
         });
-        self.messages.insert(key, Entered { message: message.clone(), counted, publisher });
+        self.messages.insert(key, Entered { message: message.clone(), counted, origin, version });
     }
 
     fn remove(&mut self, key: &str) {
         let Some((key, old)) = self.messages.remove_entry(key) else { return };
         let cost = old.message.cost_bytes();
         self.bytes -= cost;
-        if let Some((quota, number)) = old.counted {
+        if let Some(quota) = old.counted {
             let used = &mut self.used[quota as usize];
-            used.order.remove(&number);
+            used.order.remove(&old.version);
             used.bytes -= cost;
         }
         if let Some(at) = old.message.expires_at {
@@ -258,9 +338,10 @@ impl Table {
         }
     }
 
-    /// Removes the oldest that `quota` counts until it is kept. What was set last fits alone, so it stays.
-    fn evict(&mut self, number: usize, quota: &Quota) -> usize {
-        let mut evicted = 0;
+    /// Removes the oldest that `quota` counts until it is kept. What was set last fits alone, so it stays. Returns topics
+    /// and the places of these changes.
+    fn evict(&mut self, number: usize, quota: &Quota) -> Vec<(String, u64)> {
+        let mut evicted = Vec::new();
         loop {
             let used = &mut self.used[number];
             if used.order.len() <= quota.messages_max && used.bytes <= quota.bytes_max {
@@ -268,7 +349,8 @@ impl Table {
             }
             let Some((_, oldest)) = used.order.pop_first() else { return evicted };
             self.remove(&oldest);
-            evicted += 1;
+            self.version += 1;
+            evicted.push((walk::topic(&oldest), self.version));
         }
     }
 }
@@ -298,13 +380,13 @@ mod tests {
             retained.next(&mut cursor, at_once, &mut left, Time::default(), &mut found);
             assert!(found.len() - before <= at_once && found.len() - before <= steps - left);
         }
-        found.iter().map(|m| m.topic.to_string()).collect()
+        found.iter().map(|f| f.message.topic.to_string()).collect()
     }
 
     fn payload_of(retained: &Retained, topic: &str, now: Time) -> Option<Vec<u8>> {
         let mut found = Vec::new();
         retained.next(&mut Cursor::new(topic), 9, &mut 9, now, &mut found);
-        found.first().map(|m| m.payload.to_vec())
+        found.first().map(|f| f.message.payload.to_vec())
     }
 
     #[test]

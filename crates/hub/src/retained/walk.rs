@@ -13,6 +13,11 @@ pub(super) fn key(topic: &str) -> Key {
     topic.replace('/', "\0").into()
 }
 
+/// The topic of a key.
+pub(super) fn topic(key: &str) -> String {
+    key.replace('\0', "/")
+}
+
 /// How far a walk over the retained messages that match a filter has come. It holds no lock and no message, so that
 /// a large set can be given to a slow receiver bit by bit.
 #[derive(Clone, Debug)]
@@ -39,6 +44,18 @@ impl Cursor {
     pub fn without(mut self, publisher: Option<NonZeroU64>) -> Cursor {
         self.leaves_out = publisher;
         self
+    }
+
+    /// The same, to go on where another one stood: [`place`](Self::place).
+    #[must_use]
+    pub(crate) fn from(mut self, at: &str, is_behind: bool) -> Cursor {
+        (self.at, self.is_behind) = (at.to_owned(), is_behind);
+        self
+    }
+
+    /// Where it stands, and whether what stands at this very place has been given already.
+    pub(crate) fn place(&self) -> (&str, bool) {
+        (&self.at, self.is_behind)
     }
 
     /// The first level of the pattern.

@@ -1,17 +1,19 @@
 //! From a publish to the receivers, and from their acknowledgements to the next delivery.
 
-use super::{Refusal, Shard};
+use super::keep::stored;
+use super::{Refusal, Shard, Turn};
 use crate::group::{Group, Search, Strategy};
 use crate::interest::ShardSet;
+use crate::journal::{Durability, Entry, Journal};
 use crate::key::SessionKey;
 use crate::message::Message;
 use crate::outgoing::{Next, Outgoing, Pending};
 use crate::outlet::{Delivered, Delivery, Outlet, Parcel};
-use crate::retained::Full;
+use crate::retained::{Found, Origin};
 use crate::subscriptions::Audience;
 use crate::time::Time;
-use crate::topic::Topic;
-use std::num::NonZeroU32;
+use crate::topic::{HUB_TOPICS, Topic};
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use trefoil_mqtt::QoS;
 
@@ -44,6 +46,9 @@ impl Shard {
         message: &Arc<Message>,
         out: &mut impl Outlet,
     ) -> Published {
+        if !self.shared.keeps() && self.has_to_keep(message) {
+            return self.refuse(Refusal::NotKept);
+        }
         match self.rewritten(publisher, message) {
             None => self.publish_as_it_is(now, publisher, message, out),
             Some(Ok(message)) => self.publish_as_it_is(now, publisher, &message, out),
@@ -73,22 +78,31 @@ impl Shard {
         message: &Arc<Message>,
         out: &mut impl Outlet,
     ) -> Published {
-        let mut not_retained = false;
+        self.announce_numbered(now, publisher, message, 0, out)
+    }
+
+    /// The same for a message that has perhaps a number by which it is kept.
+    pub(super) fn announce_numbered(
+        &mut self,
+        now: Time,
+        publisher: Option<SessionKey>,
+        message: &Arc<Message>,
+        mut number: u64,
+        out: &mut impl Outlet,
+    ) -> Published {
         // [MQTT-3.3.1-8] [v3 MQTT-3.3.1-12]
-        if message.retain {
-            let level = message.topic.split('/').next().unwrap_or_default();
-            let publisher = self.publisher_number(publisher);
-            match self.shared.retained_below(level).set_from(message, publisher) {
-                Ok(evicted) => self.counters.retained_evicted += evicted as u64,
-                Err(Full) => not_retained = true,
-            }
-            self.counters.not_retained += u64::from(not_retained);
-        }
-        let local = self.deliver_here(now, publisher, message, out);
+        let not_retained = message.retain && !self.retain(publisher, message, &mut number);
+        let local = self.deliver_here(now, publisher, message, &mut number, out);
         let mut groups = std::mem::take(&mut self.groups);
-        let others = self.remembered_elsewhere(&message.topic, &mut groups);
+        let (others, keeping) = self.remembered_elsewhere(&message.topic, &mut groups);
         for shard in others.iter() {
-            out.forward(shard, Parcel::Message(message.clone()));
+            let is_owed = message.qos > QoS::AtMostOnce
+                && keeping.contains(shard)
+                && self.journal.keep(message, &mut number) > 0;
+            if is_owed {
+                self.journal.note(&Entry::Owed { message: number, shard: shard as u64 });
+            }
+            out.forward(shard, Parcel::Message { message: message.clone(), number, is_owed });
         }
         let matched = local || !others.is_empty() || !groups.is_empty();
         for group in groups.drain(..) {
@@ -96,19 +110,57 @@ impl Shard {
                 Strategy::Sticky => self.publisher_hash(publisher),
                 _ => None,
             };
-            self.share(now, group, message, Search { publisher, ..Search::default() }, out);
+            let search = Search { publisher, ..Search::default() };
+            self.share(now, Turn { message: message.clone(), number, is_owed: false, group, search }, out);
         }
         self.groups = groups;
         Published { matched, not_retained, refused: None }
     }
 
+    /// Enters a retained message, or removes one. Returns whether there was room.
+    fn retain(&mut self, publisher: Option<SessionKey>, message: &Arc<Message>, number: &mut u64) -> bool {
+        let level = message.topic.split('/').next().unwrap_or_default();
+        let publisher = self.publisher_number(publisher);
+        let is_own = message.topic.starts_with(HUB_TOPICS);
+        let kept = match is_own || message.payload.is_empty() {
+            true => 0,
+            false => self.journal.keep(message, number),
+        };
+        let origin = Origin { publisher, number: kept, shard: self.number as u8 };
+        let outcome = self.shared.retained_below(level).set_from(message, origin);
+        self.counters.retained_evicted += outcome.evicted.len() as u64;
+        self.counters.not_retained += u64::from(outcome.is_full);
+        if !is_own && self.journal.durability(&message.topic) != Durability::None {
+            let version = outcome.version;
+            self.journal.await_message(&message.topic);
+            self.journal.note(&match outcome.is_gone {
+                true => Entry::Unretain { version, topic: &message.topic },
+                false => {
+                    let publisher = publisher.map(NonZeroU64::get);
+                    Entry::Retain { version, publisher, message: kept }
+                }
+            });
+            for (topic, version) in &outcome.evicted {
+                self.journal.note(&Entry::Unretain { version: *version, topic });
+            }
+        }
+        !outcome.is_full
+    }
+
     /// Takes what another shard sent.
     pub fn handle(&mut self, now: Time, parcel: Parcel, out: &mut impl Outlet) {
         match parcel {
-            Parcel::Message(message) => {
-                self.deliver_here(now, None, &message, out);
+            Parcel::Message { message, mut number, is_owed } => {
+                self.begin_event();
+                self.deliver_here(now, None, &message, &mut number, out);
+                if is_owed {
+                    self.journal.note(&Entry::Paid { message: number, shard: self.number as u64 });
+                }
             }
-            Parcel::Turn(turn) => self.take_turn(now, turn, out),
+            Parcel::Turn(turn, member) => {
+                self.begin_event();
+                self.take_turn(now, turn, member, out);
+            }
             Parcel::Fetch(at) => self.handle_fetch(now, at, out),
             Parcel::Redistribute { group, from, messages_max } => {
                 self.redistribute(now, from, group, messages_max, out);
@@ -129,21 +181,27 @@ impl Shard {
         if self.shared.shards() == 1 && !interest.has_groups() {
             return ShardSet::default();
         }
-        interest.of(topic, groups).without(self.number)
+        interest.of(topic, groups).0.without(self.number)
     }
 
     /// As [`elsewhere`](Self::elsewhere), from memory if nothing has changed since this topic was last asked for: a
     /// publisher's messages go to the same topic again and again, and the table is shared with other cores.
-    fn remembered_elsewhere(&mut self, topic: &Topic, groups: &mut Vec<Arc<Group>>) -> ShardSet {
-        let version = self.shared.interest.version();
-        if let Some(shards) = self.routes.get(topic, version) {
-            return shards;
+    fn remembered_elsewhere(&mut self, topic: &Topic, groups: &mut Vec<Arc<Group>>) -> (ShardSet, ShardSet) {
+        groups.clear();
+        let interest = &self.shared.interest;
+        if self.shared.shards() == 1 && !interest.has_groups() {
+            return Default::default();
         }
-        let shards = self.elsewhere(topic, groups);
+        let version = interest.version();
+        if let Some(found) = self.routes.get(topic, version) {
+            return found;
+        }
+        let (shards, keeping) = interest.of(topic, groups);
+        let found = (shards.without(self.number), keeping);
         if groups.is_empty() {
-            self.routes.set(topic, version, shards);
+            self.routes.set(topic, version, found);
         }
-        shards
+        found
     }
 
     /// Where a session is reached, if it is.
@@ -192,25 +250,42 @@ impl Shard {
 
     fn send_waiting(&mut self, now: Time, key: SessionKey, steps: &mut usize, out: &mut impl Outlet) {
         let session = &mut self.sessions[key.index() as usize];
+        let (number, is_kept) = (session.number, session.is_kept);
         let (Some(to), Some(outgoing)) = (session.connection, &mut session.outgoing) else { return };
         let window = usize::from(session.window_max);
-        let expired = &mut self.counters.dropped_expired;
+        let (expired, journal) = (&mut self.counters.dropped_expired, &mut self.journal);
         let mut found = Vec::new();
         loop {
             if outgoing.is_clear(window) && outgoing.replays.is_empty() || !out.has_room(to) {
                 return;
             }
-            match outgoing.next(window, now, || *expired += 1) {
+            let mut drop = |pending: &Pending, journal: &mut Journal| {
+                *expired += 1;
+                if pending.number > 0 {
+                    journal.note(&Entry::Drop { session: number, message: pending.number });
+                }
+            };
+            match outgoing.next(window, now, |pending| drop(pending, journal)) {
                 Some(Next::Publish { packet_id, dup, pending }) => {
-                    let delivery = delivery(pending, packet_id, dup);
+                    if !dup && pending.number > 0 {
+                        let message = pending.number;
+                        journal.note(&Entry::Launch { session: number, packet_id, message });
+                    }
+                    let delivery = delivery(pending, packet_id, dup, journal);
+                    let is_kept = pending.number > 0;
                     if out.deliver(to, &pending.message, &delivery) == Delivered::Dropped {
                         outgoing.abandon(packet_id);
+                        if is_kept {
+                            journal.note(&Entry::Land { session: number, packet_id });
+                        }
                     }
                 }
                 Some(Next::PublishOnce(pending)) => {
-                    out.deliver(to, &pending.message, &delivery(&pending, 0, false));
+                    out.deliver(to, &pending.message, &delivery(&pending, 0, false, journal));
                 }
-                Some(Next::Release { packet_id }) => out.release(to, packet_id),
+                Some(Next::Release { packet_id }) => {
+                    out.release(to, packet_id, if is_kept { journal.last_batch() } else { 0 });
+                }
                 None => {
                     if outgoing.queued().0 > 0 || outgoing.replays.is_empty() {
                         // The window is full.
@@ -226,12 +301,25 @@ impl Shard {
                     let retained = self.shared.retained_below(replay.cursor.first_level());
                     retained.next(&mut replay.cursor, REPLAY_MESSAGES, steps, now, &mut found);
                     let (qos, id) = (replay.qos, replay.subscription_id);
+                    if is_kept && qos > QoS::AtMostOnce {
+                        if let Some((filter, _)) = self.subscriptions.get(key, replay.node) {
+                            let (at, is_behind) = replay.cursor.place();
+                            let at = (!replay.cursor.is_done()).then_some(at);
+                            journal.note(&Entry::Replay { session: number, filter: &filter, at, is_behind });
+                        }
+                    }
                     if replay.cursor.is_done() {
                         outgoing.replays.pop_front();
                     }
-                    for message in found.drain(..) {
+                    for Found { message, origin, .. } in found.drain(..) {
                         // [v3 MQTT-3.3.1-8]
-                        outgoing.push(pending_of(&message, qos, true, id));
+                        let mut pending = pending_of(&message, qos, true, id);
+                        if is_kept && pending.qos > QoS::AtMostOnce && origin.number > 0 {
+                            journal.keep_foreign(&message, origin.number, origin.shard.into());
+                            pending.number = origin.number;
+                            journal.note(&Entry::Push { session: number, delivery: stored(&pending) });
+                        }
+                        outgoing.push(pending);
                     }
                 }
             }
@@ -250,6 +338,7 @@ impl Shard {
     ) -> bool {
         let known = self.session_mut(key).outgoing.as_mut().is_some_and(|o| o.acknowledge(packet_id, qos));
         if known {
+            self.note_landed(key, packet_id);
             self.ease(key);
             self.resume(now, key, out);
         }
@@ -264,13 +353,16 @@ impl Shard {
 
     /// PUBREC of a delivery at QoS 2. Returns whether it is known; if so the caller answers with PUBREL.
     pub fn received(&mut self, key: SessionKey, packet_id: u16) -> bool {
-        self.session_mut(key).outgoing.as_mut().is_some_and(|o| o.receive(packet_id))
+        let known = self.session_mut(key).outgoing.as_mut().is_some_and(|o| o.receive(packet_id));
+        self.note_received(key, packet_id, known);
+        known
     }
 
     /// PUBCOMP of a delivery at QoS 2. Returns whether it was known.
     pub fn complete(&mut self, now: Time, key: SessionKey, packet_id: u16, out: &mut impl Outlet) -> bool {
         let known = self.session_mut(key).outgoing.as_mut().is_some_and(|o| o.complete(packet_id));
         if known {
+            self.note_landed(key, packet_id);
             self.ease(key);
             self.resume(now, key, out);
         }
@@ -280,7 +372,9 @@ impl Shard {
     /// A QoS 2 publish with this packet id has come in. Returns whether it is new; if not it was published before and
     /// must not be again [MQTT-4.3.3-10].
     pub fn take_incoming(&mut self, key: SessionKey, packet_id: u16) -> bool {
-        self.session_mut(key).rare().incoming.insert(packet_id)
+        let is_new = self.session_mut(key).rare().incoming.insert(packet_id);
+        self.note_incoming(key, packet_id, is_new);
+        is_new
     }
 
     /// How many QoS 2 publishes of the session wait for their PUBREL.
@@ -290,7 +384,14 @@ impl Shard {
 
     /// PUBREL: the packet id may be used for a new message. Returns whether it was in use.
     pub fn release_incoming(&mut self, key: SessionKey, packet_id: u16) -> bool {
-        self.session_mut(key).rare.as_mut().is_some_and(|r| r.incoming.remove(&packet_id))
+        let was_known = self.session_mut(key).rare.as_mut().is_some_and(|r| r.incoming.remove(&packet_id));
+        self.note_released(key, packet_id, was_known);
+        was_known
+    }
+
+    /// The publish that came in with this packet id was refused: the id means nothing.
+    pub fn forget_incoming(&mut self, key: SessionKey, packet_id: u16) {
+        self.release_incoming(key, packet_id);
     }
 
     /// Gives a message to all sessions of this shard that want it, connected or not [MQTT-4.5.0-1] [v3 MQTT-4.5.0-1].
@@ -299,6 +400,7 @@ impl Shard {
         now: Time,
         publisher: Option<SessionKey>,
         message: &Arc<Message>,
+        number: &mut u64,
         out: &mut impl Outlet,
     ) -> bool {
         let mut audience = std::mem::take(&mut self.audience);
@@ -310,7 +412,7 @@ impl Shard {
             self.deliver_to(
                 now,
                 receiver.session,
-                message,
+                (message, number),
                 qos,
                 retain,
                 audience.subscription_ids(receiver),
@@ -327,7 +429,7 @@ impl Shard {
         &mut self,
         now: Time,
         key: SessionKey,
-        message: &Arc<Message>,
+        (message, number): (&Arc<Message>, &mut u64),
         qos: QoS,
         retain: bool,
         subscription_ids: &[u32],
@@ -338,13 +440,16 @@ impl Shard {
         }
         if qos == QoS::AtMostOnce {
             if let Some(to) = self.session(key).connection {
-                let delivery = Delivery { qos, retain, dup: false, packet_id: 0, subscription_ids };
+                let delivery =
+                    Delivery { qos, retain, dup: false, packet_id: 0, subscription_ids, waits_for: 0 };
                 out.deliver(to, message, &delivery);
             }
             return;
         }
         let subscription_ids = subscription_ids.into();
-        let pending = Pending { message: message.clone(), qos, retain, subscription_ids, group: None };
+        let number = self.kept_number(key, message, number);
+        let pending =
+            Pending { message: message.clone(), number, qos, retain, subscription_ids, group: None };
         self.deliver_pending(now, key, pending, out);
     }
 
@@ -362,7 +467,7 @@ impl Shard {
         if pending.qos > QoS::AtMostOnce {
             self.deliver_pending(now, key, pending, out);
         } else if let Some(to) = self.session(key).connection {
-            out.deliver(to, &pending.message, &delivery(&pending, 0, false));
+            out.deliver(to, &pending.message, &delivery(&pending, 0, false, &self.journal));
         }
     }
 
@@ -390,17 +495,32 @@ impl Shard {
     }
 
     /// Delivers above QoS 0: at once if nothing waits, else behind what does.
-    fn deliver_pending(&mut self, now: Time, key: SessionKey, pending: Pending, out: &mut impl Outlet) {
+    pub(super) fn deliver_pending(
+        &mut self,
+        now: Time,
+        key: SessionKey,
+        pending: Pending,
+        out: &mut impl Outlet,
+    ) {
         let session = &mut self.sessions[key.index() as usize];
-        let (window, connection) = (session.window(), session.connection);
+        let (window, connection, number) = (session.window(), session.connection, session.number);
         let outgoing = session.outgoing(&self.backlog);
+        let journal = &mut self.journal;
+        let is_kept = pending.number > 0;
         if let Some(to) = connection
             && outgoing.is_clear(window)
             && out.has_room(to)
         {
             let (packet_id, pending) = outgoing.launch(pending);
-            if out.deliver(to, &pending.message, &delivery(pending, packet_id, false)) == Delivered::Dropped {
+            if is_kept {
+                journal.note(&Entry::Fly { session: number, packet_id, delivery: stored(pending) });
+            }
+            let delivery = delivery(pending, packet_id, false, journal);
+            if out.deliver(to, &pending.message, &delivery) == Delivered::Dropped {
                 outgoing.abandon(packet_id);
+                if is_kept {
+                    journal.note(&Entry::Land { session: number, packet_id });
+                }
             }
             return;
         }
@@ -414,6 +534,9 @@ impl Shard {
         let session = &mut self.sessions[key.index() as usize];
         let outgoing = session.outgoing(&self.backlog);
         let was_idle = outgoing.queued().0 == 0;
+        if is_kept {
+            self.journal.note(&Entry::Push { session: number, delivery: stored(&pending) });
+        }
         outgoing.push(pending);
         if connection.is_none() {
             if let Some(group) = group {
@@ -435,14 +558,20 @@ impl Shard {
     }
 }
 
-fn delivery(pending: &Pending, packet_id: u16, dup: bool) -> Delivery<'_> {
-    let Pending { qos, retain, subscription_ids, .. } = pending;
-    Delivery { qos: *qos, retain: *retain, dup, packet_id, subscription_ids }
+/// At QoS 2 the receiver must not see a packet id of which nothing would be known after a crash.
+fn delivery<'a>(pending: &'a Pending, packet_id: u16, dup: bool, journal: &Journal) -> Delivery<'a> {
+    let Pending { qos, retain, subscription_ids, number, .. } = pending;
+    let waits_for = match (*qos, *number) {
+        (QoS::ExactlyOnce, 1..) if journal.is_synced(&pending.message.topic) => journal.last_batch(),
+        _ => 0,
+    };
+    Delivery { qos: *qos, retain: *retain, dup, packet_id, subscription_ids, waits_for }
 }
 
 fn pending_of(message: &Arc<Message>, qos: QoS, retain: bool, id: Option<NonZeroU32>) -> Pending {
     Pending {
         message: message.clone(),
+        number: 0,
         qos: message.qos.min(qos),
         retain,
         subscription_ids: id.map(NonZeroU32::get).into_iter().collect(),

@@ -56,6 +56,10 @@ impl Shard {
         if expiry_s > 0 {
             self.strand(now, key, out);
         }
+        let waiting_will = will.as_ref().filter(|will| will.delay_s.min(expiry_s) > 0);
+        let will_at = waiting_will.map(|will| now.plus_s(will.delay_s.min(expiry_s).into()));
+        let ends_at = (expiry_s < u32::MAX).then(|| now.plus_s(expiry_s.into()));
+        self.note_away(key, ends_at, will_at);
         if let Some(will) = will {
             // [MQTT-3.1.2-8] [v3 MQTT-3.1.2-8]: after the delay, or when the session ends, whichever comes first.
             let delay_s = will.delay_s.min(expiry_s);
@@ -83,6 +87,7 @@ impl Shard {
     /// Publishes the wills and delayed messages that are due and ends the sessions whose time is over
     /// [MQTT-4.1.0-2].
     pub fn handle_time(&mut self, now: Time, out: &mut impl Outlet) {
+        self.begin_event();
         self.go_on_replaying(now, out);
         self.publish_delayed(now, out);
         let mut due = Vec::new();
@@ -99,6 +104,7 @@ impl Shard {
             if rare.will_at.is_some_and(|at| at <= now) {
                 rare.will_at = None;
                 if let Some(will) = rare.will.take() {
+                    self.note_will(key);
                     self.publish_will(now, Some(key), will, out);
                 }
             }
@@ -123,11 +129,11 @@ impl Shard {
     /// Ends a session: its subscriptions go, and what waited for it.
     pub(super) fn end(&mut self, now: Time, key: SessionKey, out: &mut impl Outlet) {
         let Some(session) = self.sessions.get_mut(key.index() as usize) else { return };
-        while let Some(last) = self.subscriptions.remove_any(key, &mut session.filters) {
-            if let Some(filter) = last {
-                self.shared.interest.remove(self.number, &filter);
-            }
+        let mut filters = std::mem::take(&mut session.filters);
+        while let Some(removed) = self.subscriptions.remove_any(key, &mut filters) {
+            self.tell_of(removed);
         }
+        self.note_end(key);
         let at = self.address(key);
         let mut session = self.sessions.remove(key.index() as usize);
         self.by_client_id.remove(&session.client_id);
@@ -162,7 +168,7 @@ impl Shard {
     }
 
     /// Sees to it that there is a timer for the session's next deadline.
-    fn set_timer(&mut self, key: SessionKey) {
+    pub(super) fn set_timer(&mut self, key: SessionKey) {
         let session = &mut self.sessions[key.index() as usize];
         let (Some(at), serial) = (session.deadline(), session.serial) else { return };
         let timer_at = &mut session.rare().timer_at;

@@ -2,8 +2,9 @@
 //! come by themselves or are held by one session alone.
 
 use super::{Published, Shard, SubscribeError};
-use crate::delayed::{self, DelayError, DelayLimits};
+use crate::delayed::{self, DelayError, DelayLimits, Delayed, Due};
 use crate::extensions::{AutomaticSubscription, Language};
+use crate::journal::Entry;
 use crate::key::SessionKey;
 use crate::message::Message;
 use crate::outlet::Outlet;
@@ -26,6 +27,8 @@ pub enum Refusal {
     HubTopic,
     /// It is to be published later, and is not taken for that.
     Delayed(DelayError),
+    /// It would have to be kept, and cannot be for now: the disk is full, or fails.
+    NotKept,
 }
 
 impl fmt::Display for Refusal {
@@ -34,6 +37,9 @@ impl fmt::Display for Refusal {
             Refusal::Rewritten(error) => write!(f, "what a rule makes of the topic is not valid: {error}"),
             Refusal::HubTopic => write!(f, "only the hub publishes below {HUB_TOPICS}"),
             Refusal::Delayed(error) => error.fmt(f),
+            Refusal::NotKept => {
+                f.write_str("it would have to be kept on disk, which is full or fails; try again later")
+            }
         }
     }
 }
@@ -189,23 +195,36 @@ impl Shard {
         message: &Message,
         limits: DelayLimits,
     ) -> Published {
-        let publisher = publisher.map(|key| (key, self.session(key).serial));
         let (levels_max, waiting) = (self.shared.limits.topic_levels_max, &self.shared.delayed);
-        match self.delayed.take_in(now, publisher, message, levels_max, limits, waiting) {
-            Ok(()) => Published { matched: true, ..Published::default() },
-            Err(error) => self.refuse(Refusal::Delayed(error)),
+        let (at, message) = match Delayed::<()>::accept(now, message, levels_max, limits, waiting) {
+            Ok(accepted) => accepted,
+            Err(error) => return self.refuse(Refusal::Delayed(error)),
+        };
+        let mut number = 0;
+        let kept_publisher = publisher.map_or(0, |key| self.session(key).number);
+        if self.journal.keep(&message, &mut number) > 0 {
+            let at = self.journal.moment(at);
+            self.journal.note(&Entry::Delay { message: number, at, publisher: kept_publisher });
         }
+        let publisher = publisher.map(|key| (key, self.session(key).serial));
+        self.delayed.hold(at, Due { publisher, message, number }, kept_publisher);
+        Published { matched: true, ..Published::default() }
     }
 
     /// Publishes what has waited for long enough.
     pub(super) fn publish_delayed(&mut self, now: Time, out: &mut impl Outlet) {
-        for (publisher, message) in self.delayed.due(now, DELAYED_PER_ROUND, &self.shared.delayed) {
+        for due in self.delayed.due(now, DELAYED_PER_ROUND, &self.shared.delayed) {
+            let Due { publisher, message, number } = due;
+            self.begin_event();
+            if number > 0 {
+                self.journal.note(&Entry::Published { message: number });
+            }
             // Who published it may be gone, and another one in its place.
             let is_there = |&(key, serial): &(SessionKey, u32)| {
                 self.sessions.get(key.index() as usize).is_some_and(|s| s.serial == serial)
             };
             let publisher = publisher.filter(is_there).map(|(key, _)| key);
-            self.announce(now, publisher, &message, out);
+            self.announce_numbered(now, publisher, &message, number, out);
         }
     }
 }

@@ -3,6 +3,8 @@
 mod deliver;
 mod ending;
 mod extended;
+mod keep;
+mod restore;
 mod share;
 #[cfg(test)]
 mod tests;
@@ -12,6 +14,7 @@ use crate::delayed::Delayed;
 use crate::exclusive;
 use crate::extensions::Language;
 use crate::group::{Address, Group, Member};
+use crate::journal::Journal;
 use crate::key::{ConnectionKey, SessionKey};
 use crate::outgoing::Replay;
 use crate::outlet::Outlet;
@@ -20,7 +23,7 @@ use crate::rewrite::Names;
 use crate::routes::Routes;
 use crate::session::{Session, Will};
 use crate::shared::Shared;
-use crate::subscriptions::{Added, Audience, Filters, SubscriptionOptions, Subscriptions};
+use crate::subscriptions::{Added, Audience, Filters, Removed, SubscriptionOptions, Subscriptions};
 use crate::time::Time;
 use crate::topic::{Filter, TopicError};
 use crate::wheel::Wheel;
@@ -34,6 +37,7 @@ use trefoil_mqtt::{QoS, RetainHandling};
 pub use deliver::Published;
 pub use ending::Ending;
 pub use extended::Refusal;
+pub use restore::restore;
 pub use share::Turn;
 
 /// The sessions of one thread, their subscriptions, and what they have yet to be sent.
@@ -66,6 +70,9 @@ pub struct Shard {
     replaying: VecDeque<SessionKey>,
     /// How far the search for retained messages may still go before the next round.
     replay_steps: usize,
+    journal: Journal,
+    /// How far the checkpoint has come that is being made.
+    checkpoint: Option<keep::Checkpoint>,
 }
 
 /// What the shard has counted since it was made.
@@ -215,6 +222,8 @@ impl Shard {
             routes: Routes::default(),
             replaying: VecDeque::new(),
             replay_steps: deliver::ROUND_STEPS,
+            journal: Journal::new(number, shared.clone()),
+            checkpoint: None,
             shared,
         }
     }
@@ -280,6 +289,7 @@ impl Shard {
     pub fn set_will(&mut self, session: SessionKey, will: Option<Will>) {
         let rare = self.session_mut(session).rare();
         (rare.will, rare.will_at) = (will, None);
+        self.note_will(session);
     }
 
     /// Says whether the client of a session takes messages now: while it sleeps, shared subscriptions pass it over.
@@ -340,6 +350,7 @@ impl Shard {
             session.rare().identity = connect.identity;
         }
         self.remember_user_name(key, connect.user_name);
+        self.note_connect(key, known.is_some());
         self.set_online(key, true);
         if let Some(language) = connect.language {
             self.subscribe_automatically(key, language, names);
@@ -386,6 +397,7 @@ impl Shard {
         }
         let Some(share) = parsed.share else {
             let added = self.subscribe_own(key, parsed.pattern, options);
+            self.note_subscribed(key, parsed, options);
             // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [v3 MQTT-3.3.1-6] [MQTT-3.8.4-4]
             let send = match retained {
                 RetainHandling::Send => true,
@@ -403,22 +415,29 @@ impl Shard {
                     qos: options.qos,
                     subscription_id: options.id,
                 };
+                self.note_replay(key, &replay, parsed.pattern);
                 let session = &mut self.sessions[key.index() as usize];
                 session.outgoing(&self.backlog).replay(replay);
             }
             return Ok(options.qos);
         };
+        self.join_group(key, share, parsed.pattern, options);
+        self.note_subscribed(key, parsed, options);
+        Ok(options.qos)
+    }
+
+    fn join_group(&mut self, key: SessionKey, share: &str, pattern: &str, options: SubscriptionOptions) {
         let at = self.address(key);
         let session = self.session_mut(key);
         let online = session.connection.is_some();
+        let is_kept = session.is_kept;
         let load = session.rare().load.get_or_insert_default().clone();
-        let member = Member { at, options, online, load, stranded: 0 };
-        let (group, is_new) = self.shared.interest.join(share, parsed.pattern, member);
+        let member = Member { at, options, online, load, stranded: 0, is_kept };
+        let (group, is_new) = self.shared.interest.join(share, pattern, member);
         if is_new {
             self.shared_subscriptions += 1;
-            self.session_mut(key).rare().shares.insert(share_key(share, parsed.pattern), group);
+            self.session_mut(key).rare().shares.insert(share_key(share, pattern), group);
         }
-        Ok(options.qos)
     }
 
     /// Ends a subscription. Returns whether there was one. What waits for it goes out still [MQTT-3.10.4-3]
@@ -447,6 +466,7 @@ impl Shard {
             let group = shares.and_then(|shares| shares.remove(&share_key(name, filter.pattern)));
             let Some(group) = group else { return Ok(false) };
             self.shared_subscriptions -= 1;
+            self.note_unsubscribed(key, filter);
             self.leave_group(now, key, group, out);
             return Ok(true);
         }
@@ -457,17 +477,30 @@ impl Shard {
             outgoing.stop_replay(node);
         }
         let filters = &mut session.filters;
-        if let Some(filter) = self.subscriptions.remove(key, filters, node) {
-            self.shared.interest.remove(self.number, &filter);
-        }
+        let removed = self.subscriptions.remove(key, filters, node);
+        self.tell_of(removed);
+        self.note_unsubscribed(key, filter);
         Ok(true)
     }
 
+    /// Tells the other shards what the end of a subscription changes for them.
+    fn tell_of(&self, removed: Removed) {
+        if let Some(filter) = removed.last {
+            self.shared.interest.remove(self.number, &filter);
+        } else if let Some(filter) = removed.last_kept {
+            self.shared.interest.set_keeping(self.number, &filter, false);
+        }
+    }
+
     fn subscribe_own(&mut self, key: SessionKey, pattern: &str, options: SubscriptionOptions) -> Added {
-        let filters = &mut self.sessions[key.index() as usize].filters;
-        let added = self.subscriptions.add(key, filters, pattern, options);
+        let session = &mut self.sessions[key.index() as usize];
+        let is_kept = session.is_kept;
+        let added = self.subscriptions.add(key, &mut session.filters, pattern, options, is_kept);
         if added.is_first {
             self.shared.interest.add(self.number, pattern);
+        }
+        if added.is_first_kept {
+            self.shared.interest.set_keeping(self.number, pattern, true);
         }
         added
     }
@@ -495,6 +528,8 @@ impl Shard {
         let index = self.sessions.insert(Session {
             client_id: client_id.clone(),
             serial: self.serial,
+            number: 0,
+            is_kept: false,
             connection: None,
             expiry_s: 0,
             window_max: 1,

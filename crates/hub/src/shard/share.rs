@@ -7,9 +7,10 @@
 
 use super::Shard;
 use crate::group::{Address, Group, Member, Search};
+use crate::journal::Entry;
 use crate::key::SessionKey;
 use crate::message::Message;
-use crate::outgoing::Pending;
+use crate::outgoing::{Pending, Taken};
 use crate::outlet::{Outlet, Parcel};
 use crate::subscriptions::SubscriptionIds;
 use crate::time::Time;
@@ -33,8 +34,10 @@ const TOLD_MAX: usize = 64;
 pub struct Turn {
     /// The message.
     pub message: Arc<Message>,
-    /// Whose turn it is.
-    pub member: Member,
+    /// The number by which it is kept; 0 if it is not.
+    pub number: u64,
+    /// It is written down that a member is still to be found for it.
+    pub is_owed: bool,
     /// The group, to choose another member if this one cannot take it.
     pub group: Arc<Group>,
     /// How far the search for a member has come.
@@ -43,37 +46,48 @@ pub struct Turn {
 
 impl Shard {
     /// Gives a message to one member of a group.
-    pub(super) fn share(
-        &mut self,
-        now: Time,
-        group: Arc<Group>,
-        message: &Arc<Message>,
-        search: Search,
-        out: &mut impl Outlet,
-    ) {
-        let Some(member) = group.pick(message, &search) else {
-            self.counters.dropped_no_member += 1;
-            return;
+    pub(super) fn share(&mut self, now: Time, mut turn: Turn, out: &mut impl Outlet) {
+        let Some(member) = turn.group.pick(&turn.message, &turn.search) else {
+            return self.give_up(&turn);
         };
         let shard = member.at.shard;
-        let turn = Turn { message: message.clone(), member, group, search };
         if shard == self.number {
-            self.take_turn(now, turn, out);
-        } else {
-            out.forward(shard, Parcel::Turn(turn));
+            return self.take_turn(now, turn, member, out);
+        }
+        let is_kept = member.is_kept && turn.message.qos.min(member.options.qos) > QoS::AtMostOnce;
+        if is_kept && !turn.is_owed && self.journal.keep(&turn.message, &mut turn.number) > 0 {
+            turn.is_owed = true;
+            let (message, name, filter) = (turn.number, turn.group.name(), turn.group.filter());
+            self.journal.note(&Entry::OwedShare { message, name, filter });
+        }
+        out.forward(shard, Parcel::Turn(turn, member));
+    }
+
+    /// No member can take it.
+    fn give_up(&mut self, turn: &Turn) {
+        self.counters.dropped_no_member += 1;
+        self.note_shared(turn);
+    }
+
+    /// Nothing is owed of it any more.
+    fn note_shared(&mut self, turn: &Turn) {
+        if turn.is_owed {
+            let (message, name, filter) = (turn.number, turn.group.name(), turn.group.filter());
+            self.journal.note(&Entry::PaidShare { message, name, filter });
         }
     }
 
     /// It is the turn of a member that belongs to this shard. If it cannot take the message, another one is asked: it
     /// ended while the message was on its way, or it has no room.
-    pub(super) fn take_turn(&mut self, now: Time, turn: Turn, out: &mut impl Outlet) {
-        let Turn { message, member, group, search } = turn;
+    pub(super) fn take_turn(&mut self, now: Time, mut turn: Turn, member: Member, out: &mut impl Outlet) {
+        let (search, group) = (turn.search, turn.group.clone());
         if self.is_there(member.at) {
-            let options = &member.options;
+            let (options, message) = (&member.options, turn.message.clone());
             // [MQTT-4.8.2-3]
             let qos = message.qos.min(options.qos);
-            let pending = Pending {
+            let mut pending = Pending {
                 message: message.clone(),
+                number: 0,
                 qos,
                 retain: message.retain && options.retain_as_published,
                 subscription_ids: options.id.map(NonZeroU32::get).into_iter().collect::<SubscriptionIds>(),
@@ -81,6 +95,10 @@ impl Shard {
             };
             let is_last = search.asked >= ASKED_MAX.min(u8::try_from(group.len()).unwrap_or(u8::MAX));
             if is_last || self.can_take(member.at.session, &pending, out) {
+                if qos > QoS::AtMostOnce {
+                    pending.number = self.kept_number(member.at.session, &message, &mut turn.number);
+                }
+                self.note_shared(&turn);
                 self.deliver_shared(now, member.at.session, pending, out);
                 if qos > QoS::AtMostOnce && self.session(member.at.session).connection.is_none() {
                     // It was chosen since nobody else was there. Who has come since then found nothing to fetch.
@@ -90,10 +108,10 @@ impl Shard {
             }
         }
         if search.asked >= ASKED_MAX {
-            self.counters.dropped_no_member += 1;
-            return;
+            return self.give_up(&turn);
         }
-        self.share(now, group, &message, search.after(member.at), out);
+        turn.search = search.after(member.at);
+        self.share(now, turn, out);
     }
 
     /// Stands for a publisher where its messages are to stay together.
@@ -172,6 +190,7 @@ impl Shard {
         }
         let Some(outgoing) = &mut self.session_mut(key).outgoing else { return };
         let taken = outgoing.take_shared(usize::MAX, is_away, |g| Arc::ptr_eq(g, &group));
+        self.note_taken(key, &taken);
         self.share_again(now, taken, Search::default().after(at), out);
     }
 
@@ -224,6 +243,7 @@ impl Shard {
         }
         let Some(outgoing) = &mut self.session_mut(from.session).outgoing else { return };
         let taken = outgoing.take_shared(messages_max, true, |g| Arc::ptr_eq(g, &group));
+        self.note_taken(from.session, &taken);
         group.set_stranded(from, |n| if taken.is_empty() { 0 } else { n.saturating_sub(taken.len()) });
         self.share_again(now, taken, Search::default().after(from), out);
     }
@@ -232,16 +252,16 @@ impl Shard {
     pub(super) fn share_again(
         &mut self,
         now: Time,
-        taken: Vec<Pending>,
+        taken: Vec<Taken>,
         search: Search,
         out: &mut impl Outlet,
     ) {
-        for Pending { message, group, .. } in taken {
+        for Pending { message, number, group, .. } in taken.into_iter().map(|taken| taken.pending) {
             if message.is_expired(now) {
                 self.counters.dropped_expired += 1;
             } else if let Some(group) = group {
                 self.counters.redistributed += 1;
-                self.share(now, group, &message, search, out);
+                self.share(now, Turn { message, number, is_owed: false, group, search }, out);
             }
         }
     }

@@ -490,7 +490,7 @@ impl Outlet for Net {
         Delivered::Sent
     }
 
-    fn release(&mut self, to: ConnectionKey, packet_id: u16) {
+    fn release(&mut self, to: ConnectionKey, packet_id: u16, _: u64) {
         let version = self.links.get(&to.0).and_then(|link| Some(link.hub.as_ref()?.version));
         self.ack(to.0, PacketType::PubRel, version.unwrap_or_default(), packet_id);
     }

@@ -50,7 +50,7 @@ impl Outlet for Recorder {
         Delivered::Sent
     }
 
-    fn release(&mut self, to: ConnectionKey, packet_id: u16) {
+    fn release(&mut self, to: ConnectionKey, packet_id: u16, _: u64) {
         self.sent.entry(to.0).or_default().push(format!("pubrel {packet_id}"));
     }
 

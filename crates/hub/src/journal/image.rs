@@ -1,0 +1,514 @@
+//! What a journal comes to: the state of the hub at its end, put together entry by entry.
+//!
+//! Old parts of a journal are dropped once a checkpoint has said again what was in them. So the beginning may speak of
+//! sessions and messages that are not known: what is said of them is passed over, since whatever of them is still there
+//! is said again later.
+
+use super::entry::{Body, Client, Entry, Stored, WillBody};
+use super::wire::{Reader, Unreadable};
+use crate::message::{Message, Properties};
+use crate::payload::Payload;
+use crate::session::Will;
+use crate::subscriptions::{SubscriptionIds, SubscriptionOptions};
+use crate::time::Time;
+use crate::topic::Topic;
+use foldhash::fast::RandomState;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use trefoil_mqtt::{MessageProperties, QoS, UserPropertiesBuf};
+
+/// So many messages are known before those that nobody speaks of any more are looked for.
+const MESSAGES_MIN: usize = 1 << 16;
+
+type Map<K, V> = HashMap<K, V, RandomState>;
+
+/// What a journal comes to.
+#[derive(Debug)]
+pub struct Image {
+    start_ms: u64,
+    pub(crate) seed: Option<u64>,
+    shards: u64,
+    pub(crate) next_number: u64,
+    messages: Map<u64, Known>,
+    /// From so many on it is looked for those that are not needed.
+    messages_max: usize,
+    pub(crate) sessions: Map<u64, KeptSession>,
+    pub(crate) retained: Map<Box<str>, KeptRetained>,
+    pub(crate) retained_version: u64,
+    /// Under way: up to which version everything is said again, and the number of the sweep.
+    sweep: Option<u64>,
+    sweeps: u64,
+    pub(crate) delayed: BTreeMap<u64, KeptDelayed>,
+    pub(crate) owed: BTreeMap<(u64, Owed), Arc<Message>>,
+}
+
+/// Who is still to be given a message.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Owed {
+    /// The sessions of one of so many shards.
+    Shard { shard: u64, of: u64 },
+    /// A member of a shared subscription.
+    Share { name: Box<str>, filter: Box<str> },
+}
+
+#[derive(Debug)]
+struct Known {
+    message: Arc<Message>,
+    /// Somebody may come to speak of it who has not done so yet.
+    is_restated: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct KeptSession {
+    pub(crate) client_id: Box<str>,
+    pub(crate) expiry_s: u32,
+    pub(crate) identity: Option<Box<str>>,
+    pub(crate) user_name: Option<Box<str>>,
+    pub(crate) will: Option<Will>,
+    pub(crate) is_connected: bool,
+    pub(crate) ends_at: Option<Time>,
+    pub(crate) will_at: Option<Time>,
+    pub(crate) subscriptions: Map<KeptFilter, KeptSubscription>,
+    pub(crate) incoming: HashSet<u16, RandomState>,
+    pub(crate) queue: VecDeque<KeptDelivery>,
+    /// In the order in which they were sent.
+    pub(crate) flights: BTreeMap<u64, KeptFlight>,
+    by_packet_id: Map<u16, u64>,
+    flown: u64,
+    /// The last packet id that was given out.
+    pub(crate) packet_id: u16,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct KeptFilter {
+    pub(crate) share: Option<Box<str>>,
+    pub(crate) pattern: Box<str>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct KeptSubscription {
+    pub(crate) options: SubscriptionOptions,
+    pub(crate) is_exclusive: bool,
+    /// From where on retained messages are owed, and whether from behind there; none if they are not.
+    pub(crate) replay: Option<(String, bool)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct KeptDelivery {
+    pub(crate) message: Arc<Message>,
+    pub(crate) number: u64,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) subscription_ids: SubscriptionIds,
+    pub(crate) group: Option<(Box<str>, Box<str>)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct KeptFlight {
+    pub(crate) packet_id: u16,
+    pub(crate) delivery: KeptDelivery,
+    pub(crate) is_received: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct KeptRetained {
+    pub(crate) version: u64,
+    pub(crate) publisher: Option<NonZeroU64>,
+    /// None: there is none any more. It is remembered since what was said earlier may stand later.
+    pub(crate) message: Option<(u64, Arc<Message>)>,
+    sweep: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct KeptDelayed {
+    pub(crate) message: Arc<Message>,
+    pub(crate) at: Time,
+    pub(crate) publisher: u64,
+}
+
+/// How much an image holds.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct ImageSize {
+    /// Sessions.
+    pub sessions: usize,
+    /// Their subscriptions.
+    pub subscriptions: usize,
+    /// What waits for them or is in flight.
+    pub deliveries: usize,
+    /// Retained messages.
+    pub retained: usize,
+    /// Delayed messages.
+    pub delayed: usize,
+}
+
+impl Image {
+    /// Of an empty journal. `start_ms` is from 1970 to the zero of [`Time`], as the hub is started now.
+    pub fn new(start_ms: u64) -> Image {
+        Image {
+            start_ms,
+            seed: None,
+            shards: 1,
+            next_number: 1,
+            messages: Map::default(),
+            messages_max: MESSAGES_MIN,
+            sessions: Map::default(),
+            retained: Map::default(),
+            retained_version: 0,
+            sweep: None,
+            sweeps: 0,
+            delayed: BTreeMap::new(),
+            owed: BTreeMap::new(),
+        }
+    }
+
+    /// The seed of the hub that has written the journal; the next one has to have the same.
+    pub fn seed(&self) -> Option<u64> {
+        self.seed
+    }
+
+    /// Beyond all numbers in the journal.
+    pub fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
+    /// How much it holds.
+    pub fn size(&self) -> ImageSize {
+        let of = |count: fn(&KeptSession) -> usize| self.sessions.values().map(count).sum();
+        ImageSize {
+            sessions: self.sessions.len(),
+            subscriptions: of(|s| s.subscriptions.len()),
+            deliveries: of(|s| s.queue.len() + s.flights.len()),
+            retained: self.retained.values().filter(|r| r.message.is_some()).count(),
+            delayed: self.delayed.len(),
+        }
+    }
+
+    /// Takes the next record.
+    ///
+    /// # Errors
+    /// When an entry in it is none of this version.
+    pub fn read(&mut self, record: &[u8]) -> Result<(), Unreadable> {
+        let mut rest = Reader(record);
+        let mut restated = None;
+        while !rest.0.is_empty() {
+            let entry = Entry::decode(&mut rest)?;
+            match entry {
+                Entry::RestateBegin { session } => restated = Some((session, None)),
+                Entry::RestateEnd { .. } => {
+                    if let Some((number, Some(session))) = restated.take() {
+                        self.sessions.insert(number, session);
+                    }
+                }
+                entry => self.take(entry, &mut restated)?,
+            }
+        }
+        if self.messages.len() > self.messages_max {
+            self.messages.retain(|_, known| known.is_restated || Arc::strong_count(&known.message) > 1);
+            self.messages_max = MESSAGES_MIN.max(self.messages.len() * 2);
+        }
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        entry: Entry<'_>,
+        restated: &mut Option<(u64, Option<KeptSession>)>,
+    ) -> Result<(), Unreadable> {
+        match entry {
+            Entry::Meta { seed, shards } => (self.seed, self.shards) = (Some(seed), shards.max(1)),
+            Entry::Message { number, is_restated, body } => {
+                self.note_number(number);
+                let message = Arc::new(message(&body, self.start_ms)?);
+                self.messages.insert(number, Known { message, is_restated });
+            }
+            Entry::Owed { message, shard } => {
+                let owed = Owed::Shard { shard, of: self.shards };
+                self.owe(message, owed);
+            }
+            Entry::Paid { message, shard } => {
+                self.owed
+                    .retain_one(message, |owed| matches!(owed, Owed::Shard { shard: s, .. } if *s == shard));
+            }
+            Entry::OwedShare { message, name, filter } => {
+                self.owe(message, Owed::Share { name: name.into(), filter: filter.into() });
+            }
+            Entry::PaidShare { message, name, filter } => {
+                self.owed.remove(&(message, Owed::Share { name: name.into(), filter: filter.into() }));
+            }
+            Entry::Retain { version, publisher, message } => self.retain(version, publisher, message),
+            Entry::Unretain { version, topic } => {
+                self.set_retained(
+                    topic,
+                    KeptRetained { version, publisher: None, message: None, sweep: self.sweeps },
+                );
+            }
+            Entry::SweepBegin { version } => {
+                self.sweeps += 1;
+                self.sweep = Some(version);
+            }
+            Entry::SweepEnd => {
+                if let Some(version) = self.sweep.take() {
+                    let sweep = self.sweeps;
+                    self.retained.retain(|_, r| r.version > version || r.sweep == sweep);
+                }
+            }
+            Entry::Delay { message, at, publisher } => {
+                if let Some(known) = self.messages.get(&message) {
+                    let at = moment(at, self.start_ms);
+                    self.delayed
+                        .insert(message, KeptDelayed { message: known.message.clone(), at, publisher });
+                }
+            }
+            Entry::Published { message } => drop(self.delayed.remove(&message)),
+            Entry::End { session } => {
+                self.note_number(session);
+                self.sessions.remove(&session);
+            }
+            Entry::Connect { session, client, will } => {
+                self.note_number(session);
+                let will = will.as_ref().map(|will| will_of(will, self.start_ms)).transpose()?;
+                match restated {
+                    Some((_, shadow)) => *shadow = Some(KeptSession::new(client, will)),
+                    None => match self.sessions.get_mut(&session) {
+                        Some(known) => known.come_back(client, will),
+                        None => drop(self.sessions.insert(session, KeptSession::new(client, will))),
+                    },
+                }
+            }
+            of_a_session => self.take_of_session(&of_a_session, restated)?,
+        }
+        Ok(())
+    }
+
+    fn take_of_session(
+        &mut self,
+        entry: &Entry<'_>,
+        restated: &mut Option<(u64, Option<KeptSession>)>,
+    ) -> Result<(), Unreadable> {
+        let number = match entry {
+            Entry::Away { session, .. }
+            | Entry::Will { session, .. }
+            | Entry::Subscribe { session, .. }
+            | Entry::Unsubscribe { session, .. }
+            | Entry::Replay { session, .. }
+            | Entry::Push { session, .. }
+            | Entry::Fly { session, .. }
+            | Entry::Launch { session, .. }
+            | Entry::Drop { session, .. }
+            | Entry::Received { session, .. }
+            | Entry::Land { session, .. }
+            | Entry::Incoming { session, .. }
+            | Entry::Released { session, .. } => *session,
+            _ => return Ok(()),
+        };
+        let shadow = restated.as_mut().and_then(|(_, shadow)| shadow.as_mut());
+        let Some(session) = shadow.or_else(|| self.sessions.get_mut(&number)) else { return Ok(()) };
+        session.take(entry, &self.messages, self.start_ms)
+    }
+
+    fn note_number(&mut self, number: u64) {
+        self.next_number = self.next_number.max(number.saturating_add(1));
+    }
+
+    fn owe(&mut self, message: u64, owed: Owed) {
+        if let Some(known) = self.messages.get(&message) {
+            self.owed.insert((message, owed), known.message.clone());
+        }
+    }
+
+    fn retain(&mut self, version: u64, publisher: Option<u64>, number: u64) {
+        let Some(message) = self.messages.get(&number).map(|known| known.message.clone()) else { return };
+        let topic = message.topic.clone();
+        let publisher = publisher.and_then(NonZeroU64::new);
+        let sweep = self.sweeps;
+        self.set_retained(
+            &topic,
+            KeptRetained { version, publisher, message: Some((number, message)), sweep },
+        );
+    }
+
+    fn set_retained(&mut self, topic: &str, retained: KeptRetained) {
+        self.retained_version = self.retained_version.max(retained.version);
+        match self.retained.get_mut(topic) {
+            // Shards hand over what they write in another order than that in which they changed the table.
+            Some(known) if known.version > retained.version => {}
+            Some(known) => *known = retained,
+            None => drop(self.retained.insert(topic.into(), retained)),
+        }
+    }
+}
+
+/// The one debt of a message that a shard pays.
+trait RetainOne {
+    fn retain_one(&mut self, message: u64, is_paid: impl Fn(&Owed) -> bool);
+}
+
+impl RetainOne for BTreeMap<(u64, Owed), Arc<Message>> {
+    fn retain_one(&mut self, message: u64, is_paid: impl Fn(&Owed) -> bool) {
+        let first = (message, Owed::Shard { shard: 0, of: 0 });
+        let debts = self.range(first..).take_while(|((number, _), _)| *number == message);
+        let paid = debts.map(|(key, _)| key).find(|(_, owed)| is_paid(owed)).cloned();
+        if let Some(paid) = paid {
+            self.remove(&paid);
+        }
+    }
+}
+
+impl KeptSession {
+    fn new(client: Client<'_>, will: Option<Will>) -> KeptSession {
+        KeptSession {
+            client_id: client.client_id.into(),
+            expiry_s: client.expiry_s,
+            identity: client.identity.map(Into::into),
+            user_name: client.user_name.map(Into::into),
+            will,
+            is_connected: true,
+            ends_at: None,
+            will_at: None,
+            subscriptions: Map::default(),
+            incoming: HashSet::default(),
+            queue: VecDeque::new(),
+            flights: BTreeMap::new(),
+            by_packet_id: Map::default(),
+            flown: 0,
+            packet_id: 0,
+        }
+    }
+
+    fn come_back(&mut self, client: Client<'_>, will: Option<Will>) {
+        self.expiry_s = client.expiry_s;
+        self.identity = client.identity.map(Into::into);
+        self.user_name = client.user_name.map(Into::into);
+        self.will = will;
+        (self.is_connected, self.ends_at, self.will_at) = (true, None, None);
+    }
+
+    fn take(
+        &mut self,
+        entry: &Entry<'_>,
+        messages: &Map<u64, Known>,
+        start_ms: u64,
+    ) -> Result<(), Unreadable> {
+        match entry {
+            Entry::Away { ends_at, will_at, .. } => {
+                self.is_connected = false;
+                self.ends_at = ends_at.map(|at| moment(at, start_ms));
+                self.will_at = will_at.map(|at| moment(at, start_ms));
+                if will_at.is_none() {
+                    self.will = None;
+                }
+            }
+            Entry::Will { will, .. } => {
+                self.will = will.as_ref().map(|will| will_of(will, start_ms)).transpose()?;
+                self.will_at = None;
+            }
+            Entry::Subscribe { filter, options, is_exclusive, .. } => {
+                let filter =
+                    KeptFilter { share: filter.share.map(Into::into), pattern: filter.pattern.into() };
+                let (options, is_exclusive) = (*options, *is_exclusive);
+                let replay = self.subscriptions.get(&filter).and_then(|known| known.replay.clone());
+                self.subscriptions.insert(filter, KeptSubscription { options, is_exclusive, replay });
+            }
+            Entry::Unsubscribe { filter, .. } => {
+                let filter =
+                    KeptFilter { share: filter.share.map(Into::into), pattern: filter.pattern.into() };
+                self.subscriptions.remove(&filter);
+            }
+            Entry::Replay { filter, at, is_behind, .. } => {
+                let filter = KeptFilter { share: None, pattern: (*filter).into() };
+                if let Some(subscription) = self.subscriptions.get_mut(&filter) {
+                    subscription.replay = at.map(|at| (at.to_owned(), *is_behind));
+                }
+            }
+            Entry::Push { delivery, .. } => self.queue.extend(kept(delivery, messages)),
+            Entry::Fly { packet_id, delivery, .. } => {
+                if let Some(delivery) = kept(delivery, messages) {
+                    self.fly(*packet_id, delivery);
+                }
+            }
+            Entry::Launch { packet_id, message, .. } => {
+                if let Some(delivery) = self.unqueue(*message) {
+                    self.fly(*packet_id, delivery);
+                }
+            }
+            Entry::Drop { message, .. } => drop(self.unqueue(*message)),
+            Entry::Received { packet_id, .. } => {
+                if let Some(flight) = self.by_packet_id.get(packet_id).and_then(|at| self.flights.get_mut(at))
+                {
+                    flight.is_received = true;
+                }
+            }
+            Entry::Land { packet_id, .. } => {
+                if let Some(at) = self.by_packet_id.remove(packet_id) {
+                    self.flights.remove(&at);
+                }
+            }
+            Entry::Incoming { packet_id, .. } => drop(self.incoming.insert(*packet_id)),
+            Entry::Released { packet_id, .. } => drop(self.incoming.remove(packet_id)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn fly(&mut self, packet_id: u16, delivery: KeptDelivery) {
+        self.flown += 1;
+        self.packet_id = packet_id;
+        self.by_packet_id.insert(packet_id, self.flown);
+        self.flights.insert(self.flown, KeptFlight { packet_id, delivery, is_received: false });
+    }
+
+    fn unqueue(&mut self, number: u64) -> Option<KeptDelivery> {
+        let at = self.queue.iter().position(|delivery| delivery.number == number)?;
+        self.queue.remove(at)
+    }
+}
+
+fn kept(delivery: &Stored<'_>, messages: &Map<u64, Known>) -> Option<KeptDelivery> {
+    let message = messages.get(&delivery.message)?.message.clone();
+    Some(KeptDelivery {
+        message,
+        number: delivery.message,
+        qos: delivery.qos,
+        retain: delivery.retain,
+        subscription_ids: delivery.subscription_ids.as_slice().into(),
+        group: delivery.group.map(|(name, filter)| (name.into(), filter.into())),
+    })
+}
+
+/// What was due before the hub was started is due at once.
+fn moment(at: u64, start_ms: u64) -> Time {
+    Time::from_ms(at.saturating_sub(start_ms))
+}
+
+fn message(body: &Body<'_>, start_ms: u64) -> Result<Message, Unreadable> {
+    let publish = &body.publish;
+    // How many levels a topic may have may have been changed since.
+    let topic = Topic::new(publish.topic, usize::MAX).map_err(|_| Unreadable("a topic is not valid"))?;
+    Ok(Message {
+        topic,
+        payload: Payload::copy_from_slice(publish.payload),
+        qos: publish.qos,
+        retain: publish.retain,
+        expires_at: body.expires_at.map(|at| moment(at, start_ms)),
+        properties: owned(&publish.properties),
+    })
+}
+
+fn will_of(will: &WillBody<'_>, start_ms: u64) -> Result<Will, Unreadable> {
+    let expiry_s = will.expiry_s.map(|s| u32::try_from(s).unwrap_or(u32::MAX));
+    Ok(Will { message: message(&will.body, start_ms)?, expiry_s, delay_s: will.delay_s })
+}
+
+fn owned(properties: &MessageProperties<'_>) -> Option<Box<Properties>> {
+    if properties.is_empty() {
+        return None;
+    }
+    Some(Box::new(Properties {
+        payload_format: properties.payload_format,
+        content_type: properties.content_type.map(Into::into),
+        response_topic: properties.response_topic.map(Into::into),
+        correlation_data: properties.correlation_data.map(Into::into),
+        user_properties: UserPropertiesBuf::from(properties.user_properties),
+    }))
+}

@@ -1,0 +1,318 @@
+//! The journal: what a shard writes down of all that must outlive the process.
+//!
+//! Whatever changes what is to be kept (sessions that outlast their connection, what waits for them, retained and delayed
+//! messages, wills) leaves an [`Entry`] in the shard's [`Journal`]. The caller takes what has come together at the end of
+//! a tick as a [`Batch`], has it written, and lets nothing out before that says it was done: see
+//! [`Shard::waits_for`](crate::Shard::waits_for). Once the process has ended, an [`Image`] is made of all batches, and
+//! shards of the image.
+//!
+//! An *event* is what one request of a client, or one piece of mail, comes to. Its entries stand in one record, which is
+//! read as a whole or not at all.
+
+mod entry;
+mod image;
+mod wire;
+
+pub(crate) use entry::{Body, Client, Entry, FilterRef, Ids, Stored, WillBody};
+pub use image::{Image, ImageSize};
+pub(crate) use image::{
+    KeptDelivery, KeptFilter, KeptFlight, KeptRetained, KeptSession, KeptSubscription, Owed,
+};
+pub use wire::Unreadable;
+
+use crate::message::{Message, Properties};
+use crate::session::Will;
+use crate::shared::Shared;
+use crate::time::Time;
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use trefoil_mqtt::{MessageProperties, Publish, QoS};
+
+/// A record is closed with the event that brings it to this size.
+const RECORD_BYTES: usize = 256 << 10;
+
+/// How many numbers a shard takes at a time for what it writes down.
+const NUMBERS_AT_ONCE: u64 = 4096;
+
+/// When what is written down has to be on disk.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Durability {
+    /// Before it is acknowledged.
+    #[default]
+    Sync,
+    /// Soon.
+    Interval,
+    /// Never: it is not written down.
+    None,
+}
+
+/// What is kept how.
+#[derive(Clone, Default, Debug)]
+pub struct Keeping {
+    /// For all that no rule is for; none is for sessions and their subscriptions.
+    pub durability: Durability,
+    /// For messages by topic; the first filter that matches counts.
+    pub rules: Vec<(String, Durability)>,
+    /// Milliseconds from 1970 to the zero of [`Time`].
+    pub start_ms: u64,
+}
+
+impl Keeping {
+    fn of(&self, topic: &str) -> Durability {
+        let rule = self.rules.iter().find(|(filter, _)| crate::topic::matches(filter, topic));
+        rule.map_or(self.durability, |(_, durability)| *durability)
+    }
+}
+
+/// What a shard has written down in a tick.
+#[derive(Debug)]
+pub struct Batch {
+    /// Rises by one from batch to batch of a shard.
+    pub number: u64,
+    /// Each to be kept as a whole.
+    pub records: Vec<Vec<u8>>,
+}
+
+/// What one shard writes down.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    shared: Arc<Shared>,
+    shard: usize,
+    records: Vec<Vec<u8>>,
+    open: Vec<u8>,
+    /// The number of the batch that is being filled.
+    batch: u64,
+    /// What the event under way has come to must be on disk before it is acknowledged.
+    is_awaited: bool,
+    numbers: Range<u64>,
+    /// The highest number that an entry of this batch has given to a message.
+    newest: u64,
+    /// While a checkpoint is made: messages below this number are written again, once.
+    boundary: u64,
+    restated: HashSet<u64>,
+}
+
+impl Journal {
+    pub(crate) fn new(shard: usize, shared: Arc<Shared>) -> Journal {
+        Journal {
+            shared,
+            shard,
+            records: Vec::new(),
+            open: Vec::new(),
+            batch: 1,
+            is_awaited: false,
+            numbers: 0..0,
+            newest: 0,
+            boundary: 0,
+            restated: HashSet::new(),
+        }
+    }
+
+    /// Whether anything is kept at all.
+    pub(crate) fn is_on(&self) -> bool {
+        self.shared.keeping.is_some()
+    }
+
+    /// How a message on `topic` is kept.
+    pub(crate) fn durability(&self, topic: &str) -> Durability {
+        self.shared.keeping.as_ref().map_or(Durability::None, |keeping| keeping.of(topic))
+    }
+
+    /// How what is not a message is kept.
+    fn own_durability(&self) -> Durability {
+        self.shared.keeping.as_ref().map_or(Durability::None, |keeping| keeping.durability)
+    }
+
+    /// An event begins.
+    pub(crate) fn begin(&mut self) {
+        self.is_awaited = false;
+        if self.open.len() >= RECORD_BYTES {
+            self.records.push(std::mem::take(&mut self.open));
+        }
+    }
+
+    /// Writes down what its caller has to wait for, if things are to be on disk before they are acknowledged.
+    pub(crate) fn write(&mut self, entry: &Entry<'_>) {
+        self.note(entry);
+        self.await_own();
+    }
+
+    /// The same with an entry that is encoded already.
+    pub(crate) fn write_encoded(&mut self, entry: &[u8]) {
+        self.open.extend_from_slice(entry);
+        self.await_own();
+    }
+
+    /// Whether sessions are kept.
+    pub(crate) fn keeps_sessions(&self) -> bool {
+        self.own_durability() != Durability::None
+    }
+
+    /// Writes down what nobody has to wait for.
+    pub(crate) fn note(&mut self, entry: &Entry<'_>) {
+        entry.encode(&mut self.open);
+    }
+
+    /// What the event under way comes to rests on what has been written down before.
+    pub(crate) fn await_own(&mut self) {
+        self.is_awaited |= self.own_durability() == Durability::Sync;
+    }
+
+    /// What the event under way comes to rests on a message.
+    pub(crate) fn await_message(&mut self, topic: &str) {
+        self.is_awaited |= self.durability(topic) == Durability::Sync;
+    }
+
+    /// Writes a message down, unless that has been done, and gives its number; 0 if it is not to be kept. The event under
+    /// way rests on it.
+    pub(crate) fn keep(&mut self, message: &Message, number: &mut u64) -> u64 {
+        let durability = self.durability(&message.topic);
+        if *number == 0 && durability != Durability::None {
+            *number = self.number();
+            self.newest = *number;
+            self.write_message(message, *number, false);
+        }
+        self.is_awaited |= durability == Durability::Sync;
+        *number
+    }
+
+    /// Writes a message down again that another shard may not have handed over yet, so that what is said of it here finds
+    /// it. `shard` is the one that has given it its number.
+    pub(crate) fn keep_foreign(&mut self, message: &Message, number: u64, shard: usize) {
+        if number > 0 && shard != self.shard && number > self.shared.handed[shard].load(Ordering::Acquire) {
+            self.write_message(message, number, false);
+        }
+    }
+
+    /// While a checkpoint is made: writes a message again that was written down before it. Returns whether it did.
+    pub(crate) fn restate(&mut self, message: &Message, number: u64) -> bool {
+        let is_due = number > 0 && number < self.boundary && self.restated.insert(number);
+        if is_due {
+            self.write_message(message, number, true);
+        }
+        is_due
+    }
+
+    /// Whether [`restate`](Self::restate) would write it.
+    pub(crate) fn is_stale(&self, number: u64) -> bool {
+        number > 0 && number < self.boundary && !self.restated.contains(&number)
+    }
+
+    /// A checkpoint begins, for all that has a number below `boundary`.
+    pub(crate) fn begin_restating(&mut self, boundary: u64) {
+        self.boundary = boundary;
+        self.restated.clear();
+    }
+
+    pub(crate) fn end_restating(&mut self) {
+        self.boundary = 0;
+        self.restated = HashSet::new();
+    }
+
+    fn write_message(&mut self, message: &Message, number: u64, is_restated: bool) {
+        let body = self.body(message);
+        Entry::Message { number, is_restated, body }.encode(&mut self.open);
+    }
+
+    /// A number that nothing else has, not even after the next start.
+    pub(crate) fn number(&mut self) -> u64 {
+        if self.numbers.is_empty() {
+            let first = self.shared.numbers.fetch_add(NUMBERS_AT_ONCE, Ordering::Relaxed);
+            self.numbers = first..first + NUMBERS_AT_ONCE;
+        }
+        self.numbers.next().expect("numbers have just been taken")
+    }
+
+    /// The batch that has to be on disk before the event under way may be answered; 0 for none.
+    pub(crate) fn waits_for(&self) -> u64 {
+        if self.is_awaited { self.last_batch() } else { 0 }
+    }
+
+    /// The batch that holds the last of what was written down.
+    pub(crate) fn last_batch(&self) -> u64 {
+        if self.is_empty() { self.batch - 1 } else { self.batch }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.records.is_empty()
+    }
+
+    /// How many bytes have come together for the batch that is being filled.
+    pub(crate) fn bytes(&self) -> usize {
+        self.open.len() + self.records.iter().map(Vec::len).sum::<usize>()
+    }
+
+    /// What has been written down since the last batch. Once it has been handed over, call [`handed`](Self::handed).
+    pub(crate) fn take(&mut self) -> Option<Batch> {
+        if self.is_empty() {
+            return None;
+        }
+        if !self.open.is_empty() {
+            // What has grown large once is not held for ever.
+            let capacity = self.open.len().min(RECORD_BYTES);
+            self.records.push(std::mem::replace(&mut self.open, Vec::with_capacity(capacity)));
+        }
+        let batch = Batch { number: self.batch, records: std::mem::take(&mut self.records) };
+        self.batch += 1;
+        Some(batch)
+    }
+
+    /// What has been written down since the last batch, without making a batch of it.
+    pub(crate) fn take_all(&mut self) -> Vec<u8> {
+        let mut all = std::mem::take(&mut self.records).concat();
+        all.append(&mut self.open);
+        all
+    }
+
+    /// The last batch is with who writes it: what others write from now on stands behind it.
+    pub(crate) fn handed(&mut self) {
+        self.shared.handed[self.shard].store(self.newest, Ordering::Release);
+    }
+
+    /// A moment as it is written down.
+    pub(crate) fn moment(&self, at: Time) -> u64 {
+        self.shared.keeping.as_ref().map_or(0, |keeping| keeping.start_ms.saturating_add(at.as_ms()))
+    }
+
+    /// Whether a message on `topic` has to be on disk before it is acknowledged.
+    pub(crate) fn is_synced(&self, topic: &str) -> bool {
+        self.durability(topic) == Durability::Sync
+    }
+
+    /// A message as it is written down.
+    pub(crate) fn body<'a>(&self, message: &'a Message) -> Body<'a> {
+        let publish = Publish {
+            qos: message.qos,
+            retain: message.retain,
+            topic: &message.topic,
+            packet_id: u16::from(message.qos > QoS::AtMostOnce),
+            properties: message.properties.as_deref().map(properties).unwrap_or_default(),
+            payload: &message.payload,
+            ..Publish::default()
+        };
+        Body { publish, expires_at: message.expires_at.map(|at| self.moment(at)) }
+    }
+
+    /// A will as it is written down; none if its topic is not kept.
+    pub(crate) fn will<'a>(&self, will: &'a Will) -> Option<WillBody<'a>> {
+        let is_kept = self.durability(&will.message.topic) != Durability::None;
+        is_kept.then(|| WillBody {
+            body: self.body(&will.message),
+            expiry_s: will.expiry_s.map(u64::from),
+            delay_s: will.delay_s,
+        })
+    }
+}
+
+fn properties(properties: &Properties) -> MessageProperties<'_> {
+    MessageProperties {
+        payload_format: properties.payload_format,
+        expiry_s: None,
+        content_type: properties.content_type.as_deref(),
+        response_topic: properties.response_topic.as_deref(),
+        correlation_data: properties.correlation_data.as_deref(),
+        user_properties: properties.user_properties.as_ref(),
+    }
+}

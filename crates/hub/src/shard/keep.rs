@@ -1,0 +1,393 @@
+//! What a shard writes down, and how it says all of it again at a checkpoint.
+
+use super::Shard;
+use crate::journal::{Batch, Client, Entry, FilterRef, Ids, Stored};
+use crate::key::SessionKey;
+use crate::message::Message;
+use crate::outgoing::{Pending, Replay, Standing, Taken};
+use crate::subscriptions::SubscriptionOptions;
+use crate::time::Time;
+use crate::topic::Filter;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use trefoil_mqtt::QoS;
+
+/// Retained messages that are said again at a time.
+const RETAINED_AT_ONCE: usize = 64;
+
+/// How far a checkpoint has come: everything that is kept is said once more, so that what was written before it is not
+/// needed any longer.
+#[derive(Debug)]
+pub(super) enum Checkpoint {
+    /// The place of the next session.
+    Sessions(usize),
+    /// The number of the next delayed message.
+    Delayed(u64),
+    /// Behind which topic the retained messages are still to come; on the first shard only.
+    Retained(Option<String>),
+}
+
+impl Shard {
+    /// What a client asks for, or another shard has sent, is about to be dealt with: what that comes to is written down
+    /// together, and kept as a whole or not at all.
+    pub fn begin_event(&mut self) {
+        self.journal.begin();
+    }
+
+    /// The batch that has to be on disk before what has been done since [`begin_event`](Self::begin_event) may be
+    /// acknowledged; 0 for none.
+    pub fn waits_for(&self) -> u64 {
+        self.journal.waits_for()
+    }
+
+    /// What has been written down since the last batch. Whoever takes it hands it over to be written, and then calls
+    /// [`handed_over`](Self::handed_over), before any parcel leaves the shard.
+    pub fn take_batch(&mut self) -> Option<Batch> {
+        self.journal.take()
+    }
+
+    /// The last batch is with who writes it.
+    pub fn handed_over(&mut self) {
+        self.journal.handed();
+    }
+
+    /// The number of the last batch with something in it, taken or not.
+    pub fn last_batch(&self) -> u64 {
+        self.journal.last_batch()
+    }
+
+    /// Whether anything is kept for the next start.
+    pub fn is_keeping(&self) -> bool {
+        self.journal.is_on()
+    }
+
+    /// Whether a message would have to be kept on disk if it were published now.
+    pub(super) fn has_to_keep(&mut self, message: &Message) -> bool {
+        if !self.journal.is_on() || !self.journal.is_synced(&message.topic) {
+            return false;
+        }
+        if message.retain || self.delays(&message.topic).is_some() {
+            return true;
+        }
+        if message.qos == QoS::AtMostOnce {
+            return false;
+        }
+        let mut groups = Vec::new();
+        let (_, keeping) = self.shared.interest.of(&message.topic, &mut groups);
+        !keeping.is_empty() || groups.iter().any(|group| group.has_kept())
+    }
+
+    /// The number of a message for a delivery to a session: 0 if that is not kept.
+    pub(super) fn kept_number(&mut self, key: SessionKey, message: &Message, number: &mut u64) -> u64 {
+        if self.session(key).is_kept { self.journal.keep(message, number) } else { 0 }
+    }
+
+    /// A client has come. Its session is kept from now on if it is to outlast its connection; else its will is.
+    pub(super) fn note_connect(&mut self, key: SessionKey, was_known: bool) {
+        let session = self.session(key);
+        let keeps =
+            self.journal.is_on() && session.expiry_s > 0 && !session.is_kept && self.journal.keeps_sessions();
+        let will = session.rare.as_ref().and_then(|rare| rare.will.as_ref());
+        let needs_number = keeps || will.is_some_and(|will| self.journal.will(will).is_some());
+        if session.number == 0 && needs_number {
+            self.session_mut(key).number = self.journal.number();
+        }
+        if keeps {
+            self.session_mut(key).is_kept = true;
+            if was_known {
+                return self.keep_all(key);
+            }
+        }
+        self.write_connect(key);
+    }
+
+    fn write_connect(&mut self, key: SessionKey) {
+        let session = &self.sessions[key.index() as usize];
+        if session.number == 0 {
+            return;
+        }
+        let rare = session.rare.as_ref();
+        let client = Client {
+            client_id: &session.client_id,
+            expiry_s: session.expiry_s,
+            identity: rare.and_then(|rare| rare.identity.as_deref()),
+            user_name: rare.and_then(|rare| rare.user_name.as_deref()),
+        };
+        let will = rare.and_then(|rare| rare.will.as_ref()).and_then(|will| self.journal.will(will));
+        let mut record = Vec::new();
+        Entry::Connect { session: session.number, client, will }.encode(&mut record);
+        self.journal.write_encoded(&record);
+    }
+
+    /// A session that was there is kept from now on, and so is all that it has.
+    fn keep_all(&mut self, key: SessionKey) {
+        let session = &mut self.sessions[key.index() as usize];
+        for filter in self.subscriptions.keep(key, &session.filters) {
+            self.shared.interest.set_keeping(self.number, &filter, true);
+        }
+        if let Some(outgoing) = &mut session.outgoing {
+            for pending in outgoing.pending_mut().filter(|pending| pending.qos > QoS::AtMostOnce) {
+                self.journal.keep(&pending.message, &mut pending.number);
+            }
+        }
+        let at = self.address(key);
+        if let Some(rare) = &self.session(key).rare {
+            rare.shares.values().for_each(|group| group.set_kept(at));
+        }
+        self.restate_session(key);
+        self.journal.await_own();
+    }
+
+    pub(super) fn note_will(&mut self, key: SessionKey) {
+        let session = &self.sessions[key.index() as usize];
+        if session.number == 0 {
+            return;
+        }
+        let will = session.rare.as_ref().and_then(|rare| rare.will.as_ref());
+        let will = will.and_then(|will| self.journal.will(will));
+        let mut record = Vec::new();
+        Entry::Will { session: session.number, will }.encode(&mut record);
+        self.journal.write_encoded(&record);
+    }
+
+    pub(super) fn note_away(&mut self, key: SessionKey, ends_at: Option<Time>, will_at: Option<Time>) {
+        let session = self.session(key).number;
+        if session > 0 {
+            let moment = |at: Time| self.journal.moment(at);
+            let entry = Entry::Away { session, ends_at: ends_at.map(moment), will_at: will_at.map(moment) };
+            self.journal.note(&entry);
+        }
+    }
+
+    pub(super) fn note_end(&mut self, key: SessionKey) {
+        let session = self.session(key).number;
+        if session > 0 {
+            self.journal.write(&Entry::End { session });
+        }
+    }
+
+    pub(super) fn note_subscribed(
+        &mut self,
+        key: SessionKey,
+        filter: Filter<'_>,
+        options: SubscriptionOptions,
+    ) {
+        let is_exclusive = self.is_exclusive(key, filter);
+        if let Some(session) = self.kept(key) {
+            let filter = FilterRef { share: filter.share, pattern: filter.pattern };
+            self.journal.write(&Entry::Subscribe { session, filter, options, is_exclusive });
+        }
+    }
+
+    pub(super) fn note_unsubscribed(&mut self, key: SessionKey, filter: Filter<'_>) {
+        if let Some(session) = self.kept(key) {
+            let filter = FilterRef { share: filter.share, pattern: filter.pattern };
+            self.journal.write(&Entry::Unsubscribe { session, filter });
+        }
+    }
+
+    pub(super) fn note_replay(&mut self, key: SessionKey, replay: &Replay, filter: &str) {
+        if replay.qos > QoS::AtMostOnce
+            && let Some(session) = self.kept(key)
+        {
+            let (at, is_behind) = replay.cursor.place();
+            self.journal.write(&Entry::Replay { session, filter, at: Some(at), is_behind });
+        }
+    }
+
+    pub(super) fn note_landed(&mut self, key: SessionKey, packet_id: u16) {
+        if let Some(session) = self.kept(key) {
+            self.journal.note(&Entry::Land { session, packet_id });
+        }
+    }
+
+    pub(super) fn note_received(&mut self, key: SessionKey, packet_id: u16, is_known: bool) {
+        if let Some(session) = self.kept(key) {
+            if is_known {
+                self.journal.note(&Entry::Received { session, packet_id });
+            }
+            self.journal.await_own();
+        }
+    }
+
+    pub(super) fn note_incoming(&mut self, key: SessionKey, packet_id: u16, is_new: bool) {
+        if let Some(session) = self.kept(key) {
+            if is_new {
+                self.journal.note(&Entry::Incoming { session, packet_id });
+            }
+            self.journal.await_own();
+        }
+    }
+
+    pub(super) fn note_released(&mut self, key: SessionKey, packet_id: u16, was_known: bool) {
+        if let Some(session) = self.kept(key) {
+            if was_known {
+                self.journal.note(&Entry::Released { session, packet_id });
+            }
+            self.journal.await_own();
+        }
+    }
+
+    /// Deliveries have been taken back to be given to others.
+    pub(super) fn note_taken(&mut self, key: SessionKey, taken: &[Taken]) {
+        let Some(session) = self.kept(key) else { return };
+        for taken in taken.iter().filter(|taken| taken.pending.number > 0) {
+            self.journal.note(&match taken.packet_id {
+                Some(packet_id) => Entry::Land { session, packet_id },
+                None => Entry::Drop { session, message: taken.pending.number },
+            });
+        }
+    }
+
+    /// The number of a session that is kept with all it has.
+    fn kept(&self, key: SessionKey) -> Option<u64> {
+        let session = self.session(key);
+        session.is_kept.then_some(session.number)
+    }
+
+    /// A checkpoint begins: [`go_on_with_checkpoint`](Self::go_on_with_checkpoint) says again, bit by bit, all that is kept
+    /// and has a number below `boundary`, which is [`Shared::next_number`](crate::Shared::next_number) at a moment when
+    /// everything that was handed over before stands in the part of the journal that is to be dropped.
+    pub fn begin_checkpoint(&mut self, boundary: u64) {
+        self.journal.begin_restating(boundary);
+        self.checkpoint = Some(Checkpoint::Sessions(0));
+        if self.number == 0 {
+            self.journal.note(&Entry::Meta { seed: self.shared.seed(), shards: self.shared.shards() as u64 });
+        }
+    }
+
+    /// Goes on with the checkpoint, until about `bytes_max` have come together for the next batch. Returns whether it is
+    /// through with it.
+    pub fn go_on_with_checkpoint(&mut self, bytes_max: usize) -> bool {
+        while self.journal.bytes() < bytes_max {
+            self.journal.begin();
+            let next = match self.checkpoint.take() {
+                None => return true,
+                Some(Checkpoint::Sessions(place)) => self.restate_next_session(place, bytes_max),
+                Some(Checkpoint::Delayed(from)) => self.restate_delayed(from, bytes_max),
+                Some(Checkpoint::Retained(after)) => self.restate_retained(after),
+            };
+            self.checkpoint = next;
+        }
+        if self.checkpoint.is_none() {
+            self.journal.end_restating();
+        }
+        self.checkpoint.is_none()
+    }
+
+    fn restate_next_session(&mut self, place: usize, bytes_max: usize) -> Option<Checkpoint> {
+        let capacity = self.sessions.capacity();
+        let Some(place) = (place..capacity).find(|&at| self.sessions.get(at).is_some_and(|s| s.number > 0))
+        else {
+            return Some(Checkpoint::Delayed(0));
+        };
+        if let Some(outgoing) = &self.sessions[place].outgoing {
+            for standing in outgoing.standing() {
+                let (Standing::InFlight { pending, .. } | Standing::Waiting(pending)) = standing;
+                if self.journal.is_stale(pending.number) {
+                    if self.journal.bytes() >= bytes_max {
+                        return Some(Checkpoint::Sessions(place));
+                    }
+                    self.journal.restate(&pending.message, pending.number);
+                }
+            }
+        }
+        self.restate_session(SessionKey::new(place as u32));
+        Some(Checkpoint::Sessions(place + 1))
+    }
+
+    /// Says all that a session is.
+    fn restate_session(&mut self, key: SessionKey) {
+        let number = self.session(key).number;
+        self.journal.note(&Entry::RestateBegin { session: number });
+        self.write_connect(key);
+        let at = self.address(key);
+        let session = &self.sessions[key.index() as usize];
+        let (rare, journal) = (session.rare.as_ref(), &mut self.journal);
+        if session.connection.is_none() {
+            let ends_at = rare.and_then(|rare| rare.ends_at).map(|at| journal.moment(at));
+            let will_at = rare.and_then(|rare| rare.will_at).map(|at| journal.moment(at));
+            journal.note(&Entry::Away { session: number, ends_at, will_at });
+        }
+        for &node in session.filters.nodes().iter().filter(|_| session.is_kept) {
+            let Some((filter, options)) = self.subscriptions.get(key, node) else { continue };
+            let is_exclusive = rare.is_some_and(|rare| rare.exclusives.contains(&*filter));
+            let filter = FilterRef { share: None, pattern: &filter };
+            journal.note(&Entry::Subscribe { session: number, filter, options, is_exclusive });
+        }
+        for group in rare.iter().filter(|_| session.is_kept).flat_map(|rare| rare.shares.values()) {
+            let Some(options) = group.options(at) else { continue };
+            let filter = FilterRef { share: Some(group.name()), pattern: group.filter() };
+            journal.note(&Entry::Subscribe { session: number, filter, options, is_exclusive: false });
+        }
+        if let Some(outgoing) = session.outgoing.as_ref().filter(|_| session.is_kept) {
+            for replay in outgoing.replays.iter().filter(|replay| replay.qos > QoS::AtMostOnce) {
+                let Some((filter, _)) = self.subscriptions.get(key, replay.node) else { continue };
+                let (at, is_behind) = replay.cursor.place();
+                journal.note(&Entry::Replay { session: number, filter: &filter, at: Some(at), is_behind });
+            }
+            for standing in outgoing.standing() {
+                match standing {
+                    Standing::Waiting(pending) => {
+                        journal.note(&Entry::Push { session: number, delivery: stored(pending) });
+                    }
+                    Standing::InFlight { packet_id, is_received, pending } => {
+                        journal.note(&Entry::Fly { session: number, packet_id, delivery: stored(pending) });
+                        if is_received {
+                            journal.note(&Entry::Received { session: number, packet_id });
+                        }
+                    }
+                }
+            }
+        }
+        for &packet_id in rare.iter().filter(|_| session.is_kept).flat_map(|rare| &rare.incoming) {
+            journal.note(&Entry::Incoming { session: number, packet_id });
+        }
+        journal.note(&Entry::RestateEnd { session: number });
+    }
+
+    fn restate_delayed(&mut self, from: u64, bytes_max: usize) -> Option<Checkpoint> {
+        for (number, kept) in self.delayed.kept_from(from) {
+            if self.journal.bytes() >= bytes_max {
+                return Some(Checkpoint::Delayed(number));
+            }
+            self.journal.restate(&kept.message, number);
+            let at = self.journal.moment(kept.at);
+            self.journal.note(&Entry::Delay { message: number, at, publisher: kept.publisher });
+        }
+        if self.number > 0 {
+            return None;
+        }
+        // All changes up to here are in the table.
+        self.journal.note(&Entry::SweepBegin { version: self.shared.retained.version() });
+        Some(Checkpoint::Retained(None))
+    }
+
+    fn restate_retained(&mut self, mut after: Option<String>) -> Option<Checkpoint> {
+        let shared = self.shared.clone();
+        for found in shared.retained.all_behind(&mut after, RETAINED_AT_ONCE) {
+            let number = found.origin.number;
+            if number > 0 {
+                self.journal.restate(&found.message, number);
+                let publisher = found.origin.publisher.map(NonZeroU64::get);
+                self.journal.note(&Entry::Retain { version: found.version, publisher, message: number });
+            }
+        }
+        if after.is_none() {
+            self.journal.note(&Entry::SweepEnd);
+            return None;
+        }
+        Some(Checkpoint::Retained(after))
+    }
+}
+
+/// A delivery as it is written down.
+pub(super) fn stored(pending: &Pending) -> Stored<'_> {
+    Stored {
+        message: pending.number,
+        qos: pending.qos,
+        retain: pending.retain,
+        subscription_ids: Ids::Given(&pending.subscription_ids),
+        group: pending.group.as_ref().map(|group: &Arc<_>| (group.name(), group.filter())),
+    }
+}

@@ -1,0 +1,292 @@
+//! Shards that go on where an earlier process ended, however that was.
+
+use super::Shard;
+use crate::delayed::Due;
+use crate::group::Search;
+use crate::journal::{
+    Entry, Image, KeptDelivery, KeptFilter, KeptFlight, KeptRetained, KeptSession, KeptSubscription, Owed,
+};
+use crate::key::{ConnectionKey, SessionKey};
+use crate::message::Message;
+use crate::outgoing::{Pending, Replay};
+use crate::outlet::{Delivered, Delivery, Outlet, Parcel};
+use crate::retained::{Cursor, Origin};
+use crate::subscriptions::Audience;
+use crate::time::Time;
+use crate::topic::Filter;
+use crate::{Shared, group::Group};
+use foldhash::quality::FixedState;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use trefoil_mqtt::QoS;
+
+use super::Turn;
+
+/// Makes the shards of a hub that goes on where an earlier one ended. `shared` is new, and made
+/// [with](Shared::with_keeping) the image's seed and next number.
+///
+/// Clients that were connected are taken for lost at `now`: their wills are due and their sessions end as if the network
+/// had failed. What one shard still owed another is dealt with.
+///
+/// The record that is returned says what has changed with that. It has to be on disk before anything else is written.
+pub fn restore(image: Image, shared: &Arc<Shared>, now: Time) -> (Vec<Shard>, Vec<u8>) {
+    let mut shards: Vec<Shard> = (0..shared.shards()).map(|n| Shard::new(n, shared.clone())).collect();
+    let Image { sessions, retained, retained_version, delayed, owed, .. } = image;
+    restore_retained(shared, retained, retained_version);
+    // By client id, so that the same image always makes the same shards.
+    let mut sessions: Vec<(u64, KeptSession)> = sessions.into_iter().collect();
+    sessions.sort_unstable_by(|a, b| (&a.1.client_id, b.0).cmp(&(&b.1.client_id, a.0)));
+    let (mut keys, mut deliveries) = (HashMap::new(), Vec::new());
+    for (number, mut session) in sessions {
+        let shard = shared.shard_of(&session.client_id);
+        let waiting = Deliveries::take(&mut session);
+        if let Some(key) = shards[shard].restore_session(number, session, now) {
+            keys.insert(number, (shard, key));
+            deliveries.push((shard, key, waiting));
+        }
+    }
+    // What came by shared subscriptions finds them only now.
+    for (shard, key, waiting) in deliveries {
+        shards[shard].restore_deliveries(key, waiting);
+    }
+    for (number, kept) in delayed {
+        let (shard, publisher) = match keys.get(&kept.publisher) {
+            Some(&(shard, key)) => (shard, Some((key, shards[shard].session(key).serial))),
+            None => (0, None),
+        };
+        shared.delayed.restore(kept.message.cost_bytes());
+        let due = Due { publisher, message: kept.message, number };
+        shards[shard].delayed.hold(kept.at, due, kept.publisher);
+    }
+    for shard in &shards {
+        shard.count_stranded();
+    }
+    let mut out = NobodyConnected::default();
+    for ((number, debt), message) in owed {
+        settle(&mut shards, shared, now, (number, &message), &debt, &mut out);
+    }
+    let mut record = Vec::new();
+    Entry::Meta { seed: shared.seed(), shards: shared.shards() as u64 }.encode(&mut record);
+    for shard in &mut shards {
+        record.extend(shard.journal.take_all());
+    }
+    (shards, record)
+}
+
+fn restore_retained(
+    shared: &Shared,
+    retained: HashMap<Box<str>, KeptRetained, impl BuildHasher>,
+    version: u64,
+) {
+    // In the order in which they were set, so that the oldest give way first as before.
+    let mut retained: Vec<KeptRetained> = retained.into_values().filter(|r| r.message.is_some()).collect();
+    retained.sort_unstable_by_key(|retained| retained.version);
+    for KeptRetained { version, publisher, message, .. } in retained {
+        if let Some((number, message)) = message {
+            let origin = Origin { publisher, number, shard: 0 };
+            shared.retained.restore(&message, origin, version);
+        }
+    }
+    shared.retained.set_version(version);
+}
+
+/// Pays what was owed when the process ended.
+fn settle(
+    shards: &mut [Shard],
+    shared: &Shared,
+    now: Time,
+    (number, message): (u64, &Arc<Message>),
+    debt: &Owed,
+    out: &mut NobodyConnected,
+) {
+    match debt {
+        Owed::Shard { shard, of } => {
+            let hash = FixedState::with_seed(shared.seed());
+            for own in shards.iter_mut() {
+                own.settle(now, number, message, |client_id| hash.hash_one(client_id) % of == *shard, out);
+            }
+            shards[0].journal.note(&Entry::Paid { message: number, shard: *shard });
+        }
+        Owed::Share { name, filter } => {
+            if let Some(group) = shared.interest.group(name, filter) {
+                let message = message.clone();
+                let turn = Turn { message, number, is_owed: true, group, search: Search::default() };
+                shards[0].share(now, turn, out);
+                while let Some((shard, parcel)) = out.parcels.pop_front() {
+                    shards[shard].handle(now, parcel, out);
+                }
+            } else {
+                shards[0].journal.note(&Entry::PaidShare { message: number, name, filter });
+            }
+        }
+    }
+}
+
+impl Shard {
+    fn restore_session(&mut self, number: u64, kept: KeptSession, now: Time) -> Option<SessionKey> {
+        if self.by_client_id.contains_key(&*kept.client_id) {
+            // One client id has one session, the last one that was made.
+            self.journal.note(&Entry::End { session: number });
+            return None;
+        }
+        let key = self.open(&kept.client_id);
+        let session = self.session_mut(key);
+        session.number = number;
+        session.is_kept = kept.expiry_s > 0;
+        session.expiry_s = kept.expiry_s;
+        session.window_max = u16::MAX;
+        let mut ends_at = kept.ends_at;
+        let mut will_at = kept.will_at;
+        if kept.is_connected {
+            ends_at = (kept.expiry_s < u32::MAX).then(|| now.plus_s(kept.expiry_s.into()));
+            will_at = kept.will.as_ref().map(|will| now.plus_s(will.delay_s.min(kept.expiry_s).into()));
+        }
+        // What most sessions do not have is not made for them.
+        let is_rare = ends_at.is_some()
+            || kept.will.is_some()
+            || kept.identity.is_some()
+            || kept.user_name.is_some()
+            || !kept.incoming.is_empty();
+        if is_rare {
+            let rare = session.rare();
+            rare.identity = kept.identity.as_deref().map(Into::into);
+            rare.user_name = kept.user_name;
+            rare.incoming = kept.incoming.iter().copied().collect();
+            (rare.will, rare.will_at, rare.ends_at) = (kept.will, will_at, ends_at);
+            self.set_timer(key);
+        }
+        if kept.is_connected {
+            self.note_away(key, ends_at, will_at);
+        }
+        for (filter, subscription) in kept.subscriptions {
+            self.restore_subscription(key, &filter, &subscription);
+        }
+        Some(key)
+    }
+
+    fn restore_deliveries(&mut self, key: SessionKey, waiting: Deliveries) {
+        let groups = &self.shared.interest;
+        let pending = |delivery: KeptDelivery| Pending {
+            message: delivery.message,
+            number: delivery.number,
+            qos: delivery.qos,
+            retain: delivery.retain,
+            subscription_ids: delivery.subscription_ids,
+            group: delivery.group.as_ref().and_then(|(name, filter)| groups.group(name, filter)),
+        };
+        let session = &mut self.sessions[key.index() as usize];
+        if waiting.flights.is_empty() && waiting.queue.is_empty() && waiting.packet_id == 0 {
+            return;
+        }
+        let outgoing = session.outgoing(&self.backlog);
+        for flight in waiting.flights.into_values() {
+            outgoing.restore_flight(flight.packet_id, pending(flight.delivery), flight.is_received);
+        }
+        outgoing.restore_last_id(waiting.packet_id);
+        waiting.queue.into_iter().for_each(|delivery| outgoing.push(pending(delivery)));
+    }
+
+    fn restore_subscription(&mut self, key: SessionKey, filter: &KeptFilter, kept: &KeptSubscription) {
+        let options = kept.options;
+        let pattern = Filter { share: filter.share.as_deref(), pattern: &filter.pattern };
+        if let Some(name) = pattern.share {
+            self.join_group(key, name, pattern.pattern, options);
+            return;
+        }
+        if kept.is_exclusive && self.shared.exclusive.take(pattern.pattern, self.address(key)) {
+            self.session_mut(key).rare().exclusives.insert(pattern.pattern.into());
+        }
+        let added = self.subscribe_own(key, pattern.pattern, options);
+        if let Some((at, is_behind)) = &kept.replay {
+            let own = if options.no_local { self.publisher_number(Some(key)) } else { None };
+            let replay = Replay {
+                cursor: Cursor::new(pattern.pattern).without(own).from(at, *is_behind),
+                node: added.node,
+                is_left_over: true,
+                qos: options.qos,
+                subscription_id: options.id,
+            };
+            let session = &mut self.sessions[key.index() as usize];
+            session.outgoing(&self.backlog).replay(replay);
+        }
+    }
+
+    /// Tells the groups what of theirs waits in sessions, all of which are without a connection.
+    fn count_stranded(&self) {
+        for (index, session) in &self.sessions {
+            let Some(outgoing) = &session.outgoing else { continue };
+            let at = self.address(SessionKey::new(index as u32));
+            for (group, stranded) in outgoing.count_shared() {
+                group.set_stranded(at, |_| stranded);
+            }
+        }
+    }
+
+    /// Gives a message to the sessions that want it and had not got it yet.
+    fn settle(
+        &mut self,
+        now: Time,
+        number: u64,
+        message: &Arc<Message>,
+        is_theirs: impl Fn(&str) -> bool,
+        out: &mut NobodyConnected,
+    ) {
+        let mut audience = Audience::default();
+        self.subscriptions.audience(&message.topic, None, &mut audience);
+        for receiver in audience.receivers() {
+            let qos = receiver.qos.min(message.qos);
+            let session = self.session(receiver.session);
+            if session.is_kept && qos > QoS::AtMostOnce && is_theirs(&session.client_id) {
+                let pending = Pending {
+                    message: message.clone(),
+                    number,
+                    qos,
+                    retain: message.retain && receiver.retain_as_published,
+                    subscription_ids: audience.subscription_ids(receiver).into(),
+                    group: None::<Arc<Group>>,
+                };
+                self.deliver_pending(now, receiver.session, pending, out);
+            }
+        }
+    }
+}
+
+/// What a session has yet to bring to its client.
+struct Deliveries {
+    flights: BTreeMap<u64, KeptFlight>,
+    queue: VecDeque<KeptDelivery>,
+    packet_id: u16,
+}
+
+impl Deliveries {
+    fn take(session: &mut KeptSession) -> Deliveries {
+        Deliveries {
+            flights: std::mem::take(&mut session.flights),
+            queue: std::mem::take(&mut session.queue),
+            packet_id: session.packet_id,
+        }
+    }
+}
+
+/// The way out while nobody is connected.
+#[derive(Default)]
+struct NobodyConnected {
+    parcels: VecDeque<(usize, Parcel)>,
+}
+
+impl Outlet for NobodyConnected {
+    fn has_room(&mut self, _: ConnectionKey) -> bool {
+        false
+    }
+
+    fn deliver(&mut self, _: ConnectionKey, _: &Arc<Message>, _: &Delivery<'_>) -> Delivered {
+        Delivered::Dropped
+    }
+
+    fn release(&mut self, _: ConnectionKey, _: u16, _: u64) {}
+
+    fn forward(&mut self, shard: usize, parcel: Parcel) {
+        self.parcels.push_back((shard, parcel));
+    }
+}
