@@ -47,7 +47,14 @@ pub trait SegmentFile {
     /// Writes at its end and says how many bytes it took, which may be fewer.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Cuts it off.
+    /// Allocates room on the disk for `bytes` from `from` on without making the file longer, so that writing there
+    /// cannot find the disk full. Where the file system has no such thing it does nothing, and that is no error.
+    fn reserve(&mut self, from: u64, bytes: u64) -> io::Result<()> {
+        let _ = (from, bytes);
+        Ok(())
+    }
+
+    /// Cuts it off, and gives back what was reserved behind.
     fn truncate(&mut self, bytes: u64) -> io::Result<()>;
 
     /// Makes durable what was written and how long it is.
@@ -140,6 +147,19 @@ impl SegmentFile for DiskFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // The file is in append mode: where reading has left the position does not matter.
         self.0.write(bytes)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn reserve(&mut self, from: u64, bytes: u64) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::Errno;
+        loop {
+            match fallocate(&self.0, FallocateFlags::KEEP_SIZE, from, bytes) {
+                Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+                result => return result.map_err(io::Error::from),
+            }
+        }
     }
 
     fn truncate(&mut self, bytes: u64) -> io::Result<()> {

@@ -40,15 +40,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod checkpoint;
 mod directory;
 mod error;
 mod log;
+mod marks;
 mod read;
 mod record;
 mod recovery;
+mod repair;
+mod reserve;
+pub mod writer;
 
 pub use directory::{Directory, Disk, SegmentFile};
 pub use error::Error;
 pub use log::{Log, Options};
 pub use read::{Record, Records};
+pub use record::FORMAT_VERSION;
 pub use recovery::{Recovery, Torn};
+pub use writer::{Batch, Figures, SYNC_TIMES, State, Watch, Writer, WriterOptions};

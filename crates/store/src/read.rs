@@ -5,7 +5,9 @@ use std::io;
 use crate::directory::{Directory, SegmentFile};
 use crate::error::Error;
 use crate::log::Log;
-use crate::record::{RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader, segment_name};
+use crate::record::{
+    NoHeader, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader, segment_name,
+};
 
 /// A record of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +33,7 @@ impl<'a, D: Directory> Records<'a, D> {
 
     fn read(&mut self) -> Result<Record, Error> {
         loop {
-            let (first, end) = self.log.segment_of(self.next);
+            let (first, end, following) = self.log.segment_of(self.next);
             if self.segment.as_ref().is_none_or(|segment| segment.first_sequence != first) {
                 self.segment = Some(self.open(first, end)?);
             }
@@ -47,6 +49,10 @@ impl<'a, D: Directory> Records<'a, D> {
                 }
                 Found::Record(..) => {
                     return Err(self.log.damaged(first, offset, "a record has the wrong sequence"));
+                }
+                // A repair has said that the records up to the next segment are lost.
+                Found::End if following.is_some_and(|following| self.log.gaps.contains(&following)) => {
+                    self.next = following.unwrap_or(self.next);
                 }
                 Found::End => {
                     return Err(self.log.damaged(first, offset, "the segment is shorter than it was"));
@@ -64,7 +70,7 @@ impl<'a, D: Directory> Records<'a, D> {
             None => file.size().map_err(io)?,
         };
         match Segment::open(file, end).map_err(io)? {
-            Some(segment) if segment.first_sequence == first => Ok(segment),
+            Ok(segment) if segment.first_sequence == first => Ok(segment),
             _ => Err(self.log.damaged(first, 0, "its header is not as it was written")),
         }
     }
@@ -101,12 +107,12 @@ pub(crate) enum Found<'a> {
 }
 
 impl<F: SegmentFile> Segment<F> {
-    /// A segment of which `end` bytes count; `None` when it does not begin with a header.
-    pub(crate) fn open(file: F, end: u64) -> io::Result<Option<Self>> {
+    /// A segment of which `end` bytes count, if it begins with a header.
+    pub(crate) fn open(file: F, end: u64) -> io::Result<Result<Self, NoHeader>> {
         let mut window = Window { file, end, start: 0, bytes: Vec::new() };
         let header = match window.get(0, SEGMENT_HEADER_BYTES)? {
             Some(bytes) => SegmentHeader::decode(bytes.try_into().expect("as many were asked for")),
-            None => None,
+            None => Err(NoHeader::Damaged),
         };
         Ok(header.map(|header| Segment {
             window,
@@ -175,7 +181,7 @@ fn record_at<F: SegmentFile>(
 }
 
 /// Reading ahead: this many bytes at a time, or one record when that is larger.
-const WINDOW_BYTES: usize = 256 * 1024;
+const WINDOW_BYTES: usize = 1 << 20;
 
 /// A part of a file in memory.
 struct Window<F> {

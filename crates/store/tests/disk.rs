@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use trefoil_store::{Error, Log, Options, Recovery, Torn};
 
 fn small() -> Options {
-    Options { segment_bytes_max: 200, record_bytes_max: 100 }
+    Options { segment_bytes_max: 200, record_bytes_max: 100, ..Options::default() }
 }
 
 fn open(path: &Path) -> (Log, Recovery) {
@@ -42,7 +42,7 @@ fn records_come_back_in_order_and_from_any_sequence() {
     let folder = tempfile::tempdir().unwrap();
     log_of(folder.path(), &["one", "", "three"]);
     let (mut log, recovery) = open(folder.path());
-    assert_eq!(recovery, Recovery { segments: 1, records: 3, torn: None });
+    assert_eq!(recovery, Recovery { segments: 1, records: 3, torn: None, unhealed: None });
     assert_eq!(log.append(b"four").unwrap(), 4);
     assert_eq!(contents(&log, 1).len(), 3, "what is not synced is not given out");
     assert_eq!(log.sync().unwrap(), 4);
@@ -72,7 +72,7 @@ fn segments_keep_their_bound_and_old_ones_can_be_dropped() {
     assert_eq!(log.drop_before(u64::MAX).unwrap(), 1, "the last one stays");
     drop(log);
     let (log, recovery) = open(folder.path());
-    assert_eq!(recovery, Recovery { segments: 1, records: 2, torn: None });
+    assert_eq!(recovery, Recovery { segments: 1, records: 2, torn: None, unhealed: None });
     assert_eq!((log.first_sequence(), log.next_sequence()), (19, 21));
 }
 
@@ -102,7 +102,7 @@ fn a_tail_cut_at_any_byte_is_cut_off_and_reported() {
         let records = kept.saturating_sub(1) as u64;
         assert_eq!(
             recovery,
-            Recovery { segments: 1, records, torn: is_torn.then_some(torn) },
+            Recovery { segments: 1, records, torn: is_torn.then_some(torn), unhealed: None },
             "cut at {len}"
         );
         // It goes on where it ends.
@@ -152,8 +152,8 @@ fn damage_in_an_earlier_segment_is_refused_even_at_its_end() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{} is damaged at byte {}: a record is not whole; restore the folder from a backup, or move it away to \
-             start with an empty one",
+            "{} is damaged at byte {}: a record is not whole; `trefoil store check` tells what is lost, and \
+             `trefoil store repair` goes on without it",
             file.display(),
             whole.len() - 21
         )
@@ -214,7 +214,7 @@ fn bounds_are_kept() {
     ));
     assert_eq!(log.append(&[0; 100]).unwrap(), 1);
     drop(log);
-    let options = Options { segment_bytes_max: 143, record_bytes_max: 100 };
+    let options = Options { segment_bytes_max: 143, record_bytes_max: 100, ..Options::default() };
     assert!(matches!(Log::open(folder.path(), options), Err(Error::Options(_))));
 }
 
@@ -222,7 +222,7 @@ fn bounds_are_kept() {
 fn records_beyond_a_smaller_bound_are_still_read() {
     let folder = tempfile::tempdir().unwrap();
     log_of(folder.path(), &[&"x".repeat(100)]);
-    let options = Options { segment_bytes_max: 100, record_bytes_max: 10 };
+    let options = Options { segment_bytes_max: 100, record_bytes_max: 10, ..Options::default() };
     let (mut log, recovery) = Log::open(folder.path(), options).unwrap();
     assert_eq!((recovery.records, recovery.torn), (1, None));
     log.append(b"next").unwrap();

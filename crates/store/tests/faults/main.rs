@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use trefoil_store::{Error, Log, Options};
 
 fn options() -> Options {
-    Options { segment_bytes_max: 300, record_bytes_max: 100 }
+    Options { segment_bytes_max: 300, record_bytes_max: 100, ..Options::default() }
 }
 
 fn open(memory: &Memory) -> Log<Memory> {
@@ -131,9 +131,11 @@ fn each_step_of_beginning_a_segment_may_fail() {
 #[test]
 fn opening_makes_durable_what_a_killed_process_left() {
     let memory = Memory::default();
-    let (mut log, _) =
-        Log::open_in(memory.clone(), Options { segment_bytes_max: 4 << 20, record_bytes_max: 2 << 20 })
-            .unwrap();
+    let (mut log, _) = Log::open_in(
+        memory.clone(),
+        Options { segment_bytes_max: 4 << 20, record_bytes_max: 2 << 20, ..Options::default() },
+    )
+    .unwrap();
     // More than the buffer holds is written before any sync.
     log.append(&vec![7; 2 << 20]).unwrap();
     let killed = memory.kill();
