@@ -47,6 +47,10 @@ pub trait SegmentFile {
     /// Writes at its end and says how many bytes it took, which may be fewer.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
+    /// Writes once more, at `offset`, bytes that are there already, so that the next sync covers them; says how many
+    /// it took.
+    fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
+
     /// Allocates room on the disk for `bytes` from `from` on without making the file longer, so that writing there
     /// cannot find the disk full. Where the file system has no such thing it does nothing, and that is no error.
     fn reserve(&mut self, from: u64, bytes: u64) -> io::Result<()> {
@@ -103,11 +107,11 @@ impl Directory for Disk {
 
     fn create(&self, name: &str) -> io::Result<DiskFile> {
         let path = self.path.join(name);
-        OpenOptions::new().read(true).append(true).create_new(true).open(path).map(DiskFile)
+        OpenOptions::new().read(true).write(true).create_new(true).open(path).map(DiskFile)
     }
 
     fn open(&self, name: &str) -> io::Result<DiskFile> {
-        OpenOptions::new().read(true).append(true).open(self.path.join(name)).map(DiskFile)
+        OpenOptions::new().read(true).write(true).open(self.path.join(name)).map(DiskFile)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -145,7 +149,13 @@ impl SegmentFile for DiskFile {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // The file is in append mode: where reading has left the position does not matter.
+        // Reading has left the position anywhere. The lock keeps everybody else from making the file longer.
+        self.0.seek(SeekFrom::End(0))?;
+        self.0.write(bytes)
+    }
+
+    fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        self.0.seek(SeekFrom::Start(offset))?;
         self.0.write(bytes)
     }
 

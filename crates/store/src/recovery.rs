@@ -1,6 +1,7 @@
 //! Opening: reading everything through, and telling a torn tail from damage.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::io;
 
 use crate::directory::{Directory, SegmentFile};
 use crate::error::Error;
@@ -50,6 +51,8 @@ pub(crate) struct Scanned<F> {
     pub(crate) gaps: BTreeSet<u64>,
     /// The last segment, to go on writing; `None` when one has to be made.
     pub(crate) last: Option<Last<F>>,
+    /// Bytes of the last segment that a later record says were synced.
+    certain_bytes: u64,
     pub(crate) torn: Option<Torn>,
     pub(crate) unhealed: Option<u64>,
 }
@@ -67,6 +70,9 @@ pub(crate) type Visit<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<(), String>;
 /// Reads all segments, shows the records that count, cuts off a torn tail, and makes durable what is left.
 pub(crate) fn scan<D: Directory>(directory: &D, visit: Visit<'_>) -> Result<Scanned<D::File>, Error> {
     let io = |doing, file, source| Error::Io { doing, file, source };
+    // What the names say must be certain before anything is done about it: a process that was killed may have made a
+    // file, such as a mark, without having synced the folder.
+    directory.sync().map_err(|error| io("sync", directory.shown(""), error))?;
     let names = directory.list().map_err(|error| io("list", directory.shown(""), error))?;
     if names.iter().any(|name| name == READY) {
         return Err(Error::RepairUnfinished { directory: directory.shown("") });
@@ -91,6 +97,7 @@ pub(crate) fn scan<D: Directory>(directory: &D, visit: Visit<'_>) -> Result<Scan
         unhealed: marks.unhealed(),
         gaps: marks.gap,
         last: None,
+        certain_bytes: 0,
         torn: None,
     };
     for (i, first) in segments.iter().copied().enumerate() {
@@ -108,11 +115,42 @@ pub(crate) fn scan<D: Directory>(directory: &D, visit: Visit<'_>) -> Result<Scan
         return Err(Error::Missing { sequence: scanned.base, file: directory.shown(&name) });
     }
     if let Some(last) = &mut scanned.last {
-        // What a crashed process wrote without syncing is readable now and could still be lost with the power.
         let shown = directory.shown(&segment_name(segments[segments.len() - 1]));
-        last.file.sync().map_err(|error| io("sync", shown, error))?;
+        renew(&mut last.file, scanned.certain_bytes, last.bytes).map_err(|error| io("sync", shown, error))?;
     }
     Ok(scanned)
+}
+
+/// Makes durable what an earlier process has written without anybody knowing that it was synced. Syncing is not
+/// enough: if a sync has failed before, the system shows what it never wrote and takes it for written.
+fn renew(file: &mut impl SegmentFile, from: u64, to: u64) -> io::Result<()> {
+    let mut bytes = vec![0; (to - from).min(1 << 20) as usize];
+    let mut at = from;
+    while at < to {
+        let len = bytes.len().min((to - at) as usize);
+        let read = retry(|| file.read_at(at, &mut bytes[..len]))?;
+        let mut written = 0;
+        while written < read {
+            written += match retry(|| file.rewrite(at + written as u64, &bytes[written..read]))? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                n => n,
+            };
+        }
+        match read {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => at += n as u64,
+        }
+    }
+    file.sync()
+}
+
+fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 /// Removes what followed an error and never came to count, before the mark that says so.
@@ -121,7 +159,7 @@ fn drop_unhealed<D: Directory>(
     marks: &Marks,
     from: u64,
     segments: &mut Vec<u64>,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     while let Some(first) = segments.pop_if(|first| *first >= from) {
         directory.remove(&segment_name(first))?;
     }
@@ -158,11 +196,19 @@ fn scan_segment<D: Directory>(
         }
         _ => return Err(damaged(0, "its header is not as it was written")),
     };
+    // Where the records begin of which none says yet that they were synced.
+    let mut uncertain = VecDeque::new();
     let cut = loop {
         let offset = segment.offset;
         match segment.next().map_err(|error| io("read", error))? {
             Found::Record(header, payload) if header.sequence == scanned.next => {
                 scanned.next += 1;
+                if is_last {
+                    while uncertain.front().is_some_and(|(sequence, _)| *sequence <= header.durable()) {
+                        uncertain.pop_front();
+                    }
+                    uncertain.push_back((header.sequence, offset));
+                }
                 if header.sequence >= scanned.base {
                     scanned.records += 1;
                     visit(header.sequence, payload).map_err(|why| Error::Refused {
@@ -187,6 +233,9 @@ fn scan_segment<D: Directory>(
     let bytes = if is_last { 0 } else { size };
     scanned.segments.push_back(Closed { first, bytes });
     if is_last {
+        // The header is certain once a record behind it is.
+        let first_uncertain = uncertain.front().filter(|(sequence, _)| *sequence > first);
+        scanned.certain_bytes = first_uncertain.map_or(0, |(_, offset)| *offset);
         let (salt, bytes) = (segment.salt, cut.unwrap_or(size));
         let mut file = segment.into_file();
         if let Some(offset) = cut {
