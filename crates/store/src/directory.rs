@@ -70,7 +70,8 @@ pub trait SegmentFile {
 pub struct Disk {
     path: PathBuf,
     /// Closing it releases the lock.
-    _lock: File,
+    _lock: Option<File>,
+    read_only: bool,
 }
 
 impl Disk {
@@ -85,10 +86,33 @@ impl Disk {
         std::fs::create_dir_all(path).map_err(io)?;
         let lock =
             OpenOptions::new().write(true).create(true).truncate(false).open(&lock_path).map_err(io)?;
+        Disk::lock(&lock, path)?;
+        Ok(Disk { path: path.to_owned(), _lock: Some(lock), read_only: false })
+    }
+
+    /// Opens a folder that is there to look at it only: it may be mounted read-only.
+    pub(crate) fn look(path: &Path) -> Result<Disk, Error> {
+        let io = |source| Error::Io { doing: "open", file: path.display().to_string(), source };
+        std::fs::read_dir(path).map_err(io)?;
+        let lock = match File::open(path.join("lock")) {
+            Ok(lock) => Some(lock),
+            // Nobody has opened it as a log yet.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(io(error)),
+        };
+        if let Some(lock) = &lock {
+            Disk::lock(lock, path)?;
+        }
+        Ok(Disk { path: path.to_owned(), _lock: lock, read_only: true })
+    }
+
+    fn lock(lock: &File, path: &Path) -> Result<(), Error> {
         match lock.try_lock() {
-            Ok(()) => Ok(Disk { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(()),
             Err(TryLockError::WouldBlock) => Err(Error::InUse { directory: path.display().to_string() }),
-            Err(TryLockError::Error(source)) => Err(io(source)),
+            Err(TryLockError::Error(source)) => {
+                Err(Error::Io { doing: "lock", file: path.join("lock").display().to_string(), source })
+            }
         }
     }
 }
@@ -111,7 +135,7 @@ impl Directory for Disk {
     }
 
     fn open(&self, name: &str) -> io::Result<DiskFile> {
-        OpenOptions::new().read(true).write(true).open(self.path.join(name)).map(DiskFile)
+        OpenOptions::new().read(true).write(!self.read_only).open(self.path.join(name)).map(DiskFile)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

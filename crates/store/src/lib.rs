@@ -40,6 +40,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod check;
 mod checkpoint;
 mod directory;
 mod error;
@@ -52,10 +53,12 @@ mod repair;
 mod reserve;
 pub mod writer;
 
+pub use check::{Damage, Lost, Report, check};
 pub use directory::{Directory, Disk, SegmentFile};
 pub use error::Error;
 pub use log::{Log, Options};
 pub use read::{Record, Records};
 pub use record::FORMAT_VERSION;
 pub use recovery::{Recovery, Torn};
+pub use repair::{Repaired, repair};
 pub use writer::{Batch, Figures, SYNC_TIMES, State, Watch, Writer, WriterOptions};

@@ -122,6 +122,16 @@ impl<F: SegmentFile> Segment<F> {
         }))
     }
 
+    /// A segment whose header is not as it was written, by the salt that stands there; `None` if it has none.
+    pub(crate) fn open_damaged(file: F, end: u64, first_sequence: u64) -> io::Result<Option<Self>> {
+        let mut window = Window { file, end, start: 0, bytes: Vec::new() };
+        let salt = window
+            .get(0, SEGMENT_HEADER_BYTES)?
+            .map(|bytes| SegmentHeader::salt_of(bytes.try_into().expect("as many were asked for")));
+        let offset = SEGMENT_HEADER_BYTES as u64;
+        Ok(salt.map(|salt| Segment { window, first_sequence, salt, offset }))
+    }
+
     /// Reads on. The place only moves past a record that is whole.
     pub(crate) fn next(&mut self) -> io::Result<Found<'_>> {
         if self.offset == self.window.end {
@@ -139,19 +149,36 @@ impl<F: SegmentFile> Segment<F> {
 
     /// Whether a record behind the place where reading stopped was appended after record `sequence` had been synced.
     pub(crate) fn is_synced_further_on(&mut self, sequence: u64) -> io::Result<bool> {
+        let max = self.sequence_max(sequence);
+        let found = self.search(|header| header.sequence <= max && header.durable() >= sequence)?;
+        Ok(found.is_some())
+    }
+
+    /// Goes to the next whole record behind the place where reading stopped that can be one of this segment: it is
+    /// `sequence` or a later one, and before `before`. False, and no move, if there is none.
+    pub(crate) fn resume(&mut self, sequence: u64, before: u64) -> io::Result<bool> {
+        let max = self.sequence_max(sequence).min(before.saturating_sub(1));
+        let found = self.search(|header| (sequence..=max).contains(&header.sequence))?;
+        self.offset = found.unwrap_or(self.offset);
+        Ok(found.is_some())
+    }
+
+    /// So many records fit into what is left; a higher number cannot be one of them.
+    fn sequence_max(&self, sequence: u64) -> u64 {
+        sequence.saturating_add((self.window.end - self.offset) / RECORD_HEADER_BYTES as u64)
+    }
+
+    /// Where the next whole record begins behind this place whose header is `possible`.
+    fn search(&mut self, possible: impl Fn(&RecordHeader) -> bool) -> io::Result<Option<u64>> {
         let mut offset = self.offset + 1;
-        // So many records fit into what is left; a higher number cannot be one of them.
-        let sequence_max =
-            sequence.saturating_add((self.window.end - self.offset) / RECORD_HEADER_BYTES as u64);
         while let Some(bytes) = self.window.get(offset, RECORD_HEADER_BYTES)? {
             let header = RecordHeader::decode(bytes.try_into().expect("as many were asked for"));
-            let possible = header.sequence <= sequence_max && header.durable() >= sequence;
-            if possible && record_at(&mut self.window, offset, self.salt)?.is_ok() {
-                return Ok(true);
+            if possible(&header) && record_at(&mut self.window, offset, self.salt)?.is_ok() {
+                return Ok(Some(offset));
             }
             offset += 1;
         }
-        Ok(false)
+        Ok(None)
     }
 
     pub(crate) fn into_file(self) -> F {

@@ -104,7 +104,8 @@ pub(crate) fn scan<D: Directory>(directory: &D, visit: Visit<'_>) -> Result<Scan
         if first > scanned.next && scanned.gaps.contains(&first) {
             scanned.next = first;
         }
-        if first != scanned.next || (i == 0 && scanned.base > 0 && first > scanned.base) {
+        let known = scanned.gaps.contains(&first);
+        if first != scanned.next || (i == 0 && scanned.base > 0 && first > scanned.base && !known) {
             let sequence = if i == 0 { scanned.base } else { scanned.next };
             return Err(Error::Missing { sequence, file: directory.shown(&segment_name(first)) });
         }
