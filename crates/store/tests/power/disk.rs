@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use fastrand::Rng;
 use trefoil_store::{Directory, SegmentFile};
 
+use crate::DEADLINE;
 use crate::platter::Platter;
 
 /// A change, or something that makes changes durable.
@@ -39,6 +40,8 @@ pub(crate) struct State {
     /// What is free on the disk.
     pub(crate) room_bytes: u64,
     pub(crate) short_writes: bool,
+    hold_syncs: bool,
+    held_syncs: usize,
     rng: Rng,
 }
 
@@ -51,25 +54,51 @@ struct Content {
 
 /// A folder; clones are the same folder.
 #[derive(Clone, Debug)]
-pub(crate) struct SimDisk(Arc<Mutex<State>>);
+pub(crate) struct SimDisk(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Syncs are held, or one has come to be.
+    held: Condvar,
+}
 
 impl SimDisk {
     /// A disk on which lies what a power cut has left.
     pub(crate) fn new(left: &BTreeMap<String, Vec<u8>>, seed: u64) -> SimDisk {
         let content = |bytes: &Vec<u8>| Content { bytes: bytes.clone(), allocated: bytes.len() as u64 };
-        SimDisk(Arc::new(Mutex::new(State {
+        let state = State {
             calls: Vec::new(),
             names: left.keys().cloned().zip(0..).collect(),
             files: left.values().map(content).collect(),
             faults: Faults::default(),
             room_bytes: u64::MAX,
             short_writes: false,
+            hold_syncs: false,
+            held_syncs: 0,
             rng: Rng::with_seed(seed),
-        })))
+        };
+        SimDisk(Arc::new(Shared { state: Mutex::new(state), held: Condvar::new() }))
+    }
+
+    /// From now on the disk is so slow that syncing files does not end.
+    pub(crate) fn hold_syncs(&self) {
+        self.state().hold_syncs = true;
+    }
+
+    /// Waits until a sync is held.
+    pub(crate) fn wait_for_held_sync(&self) {
+        let held = self.0.held.wait_timeout_while(self.state(), DEADLINE, |state| state.held_syncs == 0);
+        assert!(!held.unwrap().1.timed_out(), "no sync has begun");
+    }
+
+    pub(crate) fn release_syncs(&self) {
+        self.state().hold_syncs = false;
+        self.0.held.notify_all();
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.0.state.lock().unwrap()
     }
 
     pub(crate) fn calls(&self) -> usize {
@@ -222,6 +251,12 @@ impl SegmentFile for SimFile {
 
     fn sync(&mut self) -> io::Result<()> {
         let mut state = self.disk.state();
+        if state.hold_syncs {
+            state.held_syncs += 1;
+            self.disk.0.held.notify_all();
+            state = self.disk.0.held.wait_while(state, |state| state.hold_syncs).unwrap();
+            state.held_syncs -= 1;
+        }
         let one_in = state.faults.sync;
         let failed = state.fails(one_in);
         let file = self.file;

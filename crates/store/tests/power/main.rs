@@ -4,10 +4,13 @@
 
 mod disk;
 mod history;
+mod lives;
 mod model;
 mod platter;
+mod writer;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fastrand::Rng;
 use trefoil_store::{Log, Options};
@@ -15,6 +18,9 @@ use trefoil_store::{Log, Options};
 use crate::disk::SimDisk;
 use crate::history::History;
 use crate::model::{Candidate, Found};
+
+/// How long anything may take that a test waits for.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Small enough that a short history goes through all there is.
 pub(crate) fn options() -> Options {
