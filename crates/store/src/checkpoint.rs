@@ -115,7 +115,7 @@ impl<D: Directory> Log<D> {
         for first in names.iter().filter_map(|name| parse_segment_name(name)).filter(|first| *first >= from) {
             self.directory.remove(&segment_name(first)).map_err(|error| io("remove", error))?;
         }
-        self.directory.sync().map_err(|error| io("sync", error))?;
+        // This makes certain what was removed, too; the new segment may have the name of a removed one.
         create_mark(&self.directory, from, HEAL)?;
         let (last, reserved_bytes) = self.create_segment(from)?;
 

@@ -65,7 +65,8 @@ impl Life {
         let steps = vec![Step { calls: 0..disk.calls(), before, after: model.candidates() }];
         let mut faults = Faults::default();
         if rng.bool() {
-            faults = Faults { write: rng.u32(..20), sync: rng.u32(..20), other: rng.u32(..30) };
+            let one_in = rng.u32(2..30);
+            faults = Faults { write: rng.u32(..one_in), sync: rng.u32(..one_in), other: rng.u32(..one_in) };
         }
         disk.state().short_writes = rng.bool();
         disk.state().room_bytes = if rng.u8(..4) == 0 { rng.u64(..1500) } else { u64::MAX };
@@ -79,6 +80,11 @@ impl Life {
         let poisoned = self.log().poisoned().is_some();
         match rng.u8(..40) {
             _ if poisoned && rng.bool() => self.heal(),
+            // What follows an error matters most here.
+            0..10 if self.log().is_healing() && self.checkpoint.is_none() => {
+                self.checkpoint = self.log().begin_checkpoint().ok();
+            }
+            0..4 if self.log().is_healing() => self.complete(),
             0..20 => {
                 let payload = vec![rng.u8(..); rng.usize(..90)];
                 match self.log().append(&payload) {
@@ -143,6 +149,9 @@ impl Life {
         let durable = self.model.durable();
         self.log = None;
         self.disk.state().faults = Faults::default();
+        // A segment whose header was torn has to be made anew, and there must be room for that.
+        let room_bytes = self.disk.state().room_bytes.max(64);
+        self.disk.state().room_bytes = room_bytes;
         let (log, found) = open(&self.disk);
         let candidates = self.model.candidates();
         assert!(candidates.iter().any(|one| one.matches(&found)), "{found:?} of {candidates:?}");

@@ -109,4 +109,4 @@ fn no_power_cut_loses_what_was_durable() {
 }
 
 /// As many as take some seconds without optimisation.
-const HISTORIES: u64 = 2_000;
+const HISTORIES: u64 = 3_000;

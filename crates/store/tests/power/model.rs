@@ -44,8 +44,8 @@ pub(crate) struct Model {
 #[derive(Clone, Debug)]
 struct Healing {
     line: Vec<Vec<u8>>,
-    /// A checkpoint that failed in its last step.
-    maybe: Vec<Candidate>,
+    /// Checkpoints that failed in their last step, and what was durable then.
+    maybe: Vec<(u64, u64)>,
 }
 
 impl Model {
@@ -62,7 +62,12 @@ impl Model {
         let mut candidates: Vec<Candidate> =
             bases.map(|base| Candidate { base, line: line.clone(), durable: self.durable }).collect();
         if let Some(healing) = &self.healing {
-            candidates.extend(healing.maybe.iter().cloned());
+            let line = Rc::new(healing.line.clone());
+            candidates.extend(healing.maybe.iter().map(|(base, durable)| Candidate {
+                base: *base,
+                line: line.clone(),
+                durable: *durable,
+            }));
         }
         candidates
     }
@@ -98,11 +103,7 @@ impl Model {
 
     pub(crate) fn checkpoint(&mut self, from: u64, complete: bool) {
         match (&mut self.healing, complete) {
-            (Some(healing), false) => healing.maybe.push(Candidate {
-                base: from,
-                durable: healing.line.len() as u64,
-                line: Rc::new(healing.line.clone()),
-            }),
+            (Some(healing), false) => healing.maybe.push((from, healing.line.len() as u64)),
             (None, false) => self.maybe_bases.push(from),
             (healing, true) => {
                 if let Some(healing) = healing.take() {
