@@ -265,3 +265,56 @@ fn large_logs_are_written_in_pieces_and_read_through_a_window() {
         assert!(record.payload == payload(i));
     }
 }
+
+#[test]
+fn opening_shows_every_record_that_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    log_of(folder.path(), &["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]);
+    let mut seen = Vec::new();
+    let (mut log, _) = Log::open_with(folder.path(), small(), |sequence, payload| {
+        seen.push((sequence, payload.to_vec()));
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!((seen.len(), &seen[9]), (10, &(10, b"j".to_vec())));
+    assert_eq!(log.bytes(), 2 * 24 + 10 * 21);
+    let from = log.begin_checkpoint().unwrap();
+    assert_eq!((from, log.segments()), (11, 3));
+    log.append(b"all").unwrap();
+    assert_eq!(log.complete_checkpoint(from).unwrap(), 2);
+    assert_eq!((log.segments(), log.bytes(), log.appended_bytes()), (1, 24 + 23, 23));
+    drop(log);
+    let refused = Log::open_with(folder.path(), small(), |_, _| Err("not understood".to_owned()));
+    let error = refused.unwrap_err();
+    assert!(matches!(&error, Error::Refused { sequence: 11, why, .. } if why == "not understood"), "{error}");
+    assert_eq!(contents(&open(folder.path()).0, 1), [(11, "all".into())], "refusing has changed nothing");
+}
+
+#[test]
+fn the_reserve_is_kept_ahead_and_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { segment_bytes_max: 1 << 20, record_bytes_max: 1 << 19, reserve_bytes: 256 << 10 };
+    let (mut log, _) = Log::open(folder.path(), options.clone()).unwrap();
+    for _ in 0..30 {
+        log.append(&[7; 100_000]).unwrap();
+        assert!(log.has_reserve());
+    }
+    log.sync().unwrap();
+    assert!(log.try_reserve().unwrap());
+    let sizes: Vec<u64> =
+        segments(folder.path()).iter().map(|path| fs::metadata(path).unwrap().len()).collect();
+    assert_eq!(sizes, [24 + 10 * 100_020; 3], "the reserve makes no file longer");
+    assert_eq!(log.bytes(), sizes.iter().sum::<u64>());
+    drop(log);
+    assert_eq!(Log::open(folder.path(), options).unwrap().1.torn, None);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = Log::open(&file.join("log"), small()).unwrap_err();
+    assert!(matches!(error, Error::Io { doing: "open", .. }));
+    assert!(error.to_string().contains("file/log/lock"), "{error}");
+}
