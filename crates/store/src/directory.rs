@@ -47,7 +47,18 @@ pub trait SegmentFile {
     /// Writes at its end and says how many bytes it took, which may be fewer.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Cuts it off.
+    /// Writes once more, at `offset`, bytes that are there already, so that the next sync covers them; says how many
+    /// it took.
+    fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Allocates room on the disk for `bytes` from `from` on without making the file longer, so that writing there
+    /// cannot find the disk full. Where the file system has no such thing it does nothing, and that is no error.
+    fn reserve(&mut self, from: u64, bytes: u64) -> io::Result<()> {
+        let _ = (from, bytes);
+        Ok(())
+    }
+
+    /// Cuts it off, and gives back what was reserved behind.
     fn truncate(&mut self, bytes: u64) -> io::Result<()>;
 
     /// Makes durable what was written and how long it is.
@@ -59,7 +70,8 @@ pub trait SegmentFile {
 pub struct Disk {
     path: PathBuf,
     /// Closing it releases the lock.
-    _lock: File,
+    _lock: Option<File>,
+    read_only: bool,
 }
 
 impl Disk {
@@ -74,10 +86,33 @@ impl Disk {
         std::fs::create_dir_all(path).map_err(io)?;
         let lock =
             OpenOptions::new().write(true).create(true).truncate(false).open(&lock_path).map_err(io)?;
+        Disk::lock(&lock, path)?;
+        Ok(Disk { path: path.to_owned(), _lock: Some(lock), read_only: false })
+    }
+
+    /// Opens a folder that is there to look at it only: it may be mounted read-only.
+    pub(crate) fn look(path: &Path) -> Result<Disk, Error> {
+        let io = |source| Error::Io { doing: "open", file: path.display().to_string(), source };
+        std::fs::read_dir(path).map_err(io)?;
+        let lock = match File::open(path.join("lock")) {
+            Ok(lock) => Some(lock),
+            // Nobody has opened it as a log yet.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(io(error)),
+        };
+        if let Some(lock) = &lock {
+            Disk::lock(lock, path)?;
+        }
+        Ok(Disk { path: path.to_owned(), _lock: lock, read_only: true })
+    }
+
+    fn lock(lock: &File, path: &Path) -> Result<(), Error> {
         match lock.try_lock() {
-            Ok(()) => Ok(Disk { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(()),
             Err(TryLockError::WouldBlock) => Err(Error::InUse { directory: path.display().to_string() }),
-            Err(TryLockError::Error(source)) => Err(io(source)),
+            Err(TryLockError::Error(source)) => {
+                Err(Error::Io { doing: "lock", file: path.join("lock").display().to_string(), source })
+            }
         }
     }
 }
@@ -96,11 +131,11 @@ impl Directory for Disk {
 
     fn create(&self, name: &str) -> io::Result<DiskFile> {
         let path = self.path.join(name);
-        OpenOptions::new().read(true).append(true).create_new(true).open(path).map(DiskFile)
+        OpenOptions::new().read(true).write(true).create_new(true).open(path).map(DiskFile)
     }
 
     fn open(&self, name: &str) -> io::Result<DiskFile> {
-        OpenOptions::new().read(true).append(true).open(self.path.join(name)).map(DiskFile)
+        OpenOptions::new().read(true).write(!self.read_only).open(self.path.join(name)).map(DiskFile)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -138,8 +173,27 @@ impl SegmentFile for DiskFile {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // The file is in append mode: where reading has left the position does not matter.
+        // Reading has left the position anywhere. The lock keeps everybody else from making the file longer.
+        self.0.seek(SeekFrom::End(0))?;
         self.0.write(bytes)
+    }
+
+    fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        self.0.seek(SeekFrom::Start(offset))?;
+        self.0.write(bytes)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn reserve(&mut self, from: u64, bytes: u64) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::Errno;
+        loop {
+            match fallocate(&self.0, FallocateFlags::KEEP_SIZE, from, bytes) {
+                Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+                result => return result.map_err(io::Error::from),
+            }
+        }
     }
 
     fn truncate(&mut self, bytes: u64) -> io::Result<()> {

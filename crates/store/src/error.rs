@@ -39,6 +39,39 @@ pub enum Error {
         /// The next segment that is there.
         file: String,
     },
+    /// A segment was written in another version of the format.
+    Version {
+        /// The segment.
+        file: String,
+        /// Its version.
+        found: u8,
+        /// The version that this program reads and writes.
+        supported: u8,
+    },
+    /// A repair was interrupted. Repairing again completes it.
+    RepairUnfinished {
+        /// The folder.
+        directory: String,
+    },
+    /// Whoever was shown the records refused one.
+    Refused {
+        /// Its sequence.
+        sequence: u64,
+        /// Its segment.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The disk is full, and the record does not fit into what was reserved. The log is as it was.
+    Full {
+        /// The segment that could not be made larger, or the folder.
+        file: String,
+    },
+    /// A checkpoint that begins where nothing was appended since. The log is as it was.
+    EmptyCheckpoint {
+        /// Where it begins.
+        from: u64,
+    },
     /// A record has more bytes than allowed. The log is as it was.
     RecordTooLarge {
         /// The bytes of the record.
@@ -60,17 +93,39 @@ impl fmt::Display for Error {
             Error::InUse { directory } => {
                 write!(f, "{directory} is in use by another process; stop it or choose another folder")
             }
-            Error::Io { doing, file, source } => write!(f, "cannot {doing} {file}: {source}"),
+            Error::Io { doing, file, source } => {
+                write!(f, "cannot {doing} {file}: {source}{}", next_step(source))
+            }
             Error::Damaged { file, offset, what } => write!(
                 f,
-                "{file} is damaged at byte {offset}: {what}; restore the folder from a backup, or move it away to \
-                 start with an empty one"
+                "{file} is damaged at byte {offset}: {what}; `trefoil store check` tells what is lost, and \
+                 `trefoil store repair` goes on without it"
             ),
             Error::Missing { sequence, file } => write!(
                 f,
-                "record {sequence} is missing: the next one there is in {file}; restore the folder from a backup, or \
-                 move it away to start with an empty one"
+                "record {sequence} is missing: the next one there is in {file}; `trefoil store check` tells what is \
+                 lost, and `trefoil store repair` goes on without it"
             ),
+            Error::Version { file, found, supported } => write!(
+                f,
+                "{file} is of format version {found}, and this program has version {supported}; run the version of \
+                 Trefoil that wrote it, or choose another folder"
+            ),
+            Error::RepairUnfinished { directory } => {
+                write!(f, "a repair of {directory} was interrupted; run `trefoil store repair` again")
+            }
+            Error::Refused { sequence, file, why } => {
+                write!(f, "record {sequence} in {file} cannot be used: {why}")
+            }
+            Error::Full { file } => {
+                write!(
+                    f,
+                    "the disk is full: {file} cannot become larger; make room, and it goes on by itself"
+                )
+            }
+            Error::EmptyCheckpoint { from } => {
+                write!(f, "a checkpoint at record {from} holds nothing")
+            }
             Error::RecordTooLarge { record_bytes, record_bytes_max } => {
                 write!(f, "a record has {record_bytes} bytes; at most {record_bytes_max} are allowed")
             }
@@ -80,6 +135,36 @@ impl fmt::Display for Error {
                     "the log takes nothing more since an earlier error ({cause}); repair that and open it again"
                 )
             }
+        }
+    }
+}
+
+/// What helps against an error of the file system, where that is known.
+fn next_step(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; let the user that Trefoil runs as write to the folder and its files"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; it is mounted read-only, which a system also does after errors of the disk: see its log"
+        }
+        kind if is_space(kind) => "; make room on the disk",
+        _ => "",
+    }
+}
+
+/// Whether there was no room: on the disk, in the user's share of it, or in what a file may have.
+pub(crate) fn is_space(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
+impl Error {
+    /// Whether there was no room on the disk.
+    pub fn is_space(&self) -> bool {
+        match self {
+            Error::Full { .. } => true,
+            Error::Io { source, .. } => is_space(source.kind()),
+            _ => false,
         }
     }
 }

@@ -16,7 +16,15 @@
 //!
 //! An error while writing or syncing means that nothing since the last sync is on disk, and that nobody can know what a
 //! second attempt would do. The log is then **poisoned**: what was not durable is cut off again as far as that is
-//! possible, every later call to append or sync fails, and reading what is durable still works.
+//! possible, every later call to append or sync fails, and reading what is durable still works. [`Log::heal`] goes on
+//! in a new segment, and counts nothing of it until a checkpoint has made up for what was lost.
+//!
+//! A **checkpoint** is the caller's whole state as records: [`Log::begin_checkpoint`] before they are appended,
+//! [`Log::complete_checkpoint`] after, which in one atomic step makes the log begin there. A **reserve** of room is
+//! allocated ahead of what is written, so that a full disk is found out while what was accepted still fits.
+//!
+//! A [`Writer`] does all of this on a thread of its own for any number of sources; [`writer`] says what its callers
+//! have to do. [`check`] tells what is in a folder and what is lost, and [`repair`] goes on without that.
 //!
 //! All file access goes through [`Directory`] and [`SegmentFile`], so that tests can make it fail; [`Disk`] is the
 //! real one. The log belongs to one thread, and waiting for a disk is done on it.
@@ -40,15 +48,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod check;
+mod checkpoint;
 mod directory;
 mod error;
 mod log;
+mod marks;
 mod read;
 mod record;
 mod recovery;
+mod repair;
+mod reserve;
+pub mod writer;
 
+pub use check::{Damage, Lost, Report, check};
 pub use directory::{Directory, Disk, SegmentFile};
 pub use error::Error;
 pub use log::{Log, Options};
 pub use read::{Record, Records};
+pub use record::FORMAT_VERSION;
 pub use recovery::{Recovery, Torn};
+pub use repair::{Repaired, repair};
+pub use writer::{Batch, Figures, SYNC_TIMES, State, Watch, Writer, WriterOptions};

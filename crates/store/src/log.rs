@@ -1,12 +1,13 @@
-//! The log itself: appending, syncing, segments.
+//! The log itself: opening, appending, syncing, segments.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::path::Path;
 
 use crate::directory::{Directory, Disk, SegmentFile};
 use crate::error::Error;
+use crate::marks::mark_name;
 use crate::read::Records;
 use crate::record::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, encode_record, segment_name};
 use crate::recovery::{Last, Recovery, scan};
@@ -14,15 +15,19 @@ use crate::recovery::{Last, Recovery, scan};
 /// The bounds of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// A segment that would become larger is closed and the next one begun.
+    /// A segment that would become larger is closed and the next one begun. While the disk is too full to begin one,
+    /// the last one grows beyond this.
     pub segment_bytes_max: u64,
     /// The largest payload of a record. It must fit into a segment.
     pub record_bytes_max: usize,
+    /// At least this much room is kept allocated ahead of what is written, so that a full disk is found out while
+    /// records that were accepted earlier still fit. 0 reserves nothing.
+    pub reserve_bytes: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { segment_bytes_max: 64 << 20, record_bytes_max: 16 << 20 }
+        Options { segment_bytes_max: 64 << 20, record_bytes_max: 16 << 20, reserve_bytes: 4 << 20 }
     }
 }
 
@@ -33,21 +38,39 @@ const BUFFER_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Log<D: Directory = Disk> {
     pub(crate) directory: D,
-    options: Options,
-    /// The first sequence of each segment; the last one is written to.
-    segments: VecDeque<u64>,
-    file: D::File,
+    pub(crate) options: Options,
+    /// All segments in order; the last one is written to.
+    pub(crate) segments: VecDeque<Closed>,
+    pub(crate) file: D::File,
     salt: u32,
     /// Bytes of the last segment that are written, whether durable or not.
-    written_bytes: u64,
+    pub(crate) written_bytes: u64,
     /// Bytes of the last segment that are durable.
-    durable_bytes: u64,
+    pub(crate) durable_bytes: u64,
+    /// Up to where the last segment has room allocated.
+    pub(crate) reserved_bytes: u64,
+    /// The reserve could not be extended when that was last tried.
+    pub(crate) full: bool,
     /// Records that are appended and not written.
-    buffer: Vec<u8>,
-    next: u64,
-    durable: u64,
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) next: u64,
+    pub(crate) durable: u64,
+    /// What lies before does not count.
+    pub(crate) base: u64,
+    /// From where on nothing counts until a checkpoint is complete.
+    pub(crate) healing: Option<u64>,
+    /// Segments before which records are known to be lost.
+    pub(crate) gaps: BTreeSet<u64>,
+    pub(crate) appended_bytes: u64,
     /// The error that made it unknowable what is on disk.
-    poisoned: Option<String>,
+    pub(crate) poisoned: Option<String>,
+}
+
+/// A segment by the sequence of its first record. The bytes of the last one are not kept here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closed {
+    pub(crate) first: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Log<Disk> {
@@ -55,9 +78,23 @@ impl Log<Disk> {
     ///
     /// # Errors
     ///
-    /// The folder is in use, cannot be read or written, or holds a log that is damaged.
+    /// The folder is in use, cannot be read or written, or holds a log that is damaged or of another version.
     pub fn open(path: &Path, options: Options) -> Result<(Log, Recovery), Error> {
-        Log::open_in(Disk::open(path)?, options)
+        Log::open_with(path, options, |_, _| Ok(()))
+    }
+
+    /// Opens the log and shows every record that counts to `visit`, in order, while they are checked: its sequence
+    /// and its payload. An error that `visit` gives ends the opening with [`Error::Refused`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Log::open`], and what `visit` refuses.
+    pub fn open_with(
+        path: &Path,
+        options: Options,
+        visit: impl FnMut(u64, &[u8]) -> Result<(), String>,
+    ) -> Result<(Log, Recovery), Error> {
+        Log::open_in_with(Disk::open(path)?, options, visit)
     }
 }
 
@@ -68,36 +105,59 @@ impl<D: Directory> Log<D> {
     ///
     /// As for [`Log::open`].
     pub fn open_in(directory: D, options: Options) -> Result<(Log<D>, Recovery), Error> {
+        Log::open_in_with(directory, options, |_, _| Ok(()))
+    }
+
+    /// Opens the log in any [`Directory`], as [`Log::open_with`] does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Log::open_with`].
+    pub fn open_in_with(
+        directory: D,
+        options: Options,
+        mut visit: impl FnMut(u64, &[u8]) -> Result<(), String>,
+    ) -> Result<(Log<D>, Recovery), Error> {
         let overhead = (SEGMENT_HEADER_BYTES + RECORD_HEADER_BYTES) as u64;
         let largest = (options.record_bytes_max as u64).saturating_add(overhead);
         if largest > options.segment_bytes_max || u32::try_from(options.record_bytes_max).is_err() {
             return Err(Error::Options("the largest record does not fit into a segment"));
         }
-        let scanned = scan(&directory)?;
-        let mut segments = VecDeque::from(scanned.segments);
-        let next = scanned.next;
+        let mut scanned = scan(&directory, &mut visit)?;
         let Last { file, salt, bytes } = match scanned.last {
             Some(last) => last,
             None => {
-                segments.push_back(next);
-                create_segment(&directory, next)?
+                scanned.segments.push_back(Closed { first: scanned.next, bytes: 0 });
+                create_segment(&directory, scanned.next)?
             }
         };
-        let records = next - segments[0];
-        let recovery = Recovery { segments: segments.len(), records, torn: scanned.torn };
-        let log = Log {
+        let recovery = Recovery {
+            segments: scanned.segments.len(),
+            records: scanned.records,
+            torn: scanned.torn,
+            unhealed: scanned.unhealed,
+        };
+        let mut log = Log {
+            reserved_bytes: if options.reserve_bytes == 0 { u64::MAX } else { bytes },
             directory,
             options,
-            segments,
+            segments: scanned.segments,
             file,
             salt,
             written_bytes: bytes,
             durable_bytes: bytes,
+            full: false,
             buffer: Vec::new(),
-            next,
-            durable: next - 1,
+            next: scanned.next,
+            durable: scanned.next - 1,
+            base: scanned.base,
+            healing: None,
+            gaps: scanned.gaps,
+            appended_bytes: 0,
             poisoned: None,
         };
+        // A disk that is full already is no reason not to open: what is there can be read and served.
+        log.try_reserve()?;
         Ok((log, recovery))
     }
 
@@ -105,21 +165,24 @@ impl<D: Directory> Log<D> {
     ///
     /// # Errors
     ///
-    /// The record is too large, and nothing has changed; or the log is poisoned, now or since earlier.
+    /// The record is too large ([`Error::RecordTooLarge`]) or the disk too full for it ([`Error::Full`]), and nothing
+    /// has changed; or the log is poisoned, now or since earlier.
     pub fn append(&mut self, payload: &[u8]) -> Result<u64, Error> {
         self.check()?;
         let record_bytes_max = self.options.record_bytes_max;
         if payload.len() > record_bytes_max {
             return Err(Error::RecordTooLarge { record_bytes: payload.len(), record_bytes_max });
         }
-        let before = self.written_bytes + self.buffer.len() as u64;
-        let after = before + (RECORD_HEADER_BYTES + payload.len()) as u64;
-        if after > self.options.segment_bytes_max {
+        let bytes = (RECORD_HEADER_BYTES + payload.len()) as u64;
+        // While the disk is full the last segment goes on: its reserve is what there is.
+        if self.position() + bytes > self.options.segment_bytes_max && !self.full {
             self.begin_segment()?;
         }
+        self.keep_reserve(bytes)?;
         let sequence = self.next;
         encode_record(self.salt, sequence, self.durable, payload, &mut self.buffer);
         self.next += 1;
+        self.appended_bytes += bytes;
         if self.buffer.len() >= BUFFER_BYTES_MAX {
             self.flush()?;
         }
@@ -145,33 +208,31 @@ impl<D: Directory> Log<D> {
         Ok(self.durable)
     }
 
+    /// Writes what is appended without syncing: it then survives the end of the process, but no power cut.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Log::sync`].
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.check()?;
+        let buffer = std::mem::take(&mut self.buffer);
+        if let Err(error) = write_all(&mut self.file, &buffer) {
+            return Err(self.poison("write to", error));
+        }
+        self.written_bytes += buffer.len() as u64;
+        self.buffer = buffer;
+        self.buffer.clear();
+        Ok(())
+    }
+
     /// The durable records from `from` on, or from the first that is still there. Works on a poisoned log too.
     pub fn read(&self, from: u64) -> Records<'_, D> {
         Records::new(self, from)
     }
 
-    /// Removes the segments in which every record is before `sequence`, and gives their number. The segment that is
-    /// written to always stays.
-    ///
-    /// # Errors
-    ///
-    /// A segment could not be removed; it and all later ones are still there, and the log goes on working.
-    pub fn drop_before(&mut self, sequence: u64) -> Result<usize, Error> {
-        let mut dropped = 0;
-        while self.segments.get(1).is_some_and(|second| *second <= sequence) {
-            let first = self.segments[0];
-            self.directory.remove(&segment_name(first)).map_err(|error| self.io("remove", first, error))?;
-            self.segments.pop_front();
-            dropped += 1;
-            // After each one: if a later removal survived a crash and an earlier one did not, there would be a hole.
-            self.directory.sync().map_err(|error| self.io("sync", first, error))?;
-        }
-        Ok(dropped)
-    }
-
     /// The first record that is still there, or the next one if there is none.
     pub fn first_sequence(&self) -> u64 {
-        self.segments[0]
+        self.segments[0].first.max(self.base)
     }
 
     /// The sequence that the next record gets.
@@ -184,11 +245,33 @@ impl<D: Directory> Log<D> {
         self.durable
     }
 
-    /// The segment of a durable record, and how many bytes of it count if it is the one that is written to.
-    pub(crate) fn segment_of(&self, sequence: u64) -> (u64, Option<u64>) {
-        let at = self.segments.partition_point(|first| *first <= sequence) - 1;
-        let is_last = at + 1 == self.segments.len();
-        (self.segments[at], is_last.then_some(self.durable_bytes))
+    /// Segments that are there.
+    pub fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Bytes of all segments, with what waits in memory and without the reserve.
+    pub fn bytes(&self) -> u64 {
+        let closed: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
+        closed + self.position()
+    }
+
+    /// Bytes of the records that were appended since the log was opened.
+    pub fn appended_bytes(&self) -> u64 {
+        self.appended_bytes
+    }
+
+    /// The error that poisoned the log.
+    pub fn poisoned(&self) -> Option<&str> {
+        self.poisoned.as_deref()
+    }
+
+    /// The segment of a durable record, how many bytes of it count if it is the one that is written to, and the one
+    /// after it.
+    pub(crate) fn segment_of(&self, sequence: u64) -> (u64, Option<u64>, Option<u64>) {
+        let at = self.segments.partition_point(|segment| segment.first <= sequence) - 1;
+        let following = self.segments.get(at + 1).map(|segment| segment.first);
+        (self.segments[at].first, following.is_none().then_some(self.durable_bytes), following)
     }
 
     pub(crate) fn io(&self, doing: &'static str, first: u64, source: io::Error) -> Error {
@@ -199,36 +282,39 @@ impl<D: Directory> Log<D> {
         Error::Damaged { file: self.directory.shown(&segment_name(first)), offset, what }
     }
 
-    fn check(&self) -> Result<(), Error> {
+    /// Where the next record goes in the last segment.
+    pub(crate) fn position(&self) -> u64 {
+        self.written_bytes + self.buffer.len() as u64
+    }
+
+    /// The first sequence of the segment that is written to.
+    pub(crate) fn current(&self) -> u64 {
+        self.segments[self.segments.len() - 1].first
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
         match &self.poisoned {
             Some(cause) => Err(Error::Poisoned { cause: cause.clone() }),
             None => Ok(()),
         }
     }
 
-    /// Writes what is appended, without syncing.
-    fn flush(&mut self) -> Result<(), Error> {
-        let buffer = std::mem::take(&mut self.buffer);
-        if let Err(error) = write_all(&mut self.file, &buffer) {
-            return Err(self.poison("write to", error));
-        }
-        self.written_bytes += buffer.len() as u64;
-        self.buffer = buffer;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    /// Closes the segment, durable as a whole, and begins the next one.
-    fn begin_segment(&mut self) -> Result<(), Error> {
+    /// Closes the segment, durable as a whole, and begins the next one; false when the disk is too full for one, and
+    /// the last one goes on.
+    pub(crate) fn begin_segment(&mut self) -> Result<bool, Error> {
         self.sync()?;
-        match create_segment(&self.directory, self.next) {
-            Ok(last) => {
-                self.segments.push_back(self.next);
-                self.file = last.file;
-                self.salt = last.salt;
-                self.written_bytes = last.bytes;
-                self.durable_bytes = last.bytes;
-                Ok(())
+        match self.create_segment(self.next) {
+            Ok((last, reserved_bytes)) => {
+                self.free_reserve();
+                let closed = self.segments.len() - 1;
+                self.segments[closed].bytes = self.written_bytes;
+                self.enter_segment(last, reserved_bytes);
+                Ok(true)
+            }
+            Err(error) if error.is_space() => {
+                self.full = true;
+                self.remove_attempt(self.next)?;
+                Ok(false)
             }
             Err(error) => {
                 self.poisoned = Some(error.to_string());
@@ -237,16 +323,58 @@ impl<D: Directory> Log<D> {
         }
     }
 
+    /// Makes the segment that begins at `first`, with its reserve, and says up to where it has room.
+    pub(crate) fn create_segment(&self, first: u64) -> Result<(Last<D::File>, u64), Error> {
+        let mut last = create_segment(&self.directory, first)?;
+        if self.options.reserve_bytes == 0 {
+            return Ok((last, u64::MAX));
+        }
+        last.file
+            .reserve(last.bytes, self.options.reserve_bytes)
+            .map_err(|error| self.io("reserve room in", first, error))?;
+        let reserved_bytes = last.bytes + self.options.reserve_bytes;
+        Ok((last, reserved_bytes))
+    }
+
+    /// Goes on in a new segment.
+    pub(crate) fn enter_segment(&mut self, last: Last<D::File>, reserved_bytes: u64) {
+        self.segments.push_back(Closed { first: self.next, bytes: 0 });
+        self.file = last.file;
+        self.salt = last.salt;
+        self.written_bytes = last.bytes;
+        self.durable_bytes = last.bytes;
+        self.reserved_bytes = reserved_bytes;
+    }
+
+    /// Removes what an attempt to begin a segment has left. Before the last segment may go on, that must be durable:
+    /// the numbers of the records that it takes now would be those of the new one.
+    fn remove_attempt(&mut self, first: u64) -> Result<(), Error> {
+        let removed = match self.directory.remove(&segment_name(first)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => self.directory.sync(),
+        };
+        removed.map_err(|error| {
+            let error = self.io("remove", first, error);
+            self.poisoned = Some(error.to_string());
+            error
+        })
+    }
+
     /// After an error nobody knows which of the bytes since the last sync are on disk, or would be after another
     /// attempt: the system may have forgotten that they were to be written at all. So they are cut off, and the
     /// log takes nothing more.
-    fn poison(&mut self, doing: &'static str, source: io::Error) -> Error {
-        let error = self.io(doing, self.segments[self.segments.len() - 1], source);
-        self.poisoned = Some(error.to_string());
+    pub(crate) fn poison(&mut self, doing: &'static str, source: io::Error) -> Error {
+        let error = self.io(doing, self.current(), source);
+        self.abandon(error.to_string());
+        error
+    }
+
+    /// Gives up what is not durable.
+    pub(crate) fn abandon(&mut self, cause: String) {
+        self.poisoned = Some(cause);
         self.buffer = Vec::new();
         // If this fails too, opening the log again sorts it out: what is whole there counts, as after a crash.
         let _ = self.file.truncate(self.durable_bytes);
-        error
     }
 }
 
@@ -264,6 +392,16 @@ fn create_segment<D: Directory>(directory: &D, first_sequence: u64) -> Result<La
     file.sync().map_err(io("sync"))?;
     directory.sync().map_err(io("sync"))?;
     Ok(Last { file, salt, bytes: SEGMENT_HEADER_BYTES as u64 })
+}
+
+/// Makes a mark that is durable, or makes one durable that is there already.
+pub(crate) fn create_mark<D: Directory>(directory: &D, sequence: u64, kind: &str) -> Result<(), Error> {
+    let name = mark_name(sequence, kind);
+    let made = match directory.create(&name) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => directory.sync(),
+    };
+    made.map_err(|source| Error::Io { doing: "create", file: directory.shown(&name), source })
 }
 
 fn write_all(file: &mut impl SegmentFile, mut bytes: &[u8]) -> io::Result<()> {

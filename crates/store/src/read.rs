@@ -5,7 +5,9 @@ use std::io;
 use crate::directory::{Directory, SegmentFile};
 use crate::error::Error;
 use crate::log::Log;
-use crate::record::{RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader, segment_name};
+use crate::record::{
+    NoHeader, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader, segment_name,
+};
 
 /// A record of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +33,7 @@ impl<'a, D: Directory> Records<'a, D> {
 
     fn read(&mut self) -> Result<Record, Error> {
         loop {
-            let (first, end) = self.log.segment_of(self.next);
+            let (first, end, following) = self.log.segment_of(self.next);
             if self.segment.as_ref().is_none_or(|segment| segment.first_sequence != first) {
                 self.segment = Some(self.open(first, end)?);
             }
@@ -47,6 +49,10 @@ impl<'a, D: Directory> Records<'a, D> {
                 }
                 Found::Record(..) => {
                     return Err(self.log.damaged(first, offset, "a record has the wrong sequence"));
+                }
+                // A repair has said that the records up to the next segment are lost.
+                Found::End if following.is_some_and(|following| self.log.gaps.contains(&following)) => {
+                    self.next = following.unwrap_or(self.next);
                 }
                 Found::End => {
                     return Err(self.log.damaged(first, offset, "the segment is shorter than it was"));
@@ -64,7 +70,7 @@ impl<'a, D: Directory> Records<'a, D> {
             None => file.size().map_err(io)?,
         };
         match Segment::open(file, end).map_err(io)? {
-            Some(segment) if segment.first_sequence == first => Ok(segment),
+            Ok(segment) if segment.first_sequence == first => Ok(segment),
             _ => Err(self.log.damaged(first, 0, "its header is not as it was written")),
         }
     }
@@ -101,12 +107,12 @@ pub(crate) enum Found<'a> {
 }
 
 impl<F: SegmentFile> Segment<F> {
-    /// A segment of which `end` bytes count; `None` when it does not begin with a header.
-    pub(crate) fn open(file: F, end: u64) -> io::Result<Option<Self>> {
+    /// A segment of which `end` bytes count, if it begins with a header.
+    pub(crate) fn open(file: F, end: u64) -> io::Result<Result<Self, NoHeader>> {
         let mut window = Window { file, end, start: 0, bytes: Vec::new() };
         let header = match window.get(0, SEGMENT_HEADER_BYTES)? {
             Some(bytes) => SegmentHeader::decode(bytes.try_into().expect("as many were asked for")),
-            None => None,
+            None => Err(NoHeader::Damaged),
         };
         Ok(header.map(|header| Segment {
             window,
@@ -114,6 +120,16 @@ impl<F: SegmentFile> Segment<F> {
             salt: header.salt,
             offset: SEGMENT_HEADER_BYTES as u64,
         }))
+    }
+
+    /// A segment whose header is not as it was written, by the salt that stands there; `None` if it has none.
+    pub(crate) fn open_damaged(file: F, end: u64, first_sequence: u64) -> io::Result<Option<Self>> {
+        let mut window = Window { file, end, start: 0, bytes: Vec::new() };
+        let salt = window
+            .get(0, SEGMENT_HEADER_BYTES)?
+            .map(|bytes| SegmentHeader::salt_of(bytes.try_into().expect("as many were asked for")));
+        let offset = SEGMENT_HEADER_BYTES as u64;
+        Ok(salt.map(|salt| Segment { window, first_sequence, salt, offset }))
     }
 
     /// Reads on. The place only moves past a record that is whole.
@@ -133,19 +149,36 @@ impl<F: SegmentFile> Segment<F> {
 
     /// Whether a record behind the place where reading stopped was appended after record `sequence` had been synced.
     pub(crate) fn is_synced_further_on(&mut self, sequence: u64) -> io::Result<bool> {
+        let max = self.sequence_max(sequence);
+        let found = self.search(|header| header.sequence <= max && header.durable() >= sequence)?;
+        Ok(found.is_some())
+    }
+
+    /// Goes to the next whole record behind the place where reading stopped that can be one of this segment: it is
+    /// `sequence` or a later one, and before `before`. False, and no move, if there is none.
+    pub(crate) fn resume(&mut self, sequence: u64, before: u64) -> io::Result<bool> {
+        let max = self.sequence_max(sequence).min(before.saturating_sub(1));
+        let found = self.search(|header| (sequence..=max).contains(&header.sequence))?;
+        self.offset = found.unwrap_or(self.offset);
+        Ok(found.is_some())
+    }
+
+    /// So many records fit into what is left; a higher number cannot be one of them.
+    fn sequence_max(&self, sequence: u64) -> u64 {
+        sequence.saturating_add((self.window.end - self.offset) / RECORD_HEADER_BYTES as u64)
+    }
+
+    /// Where the next whole record begins behind this place whose header is `possible`.
+    fn search(&mut self, possible: impl Fn(&RecordHeader) -> bool) -> io::Result<Option<u64>> {
         let mut offset = self.offset + 1;
-        // So many records fit into what is left; a higher number cannot be one of them.
-        let sequence_max =
-            sequence.saturating_add((self.window.end - self.offset) / RECORD_HEADER_BYTES as u64);
         while let Some(bytes) = self.window.get(offset, RECORD_HEADER_BYTES)? {
             let header = RecordHeader::decode(bytes.try_into().expect("as many were asked for"));
-            let possible = header.sequence <= sequence_max && header.durable() >= sequence;
-            if possible && record_at(&mut self.window, offset, self.salt)?.is_ok() {
-                return Ok(true);
+            if possible(&header) && record_at(&mut self.window, offset, self.salt)?.is_ok() {
+                return Ok(Some(offset));
             }
             offset += 1;
         }
-        Ok(false)
+        Ok(None)
     }
 
     pub(crate) fn into_file(self) -> F {
@@ -175,7 +208,7 @@ fn record_at<F: SegmentFile>(
 }
 
 /// Reading ahead: this many bytes at a time, or one record when that is larger.
-const WINDOW_BYTES: usize = 256 * 1024;
+const WINDOW_BYTES: usize = 1 << 20;
 
 /// A part of a file in memory.
 struct Window<F> {

@@ -8,8 +8,12 @@
 //! The salt is random. Without it a stranger's payload that looks like a record could pass for one when a torn tail is
 //! searched, and so could what an older file has left on the same blocks.
 
-/// The last byte is the version of the format.
-const MAGIC: [u8; 8] = *b"TREFOIL\x01";
+/// What every segment of every version begins with; the version of the format is the byte behind it. All versions
+/// keep the layout of the segment's header.
+const MAGIC: [u8; 7] = *b"TREFOIL";
+
+/// The version of the format that is written and read.
+pub const FORMAT_VERSION: u8 = 1;
 
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 24;
 pub(crate) const RECORD_HEADER_BYTES: usize = 20;
@@ -24,7 +28,8 @@ pub(crate) struct SegmentHeader {
 impl SegmentHeader {
     pub(crate) fn encode(self) -> [u8; SEGMENT_HEADER_BYTES] {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[..7].copy_from_slice(&MAGIC);
+        bytes[7] = FORMAT_VERSION;
         bytes[8..16].copy_from_slice(&self.first_sequence.to_le_bytes());
         bytes[16..20].copy_from_slice(&self.salt.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[..20]);
@@ -32,11 +37,31 @@ impl SegmentHeader {
         bytes
     }
 
-    /// `None` when the bytes are no header of this version.
-    pub(crate) fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Option<SegmentHeader> {
-        let whole = bytes[..8] == MAGIC && crc32c::crc32c(&bytes[..20]) == u32_at(bytes, 20);
-        whole.then(|| SegmentHeader { first_sequence: u64_at(bytes, 8), salt: u32_at(bytes, 16) })
+    /// The header, or why it is none.
+    pub(crate) fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Result<SegmentHeader, NoHeader> {
+        // The checksum tells a header that somebody wrote like this from one with a damaged version.
+        if bytes[..7] != MAGIC || crc32c::crc32c(&bytes[..20]) != u32_at(bytes, 20) {
+            return Err(NoHeader::Damaged);
+        }
+        if bytes[7] != FORMAT_VERSION {
+            return Err(NoHeader::Version(bytes[7]));
+        }
+        Ok(SegmentHeader { first_sequence: u64_at(bytes, 8), salt: u32_at(bytes, 16) })
     }
+
+    /// The salt as it stands there, whether the rest is whole or not.
+    pub(crate) fn salt_of(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> u32 {
+        u32_at(bytes, 16)
+    }
+}
+
+/// Why bytes are no header of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoHeader {
+    /// They are not as any version wrote them.
+    Damaged,
+    /// They are whole and of another version.
+    Version(u8),
 }
 
 /// The beginning of a record.
@@ -110,7 +135,12 @@ pub(crate) fn segment_name(first_sequence: u64) -> String {
 
 /// The first sequence out of a name, or `None` for a file that is no segment.
 pub(crate) fn parse_segment_name(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".log")?;
+    parse_name(name, "log")
+}
+
+/// The number out of a name with this extension.
+pub(crate) fn parse_name(name: &str, extension: &str) -> Option<u64> {
+    let digits = name.strip_suffix(extension)?.strip_suffix('.')?;
     (digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
@@ -123,7 +153,7 @@ mod tests {
         let header = SegmentHeader { first_sequence: 7, salt: 9 };
         let bytes = header.encode();
         assert_eq!(&bytes[..20], b"TREFOIL\x01\x07\0\0\0\0\0\0\0\x09\0\0\0");
-        assert_eq!(SegmentHeader::decode(&bytes), Some(header));
+        assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
 
         let mut out = Vec::new();
         encode_record(9, 7, 5, b"abc", &mut out);
@@ -133,6 +163,18 @@ mod tests {
         assert!(header.is_whole(9, b"abc"));
         assert!(!header.is_whole(8, b"abc") && !header.is_whole(9, b"abd"));
         assert_eq!(header.durable(), 5);
+    }
+
+    #[test]
+    fn another_version_is_told_from_damage() {
+        let mut bytes = SegmentHeader { first_sequence: 7, salt: 9 }.encode();
+        bytes[7] = 2;
+        assert_eq!(SegmentHeader::decode(&bytes), Err(NoHeader::Damaged));
+        let crc = crc32c::crc32c(&bytes[..20]);
+        bytes[20..].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(SegmentHeader::decode(&bytes), Err(NoHeader::Version(2)));
+        bytes[0] = b't';
+        assert_eq!(SegmentHeader::decode(&bytes), Err(NoHeader::Damaged));
     }
 
     #[test]

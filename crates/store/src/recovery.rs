@@ -1,9 +1,15 @@
 //! Opening: reading everything through, and telling a torn tail from damage.
 
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+
 use crate::directory::{Directory, SegmentFile};
 use crate::error::Error;
+use crate::log::Closed;
+use crate::marks::{HEAL, Marks, mark_name};
 use crate::read::{Found, Segment};
-use crate::record::{SEGMENT_HEADER_BYTES, parse_segment_name, segment_name};
+use crate::record::{FORMAT_VERSION, NoHeader, SEGMENT_HEADER_BYTES, parse_segment_name, segment_name};
+use crate::repair::READY;
 
 /// What was found when a log was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +20,10 @@ pub struct Recovery {
     pub records: u64,
     /// What a crash left half-written and was cut off. Nothing that had been synced is ever in it.
     pub torn: Option<Torn>,
+    /// After an error the log was [healed](crate::Log::heal), and the process ended before the checkpoint that had to
+    /// make up for what was lost was complete. So everything from this record on, which had not been called durable,
+    /// was dropped.
+    pub unhealed: Option<u64>,
 }
 
 /// A torn tail that was cut off.
@@ -29,13 +39,22 @@ pub struct Torn {
 
 /// What the segments turned out to be.
 pub(crate) struct Scanned<F> {
-    /// The first sequence of each segment, in order.
-    pub(crate) segments: Vec<u64>,
+    /// All segments in order.
+    pub(crate) segments: VecDeque<Closed>,
     /// The sequence of the next record.
     pub(crate) next: u64,
+    /// Records that count.
+    pub(crate) records: u64,
+    /// Where they begin, or 0 when no checkpoint says so.
+    pub(crate) base: u64,
+    /// Segments before which records are known to be lost.
+    pub(crate) gaps: BTreeSet<u64>,
     /// The last segment, to go on writing; `None` when one has to be made.
     pub(crate) last: Option<Last<F>>,
+    /// Bytes of the last segment that a later record says were synced.
+    certain_bytes: u64,
     pub(crate) torn: Option<Torn>,
+    pub(crate) unhealed: Option<u64>,
 }
 
 /// The segment that is written to.
@@ -45,28 +64,111 @@ pub(crate) struct Last<F> {
     pub(crate) bytes: u64,
 }
 
-/// Reads all segments, cuts off a torn tail, and makes durable what is left.
-pub(crate) fn scan<D: Directory>(directory: &D) -> Result<Scanned<D::File>, Error> {
+/// What is shown every record.
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<(), String>;
+
+/// Reads all segments, shows the records that count, cuts off a torn tail, and makes durable what is left.
+pub(crate) fn scan<D: Directory>(directory: &D, visit: Visit<'_>) -> Result<Scanned<D::File>, Error> {
     let io = |doing, file, source| Error::Io { doing, file, source };
+    // What the names say must be certain before anything is done about it: a process that was killed may have made a
+    // file, such as a mark, without having synced the folder.
+    directory.sync().map_err(|error| io("sync", directory.shown(""), error))?;
     let names = directory.list().map_err(|error| io("list", directory.shown(""), error))?;
+    if names.iter().any(|name| name == READY) {
+        return Err(Error::RepairUnfinished { directory: directory.shown("") });
+    }
+    let marks = Marks::among(&names);
     let mut segments: Vec<u64> = names.iter().filter_map(|name| parse_segment_name(name)).collect();
     segments.sort_unstable();
-    let mut scanned = Scanned { next: 1, last: None, torn: None, segments };
-    let Some(last) = scanned.segments.last().copied() else { return Ok(scanned) };
-    scanned.next = scanned.segments[0];
-    for first in scanned.segments.clone() {
-        let shown = directory.shown(&segment_name(first));
-        if first != scanned.next {
-            return Err(Error::Missing { sequence: scanned.next, file: shown });
+    if let Some(from) = marks.unhealed() {
+        drop_unhealed(directory, &marks, from, &mut segments)
+            .map_err(|error| io("remove", directory.shown(&segment_name(from)), error))?;
+    }
+    // What a checkpoint made superfluous and a crash kept from being removed.
+    while segments.get(1).is_some_and(|second| *second <= marks.base()) {
+        let name = segment_name(segments.remove(0));
+        directory.remove(&name).map_err(|error| io("remove", directory.shown(&name), error))?;
+    }
+    let mut scanned = Scanned {
+        segments: VecDeque::with_capacity(segments.len() + 1),
+        next: segments.first().copied().or(marks.unhealed()).unwrap_or(1).max(1),
+        records: 0,
+        base: marks.base(),
+        unhealed: marks.unhealed(),
+        gaps: marks.gap,
+        last: None,
+        certain_bytes: 0,
+        torn: None,
+    };
+    for (i, first) in segments.iter().copied().enumerate() {
+        if first > scanned.next && scanned.gaps.contains(&first) {
+            scanned.next = first;
         }
-        scan_segment(directory, first, first == last, &mut scanned)?;
+        let known = scanned.gaps.contains(&first);
+        if first != scanned.next || (i == 0 && scanned.base > 0 && first > scanned.base && !known) {
+            let sequence = if i == 0 { scanned.base } else { scanned.next };
+            return Err(Error::Missing { sequence, file: directory.shown(&segment_name(first)) });
+        }
+        scan_segment(directory, first, i + 1 == segments.len(), &mut scanned, visit)?;
+    }
+    if scanned.base >= scanned.next && scanned.base > 0 {
+        let name = segment_name(segments.last().copied().unwrap_or(scanned.base));
+        return Err(Error::Missing { sequence: scanned.base, file: directory.shown(&name) });
     }
     if let Some(last) = &mut scanned.last {
-        // What a crashed process wrote without syncing is readable now and could still be lost with the power.
-        let shown = directory.shown(&segment_name(scanned.segments[scanned.segments.len() - 1]));
-        last.file.sync().map_err(|error| io("sync", shown, error))?;
+        let shown = directory.shown(&segment_name(segments[segments.len() - 1]));
+        renew(&mut last.file, scanned.certain_bytes, last.bytes).map_err(|error| io("sync", shown, error))?;
     }
     Ok(scanned)
+}
+
+/// Makes durable what an earlier process has written without anybody knowing that it was synced. Syncing is not
+/// enough: if a sync has failed before, the system shows what it never wrote and takes it for written.
+fn renew(file: &mut impl SegmentFile, from: u64, to: u64) -> io::Result<()> {
+    let mut bytes = vec![0; (to - from).min(1 << 20) as usize];
+    let mut at = from;
+    while at < to {
+        let len = bytes.len().min((to - at) as usize);
+        let read = retry(|| file.read_at(at, &mut bytes[..len]))?;
+        let mut written = 0;
+        while written < read {
+            written += match retry(|| file.rewrite(at + written as u64, &bytes[written..read]))? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                n => n,
+            };
+        }
+        match read {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => at += n as u64,
+        }
+    }
+    file.sync()
+}
+
+fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// Removes what followed an error and never came to count, before the mark that says so.
+fn drop_unhealed<D: Directory>(
+    directory: &D,
+    marks: &Marks,
+    from: u64,
+    segments: &mut Vec<u64>,
+) -> io::Result<()> {
+    while let Some(first) = segments.pop_if(|first| *first >= from) {
+        directory.remove(&segment_name(first))?;
+    }
+    directory.sync()?;
+    for sequence in &marks.heal {
+        directory.remove(&mark_name(*sequence, HEAL))?;
+    }
+    directory.sync()
 }
 
 fn scan_segment<D: Directory>(
@@ -74,28 +176,49 @@ fn scan_segment<D: Directory>(
     first: u64,
     is_last: bool,
     scanned: &mut Scanned<D::File>,
+    visit: Visit<'_>,
 ) -> Result<(), Error> {
     let name = segment_name(first);
-    let shown = directory.shown(&name);
-    let io = |doing, source| Error::Io { doing, file: directory.shown(&segment_name(first)), source };
-    let damaged = |offset, what| Error::Damaged { file: directory.shown(&segment_name(first)), offset, what };
+    let io = |doing, source| Error::Io { doing, file: directory.shown(&name), source };
+    let damaged = |offset, what| Error::Damaged { file: directory.shown(&name), offset, what };
     let file = directory.open(&name).map_err(|error| io("open", error))?;
     let size = file.size().map_err(|error| io("read", error))?;
-    let segment = Segment::open(file, size).map_err(|error| io("read", error))?;
-    let Some(mut segment) = segment.filter(|segment| segment.first_sequence == first) else {
+    let mut segment = match Segment::open(file, size).map_err(|error| io("read", error))? {
+        Ok(segment) if segment.first_sequence == first => segment,
+        Err(NoHeader::Version(found)) => {
+            let file = directory.shown(&name);
+            return Err(Error::Version { file, found, supported: FORMAT_VERSION });
+        }
         // The header is synced before the first record is written: without records it may be torn.
-        if is_last && size <= SEGMENT_HEADER_BYTES as u64 {
+        _ if is_last && size <= SEGMENT_HEADER_BYTES as u64 => {
             directory.remove(&name).map_err(|error| io("remove", error))?;
-            scanned.segments.pop();
-            scanned.torn = Some(Torn { file: shown, offset: 0, bytes: size });
+            scanned.torn = Some(Torn { file: directory.shown(&name), offset: 0, bytes: size });
             return Ok(());
         }
-        return Err(damaged(0, "its header is not as it was written"));
+        _ => return Err(damaged(0, "its header is not as it was written")),
     };
+    // Where the records begin of which none says yet that they were synced.
+    let mut uncertain = VecDeque::new();
     let cut = loop {
         let offset = segment.offset;
         match segment.next().map_err(|error| io("read", error))? {
-            Found::Record(header, _) if header.sequence == scanned.next => scanned.next += 1,
+            Found::Record(header, payload) if header.sequence == scanned.next => {
+                scanned.next += 1;
+                if is_last {
+                    while uncertain.front().is_some_and(|(sequence, _)| *sequence <= header.durable()) {
+                        uncertain.pop_front();
+                    }
+                    uncertain.push_back((header.sequence, offset));
+                }
+                if header.sequence >= scanned.base {
+                    scanned.records += 1;
+                    visit(header.sequence, payload).map_err(|why| Error::Refused {
+                        sequence: header.sequence,
+                        file: directory.shown(&name),
+                        why,
+                    })?;
+                }
+            }
             Found::Record(..) => return Err(damaged(offset, "a record has the wrong sequence")),
             Found::End => break None,
             // A segment is synced as a whole before the next one is made.
@@ -108,12 +231,17 @@ fn scan_segment<D: Directory>(
             }
         }
     };
+    let bytes = if is_last { 0 } else { size };
+    scanned.segments.push_back(Closed { first, bytes });
     if is_last {
+        // The header is certain once a record behind it is.
+        let first_uncertain = uncertain.front().filter(|(sequence, _)| *sequence > first);
+        scanned.certain_bytes = first_uncertain.map_or(0, |(_, offset)| *offset);
         let (salt, bytes) = (segment.salt, cut.unwrap_or(size));
         let mut file = segment.into_file();
         if let Some(offset) = cut {
             file.truncate(offset).map_err(|error| io("truncate", error))?;
-            scanned.torn = Some(Torn { file: shown, offset, bytes: size - offset });
+            scanned.torn = Some(Torn { file: directory.shown(&name), offset, bytes: size - offset });
         }
         scanned.last = Some(Last { file, salt, bytes });
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use trefoil_store::{Error, Log, Options, Recovery, Torn};
 
 fn small() -> Options {
-    Options { segment_bytes_max: 200, record_bytes_max: 100 }
+    Options { segment_bytes_max: 200, record_bytes_max: 100, ..Options::default() }
 }
 
 fn open(path: &Path) -> (Log, Recovery) {
@@ -42,7 +42,7 @@ fn records_come_back_in_order_and_from_any_sequence() {
     let folder = tempfile::tempdir().unwrap();
     log_of(folder.path(), &["one", "", "three"]);
     let (mut log, recovery) = open(folder.path());
-    assert_eq!(recovery, Recovery { segments: 1, records: 3, torn: None });
+    assert_eq!(recovery, Recovery { segments: 1, records: 3, torn: None, unhealed: None });
     assert_eq!(log.append(b"four").unwrap(), 4);
     assert_eq!(contents(&log, 1).len(), 3, "what is not synced is not given out");
     assert_eq!(log.sync().unwrap(), 4);
@@ -72,7 +72,7 @@ fn segments_keep_their_bound_and_old_ones_can_be_dropped() {
     assert_eq!(log.drop_before(u64::MAX).unwrap(), 1, "the last one stays");
     drop(log);
     let (log, recovery) = open(folder.path());
-    assert_eq!(recovery, Recovery { segments: 1, records: 2, torn: None });
+    assert_eq!(recovery, Recovery { segments: 1, records: 2, torn: None, unhealed: None });
     assert_eq!((log.first_sequence(), log.next_sequence()), (19, 21));
 }
 
@@ -102,7 +102,7 @@ fn a_tail_cut_at_any_byte_is_cut_off_and_reported() {
         let records = kept.saturating_sub(1) as u64;
         assert_eq!(
             recovery,
-            Recovery { segments: 1, records, torn: is_torn.then_some(torn) },
+            Recovery { segments: 1, records, torn: is_torn.then_some(torn), unhealed: None },
             "cut at {len}"
         );
         // It goes on where it ends.
@@ -152,8 +152,8 @@ fn damage_in_an_earlier_segment_is_refused_even_at_its_end() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{} is damaged at byte {}: a record is not whole; restore the folder from a backup, or move it away to \
-             start with an empty one",
+            "{} is damaged at byte {}: a record is not whole; `trefoil store check` tells what is lost, and \
+             `trefoil store repair` goes on without it",
             file.display(),
             whole.len() - 21
         )
@@ -214,7 +214,7 @@ fn bounds_are_kept() {
     ));
     assert_eq!(log.append(&[0; 100]).unwrap(), 1);
     drop(log);
-    let options = Options { segment_bytes_max: 143, record_bytes_max: 100 };
+    let options = Options { segment_bytes_max: 143, record_bytes_max: 100, ..Options::default() };
     assert!(matches!(Log::open(folder.path(), options), Err(Error::Options(_))));
 }
 
@@ -222,7 +222,7 @@ fn bounds_are_kept() {
 fn records_beyond_a_smaller_bound_are_still_read() {
     let folder = tempfile::tempdir().unwrap();
     log_of(folder.path(), &[&"x".repeat(100)]);
-    let options = Options { segment_bytes_max: 100, record_bytes_max: 10 };
+    let options = Options { segment_bytes_max: 100, record_bytes_max: 10, ..Options::default() };
     let (mut log, recovery) = Log::open(folder.path(), options).unwrap();
     assert_eq!((recovery.records, recovery.torn), (1, None));
     log.append(b"next").unwrap();
@@ -264,4 +264,57 @@ fn large_logs_are_written_in_pieces_and_read_through_a_window() {
         assert_eq!(record.sequence, i);
         assert!(record.payload == payload(i));
     }
+}
+
+#[test]
+fn opening_shows_every_record_that_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    log_of(folder.path(), &["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]);
+    let mut seen = Vec::new();
+    let (mut log, _) = Log::open_with(folder.path(), small(), |sequence, payload| {
+        seen.push((sequence, payload.to_vec()));
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!((seen.len(), &seen[9]), (10, &(10, b"j".to_vec())));
+    assert_eq!(log.bytes(), 2 * 24 + 10 * 21);
+    let from = log.begin_checkpoint().unwrap();
+    assert_eq!((from, log.segments()), (11, 3));
+    log.append(b"all").unwrap();
+    assert_eq!(log.complete_checkpoint(from).unwrap(), 2);
+    assert_eq!((log.segments(), log.bytes(), log.appended_bytes()), (1, 24 + 23, 23));
+    drop(log);
+    let refused = Log::open_with(folder.path(), small(), |_, _| Err("not understood".to_owned()));
+    let error = refused.unwrap_err();
+    assert!(matches!(&error, Error::Refused { sequence: 11, why, .. } if why == "not understood"), "{error}");
+    assert_eq!(contents(&open(folder.path()).0, 1), [(11, "all".into())], "refusing has changed nothing");
+}
+
+#[test]
+fn the_reserve_is_kept_ahead_and_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { segment_bytes_max: 1 << 20, record_bytes_max: 1 << 19, reserve_bytes: 256 << 10 };
+    let (mut log, _) = Log::open(folder.path(), options.clone()).unwrap();
+    for _ in 0..30 {
+        log.append(&[7; 100_000]).unwrap();
+        assert!(log.has_reserve());
+    }
+    log.sync().unwrap();
+    assert!(log.try_reserve().unwrap());
+    let sizes: Vec<u64> =
+        segments(folder.path()).iter().map(|path| fs::metadata(path).unwrap().len()).collect();
+    assert_eq!(sizes, [24 + 10 * 100_020; 3], "the reserve makes no file longer");
+    assert_eq!(log.bytes(), sizes.iter().sum::<u64>());
+    drop(log);
+    assert_eq!(Log::open(folder.path(), options).unwrap().1.torn, None);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = Log::open(&file.join("log"), small()).unwrap_err();
+    assert!(matches!(error, Error::Io { doing: "open", .. }));
+    assert!(error.to_string().contains("file/log/lock"), "{error}");
 }

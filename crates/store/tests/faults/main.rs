@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use trefoil_store::{Error, Log, Options};
 
 fn options() -> Options {
-    Options { segment_bytes_max: 300, record_bytes_max: 100 }
+    Options { segment_bytes_max: 300, record_bytes_max: 100, ..Options::default() }
 }
 
 fn open(memory: &Memory) -> Log<Memory> {
@@ -131,14 +131,58 @@ fn each_step_of_beginning_a_segment_may_fail() {
 #[test]
 fn opening_makes_durable_what_a_killed_process_left() {
     let memory = Memory::default();
-    let (mut log, _) =
-        Log::open_in(memory.clone(), Options { segment_bytes_max: 4 << 20, record_bytes_max: 2 << 20 })
-            .unwrap();
+    let (mut log, _) = Log::open_in(
+        memory.clone(),
+        Options { segment_bytes_max: 4 << 20, record_bytes_max: 2 << 20, ..Options::default() },
+    )
+    .unwrap();
     // More than the buffer holds is written before any sync.
     log.append(&vec![7; 2 << 20]).unwrap();
     let killed = memory.kill();
     assert_eq!(payloads(&open(&killed)).len(), 1);
     assert_eq!(payloads(&open(&killed.lose_power(|| 0))).len(), 1);
+}
+
+#[test]
+fn errors_say_what_to_do_next() {
+    for (kind, next) in [
+        (std::io::ErrorKind::PermissionDenied, "let the user that Trefoil runs as write to the folder"),
+        (std::io::ErrorKind::ReadOnlyFilesystem, "it is mounted read-only"),
+        (std::io::ErrorKind::StorageFull, "make room on the disk"),
+        (std::io::ErrorKind::QuotaExceeded, "make room on the disk"),
+    ] {
+        let error = Error::Io { doing: "create", file: "1.log".into(), source: kind.into() };
+        assert!(error.to_string().contains(next), "{error}");
+        assert_eq!(error.is_space(), next.contains("room"));
+    }
+}
+
+#[test]
+fn a_healed_log_goes_on_in_a_new_segment_once_a_checkpoint_is_complete() {
+    let memory = Memory::default();
+    let mut log = open(&memory);
+    log.append(b"durable").unwrap();
+    log.sync().unwrap();
+    log.append(b"lost").unwrap();
+    memory.0.borrow_mut().sync_fails_in = Some(0);
+    log.sync().unwrap_err();
+    // As long as the disk fails, so does healing, and it can be tried again.
+    assert!(matches!(log.heal(), Err(Error::Io { .. })));
+    assert!(matches!(log.append(b"more"), Err(Error::Poisoned { .. })));
+    memory.0.borrow_mut().sync_fails_in = None;
+    log.heal().unwrap();
+    assert!(log.is_healing());
+    assert_eq!((log.next_sequence(), log.segments()), (2, 2));
+    let from = log.begin_checkpoint().unwrap();
+    assert_eq!(log.append(b"everything").unwrap(), 2);
+    log.sync().unwrap();
+    let killed = memory.kill();
+    let (_, recovery) = Log::open_in(killed.clone(), options()).unwrap();
+    assert_eq!((recovery.records, recovery.unhealed), (1, Some(2)));
+    assert_eq!(payloads(&open(&killed)), [b"durable"]);
+    assert_eq!(log.complete_checkpoint(from).unwrap(), 1);
+    assert!(!log.is_healing());
+    assert_eq!(payloads(&open(&memory.kill())), [b"everything"]);
 }
 
 #[derive(Clone, Debug)]

@@ -1,0 +1,68 @@
+//! The reserve: room that is allocated ahead of what is written.
+//!
+//! A disk that fills up is so found out while there is still room for everything that was accepted, and not by a write
+//! that fails in the middle. While the reserve cannot be extended, the log is *full*: it still takes what fits into
+//! the reserve, and its caller should give it only what makes the state smaller.
+
+use crate::directory::{Directory, SegmentFile};
+use crate::error::{Error, is_space};
+use crate::log::Log;
+use crate::record::segment_name;
+
+impl<D: Directory> Log<D> {
+    /// Whether the reserve was there when it was last extended. If not, the log is full.
+    pub fn has_reserve(&self) -> bool {
+        !self.full
+    }
+
+    /// Tries to have the whole reserve ahead of what is written, and says whether it is there. A log that is full
+    /// stays so until this succeeds.
+    ///
+    /// # Errors
+    ///
+    /// The log is poisoned, now or since earlier: the disk refused for another reason than that it is full.
+    pub fn try_reserve(&mut self) -> Result<bool, Error> {
+        self.check()?;
+        self.extend(0)?;
+        Ok(!self.full)
+    }
+
+    /// Sees to it that a record of `bytes` has room, and the reserve behind it if that is possible.
+    pub(crate) fn keep_reserve(&mut self, bytes: u64) -> Result<(), Error> {
+        if !self.full {
+            self.extend(bytes)?;
+        }
+        if self.full && self.position() + bytes > self.reserved_bytes {
+            return Err(Error::Full { file: self.directory.shown(&segment_name(self.current())) });
+        }
+        Ok(())
+    }
+
+    fn extend(&mut self, bytes: u64) -> Result<(), Error> {
+        let needed = self.position() + bytes + self.options.reserve_bytes;
+        if self.reserved_bytes >= needed {
+            self.full = false;
+            return Ok(());
+        }
+        // A step at a time, and just what is needed when there is no room for a whole step.
+        for target in [needed + self.options.reserve_bytes, needed] {
+            match self.file.reserve(self.reserved_bytes, target - self.reserved_bytes) {
+                Ok(()) => {
+                    self.reserved_bytes = target;
+                    self.full = false;
+                    return Ok(());
+                }
+                Err(error) if is_space(error.kind()) => self.full = true,
+                Err(error) => return Err(self.poison("reserve room in", error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back what is reserved behind a segment that gets no more records. That it fails costs only room.
+    pub(crate) fn free_reserve(&mut self) {
+        if self.reserved_bytes != u64::MAX && self.reserved_bytes > self.written_bytes {
+            let _ = self.file.truncate(self.written_bytes);
+        }
+    }
+}
