@@ -11,7 +11,7 @@ use crate::table::MQTT_SN;
 use crate::value::Value;
 
 /// Puts the answers over the defaults. What does not go together goes to `problems`; the result then is worth nothing.
-pub(crate) fn assemble(sheet: &Sheet, mut warnings: Vec<String>, problems: &mut Vec<Problem>) -> Config {
+pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<Problem>) -> Config {
     let preset = Config::default();
     let allow_anonymous = sheet
         .answers
@@ -21,12 +21,6 @@ pub(crate) fn assemble(sheet: &Sheet, mut warnings: Vec<String>, problems: &mut 
     let mut limits = Limits::default();
     for (key, number) in sheet.numbers(Section::Limits) {
         limits.set(key, number);
-    }
-    if let Some(place) = &sheet.store {
-        warnings.push(format!(
-            "{place}: [store] has no effect yet: this version keeps everything in memory, and what it holds is gone \
-             when it stops"
-        ));
     }
     required(sheet, problems);
     let auth = Auth::read(sheet);
@@ -50,6 +44,7 @@ pub(crate) fn assemble(sheet: &Sheet, mut warnings: Vec<String>, problems: &mut 
         }
     };
     let mut extensions = Reader { sheet, levels_max: limits.topic_levels_max, problems };
+    let store = extensions.store();
     Config {
         allow_anonymous,
         shards,
@@ -66,6 +61,7 @@ pub(crate) fn assemble(sheet: &Sheet, mut warnings: Vec<String>, problems: &mut 
         mqtt_sn: extensions.mqtt_sn(),
         limits,
         log: log(sheet),
+        store,
         warnings,
     }
 }

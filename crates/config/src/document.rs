@@ -81,9 +81,6 @@ impl Reader<'_> {
                     self.fail(place, reason);
                 }
                 (None, DeValue::Table(table)) => {
-                    if section == Section::Store {
-                        sheet.store = Some(place);
-                    }
                     self.table(section, table, &mut sheet.answers);
                 }
                 (None, _) => {

@@ -28,9 +28,6 @@ pub(crate) fn read(
         match recognise(&name) {
             Known::Setting(setting) => {
                 let place = Place::Environment(name);
-                if setting.section == Section::Store {
-                    sheet.store.get_or_insert_with(|| place.clone());
-                }
                 sheet.answers.put(setting, &Raw::Untyped(&text), place, problems);
             }
             Known::Numbered(index, setting) => {

@@ -317,13 +317,13 @@ impl Reader<'_> {
     }
 
     /// All sections of one name, but for those that are refused.
-    fn each<T>(&mut self, section: Section, read: impl Fn(&mut Self, &Entry) -> Option<T>) -> Vec<T> {
+    pub(crate) fn each<T>(&mut self, section: Section, read: impl Fn(&mut Self, &Entry) -> Option<T>) -> Vec<T> {
         let sheet = self.sheet;
         sheet.list(section).iter().filter_map(|entry| read(self, entry)).collect()
     }
 
     /// The `filter` of a section, if it is a valid one that is not of a shared subscription.
-    fn filter(&mut self, section: Section, answers: &Answers) -> Option<String> {
+    pub(crate) fn filter(&mut self, section: Section, answers: &Answers) -> Option<String> {
         let (text, place) = answers.text(section, "filter")?;
         self.check(place, "filter", text, Filter::parse(text, self.levels_max).map(drop))?;
         if text.starts_with("$share/") {

@@ -47,6 +47,7 @@ mod problem;
 mod reference;
 mod settings;
 mod sheet;
+mod store;
 mod table;
 mod units;
 mod value;
@@ -61,6 +62,7 @@ pub use limits::Limits;
 pub use model::{Bind, Config, Listener, Log, LogLevel, Protocols};
 pub use problem::{Place, Problem, Problems};
 pub use reference::reference;
+pub use store::{Durability, Store};
 pub use settings::{Kind, Preset, Section, Setting};
 
 /// Reads a configuration: the file, if there is one (its path is only shown in errors), and over it the variables of

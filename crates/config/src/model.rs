@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use crate::access::Auth;
 use crate::extensions::{Delayed, Exclusive, Mqtt, MqttSn, RetainedLimit, Rewrite, Shared, Sys};
 use crate::limits::Limits;
+use crate::store::Store;
 use trefoil_hub::AutomaticSubscription;
 
 /// A whole configuration, checked: the server may rely on every field without looking again.
@@ -42,6 +43,8 @@ pub struct Config {
     pub mqtt_sn: MqttSn,
     /// What is written to standard error.
     pub log: Log,
+    /// What outlives the hub.
+    pub store: Store,
     /// What was accepted and yet deserves a word: each is one sentence for the person who starts the server.
     pub warnings: Vec<String>,
 }
@@ -81,6 +84,7 @@ impl Default for Config {
             subscribe: Vec::new(),
             mqtt_sn: MqttSn::default(),
             log: Log::default(),
+            store: Store::default(),
             warnings: Vec::new(),
         }
     }

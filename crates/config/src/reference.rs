@@ -83,8 +83,11 @@ fn introduction(section: Section) -> (&'static str, &'static str) {
         Section::Log => ("`[log]`", "What is written to standard error."),
         Section::Store => (
             "`[store]`",
-            "What survives a restart. This version reads the section, says at start that it has no effect yet, and \
-             keeps everything in memory.",
+            "What outlives the hub: [durability.md](durability.md).",
+        ),
+        Section::Durability => (
+            "`[[durability]]`",
+            "One for each set of topics whose messages are kept otherwise than `store.durability` says.",
         ),
     }
 }

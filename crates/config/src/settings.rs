@@ -40,11 +40,13 @@ pub enum Section {
     Log,
     /// `[store]`.
     Store,
+    /// In each `[[durability]]`.
+    Durability,
 }
 
 impl Section {
     /// All of them, in the order of the reference page.
-    pub const ALL: [Section; 16] = [
+    pub const ALL: [Section; 17] = [
         Section::Top,
         Section::Listener,
         Section::Auth,
@@ -61,6 +63,7 @@ impl Section {
         Section::MqttSnTopic,
         Section::Log,
         Section::Store,
+        Section::Durability,
     ];
 
     /// Its name between the brackets; empty for [`Section::Top`].
@@ -82,6 +85,7 @@ impl Section {
             Section::MqttSnTopic => "mqtt_sn_topic",
             Section::Log => "log",
             Section::Store => "store",
+            Section::Durability => "durability",
         }
     }
 
@@ -94,6 +98,7 @@ impl Section {
             Section::Rewrite => Some("rewrite rule"),
             Section::Subscribe => Some("automatic subscription"),
             Section::MqttSnTopic => Some("predefined topic"),
+            Section::Durability => Some("durability of some topics"),
             _ => None,
         }
     }

@@ -13,8 +13,6 @@ pub(crate) struct Sheet {
     pub(crate) answers: Answers,
     /// The sections of which there may be several. Without an entry nobody named one.
     pub(crate) repeated: HashMap<Section, Entries>,
-    /// Where `[store]` stands, if it does.
-    pub(crate) store: Option<Place>,
 }
 
 /// All sections of one name.

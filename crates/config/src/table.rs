@@ -3,7 +3,7 @@
 use crate::settings::Kind::{Address, Bool, Bytes, Choice, Choices, Count, Seconds, Text};
 use crate::settings::Preset::{Number, Required, Said};
 use crate::settings::Section::{
-    Auth, Delayed, Exclusive, Listener, Log, Mqtt, MqttSn, MqttSnTopic, Retained, Rewrite, Shared, Store,
+    Auth, Delayed, Durability, Exclusive, Listener, Log, Mqtt, MqttSn, MqttSnTopic, Retained, Rewrite, Shared, Store,
     Subscribe, Sys, Top,
 };
 use crate::settings::{Kind, Preset, Section, Setting};
@@ -344,14 +344,36 @@ pub(crate) const AFTER_LIMITS: &[Setting] = &[
         "path",
         Text,
         Preset::Text("trefoil-data"),
-        "The folder of the store. It has no effect yet: this version keeps everything in memory and says so at start.",
+        "The folder in which is kept what outlives the hub. It is made if it is not there; one hub at a time may use it.",
     ),
     setting(
         Store,
         "durability",
         Choice(&["sync", "interval", "none"]),
         Preset::Text("sync"),
-        "When an acknowledgement may go out. It has no effect yet: this version keeps everything in memory and says \
-         so at start.",
+        "When something that is to outlive the hub is on disk: `sync`, before it is acknowledged; `interval`, within \
+         `interval_ms`; `none`, never.",
+    ),
+    setting(
+        Store,
+        "interval_ms",
+        Count { min: 1, max: 3_600_000 },
+        Number(1000),
+        "How long what nobody waits for may be on its way to the disk.",
+    ),
+    setting(
+        Durability,
+        "filter",
+        Text,
+        Required,
+        "Which topics it is for. Of several whose filters match a topic, the first holds.",
+    ),
+    setting(
+        Durability,
+        "durability",
+        Choice(&["sync", "interval", "none"]),
+        Required,
+        "When the messages on these topics are on disk that are retained, delayed, or for sessions which outlast their \
+         connection.",
     ),
 ];

@@ -77,6 +77,10 @@ fn the_example_of_the_design_is_accepted_with_a_warning() {
         protocols = ["mqtt-sn"]
         [store]
         path = "trefoil-data"
+        durability = "interval"
+        interval_ms = 250
+        [[durability]]
+        filter = "alarms/#"
         durability = "sync"
         "#,
     );
@@ -89,13 +93,14 @@ fn the_example_of_the_design_is_accepted_with_a_warning() {
         ]
     );
     assert_eq!(config.listeners.iter().map(|l| l.echo).collect::<Vec<_>>(), [false, true, false]);
-    assert_eq!(
-        config.warnings,
-        [
-            "t.toml:11:10: [store] has no effect yet: this version keeps everything in memory, and what it holds is \
-             gone when it stops",
-        ]
-    );
+    let store = trefoil_config::Store {
+        path: "trefoil-data".into(),
+        durability: Durability::Interval,
+        interval_ms: 250,
+        topics: vec![("alarms/#".to_owned(), Durability::Sync)],
+    };
+    assert_eq!(config.store, store);
+    assert_eq!(config.warnings, [String::new(); 0]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What every thread of the server knows.
 
 use crate::access::Access;
+use crate::keeper::Keeper;
 use crate::mail::Mailbox;
 use crate::shard::mqtt_sn::Gateway;
 use crate::stats::{ListenerSummary, Stats, Summary};
@@ -28,6 +29,8 @@ pub(crate) struct Context {
     pub(crate) mailboxes: Vec<Mailbox>,
     /// The figures of each shard, and last those of what runs beside them.
     pub(crate) stats: Vec<Stats>,
+    /// What is kept for the next start; `None`: nothing is.
+    pub(crate) keeper: Option<std::sync::Arc<Keeper>>,
     /// Connections now, of all listeners.
     pub(crate) connections: AtomicUsize,
     /// When the server started: the zero of all [`trefoil_hub::Time`].

@@ -16,6 +16,7 @@
 //!
 //! let mut config = Config::default();
 //! config.listeners.truncate(1);
+//! config.store.durability = trefoil_config::Durability::None;
 //! config.listeners[0].bind = Bind::Tcp("127.0.0.1:0".parse()?);
 //! let server = trefoil_server::Server::start(&config)?;
 //! println!("listening on {}", server.listening()[0].bind);
@@ -29,6 +30,7 @@ mod context;
 mod crew;
 pub mod detect;
 mod json_message;
+mod keeper;
 mod listener;
 mod mail;
 mod outbox;
@@ -40,6 +42,7 @@ mod sys;
 use access::Access;
 use beside::Beside;
 use context::{Context, ListenerContext};
+use keeper::{Keeper, Opened};
 use mail::Mail;
 use shard::ShardLoop;
 use shard::mqtt_sn::Gateway;
@@ -55,6 +58,7 @@ use std::time::{Duration, Instant};
 use trefoil_config::{Bind, Config, Listener, Protocols, SharedStrategy};
 use trefoil_hub::group::Strategy;
 use trefoil_hub::retained::Quota;
+use trefoil_store::Log;
 
 /// A running server.
 pub struct Server {
@@ -89,6 +93,8 @@ pub enum StartError {
     },
     /// The file of users cannot be read, or something is wrong with it: each line of the text names file and line.
     Users(String),
+    /// The store cannot be opened, or what it holds cannot be read: the text says what to do about it.
+    Store(String),
     /// The system gave no thread, no poll or no runtime.
     System(io::Error),
 }
@@ -111,7 +117,7 @@ impl fmt::Display for StartError {
                 }
                 _ => write!(f, "cannot listen on {bind}: {error}"),
             },
-            StartError::Users(why) => f.write_str(why),
+            StartError::Users(why) | StartError::Store(why) => f.write_str(why),
             StartError::System(error) => write!(f, "the system refuses what a server needs: {error}"),
         }
     }
@@ -121,7 +127,7 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             StartError::Listen { error, .. } | StartError::System(error) => Some(error),
-            StartError::Users(_) => None,
+            StartError::Users(_) | StartError::Store(_) => None,
         }
     }
 }
@@ -146,21 +152,30 @@ impl Server {
             listening.push(Listening { bind: bound, protocols, allow_anonymous });
             sockets.push(opened);
         }
-        Server::run(config, access, shards, listening, sockets).map_err(StartError::System)
+        let store = Opened::open(config).map_err(StartError::Store)?;
+        // The hasher of the standard library is seeded by the system.
+        let random = RandomState::new().hash_one(std::process::id());
+        let seed = store.as_ref().and_then(Opened::seed).unwrap_or(random);
+        let shared =
+            trefoil_hub::Shared::new(shards, seed, hub_limits(config)).with_extensions(extensions(config));
+        let hub = match store {
+            Some(store) => store.restore(config, shared).map_err(StartError::Store)?,
+            None => hub_without_store(shared),
+        };
+        Server::run(config, access, hub, listening, sockets).map_err(StartError::System)
     }
 
     fn run(
         config: &Config,
         access: Option<Access>,
-        shards: usize,
+        (shared, hubs, log): Hub,
         listening: Vec<Listening>,
         sockets: Vec<listener::Sockets>,
     ) -> io::Result<Server> {
+        let shards = hubs.len();
         let polls = (0..shards).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let mailboxes =
             polls.iter().map(|p| mail::mailbox(p.registry(), shard::WAKER)).collect::<io::Result<_>>()?;
-        // The hasher of the standard library is seeded by the system.
-        let seed = RandomState::new().hash_one(std::process::id());
         let context = Arc::new(Context {
             limits: config.limits.clone(),
             mqtt: config.mqtt.clone(),
@@ -173,21 +188,24 @@ impl Server {
                 .zip(&listening)
                 .map(|(l, at)| listener_context(l, at.bind))
                 .collect(),
-            hub: Arc::new(
-                trefoil_hub::Shared::new(shards, seed, hub_limits(config))
-                    .with_extensions(extensions(config)),
-            ),
+            hub: shared,
             mailboxes,
+            keeper: log.is_some().then(Arc::default),
             // One more for what runs beside the shards.
             stats: (0..=shards).map(|_| Stats::default()).collect(),
             connections: AtomicUsize::new(0),
             started: Instant::now(),
         });
+        if let Some(log) = log {
+            Keeper::start(&context, log, config)?;
+        }
         let beside = Beside::start(context.clone())?;
         let mut loops = Vec::new();
-        for (number, (poll, sockets)) in polls.into_iter().zip(shard::deal(sockets, shards)).enumerate() {
+        let of_shards = polls.into_iter().zip(shard::deal(sockets, shards)).zip(hubs);
+        for (number, ((poll, sockets), hub)) in of_shards.enumerate() {
             let random = RandomState::new().hash_one(number);
-            loops.push(ShardLoop::new(number, poll, sockets, context.clone(), beside.hands(), random)?);
+            let context = context.clone();
+            loops.push(ShardLoop::new(number, poll, sockets, hub, context, beside.hands(), random)?);
         }
         let crew = crew::start(loops, &context)?;
         let drain = Duration::from_secs(config.limits.drain_s.into());
@@ -223,6 +241,10 @@ impl Server {
                 Err(_) => tracing::error!("a shard panicked"),
             }
         }
+        // Last, since the shards have written down how all this ended.
+        if let Some(keeper) = &self.context.keeper {
+            keeper.stop();
+        }
     }
 }
 
@@ -232,6 +254,15 @@ impl Server {
 /// What is wrong with it: each line of the text names file and line.
 pub fn check_users(path: &std::path::Path) -> Result<usize, String> {
     access::read(path, trefoil_auth::Secret::new([0; 32])).map(|users| users.len())
+}
+
+/// What the shards share, the shards, and where they write what is to outlive them.
+type Hub = (Arc<trefoil_hub::Shared>, Vec<trefoil_hub::Shard>, Option<Log>);
+
+fn hub_without_store(shared: trefoil_hub::Shared) -> Hub {
+    let shared = Arc::new(shared);
+    let shards = (0..shared.shards()).map(|n| trefoil_hub::Shard::new(n, shared.clone())).collect();
+    (shared, shards, None)
 }
 
 fn shard_count(configured: usize) -> usize {

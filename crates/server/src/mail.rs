@@ -40,6 +40,14 @@ pub(crate) enum Mail {
     SnUnbound(Box<Parted>),
     /// What came of a password: `user` is who it belongs to, if it was right. The connection may be gone by now.
     Verdict { connection: ConnectionKey, serial: u32, verdict: Verdict },
+    /// Batches of this shard up to this one are on disk.
+    Durable(u64),
+    /// What was handed over to be written, and is not on disk, will not be.
+    NotKept,
+    /// Say again all that is kept, for the checkpoint with this ticket: what has a number below the boundary.
+    Checkpoint { ticket: u64, boundary: u64 },
+    /// The shard that sends it has begun the checkpoint with this ticket.
+    Fence(u64),
     /// Stop: close listeners, say goodbye to clients, and end when all is sent.
     Stop,
 }
@@ -53,7 +61,14 @@ impl Mail {
                 Mail::Run(wire) => wire.len(),
                 Mail::Arrival(arrival) => arrival.input.len(),
                 Mail::SnDatagram(forwarded) => forwarded.datagram.len(),
-                Mail::SnGone(_) | Mail::SnUnbound(_) | Mail::Verdict { .. } | Mail::Stop => 0,
+                Mail::SnGone(_)
+                | Mail::SnUnbound(_)
+                | Mail::Verdict { .. }
+                | Mail::Durable(_)
+                | Mail::NotKept
+                | Mail::Checkpoint { .. }
+                | Mail::Fence(_)
+                | Mail::Stop => 0,
             }
     }
 }

@@ -113,6 +113,24 @@ impl Outbox {
         self.pieces.push_back(Piece { bytes: PieceBytes::Linked(bytes), messages });
     }
 
+    /// Appends all that waits in `other`, and gives the memory of what is copied back. Pieces that are datagrams stay
+    /// so.
+    pub(crate) fn take_from(&mut self, other: Outbox, are_datagrams: bool, pool: &mut Pool) {
+        debug_assert!(other.written == 0);
+        for Piece { bytes, messages } in other.pieces {
+            match bytes {
+                PieceBytes::Linked(bytes) => self.link(bytes, messages),
+                PieceBytes::Copied(bytes) => {
+                    self.copy(&bytes, messages, pool);
+                    pool.give(bytes);
+                }
+            }
+            if are_datagrams {
+                self.seal();
+            }
+        }
+    }
+
     /// What comes next stands in a piece of its own: for datagrams, each of which is one.
     pub(crate) fn seal(&mut self) {
         self.sealed = true;

@@ -23,7 +23,7 @@ pub(crate) fn publish(refusal: Refusal) -> Words {
             json: Code::NotAuthorized,
             http: StatusCode::FORBIDDEN,
         },
-        Refusal::Delayed(DelayError::TooMany { .. } | DelayError::TooMuch { .. }) => Words {
+        Refusal::NotKept | Refusal::Delayed(DelayError::TooMany { .. } | DelayError::TooMuch { .. }) => Words {
             mqtt: ReasonCode::QuotaExceeded,
             mqtt_sn: ReturnCode::CONGESTION,
             json: Code::Quota,

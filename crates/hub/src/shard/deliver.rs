@@ -389,11 +389,6 @@ impl Shard {
         was_known
     }
 
-    /// The publish that came in with this packet id was refused: the id means nothing.
-    pub fn forget_incoming(&mut self, key: SessionKey, packet_id: u16) {
-        self.release_incoming(key, packet_id);
-    }
-
     /// Gives a message to all sessions of this shard that want it, connected or not [MQTT-4.5.0-1] [v3 MQTT-4.5.0-1].
     fn deliver_here(
         &mut self,

@@ -1,7 +1,7 @@
 //! One connection: its socket, what it speaks, and what it has yet to be sent.
 
 use super::mqtt_sn::Client;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Pool};
 use crate::stats::Kind;
 use mio::net::TcpStream;
 use std::collections::{HashMap, VecDeque};
@@ -27,6 +27,8 @@ pub(super) struct Connection {
     /// The largest packet that an MQTT client takes [MQTT-3.1.2-24]; `u32::MAX` unless it said so.
     pub(super) packet_bytes_max: u32,
     pub(super) outbox: Outbox,
+    /// What may only go out once something is on disk.
+    pub(super) held: Option<Box<Held>>,
     pub(super) session: Option<SessionKey>,
     /// Who the client proved to be.
     pub(super) user: Option<Arc<str>>,
@@ -63,6 +65,18 @@ pub(super) struct Connection {
     pub(super) discarded_bytes: usize,
     /// For when a timer is set, the earliest if there are several.
     pub(super) timer_at: Option<Time>,
+}
+
+/// What a connection may only be sent once batches of its shard are on disk: with the numbers of these, rising.
+#[derive(Default)]
+pub(super) struct Held(VecDeque<(u64, Outbox)>);
+
+impl Held {
+    /// Bytes and messages of it.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let sum = |of: fn(&Outbox) -> usize| self.0.iter().map(|(_, rope)| of(rope)).sum();
+        (sum(Outbox::bytes), sum(Outbox::messages))
+    }
 }
 
 /// Where bytes come from and go to.
@@ -229,6 +243,7 @@ impl Connection {
             form: Form::None,
             packet_bytes_max: u32::MAX,
             outbox: Outbox::default(),
+            held: None,
             session: None,
             user: None,
             waiting: None,
@@ -249,6 +264,47 @@ impl Connection {
             discarded_bytes: 0,
             timer_at: None,
         }
+    }
+
+    /// Where to put what may go out once the batch `waits_for` is on disk, when `durable` are: at once, or behind all else
+    /// that waits for such a thing. Returns the batch that it waits for; 0 for none.
+    pub(super) fn rope(&mut self, waits_for: u64, durable: u64) -> (&mut Outbox, u64) {
+        if waits_for <= durable && self.held.is_none() {
+            return (&mut self.outbox, 0);
+        }
+        let held = &mut self.held.get_or_insert_default().0;
+        let last = held.back().map_or(0, |(batch, _)| *batch);
+        if held.is_empty() || last < waits_for {
+            held.push_back((waits_for, Outbox::default()));
+        }
+        let (batch, rope) = held.back_mut().expect("one has been pushed if there was none");
+        (rope, *batch)
+    }
+
+    /// Lets out what has waited for batches up to `durable`. Returns whether there was any.
+    pub(super) fn let_out(&mut self, durable: u64, pool: &mut Pool) -> bool {
+        let are_datagrams = self.is_udp();
+        let Some(held) = &mut self.held else { return false };
+        let mut any = false;
+        while let Some((_, rope)) = held.0.pop_front_if(|(batch, _)| *batch <= durable) {
+            self.outbox.take_from(rope, are_datagrams, pool);
+            any = true;
+        }
+        if held.0.is_empty() {
+            self.held = None;
+        }
+        any
+    }
+
+    /// Bytes and messages that wait in it, whatever for.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let (bytes, messages) = self.held.as_ref().map_or((0, 0), |held| held.size());
+        (bytes + self.outbox.bytes(), messages + self.outbox.messages())
+    }
+
+    /// Whether nothing waits in it.
+    pub(super) fn has_sent_all(&self) -> bool {
+        self.outbox.is_empty() && self.held.is_none()
     }
 
     pub(super) fn is_udp(&self) -> bool {

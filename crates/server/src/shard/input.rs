@@ -42,7 +42,7 @@ impl ShardLoop {
                 }
                 continue;
             }
-            if connection.outbox.bytes() > outbox_bytes_max {
+            if connection.waiting().0 > outbox_bytes_max {
                 // Who does not read what it is sent is not read from: see `after_flush`.
                 connection.is_held = true;
                 continue;

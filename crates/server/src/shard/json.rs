@@ -117,6 +117,7 @@ impl ShardLoop {
 
     /// Does what a request asks for.
     pub(super) fn json_do(&mut self, key: ConnectionKey, request: &Request<'_>) {
+        self.begin_event();
         if let Request::Auth { user, password, id } = request {
             if let Err(error) = self.json_auth(key, user, password, *id) {
                 self.json_error(key, &error.id(*id));
@@ -310,6 +311,7 @@ impl ShardLoop {
 
     /// Sends a text in whatever stands around it here.
     fn json_answer(&mut self, key: ConnectionKey, write: impl FnOnce(&mut Vec<u8>)) {
+        self.settle();
         let Some(connection) = self.net.get(key) else { return };
         let kind = connection.kind;
         if kind != Kind::JsonWebSocket {

@@ -16,6 +16,7 @@ mod fan_out;
 mod http;
 mod input;
 mod json;
+mod keep;
 mod mqtt;
 pub(crate) mod mqtt_sn;
 mod net;
@@ -39,6 +40,7 @@ use mio::{Events, Interest, Poll, Token};
 use net::Net;
 use run::Run;
 use slab::Slab;
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
@@ -99,6 +101,12 @@ pub(crate) struct ShardLoop {
     is_leaving: Option<usize>,
     /// When the last connection is closed, if the hub stops.
     stop_at: Option<Time>,
+    /// Who runs beside the shards and waits for something to be on disk.
+    held_replies: VecDeque<keep::HeldReply>,
+    /// The checkpoint of the store that is being made.
+    checkpoint: Option<keep::Checkpoint>,
+    /// The tickets of checkpoints that other shards have begun before this one.
+    fences: Vec<u64>,
 }
 
 impl ShardLoop {
@@ -106,6 +114,7 @@ impl ShardLoop {
         number: usize,
         poll: Poll,
         sockets: Vec<Sockets1>,
+        hub: trefoil_hub::Shard,
         context: Arc<Context>,
         hands: Hands,
         random: u64,
@@ -123,7 +132,7 @@ impl ShardLoop {
         let tree = if number == 0 { Tree::new(context.sys.interval_s) } else { None };
         Ok(ShardLoop {
             poll,
-            hub: trefoil_hub::Shard::new(number, context.hub.clone()),
+            hub,
             net: Net {
                 number,
                 context,
@@ -133,6 +142,10 @@ impl ShardLoop {
                 untimed: Vec::new(),
                 pool: Pool::default(),
                 encodings: Encodings::default(),
+                durable: 0,
+                waits_for: 0,
+                is_awaited: false,
+                holding: VecDeque::new(),
                 now: Time::default(),
                 text: Vec::new(),
             },
@@ -158,6 +171,9 @@ impl ShardLoop {
             sn,
             is_leaving: None,
             stop_at: None,
+            held_replies: VecDeque::new(),
+            checkpoint: None,
+            fences: Vec::new(),
         })
     }
 
@@ -181,6 +197,9 @@ impl ShardLoop {
         self.read_all();
         self.handle_time();
         self.finish_run();
+        self.go_on_with_checkpoint();
+        self.hand_over();
+        self.end_checkpoint();
         self.post_mail();
     }
 
@@ -199,6 +218,8 @@ impl ShardLoop {
         }
         self.mail = mail;
         self.finish_run();
+        self.hand_over();
+        self.end_checkpoint();
         self.post_mail();
     }
 
@@ -209,6 +230,7 @@ impl ShardLoop {
             self.set_timer(key);
         }
         // A reader that has caught up, or is gone, may have made more of it.
+        self.hand_over();
         self.post_mail();
         self.count();
     }
@@ -286,10 +308,14 @@ impl ShardLoop {
             Mail::Publish { message, reply } => {
                 self.net.stats().messages_in.add(1);
                 self.net.stats().packets_in.add(1);
+                self.begin_event();
                 let published = self.publish(None, &message);
-                // Whoever asked may have gone meanwhile.
-                let _ = reply.send(published);
+                self.reply(reply, published);
             }
+            Mail::Durable(batch) => self.let_out(batch),
+            Mail::NotKept => self.give_up_held(),
+            Mail::Checkpoint { ticket, boundary } => self.begin_checkpoint(ticket, boundary),
+            Mail::Fence(ticket) => self.take_fence(ticket),
             Mail::SnDatagram(forwarded) => self.sn_take(&forwarded),
             Mail::SnGone(parted) => self.sn_forget(&parted),
             Mail::SnUnbound(parted) => self.sn_lose_way(&parted),

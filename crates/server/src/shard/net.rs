@@ -4,9 +4,10 @@ use super::connection::{Connection, Form, Link, Phase, Unacknowledged};
 use super::encode::{Encoded, Encodings, Extra, json, plain};
 use crate::context::Context;
 use crate::mail::Mail;
-use crate::outbox::{LINK_BYTES_MIN, Pool};
+use crate::outbox::{LINK_BYTES_MIN, Outbox, Pool};
 use crate::stats::{Drop, Kind, Stats};
 use slab::Slab;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use trefoil_hub::{ConnectionKey, Delivered, Delivery, Message, Outlet, Parcel, QoS, Time};
 use trefoil_mqtt::Version;
@@ -31,6 +32,14 @@ pub(super) struct Net {
     pub(super) untimed: Vec<ConnectionKey>,
     pub(super) pool: Pool,
     pub(super) encodings: Encodings,
+    /// Batches of the shard up to this one are on disk.
+    pub(super) durable: u64,
+    /// Answers to what is being dealt with have to wait for this batch; 0 for none.
+    pub(super) waits_for: u64,
+    /// Something waits for a batch, which so has to be on disk soon.
+    pub(super) is_awaited: bool,
+    /// Connections that have something held, in the order of the batches that it waits for.
+    pub(super) holding: VecDeque<(u64, ConnectionKey, u32)>,
     /// The time of this tick.
     pub(super) now: Time,
     /// Kept for its memory.
@@ -56,25 +65,42 @@ impl Net {
     /// No window of deliveries stands in its way [MQTT-3.3.4-10].
     pub(super) fn answer(&mut self, key: ConnectionKey, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let Some(connection) = self.connections.get_mut(key.0 as usize) else { return true };
-        if connection.packet_bytes_max < u32::MAX {
+        let (packet_bytes_max, is_udp) = (connection.packet_bytes_max, connection.is_udp());
+        let (rope, batch) = connection.rope(self.waits_for, self.durable);
+        if packet_bytes_max < u32::MAX {
             let mut packet = Vec::new();
             write(&mut packet);
-            if packet.len() > connection.packet_bytes_max as usize {
+            if packet.len() > packet_bytes_max as usize {
+                self.note_held(key, batch);
                 return false;
             }
-            connection.outbox.copy(&packet, 0, &mut self.pool);
+            rope.copy(&packet, 0, &mut self.pool);
         } else {
-            connection.outbox.append(0, &mut self.pool, write);
+            rope.append(0, &mut self.pool, write);
         }
-        if connection.is_udp() {
-            connection.outbox.seal();
+        if is_udp {
+            rope.seal();
         }
+        self.note_held(key, batch);
         // What HTTP says is none of any protocol's messages.
         if !matches!(connection.kind, Kind::New | Kind::Http | Kind::Sse | Kind::EchoWebSocket) {
             self.stats().answers.add(1);
         }
         self.mark_dirty(key);
         true
+    }
+
+    /// Remembers that a connection waits for a batch, if it does.
+    pub(super) fn note_held(&mut self, key: ConnectionKey, batch: u64) {
+        if batch == 0 {
+            return;
+        }
+        self.is_awaited = true;
+        let Some(serial) = self.get(key).map(|connection| connection.serial) else { return };
+        let entry = (batch, key, serial);
+        if self.holding.back() != Some(&entry) {
+            self.holding.push_back(entry);
+        }
     }
 
     /// Appends a WebSocket frame that must not stand in another one.
@@ -102,11 +128,12 @@ impl Net {
 
     /// Whether one more message of `bytes` fits into an outbox.
     pub(super) fn fits(&self, connection: &Connection, messages: usize, bytes: usize) -> bool {
-        let (limits, outbox) = (&self.context.limits, &connection.outbox);
+        let limits = &self.context.limits;
+        let (waiting_bytes, waiting_messages) = connection.waiting();
         // The first message always fits, or one above the bound could never be delivered.
-        outbox.is_empty()
-            || outbox.messages() + messages <= limits.outbox_messages_max
-                && outbox.bytes() + bytes <= limits.outbox_bytes_max
+        connection.has_sent_all()
+            || waiting_messages + messages <= limits.outbox_messages_max
+                && waiting_bytes + bytes <= limits.outbox_bytes_max
     }
 
     fn send_mqtt(
@@ -130,9 +157,11 @@ impl Net {
                 // [MQTT-3.1.2-24] [MQTT-3.1.2-25]
                 return Err(Drop::TooLarge);
             }
-            connection.outbox.append(1, &mut self.pool, |out| {
+            let (rope, batch) = rope_for(connection, delivery, self.durable);
+            rope.append(1, &mut self.pool, |out| {
                 publish.encode(version, out);
             });
+            self.note_held(to, batch);
             return Ok(());
         }
         let own;
@@ -159,10 +188,12 @@ impl Net {
         if encoded.packet_bytes > packet_bytes_max {
             return Err(Drop::TooLarge);
         }
-        connection.outbox.append(1, &mut self.pool, |out| encoded.write_head(delivery, out));
+        let (rope, batch) = rope_for(connection, delivery, self.durable);
+        rope.append(1, &mut self.pool, |out| encoded.write_head(delivery, out));
         if let (true, Some(payload)) = (encoded.links_payload, message.payload.shared()) {
-            connection.outbox.link(payload.clone(), 0);
+            rope.link(payload.clone(), 0);
         }
+        self.note_held(to, batch);
         Ok(())
     }
 
@@ -256,16 +287,30 @@ impl Outlet for Net {
         }
     }
 
-    fn release(&mut self, to: ConnectionKey, packet_id: u16) {
+    fn release(&mut self, to: ConnectionKey, packet_id: u16, waits_for: u64) {
         if self.get(to).is_some_and(|connection| matches!(connection.form, Form::MqttSn(_))) {
-            return self.release_mqtt_sn(to, packet_id);
+            return self.release_mqtt_sn(to, packet_id, waits_for);
         }
         let [high, low] = packet_id.to_be_bytes();
+        let before = std::mem::replace(&mut self.waits_for, waits_for);
         self.answer(to, |out| out.extend_from_slice(&[0x62, 2, high, low]));
+        self.waits_for = before;
     }
 
     fn forward(&mut self, shard: usize, parcel: Parcel) {
         self.mail[shard].push(Mail::Parcel(parcel));
+    }
+}
+
+/// Where a delivery goes. Above QoS 0 it does not overtake what waits for the disk.
+fn rope_for<'a>(
+    connection: &'a mut Connection,
+    delivery: &Delivery<'_>,
+    durable: u64,
+) -> (&'a mut Outbox, u64) {
+    match delivery.qos {
+        QoS::AtMostOnce => (&mut connection.outbox, 0),
+        _ => connection.rope(delivery.waits_for, durable),
     }
 }
 

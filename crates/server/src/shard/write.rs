@@ -113,7 +113,7 @@ impl ShardLoop {
         let limits = &self.net.context.limits;
         let (bytes_low, messages_low) = (limits.outbox_bytes_max / 2, limits.outbox_messages_max / 2);
         let Some(connection) = self.net.get_mut(key) else { return };
-        if connection.phase == Phase::Closing && connection.outbox.is_empty() {
+        if connection.phase == Phase::Closing && connection.has_sent_all() {
             return self.linger(key);
         }
         let has_room = connection.outbox.bytes() <= bytes_low && connection.outbox.messages() <= messages_low;

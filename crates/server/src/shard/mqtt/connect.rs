@@ -123,6 +123,7 @@ impl ShardLoop {
     ) {
         let Client { id: client_id, is_assigned, proof } = client;
         self.finish_run();
+        self.begin_event();
         let (version, properties, limits) = (connect.version, &connect.properties, &self.net.context.limits);
         // [MQTT-3.1.2-23] [v3 MQTT-3.1.2-4] [v3 MQTT-3.1.2-6]
         let asked_expiry_s = match version {
@@ -185,6 +186,7 @@ impl ShardLoop {
         }
         // [MQTT-3.2.2-3] [v3 MQTT-3.2.2-2] [v3 MQTT-3.2.2-3]
         answer.session_present = connected.present;
+        self.settle();
         // [MQTT-3.2.0-1] [v3 MQTT-3.2.0-1]: the first packet, and the only one of its kind [MQTT-3.2.0-2].
         self.net.answer(key, |out| answer.encode(version, out));
         state.version = Some(version);

@@ -73,6 +73,7 @@ impl ShardLoop {
 
     fn mqtt_packet(&mut self, key: ConnectionKey, state: &mut MqttInput, version: Version, packet: &[u8]) {
         let Some(session) = self.net.get(key).and_then(|c| c.session) else { return };
+        self.begin_event();
         if packet[0] >> 4 == PacketType::Publish as u8 {
             return self.mqtt_publish(key, session, state, version, packet);
         }
@@ -188,6 +189,7 @@ impl ShardLoop {
         encode: impl Fn(ReasonProperties<'_>, &mut Vec<u8>),
     ) -> bool {
         let words = ReasonProperties { reason_string: why, ..ReasonProperties::default() };
+        self.settle();
         let is_sent = self.net.answer(key, |out| encode(words, out))
             || self.net.answer(key, |out| encode(ReasonProperties::default(), out));
         if !is_sent {

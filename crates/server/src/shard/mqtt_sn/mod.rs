@@ -80,13 +80,14 @@ impl ShardLoop {
     /// Sends a packet to a client, if its address is its own.
     fn sn_answer(&mut self, key: ConnectionKey, packet: &Packet<'_>) {
         if self.sn_client(key).is_some_and(|client| client.way.is_some()) {
+            self.settle();
             self.net.answer(key, |out| encode(packet, out));
         }
     }
 
     fn sn_ask(&mut self, key: ConnectionKey, step: Step) {
         self.net
-            .with_client(key, |client, gateway, now, send| client.ask(step, &gateway.settings, now, send));
+            .with_client(key, 0, |client, gateway, now, send| client.ask(step, &gateway.settings, now, send));
     }
 
     /// Sends what waits for a client: what the gateway holds, then what the hub does. A client that was awake for it goes
@@ -95,7 +96,7 @@ impl ShardLoop {
         self.finish_run();
         let dropped = self
             .net
-            .with_client(key, |client, gateway, now, send| client.go_on(&gateway.settings, now, send))
+            .with_client(key, 0, |client, gateway, now, send| client.go_on(&gateway.settings, now, send))
             .unwrap_or(0);
         self.net.count_drop(Drop::NoTopicId, dropped);
         let Some(connection) = self.net.get_mut(key) else { return };
@@ -131,21 +132,32 @@ impl ShardLoop {
 }
 
 impl Net {
-    /// Lets the conversation with a client go on; what it sends goes to its outbox.
+    /// Lets the conversation with a client go on; what it sends goes out once the batch `waits_for` is on disk.
     fn with_client<T>(
         &mut self,
         key: ConnectionKey,
+        waits_for: u64,
         run: impl FnOnce(&mut Client, &Gateway, Time, &mut dyn FnMut(&Packet<'_>)) -> T,
     ) -> Option<T> {
         let connection = self.connections.get_mut(key.0 as usize)?;
-        let Form::MqttSn(client) = &mut connection.form else { return None };
+        // Taken out for the time being, so that it can write to the connection that it is part of.
+        let mut client = match std::mem::replace(&mut connection.form, Form::None) {
+            Form::MqttSn(client) => client,
+            other => {
+                connection.form = other;
+                return None;
+            }
+        };
+        let (rope, batch) = connection.rope(waits_for, self.durable);
         let result = {
-            let mut send = sink(&mut connection.outbox, &mut self.pool);
-            run(client, &self.context.gateway, self.now, &mut send)
+            let mut send = sink(rope, &mut self.pool);
+            run(&mut client, &self.context.gateway, self.now, &mut send)
         };
         if client.exchange.is_some() {
             self.untimed.push(key);
         }
+        connection.form = Form::MqttSn(client);
+        self.note_held(key, batch);
         self.mark_dirty(key);
         Some(result)
     }
@@ -159,15 +171,15 @@ impl Net {
     ) -> Result<(), Drop> {
         let &Delivery { qos, retain, dup, packet_id, .. } = delivery;
         let flight = Flight { message: message.clone(), qos, retain, dup, packet_id };
-        self.with_client(to, |client, gateway, now, send| {
+        self.with_client(to, delivery.waits_for, |client, gateway, now, send| {
             client.deliver(flight, &gateway.settings, now, send)
         })
         .unwrap_or(Err(Drop::OutboxFull))
     }
 
     /// Sends PUBREL to an MQTT-SN client.
-    pub(super) fn release_mqtt_sn(&mut self, to: ConnectionKey, packet_id: u16) {
-        self.with_client(to, |client, gateway, now, send| {
+    pub(super) fn release_mqtt_sn(&mut self, to: ConnectionKey, packet_id: u16, waits_for: u64) {
+        self.with_client(to, waits_for, |client, gateway, now, send| {
             client.release(packet_id, &gateway.settings, now, send);
         });
     }

@@ -17,6 +17,7 @@ use trefoil_mqtt_sn::{
 impl ShardLoop {
     /// Takes a packet from the address of a client.
     pub(super) fn sn_packet(&mut self, key: ConnectionKey, packet: &Packet<'_>) {
+        self.begin_event();
         let now = self.net.now;
         let Some(connection) = self.net.get_mut(key) else { return };
         let session = connection.session;
@@ -84,9 +85,10 @@ impl ShardLoop {
                 // Left over from before: it is answered, and nothing depends on it.
                 return self.sn_answer(key, &Packet::PubRel(*msg_id));
             }
-            return self.net.release_mqtt_sn(key, *msg_id);
+            self.settle();
+            return self.net.release_mqtt_sn(key, *msg_id, self.net.waits_for);
         }
-        let settled = self.net.with_client(key, |client, gateway, now, send| {
+        let settled = self.net.with_client(key, 0, |client, gateway, now, send| {
             let at = (&gateway.settings, now);
             match packet {
                 Packet::RegAck(ack) => {

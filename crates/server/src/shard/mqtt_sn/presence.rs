@@ -77,7 +77,7 @@ impl ShardLoop {
         let Some(connection) = self.net.get_mut(key) else { return };
         connection.heard_at = now;
         let session = connection.session;
-        let woken = self.net.with_client(key, |client, gateway, now, send| match client.stage {
+        let woken = self.net.with_client(key, 0, |client, gateway, now, send| match client.stage {
             Stage::Connecting(_) => None,
             Stage::Active => Some(false),
             Stage::Asleep { duration_s } | Stage::Awake { duration_s } => {

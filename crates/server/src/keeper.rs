@@ -1,0 +1,281 @@
+//! What outlives the hub: the store with the thread that writes it, and the checkpoints that keep it small.
+//!
+//! Each shard hands over what it has written down in a tick; the writer joins what all of them have handed over, syncs
+//! once, and tells each shard up to which batch it is on disk, as mail. Only then do the answers leave that wait for it
+//! (`ShardLoop::let_out`).
+
+use crate::context::Context;
+use crate::mail::Mail;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use trefoil_config::Config;
+use trefoil_hub::{Image, Keeping, Shared};
+use trefoil_store::{Figures, Log, Options, State, Watch, Writer, WriterOptions};
+
+/// The least that a record may have, whatever the limit of packets is.
+const RECORD_BYTES_MIN: usize = 64 << 20;
+
+/// What stands in a record beside the largest packet.
+const RECORD_BYTES_BESIDE: usize = 1 << 20;
+
+/// The store may grow to this and twice what is live before a checkpoint makes it smaller.
+const SLACK_BYTES: u64 = 64 << 20;
+
+/// A checkpoint waits while so much is on its way to the disk.
+const WAITING_BYTES_MAX: u64 = 1 << 20;
+
+/// About what a session takes in the store beside its messages.
+const SESSION_BYTES: u64 = 256;
+
+/// The store, opened and read, before there are shards.
+pub(crate) struct Opened {
+    log: Log,
+    image: Image,
+    start_ms: u64,
+}
+
+impl Opened {
+    /// Opens the store of a configuration; `None` when nothing is to be kept.
+    ///
+    /// # Errors
+    /// What is wrong with the store, and what to do about it.
+    pub(crate) fn open(config: &Config) -> Result<Option<Opened>, String> {
+        if !config.store.is_on() {
+            return Ok(None);
+        }
+        let record_bytes_max =
+            RECORD_BYTES_MIN.max(config.limits.packet_bytes_max.saturating_add(RECORD_BYTES_BESIDE));
+        let options = Options {
+            record_bytes_max,
+            segment_bytes_max: record_bytes_max as u64 + RECORD_BYTES_BESIDE as u64,
+            ..Options::default()
+        };
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let start_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+        let path = &config.store.path;
+        let mut image = Image::new(start_ms);
+        let mut unreadable = None;
+        let (log, recovery) = Log::open_with(path, options, |sequence, record| {
+            if unreadable.is_none() {
+                unreadable = image.read(record).err().map(|error| (sequence, error));
+            }
+        })
+        .map_err(|error| error.to_string())?;
+        if let Some((sequence, error)) = unreadable {
+            return Err(format!("record {sequence} of the store {}: {error}", path.display()));
+        }
+        if let Some(torn) = recovery.torn {
+            tracing::warn!(
+                "{} was cut off at byte {}: {} bytes that a crash had left half-written, and that nobody was told of",
+                torn.file,
+                torn.offset,
+                torn.bytes
+            );
+        }
+        let size = image.size();
+        if recovery.records > 0 {
+            tracing::info!(
+                "the store {} holds {} sessions with {} subscriptions and {} messages for them, {} retained and {} \
+                 delayed messages",
+                path.display(),
+                size.sessions,
+                size.subscriptions,
+                size.deliveries,
+                size.retained,
+                size.delayed
+            );
+        }
+        Ok(Some(Opened { log, image, start_ms }))
+    }
+
+    /// The seed that the hub has to have.
+    pub(crate) fn seed(&self) -> Option<u64> {
+        self.image.seed()
+    }
+
+    /// What the shards share, and the hub's own shards, as they were left.
+    ///
+    /// # Errors
+    /// When what has changed with that cannot be written.
+    pub(crate) fn restore(
+        mut self,
+        config: &Config,
+        shared: Shared,
+    ) -> Result<crate::Hub, String> {
+        let durability = |durability| match durability {
+            trefoil_config::Durability::Sync => trefoil_hub::Durability::Sync,
+            trefoil_config::Durability::Interval => trefoil_hub::Durability::Interval,
+            trefoil_config::Durability::None => trefoil_hub::Durability::None,
+        };
+        let keeping = Keeping {
+            durability: durability(config.store.durability),
+            rules: config.store.topics.iter().map(|(filter, d)| (filter.clone(), durability(*d))).collect(),
+            start_ms: self.start_ms,
+        };
+        let shared = Arc::new(shared.with_keeping(keeping, self.image.next_number()));
+        let (shards, record) = trefoil_hub::restore(self.image, &shared, trefoil_hub::Time::default());
+        self.log.append(&record).and_then(|_| self.log.sync()).map_err(|error| error.to_string())?;
+        Ok((shared, shards, Some(self.log)))
+    }
+}
+
+/// What the writer and the shards know of each other.
+#[derive(Default)]
+pub(crate) struct Keeper {
+    writer: OnceLock<Writer>,
+    state: Mutex<State>,
+    /// The checkpoint that is being made.
+    checkpoint: Mutex<Option<u64>>,
+    /// How many shards are not through with it.
+    left: AtomicUsize,
+}
+
+impl Keeper {
+    /// Starts the thread that writes.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub(crate) fn start(context: &Arc<Context>, log: Log, config: &Config) -> std::io::Result<()> {
+        let Some(keeper) = &context.keeper else { return Ok(()) };
+        let interval = Duration::from_millis(config.store.interval_ms.into());
+        let options = WriterOptions { interval, ..WriterOptions::default() };
+        let writer = Writer::start(log, options, Listener { context: context.clone() })?;
+        let is_first = keeper.writer.set(writer).is_ok();
+        debug_assert!(is_first);
+        Ok(())
+    }
+
+    /// Hands a batch over. With `is_awaited` it is synced at once.
+    pub(crate) fn submit(&self, shard: usize, batch: trefoil_hub::Batch, is_awaited: bool) {
+        if let Some(writer) = self.writer.get() {
+            let trefoil_hub::Batch { number, records } = batch;
+            writer.submit(trefoil_store::Batch { source: shard, number, records, sync: is_awaited });
+        }
+    }
+
+    /// How the writer is.
+    pub(crate) fn state(&self) -> State {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What it has done so far.
+    pub(crate) fn figures(&self) -> Figures {
+        self.writer.get().map(Writer::figures).unwrap_or_default()
+    }
+
+    /// Whether a checkpoint may go on: not while much else is on its way to the disk.
+    pub(crate) fn has_room(&self) -> bool {
+        self.writer.get().is_none_or(|writer| writer.waiting_bytes() < WAITING_BYTES_MAX)
+    }
+
+    /// Begins a checkpoint if the store has become much larger than what is live.
+    pub(crate) fn look_after(&self, context: &Context) {
+        if self.state() != State::Working || self.is_making_checkpoint() {
+            return;
+        }
+        let total = |of| crate::stats::total(&context.stats, of);
+        let (_, retained_bytes) = context.hub.retained.size();
+        let live = total(|s| &s.queued_bytes)
+            + retained_bytes as u64
+            + context.hub.delayed_size().1 as u64
+            + total(|s| &s.sessions) * SESSION_BYTES;
+        if self.figures().bytes_on_disk > live.saturating_mul(2) + SLACK_BYTES {
+            self.begin_checkpoint(context);
+        }
+    }
+
+    fn is_making_checkpoint(&self) -> bool {
+        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Asks all shards to say again all that they keep.
+    fn begin_checkpoint(&self, context: &Context) {
+        let Some(writer) = self.writer.get() else { return };
+        let ticket = writer.checkpoint_begin();
+        // Only now: what has a number from here on is handed over behind the beginning of the checkpoint.
+        let boundary = context.hub.next_number();
+        self.left.store(context.mailboxes.len(), Ordering::SeqCst);
+        *self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(ticket);
+        tracing::debug!(ticket, "a checkpoint of the store begins");
+        for mailbox in &context.mailboxes {
+            mailbox.post(Mail::Checkpoint { ticket, boundary });
+        }
+    }
+
+    /// A shard has handed over all that it keeps.
+    pub(crate) fn shard_is_through(&self, ticket: u64) {
+        let is_current = *self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) == Some(ticket);
+        if is_current
+            && self.left.fetch_sub(1, Ordering::SeqCst) == 1
+            && let Some(writer) = self.writer.get()
+        {
+            writer.checkpoint_end(ticket);
+        }
+    }
+
+    /// Writes what waits, and ends the thread.
+    pub(crate) fn stop(&self) {
+        if let Some(writer) = self.writer.get() {
+            writer.stop();
+        }
+    }
+}
+
+/// Takes what the writer tells to the shards.
+struct Listener {
+    context: Arc<Context>,
+}
+
+impl Listener {
+    fn keeper(&self) -> Option<&Arc<Keeper>> {
+        self.context.keeper.as_ref()
+    }
+}
+
+impl Watch for Listener {
+    fn durable(&self, source: usize, number: u64) {
+        self.context.mailboxes[source].post(Mail::Durable(number));
+    }
+
+    fn state(&self, state: State) {
+        let Some(keeper) = self.keeper() else { return };
+        *keeper.state.lock().unwrap_or_else(PoisonError::into_inner) = state.clone();
+        self.context.hub.set_keeps(state == State::Working);
+        match state {
+            State::Working => tracing::info!("the store works again: what needs the disk is accepted"),
+            State::Full => tracing::error!(
+                "the disk of the store is full: what has to be kept is refused, all else goes on; make room, and the hub \
+                 goes on by itself"
+            ),
+            State::Failed { why } => {
+                tracing::error!(
+                    "the store cannot be written ({why}): what has to be kept is refused, all else goes on; it is tried \
+                     again every second"
+                );
+                // A checkpoint that was under way is void.
+                *keeper.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                for mailbox in &self.context.mailboxes {
+                    mailbox.post(Mail::NotKept);
+                }
+            }
+            State::Healed => {
+                tracing::info!("the disk of the store works again: all that is to be kept is written anew");
+                keeper.begin_checkpoint(&self.context);
+            }
+        }
+    }
+
+    fn checkpoint(&self, ticket: u64, complete: bool) {
+        let Some(keeper) = self.keeper() else { return };
+        let mut current = keeper.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        if *current == Some(ticket) {
+            *current = None;
+        }
+        drop(current);
+        tracing::debug!(ticket, complete, "a checkpoint of the store has ended");
+        if !complete && keeper.state() == State::Healed {
+            keeper.begin_checkpoint(&self.context);
+        }
+    }
+}

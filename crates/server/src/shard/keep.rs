@@ -1,0 +1,171 @@
+//! What the shard has written down on its way to the disk, and what waits for that.
+
+use super::ShardLoop;
+use super::connection::{Form, Phase};
+use crate::keeper::Keeper;
+use crate::mail::Mail;
+use crate::stats::Kind;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use trefoil_hub::{Batch, ConnectionKey, Published, Refusal};
+use trefoil_json::{Code, RequestError};
+use trefoil_mqtt::ReasonCode;
+
+/// What a checkpoint adds to one round.
+const CHECKPOINT_BYTES: usize = 128 << 10;
+
+/// How long a checkpoint waits when the disk has enough to do.
+const CHECKPOINT_RETRY_MS: u64 = 2;
+
+/// A checkpoint that is being made.
+#[derive(Debug)]
+pub(super) struct Checkpoint {
+    ticket: u64,
+    /// This shard has said all.
+    is_said: bool,
+    /// Shards whose mail from before the checkpoint may still be on its way here.
+    unheard: usize,
+}
+
+/// Who waits for a batch of the shard to be on disk.
+pub(super) struct HeldReply {
+    batch: u64,
+    reply: oneshot::Sender<Published>,
+    published: Published,
+}
+
+impl ShardLoop {
+    /// A request of a client, or a piece of mail, is about to be dealt with.
+    pub(super) fn begin_event(&mut self) {
+        self.hub.begin_event();
+        self.net.waits_for = 0;
+    }
+
+    /// Answers to what is being dealt with wait for what it has come to.
+    pub(super) fn settle(&mut self) {
+        self.net.waits_for = self.hub.waits_for();
+    }
+
+    /// Hands over what has been written down. To be called before mail leaves, which others write something down for.
+    pub(super) fn hand_over(&mut self) {
+        let Some(keeper) = self.net.context.keeper.clone() else { return };
+        let is_awaited = std::mem::take(&mut self.net.is_awaited);
+        match self.hub.take_batch() {
+            Some(batch) => {
+                keeper.submit(self.net.number, batch, is_awaited);
+                self.hub.handed_over();
+            }
+            // What it waits for has been handed over before, and then nobody was in a hurry.
+            None if is_awaited => {
+                let batch = Batch { number: self.hub.last_batch(), records: Vec::new() };
+                keeper.submit(self.net.number, batch, true);
+            }
+            None => {}
+        }
+    }
+
+    /// Batches up to `durable` are on disk: what waits for them goes out.
+    pub(super) fn let_out(&mut self, durable: u64) {
+        self.net.durable = self.net.durable.max(durable);
+        let durable = self.net.durable;
+        while let Some((_, key, serial)) = self.net.holding.pop_front_if(|(batch, ..)| *batch <= durable) {
+            let pool = &mut self.net.pool;
+            let connection = self.net.connections.get_mut(key.0 as usize);
+            if let Some(connection) = connection.filter(|c| c.serial == serial)
+                && connection.let_out(durable, pool)
+            {
+                self.net.mark_dirty(key);
+            }
+        }
+        while let Some(held) = self.held_replies.pop_front_if(|held| held.batch <= durable) {
+            // Whoever asked may have gone meanwhile.
+            let _ = held.reply.send(held.published);
+        }
+    }
+
+    /// Answers what runs beside the shards, once what it asked for is kept.
+    pub(super) fn reply(&mut self, reply: oneshot::Sender<Published>, published: Published) {
+        let batch = self.hub.waits_for();
+        if batch <= self.net.durable {
+            let _ = reply.send(published);
+        } else {
+            self.net.is_awaited = true;
+            self.held_replies.push_back(HeldReply { batch, reply, published });
+        }
+    }
+
+    /// The disk has failed: what waits for it will not be kept. Whoever is owed an answer is told by the end of its
+    /// connection, so that it tries again.
+    pub(super) fn give_up_held(&mut self) {
+        for held in std::mem::take(&mut self.held_replies) {
+            let refused = Some(Refusal::NotKept);
+            let _ = held.reply.send(Published { refused, ..held.published });
+        }
+        for (_, key, serial) in std::mem::take(&mut self.net.holding) {
+            let Some(connection) = self.net.get_mut(key).filter(|c| c.serial == serial) else { continue };
+            if connection.held.take().is_none() || connection.phase != Phase::Open {
+                continue;
+            }
+            self.net.waits_for = 0;
+            let why = "what was to be kept could not be written to disk";
+            match (&connection.form, connection.kind) {
+                (Form::Mqtt(_), _) => self.mqtt_fail(key, ReasonCode::QuotaExceeded, why),
+                (Form::MqttSn(_), _) => self.lose(key),
+                (_, kind) => {
+                    self.json_error(key, &RequestError::new(Code::Quota, why));
+                    if kind != Kind::JsonUdp {
+                        self.close(key);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A checkpoint begins.
+    pub(super) fn begin_checkpoint(&mut self, ticket: u64, boundary: u64) {
+        self.hub.begin_checkpoint(boundary);
+        let unheard = self.net.context.mailboxes.len() - 1;
+        // Others may have begun before, and said so already.
+        let heard = self.fences.iter().filter(|fence| **fence == ticket).count();
+        self.fences.clear();
+        self.checkpoint = Some(Checkpoint { ticket, is_said: false, unheard: unheard - heard });
+        let own = self.net.number;
+        let others = self.net.mail.iter_mut().enumerate().filter(|(shard, _)| *shard != own);
+        others.for_each(|(_, mail)| mail.push(Mail::Fence(ticket)));
+    }
+
+    /// All mail that another shard had sent before the checkpoint is here.
+    pub(super) fn take_fence(&mut self, ticket: u64) {
+        match &mut self.checkpoint {
+            Some(checkpoint) if checkpoint.ticket == ticket => checkpoint.unheard -= 1,
+            _ => self.fences.push(ticket),
+        }
+    }
+
+    /// Says a bit more of all that is kept, if a checkpoint is being made.
+    pub(super) fn go_on_with_checkpoint(&mut self) {
+        let Some(keeper) = self.net.context.keeper.clone() else { return };
+        let Some(checkpoint) = &mut self.checkpoint else { return };
+        if !checkpoint.is_said {
+            if keeper.has_room() {
+                checkpoint.is_said = self.hub.go_on_with_checkpoint(CHECKPOINT_BYTES);
+            }
+            self.retry_at = Some(self.net.now.plus_ms(CHECKPOINT_RETRY_MS));
+        }
+    }
+
+    /// Tells that the shard is through with the checkpoint, once all of it has been handed over.
+    pub(super) fn end_checkpoint(&mut self) {
+        let is_through = |c: &Checkpoint| c.is_said && c.unheard == 0;
+        if let Some(checkpoint) = self.checkpoint.take_if(|checkpoint| is_through(checkpoint)) {
+            self.keeper_is_told(checkpoint.ticket);
+        }
+    }
+
+    fn keeper_is_told(&self, ticket: u64) {
+        let keeper: Option<&Arc<Keeper>> = self.net.context.keeper.as_ref();
+        if let Some(keeper) = keeper {
+            keeper.shard_is_through(ticket);
+        }
+    }
+}
