@@ -256,7 +256,7 @@ fn a_reserve_that_runs_out_is_a_failure_that_ends_when_there_is_room() {
     let failed = next(&told);
     let failed = if failed == Event::State(State::Full) { next(&told) } else { failed };
     assert!(is_failed(&failed, "the disk is full"), "{failed:?}");
-    assert!(told.try_recv().is_err());
+    // Healing gives back what the records had taken that did not become durable, so it may be healed already.
     disk.state().room_bytes = 10_000;
     assert_eq!(next(&told), Event::State(State::Healed));
     let ticket = writer.checkpoint_begin();
