@@ -317,7 +317,11 @@ impl Reader<'_> {
     }
 
     /// All sections of one name, but for those that are refused.
-    pub(crate) fn each<T>(&mut self, section: Section, read: impl Fn(&mut Self, &Entry) -> Option<T>) -> Vec<T> {
+    pub(crate) fn each<T>(
+        &mut self,
+        section: Section,
+        read: impl Fn(&mut Self, &Entry) -> Option<T>,
+    ) -> Vec<T> {
         let sheet = self.sheet;
         sheet.list(section).iter().filter_map(|entry| read(self, entry)).collect()
     }

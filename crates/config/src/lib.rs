@@ -62,8 +62,8 @@ pub use limits::Limits;
 pub use model::{Bind, Config, Listener, Log, LogLevel, Protocols};
 pub use problem::{Place, Problem, Problems};
 pub use reference::reference;
-pub use store::{Durability, Store};
 pub use settings::{Kind, Preset, Section, Setting};
+pub use store::{Durability, Store};
 
 /// Reads a configuration: the file, if there is one (its path is only shown in errors), and over it the variables of
 /// `env` whose names begin with `TREFOIL_`.

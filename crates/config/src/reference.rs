@@ -81,10 +81,7 @@ fn introduction(section: Section) -> (&'static str, &'static str) {
             "One for each topic that has a number beforehand, so that MQTT-SN clients need not register it.",
         ),
         Section::Log => ("`[log]`", "What is written to standard error."),
-        Section::Store => (
-            "`[store]`",
-            "What outlives the hub: [durability.md](durability.md).",
-        ),
+        Section::Store => ("`[store]`", "What outlives the hub: [durability.md](durability.md)."),
         Section::Durability => (
             "`[[durability]]`",
             "One for each set of topics whose messages are kept otherwise than `store.durability` says.",

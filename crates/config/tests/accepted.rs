@@ -95,9 +95,9 @@ fn the_example_of_the_design_is_accepted_with_a_warning() {
     assert_eq!(config.listeners.iter().map(|l| l.echo).collect::<Vec<_>>(), [false, true, false]);
     let store = trefoil_config::Store {
         path: "trefoil-data".into(),
-        durability: Durability::Interval,
+        durability: trefoil_config::Durability::Interval,
         interval_ms: 250,
-        topics: vec![("alarms/#".to_owned(), Durability::Sync)],
+        topics: vec![("alarms/#".to_owned(), trefoil_config::Durability::Sync)],
     };
     assert_eq!(config.store, store);
     assert_eq!(config.warnings, [String::new(); 0]);

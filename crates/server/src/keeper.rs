@@ -55,16 +55,9 @@ impl Opened {
         let start_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
         let path = &config.store.path;
         let mut image = Image::new(start_ms);
-        let mut unreadable = None;
-        let (log, recovery) = Log::open_with(path, options, |sequence, record| {
-            if unreadable.is_none() {
-                unreadable = image.read(record).err().map(|error| (sequence, error));
-            }
-        })
-        .map_err(|error| error.to_string())?;
-        if let Some((sequence, error)) = unreadable {
-            return Err(format!("record {sequence} of the store {}: {error}", path.display()));
-        }
+        let (log, recovery) =
+            Log::open_with(path, options, |_, record| image.read(record).map_err(|e| e.to_string()))
+                .map_err(|error| error.to_string())?;
         if let Some(torn) = recovery.torn {
             tracing::warn!(
                 "{} was cut off at byte {}: {} bytes that a crash had left half-written, and that nobody was told of",
@@ -98,11 +91,7 @@ impl Opened {
     ///
     /// # Errors
     /// When what has changed with that cannot be written.
-    pub(crate) fn restore(
-        mut self,
-        config: &Config,
-        shared: Shared,
-    ) -> Result<crate::Hub, String> {
+    pub(crate) fn restore(mut self, config: &Config, shared: Shared) -> Result<crate::Hub, String> {
         let durability = |durability| match durability {
             trefoil_config::Durability::Sync => trefoil_hub::Durability::Sync,
             trefoil_config::Durability::Interval => trefoil_hub::Durability::Interval,
@@ -174,13 +163,14 @@ impl Keeper {
         if self.state() != State::Working || self.is_making_checkpoint() {
             return;
         }
-        let total = |of| crate::stats::total(&context.stats, of);
+        let total =
+            |of: fn(&crate::stats::Stats) -> &crate::stats::Figure| crate::stats::total(&context.stats, of);
         let (_, retained_bytes) = context.hub.retained.size();
         let live = total(|s| &s.queued_bytes)
             + retained_bytes as u64
             + context.hub.delayed_size().1 as u64
             + total(|s| &s.sessions) * SESSION_BYTES;
-        if self.figures().bytes_on_disk > live.saturating_mul(2) + SLACK_BYTES {
+        if self.figures().disk_bytes > live.saturating_mul(2) + SLACK_BYTES {
             self.begin_checkpoint(context);
         }
     }

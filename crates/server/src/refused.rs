@@ -23,12 +23,14 @@ pub(crate) fn publish(refusal: Refusal) -> Words {
             json: Code::NotAuthorized,
             http: StatusCode::FORBIDDEN,
         },
-        Refusal::NotKept | Refusal::Delayed(DelayError::TooMany { .. } | DelayError::TooMuch { .. }) => Words {
-            mqtt: ReasonCode::QuotaExceeded,
-            mqtt_sn: ReturnCode::CONGESTION,
-            json: Code::Quota,
-            http: StatusCode::INSUFFICIENT_STORAGE,
-        },
+        Refusal::NotKept | Refusal::Delayed(DelayError::TooMany { .. } | DelayError::TooMuch { .. }) => {
+            Words {
+                mqtt: ReasonCode::QuotaExceeded,
+                mqtt_sn: ReturnCode::CONGESTION,
+                json: Code::Quota,
+                http: StatusCode::INSUFFICIENT_STORAGE,
+            }
+        }
         Refusal::Rewritten(_)
         | Refusal::Delayed(
             DelayError::Form | DelayError::Twice | DelayError::Topic(_) | DelayError::TooLong { .. },

@@ -63,6 +63,7 @@ impl Bench {
             limits,
             gateway: crate::shard::mqtt_sn::Gateway::new(&trefoil_config::Config::default()),
             access: None,
+            keeper: None,
             listeners: vec![listener],
             hub: Arc::new(Shared::new(1, 0, trefoil_hub::Limits::default())),
             mailboxes: vec![mailbox(poll.registry(), mio::Token(0)).unwrap()],

@@ -154,6 +154,7 @@ impl Net {
                     dup: false,
                     packet_id: 0,
                     subscription_ids,
+                    waits_for: 0,
                 };
                 for message in run.messages() {
                     self.deliver(to, message, &delivery);

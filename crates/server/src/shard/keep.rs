@@ -7,7 +7,7 @@ use crate::mail::Mail;
 use crate::stats::Kind;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-use trefoil_hub::{Batch, ConnectionKey, Published, Refusal};
+use trefoil_hub::{Batch, Published, Refusal};
 use trefoil_json::{Code, RequestError};
 use trefoil_mqtt::ReasonCode;
 
@@ -16,6 +16,9 @@ const CHECKPOINT_BYTES: usize = 128 << 10;
 
 /// How long a checkpoint waits when the disk has enough to do.
 const CHECKPOINT_RETRY_MS: u64 = 2;
+
+/// How often the first shard looks whether the store has become too large; while nothing happens it does not grow.
+const LOOK_MS: u64 = 500;
 
 /// A checkpoint that is being made.
 #[derive(Debug)]
@@ -47,7 +50,7 @@ impl ShardLoop {
     }
 
     /// Hands over what has been written down. To be called before mail leaves, which others write something down for.
-    pub(super) fn hand_over(&mut self) {
+    pub(super) fn hand_batch_over(&mut self) {
         let Some(keeper) = self.net.context.keeper.clone() else { return };
         let is_awaited = std::mem::take(&mut self.net.is_awaited);
         match self.hub.take_batch() {
@@ -106,12 +109,15 @@ impl ShardLoop {
             if connection.held.take().is_none() || connection.phase != Phase::Open {
                 continue;
             }
+            let (is_mqtt, is_mqtt_sn) =
+                (matches!(connection.form, Form::Mqtt(_)), matches!(connection.form, Form::MqttSn(_)));
+            let kind = connection.kind;
             self.net.waits_for = 0;
             let why = "what was to be kept could not be written to disk";
-            match (&connection.form, connection.kind) {
-                (Form::Mqtt(_), _) => self.mqtt_fail(key, ReasonCode::QuotaExceeded, why),
-                (Form::MqttSn(_), _) => self.lose(key),
-                (_, kind) => {
+            match (is_mqtt, is_mqtt_sn) {
+                (true, _) => self.mqtt_fail(key, ReasonCode::QuotaExceeded, why),
+                (_, true) => self.lose(key),
+                _ => {
                     self.json_error(key, &RequestError::new(Code::Quota, why));
                     if kind != Kind::JsonUdp {
                         self.close(key);
@@ -145,6 +151,10 @@ impl ShardLoop {
     /// Says a bit more of all that is kept, if a checkpoint is being made.
     pub(super) fn go_on_with_checkpoint(&mut self) {
         let Some(keeper) = self.net.context.keeper.clone() else { return };
+        if self.net.number == 0 && self.look_at <= self.net.now {
+            self.look_at = self.net.now.plus_ms(LOOK_MS);
+            keeper.look_after(&self.net.context);
+        }
         let Some(checkpoint) = &mut self.checkpoint else { return };
         if !checkpoint.is_said {
             if keeper.has_room() {

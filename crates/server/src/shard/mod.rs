@@ -107,6 +107,8 @@ pub(crate) struct ShardLoop {
     checkpoint: Option<keep::Checkpoint>,
     /// The tickets of checkpoints that other shards have begun before this one.
     fences: Vec<u64>,
+    /// When to look at the size of the store next; on the first shard only.
+    look_at: Time,
 }
 
 impl ShardLoop {
@@ -174,6 +176,7 @@ impl ShardLoop {
             held_replies: VecDeque::new(),
             checkpoint: None,
             fences: Vec::new(),
+            look_at: Time::default(),
         })
     }
 
@@ -198,7 +201,7 @@ impl ShardLoop {
         self.handle_time();
         self.finish_run();
         self.go_on_with_checkpoint();
-        self.hand_over();
+        self.hand_batch_over();
         self.end_checkpoint();
         self.post_mail();
     }
@@ -218,7 +221,7 @@ impl ShardLoop {
         }
         self.mail = mail;
         self.finish_run();
-        self.hand_over();
+        self.hand_batch_over();
         self.end_checkpoint();
         self.post_mail();
     }
@@ -230,7 +233,7 @@ impl ShardLoop {
             self.set_timer(key);
         }
         // A reader that has caught up, or is gone, may have made more of it.
-        self.hand_over();
+        self.hand_batch_over();
         self.post_mail();
         self.count();
     }

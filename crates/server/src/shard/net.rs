@@ -81,9 +81,10 @@ impl Net {
         if is_udp {
             rope.seal();
         }
+        let kind = connection.kind;
         self.note_held(key, batch);
         // What HTTP says is none of any protocol's messages.
-        if !matches!(connection.kind, Kind::New | Kind::Http | Kind::Sse | Kind::EchoWebSocket) {
+        if !matches!(kind, Kind::New | Kind::Http | Kind::Sse | Kind::EchoWebSocket) {
             self.stats().answers.add(1);
         }
         self.mark_dirty(key);
