@@ -74,7 +74,7 @@ pub struct Hub {
     ended: bool,
 }
 
-struct Listener {
+pub(crate) struct Listener {
     udp: bool,
     port: u16,
     protocols: String,
@@ -326,7 +326,7 @@ pub(crate) fn profile_folder() -> PathBuf {
 }
 
 /// `listening on tcp://127.0.0.1:1883  mqtt, http`
-fn parse_listening(line: &str) -> Option<Listener> {
+pub(crate) fn parse_listening(line: &str) -> Option<Listener> {
     let (address, protocols) = line.strip_prefix("listening on ")?.split_once("  ")?;
     let udp = address.starts_with("udp://");
     let port = address.rsplit_once(':')?.1.parse().ok()?;
@@ -351,7 +351,7 @@ fn collect(mut source: impl Read + Send + 'static) -> Arc<Mutex<String>> {
     text
 }
 
-fn read_lines(source: impl Read + Send + 'static) -> Receiver<String> {
+pub(crate) fn read_lines(source: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         // The pipe is read to its end, also when nobody listens any more, so that the hub never blocks on it.

@@ -23,6 +23,7 @@
 pub mod broken;
 mod bystander;
 pub mod corpus;
+pub mod crash;
 mod example;
 mod hub;
 pub mod lines;
