@@ -231,8 +231,17 @@ impl Hub {
 
     /// How much memory the hub's process holds.
     pub fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        self.bytes_in("status", "VmRSS:")
+    }
+
+    /// The same, with its part only of what it shares with other processes.
+    pub fn proportional_bytes(&self) -> u64 {
+        self.bytes_in("smaps_rollup", "Pss:")
+    }
+
+    fn bytes_in(&self, file: &str, name: &str) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 }

@@ -32,6 +32,7 @@ pub mod mqtt_sn;
 mod program;
 pub mod proxy;
 pub mod scram;
+pub mod soak;
 mod socket;
 pub mod websocket;
 

@@ -14,7 +14,10 @@ const OF_MESSAGE: usize = 30;
 /// Tells the story of a broken promise.
 pub(super) fn explain(why: &str, evidence: &Evidence) -> String {
     let mut text = String::new();
-    let numbers: Vec<u64> = numbers_after(why, &["message ", "will ", ": "]);
+    let mut numbers = numbers_after(why, &["message ", "will ", "retained "]);
+    // `client 3: 17 on t/1` is what the oracle says of a message that is missing.
+    let missing = why.split("client ").skip(1).filter_map(|rest| rest.split_once(": ")?.1.split_once(" on "));
+    numbers.extend(missing.filter_map(|(number, _)| number.parse::<u64>().ok()));
     for number in numbers.into_iter().collect::<BTreeSet<_>>().into_iter().take(3) {
         let about = |entry: &&Entry| speaks_of(&entry.event, number);
         let (main, group) = (evidence.main.entries.iter(), evidence.group.entries.iter());
@@ -45,7 +48,9 @@ fn last_of(client: usize, history: &History, evidence: &Evidence, text: &mut Str
     let kills: Vec<u64> = evidence
         .kills
         .iter()
-        .map(|&at| evidence.main.entries.get(at).or(evidence.main.entries.last()).map_or(0, |entry| entry.at_ms))
+        .map(|&at| {
+            evidence.main.entries.get(at).or(evidence.main.entries.last()).map_or(0, |entry| entry.at_ms)
+        })
         .collect();
     let mine: Vec<&Entry> = history.entries.iter().filter(|entry| entry.client == client).collect();
     let shown = &mine[mine.len().saturating_sub(LAST)..];

@@ -98,7 +98,7 @@ fn ended(evidence: &Evidence, sent: &Sent) -> Result<(), String> {
             Event::Delivered { number, topic, .. } => {
                 let Some(known) = sent.0.get(number) else { continue };
                 let is_meant = spans.iter().any(|((client, filter), spans)| {
-                    let holds = |span: &(usize, usize)| span.0 <= at && known.at <= span.1;
+                    let holds = |span: &(usize, usize)| span.0 <= at && known.at < span.1;
                     *client == entry.client && matches(filter, topic) && spans.iter().rev().any(holds)
                 });
                 if !is_meant {
@@ -119,7 +119,8 @@ fn shared(evidence: &Evidence, sent: &Sent) -> Result<usize, String> {
     let mut copies: HashMap<u64, usize> = HashMap::new();
     for entry in &evidence.group.entries {
         let Event::Delivered { number, topic, qos, .. } = &entry.event else { continue };
-        let fault = |why: String| format!("shared subscription: {why}\n  at: member {}: {entry}", entry.client);
+        let fault =
+            |why: String| format!("shared subscription: {why}\n  at: member {}: {entry}", entry.client);
         let known = sent.0.get(number).ok_or_else(|| fault("a message that nobody sent".into()))?;
         if known.message.topic != *topic || *qos > known.message.qos {
             let Message { topic, qos, .. } = &known.message;
@@ -182,4 +183,155 @@ fn duplicates(evidence: &Evidence) -> usize {
         }
     }
     seen.values().map(|count| count - 1).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::evidence::{Left, Removed};
+    use super::*;
+
+    const PUBLISHER: usize = 0;
+    const OTHER: usize = 8;
+
+    /// A short story, put together event by event.
+    #[derive(Default)]
+    struct Story(Evidence);
+
+    impl Story {
+        /// The one who listens for wills is there.
+        fn begin() -> Story {
+            let mut story = Story(Evidence { group_since: Some(0), ..Evidence::default() });
+            story.subscribe(WATCHER, "w/#", 2);
+            story
+        }
+
+        fn subscribe(&mut self, client: usize, filter: &str, qos: u8) {
+            let (filter, request) = (String::from(filter), self.0.main.entries.len() as u64);
+            let asked = Event::Subscribing { filter: filter.clone(), qos, wants_retained: false, request };
+            self.0.main.add(client, asked);
+            self.0.main.add(client, Event::Subscribed { filter, qos, request });
+        }
+
+        fn end(&mut self, client: usize, filter: &str) {
+            self.0.main.add(client, Event::Unsubscribing { filter: filter.into() });
+            let at = self.0.main.entries.len();
+            self.0.removed.push(Removed { client, filter: filter.into(), at });
+        }
+
+        fn publish(&mut self, number: u64, topic: &str, qos: u8) {
+            self.0.main.add(PUBLISHER, Event::Sent(message(number, topic, qos)));
+            self.0.main.add(PUBLISHER, Event::Acknowledged(number));
+        }
+
+        fn leave_will(&mut self, number: u64, fate: Fate) {
+            self.0.main.add(OTHER, Event::Bequeathed(message(number, "w/1", 2)));
+            self.0.wills.push(Left { number, fate, story: "it says so".into() });
+        }
+
+        fn judge(&self, says: &str) {
+            match judge(&self.0) {
+                Ok(_) => assert_eq!(says, "", "the judge finds nothing"),
+                Err(why) => assert!(!says.is_empty() && why.contains(says), "the judge says: {why}"),
+            }
+        }
+    }
+
+    fn message(number: u64, topic: &str, qos: u8) -> Message {
+        let (topic, retain, expiry_s, payload_bytes) = (topic.into(), false, None, 0);
+        Message { number, topic, qos, retain, expiry_s, payload_bytes }
+    }
+
+    fn delivery(number: u64, topic: &str, qos: u8, dup: bool) -> Event {
+        Event::Delivered { number, topic: topic.into(), qos, retain: false, dup }
+    }
+
+    #[test]
+    fn messages_arrive_in_order_and_as_often_as_promised() {
+        type Came = &'static [(u64, bool)];
+        let cases: [(u8, Came, &str); 9] = [
+            (1, &[(1, false), (2, false)], ""),
+            (1, &[(1, false), (2, false), (2, true)], ""),
+            (1, &[(1, false), (1, false), (2, false)], "without DUP"),
+            (1, &[(2, false), (1, false)], "comes for the first time after 2"),
+            (1, &[(1, false)], "deliveries are missing"),
+            (2, &[(1, false), (2, true)], ""),
+            (2, &[(1, false), (2, false), (2, true)], "came 2 times, 1 at most"),
+            (2, &[(2, false)], "deliveries are missing"),
+            (2, &[(1, false), (2, false), (3, false)], "nobody sent"),
+        ];
+        for (qos, came, says) in cases {
+            let mut story = Story::begin();
+            story.publish(1, "w/x", qos);
+            story.publish(2, "w/x", qos);
+            came.iter()
+                .for_each(|(number, dup)| story.0.main.add(WATCHER, delivery(*number, "w/x", qos, *dup)));
+            story.judge(says);
+        }
+    }
+
+    #[test]
+    fn nothing_comes_for_a_subscription_that_has_ended() {
+        for (ends, sent_before, begins_again, says) in [
+            (false, false, false, ""),
+            (true, false, false, "UNSUBACK"),
+            (true, true, false, ""),
+            (true, false, true, ""),
+        ] {
+            let mut story = Story::begin();
+            story.subscribe(OTHER, "t/+", 0);
+            if sent_before {
+                story.publish(1, "t/0", 1);
+            }
+            if ends {
+                story.end(OTHER, "t/+");
+            }
+            if !sent_before {
+                story.publish(1, "t/0", 1);
+            }
+            if begins_again {
+                story.subscribe(OTHER, "t/#", 0);
+            }
+            story.0.main.add(OTHER, delivery(1, "t/0", 0, false));
+            story.judge(says);
+        }
+    }
+
+    #[test]
+    fn one_member_gets_each_message() {
+        for (qos, members, says) in [
+            (1, &[0][..], ""),
+            (1, &[0, 2], ""),
+            (1, &[], "message 1 came to none of its members"),
+            (2, &[1], ""),
+            (2, &[1, 0], "message 1 came 2 times at QoS 2"),
+            (2, &[], "message 1 came to none of its members"),
+        ] {
+            let mut story = Story::begin();
+            story.publish(1, "s/0", qos);
+            members.iter().for_each(|member| story.0.group.add(*member, delivery(1, "s/0", qos, false)));
+            story.judge(says);
+        }
+        let mut story = Story::begin();
+        story.0.group.add(0, delivery(1, "s/0", 1, false));
+        story.judge("nobody sent");
+    }
+
+    #[test]
+    fn wills_come_once_or_not_at_all() {
+        for (fate, copies, says) in [
+            (Fate::Due, 1, ""),
+            (Fate::Due, 0, "published 0 times; promised: once"),
+            (Fate::Due, 2, "came 2 times, 1 at most"),
+            (Fate::Forbidden, 0, ""),
+            (Fate::Forbidden, 1, "published 1 times; promised: never, since it says so"),
+            (Fate::Unsure, 0, ""),
+            (Fate::Unsure, 1, ""),
+            (Fate::Unsure, 2, "came 2 times, 1 at most"),
+        ] {
+            let mut story = Story::begin();
+            story.leave_will(1, fate);
+            (0..copies).for_each(|_| story.0.main.add(WATCHER, delivery(1, "w/1", 2, false)));
+            story.judge(says);
+        }
+    }
 }

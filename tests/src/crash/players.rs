@@ -79,7 +79,8 @@ pub(super) struct Player<'a> {
 
 /// Everybody but those who leave wills.
 pub(super) fn cast(stage: &Stage, seed: u64) -> Vec<Player<'_>> {
-    let listens = |filters, is_slow, habit| Role::Listens { filters, confirmed: BTreeSet::new(), is_slow, habit };
+    let listens =
+        |filters, is_slow, habit| Role::Listens { filters, confirmed: BTreeSet::new(), is_slow, habit };
     let changes = |filters: &[(&'static str, u8)]| Role::Changes {
         filters: filters.iter().map(|&(filter, qos)| Changing { filter, qos, is_on: false }).collect(),
         current: None,
@@ -185,8 +186,9 @@ impl Player<'_> {
         while !self.stage.is_cut(since) {
             if self.client.is_ready() {
                 self.act(&mut has_asked);
-                let chance = if self.habit() == Habit::Stays { 0 } else { 1 };
-                if self.is_steady() && !self.stage.is_settling() && self.random.chance(chance) {
+                // Publishers go in the middle of it too, so that much is sent again.
+                let goes = self.habit() != Habit::Stays || matches!(self.role, Role::Publishes { .. });
+                if goes && self.is_steady() && !self.stage.is_settling() && self.random.chance(1) {
                     return self.leave(stream);
                 }
             }
@@ -213,9 +215,9 @@ impl Player<'_> {
 
     /// Goes with a word or without one.
     fn leave(&mut self, mut stream: TcpStream) {
-        if self.random.chance(50) {
-            let _ = stream.write_all(&self.client.disconnect(false));
-        }
+        let bytes = if self.random.chance(50) { self.client.disconnect(false) } else { self.client.output() };
+        // It does not wait for an answer.
+        let _ = stream.write_all(&bytes);
     }
 
     fn is_through(&self) -> bool {

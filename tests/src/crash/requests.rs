@@ -61,7 +61,7 @@ impl Lines {
 pub(super) fn json(stage: &Stage, number: usize, seed: u64) {
     let mut random = Random::new(seed.wrapping_mul(1000).wrapping_add(number as u64));
     let mut pending: VecDeque<Message> = VecDeque::new();
-    while !stage.is_over() && !(stage.is_settling() && pending.is_empty()) {
+    while !(stage.is_over() || stage.is_settling() && pending.is_empty()) {
         let since = stage.cuts();
         let Some(mut lines) = Lines::open(stage) else { continue };
         let mut output = String::new();
@@ -69,7 +69,7 @@ pub(super) fn json(stage: &Stage, number: usize, seed: u64) {
             stage.evidence().main.add(number, Event::Resent(message.number));
             put(message, &mut output);
         }
-        while !stage.is_cut(since) && !(stage.is_settling() && pending.is_empty()) {
+        while !(stage.is_cut(since) || stage.is_settling() && pending.is_empty()) {
             if !stage.is_settling() && pending.len() < UNDER_WAY_MAX && random.chance(60) {
                 let message = Message {
                     number: stage.number(),
@@ -109,17 +109,18 @@ pub(super) fn json(stage: &Stage, number: usize, seed: u64) {
 
 fn put(message: &Message, output: &mut String) {
     let Message { number, topic, qos, .. } = message;
-    output.push_str(&format!("{{\"pub\":\"{topic}\",\"data\":\"{number} \",\"qos\":{qos},\"id\":{number}}}\n"));
+    output
+        .push_str(&format!("{{\"pub\":\"{topic}\",\"data\":\"{number} \",\"qos\":{qos},\"id\":{number}}}\n"));
 }
 
 /// An HTTP publisher: what is not answered is sent again at QoS 1, and given up at QoS 2.
 pub(super) fn http(stage: &Stage, number: usize, seed: u64) {
     let mut random = Random::new(seed.wrapping_mul(1000).wrapping_add(number as u64));
     let mut pending: Option<Message> = None;
-    while !stage.is_over() && !(stage.is_settling() && pending.is_none()) {
+    while !(stage.is_over() || stage.is_settling() && pending.is_none()) {
         let since = stage.cuts();
         let Some(mut lines) = Lines::open(stage) else { continue };
-        while !stage.is_cut(since) && !(stage.is_settling() && pending.is_none()) {
+        while !(stage.is_cut(since) || stage.is_settling() && pending.is_none()) {
             let message = match &pending {
                 Some(message) => {
                     stage.evidence().main.add(number, Event::Resent(message.number));
@@ -139,7 +140,8 @@ pub(super) fn http(stage: &Stage, number: usize, seed: u64) {
             let answer = exchange(stage, &mut lines, since, &post(&body));
             let is_accepted = answer.as_ref().is_some_and(|(status, _)| *status == 200);
             if let Some((status, body)) = answer.filter(|_| !is_accepted) {
-                return stage.fail(format!("client {number} (HTTP): {name} is answered with {status}: {body}"));
+                return stage
+                    .fail(format!("client {number} (HTTP): {name} is answered with {status}: {body}"));
             }
             pending = None;
             match is_accepted {

@@ -85,7 +85,7 @@ pub(super) fn set(stage: &Stage, place: usize, seed: u64) -> Result<(), String> 
     let mut random = Random::new(seed.wrapping_mul(1000).wrapping_add(100 + place as u64));
     let client_id = format!("setter-{place}");
     let (mut step, mut was_accepted) = (None::<Step>, false);
-    'connections: while !stage.is_over() && !(stage.is_settling() && step.is_none()) {
+    'connections: while !(stage.is_over() || stage.is_settling() && step.is_none()) {
         let since = stage.cuts();
         let hello = Connect {
             version: Version::V5,
@@ -102,7 +102,7 @@ pub(super) fn set(stage: &Stage, place: usize, seed: u64) -> Result<(), String> 
         if !std::mem::replace(&mut was_accepted, true) {
             stage.sessions.fetch_add(1, SeqCst);
         }
-        while !stage.is_cut(since) && !(stage.is_settling() && step.is_none()) {
+        while !(stage.is_cut(since) || stage.is_settling() && step.is_none()) {
             let step_now = step.get_or_insert_with(|| draw(stage, place, &mut random));
             let mut output = Vec::new();
             step_now.put(&mut output);

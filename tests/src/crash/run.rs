@@ -166,11 +166,9 @@ fn perform(plan: &Plan, stage: &Stage, victim: &mut Victim) -> Result<Tally, Str
             Ok(())
         }));
     }
-    for (clients, play) in [
-        (WILLS, wills::play as fn(&Stage, usize, u64)),
-        (JSON, requests::json),
-        (HTTP, requests::http),
-    ] {
+    for (clients, play) in
+        [(WILLS, wills::play as fn(&Stage, usize, u64)), (JSON, requests::json), (HTTP, requests::http)]
+    {
         for number in clients {
             parts.push(Box::new(move || {
                 play(stage, number, seed);

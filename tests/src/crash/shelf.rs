@@ -44,7 +44,8 @@ impl Shelf {
 impl Look {
     /// A retained message came.
     pub(super) fn came(&mut self, shelf: &Shelf, topic: &str, message: u64) -> Result<(), String> {
-        let known = shelf.topics.get(topic).ok_or(format!("a retained message on {topic}, where none was set"))?;
+        let known =
+            shelf.topics.get(topic).ok_or(format!("a retained message on {topic}, where none was set"))?;
         let step = known.steps.iter().position(|step| *step == Some(message));
         let step = step.ok_or(format!("retained message {message} on {topic}, which was not sent there"))?;
         let floor = self.floor.get(topic).copied().unwrap_or(0);
@@ -56,7 +57,9 @@ impl Look {
             ));
         }
         if let Some(before) = self.seen.insert(topic.into(), message) {
-            return Err(format!("two retained messages on {topic} for one subscription: {before}, {message}"));
+            return Err(format!(
+                "two retained messages on {topic} for one subscription: {before}, {message}"
+            ));
         }
         Ok(())
     }

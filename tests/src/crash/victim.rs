@@ -62,6 +62,7 @@ impl Victim {
         let log = log.map_err(|error| format!("the hub's log: {error}"))?;
         let mut command = Command::new(binary());
         command.args(["serve", "--config", "trefoil.toml"]).current_dir(self.folder.path());
+        command.env_remove("TREFOIL_BIN");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let child = command.spawn().map_err(|error| format!("{}: {error}", binary().display()))?;
         self.child = Some(child);
