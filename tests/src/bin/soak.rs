@@ -9,9 +9,6 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use trefoil_tests::soak::Soak;
 
-/// The load of one cycle: long enough for sessions to fill up and slow readers to lose, short enough for many cycles.
-const LOAD: Duration = Duration::from_secs(20);
-
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let mut number = |default: f64| {
@@ -23,7 +20,7 @@ fn main() -> ExitCode {
     println!("seed {seed}, {minutes} minutes\nat the start: {}", soak.level_at_start());
     let mut failure = None;
     while Instant::now() < deadline {
-        let (done, level) = soak.cycle(LOAD);
+        let (done, level) = soak.cycle();
         let verdict = soak.check(&level);
         println!("{done:?}\n  then: {level}");
         // What is held once may be given back later; the last cycle decides.
