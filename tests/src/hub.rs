@@ -74,7 +74,7 @@ pub struct Hub {
     ended: bool,
 }
 
-struct Listener {
+pub(crate) struct Listener {
     udp: bool,
     port: u16,
     protocols: String,
@@ -231,8 +231,17 @@ impl Hub {
 
     /// How much memory the hub's process holds.
     pub fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        self.bytes_in("status", "VmRSS:")
+    }
+
+    /// The same, with its part only of what it shares with other processes.
+    pub fn proportional_bytes(&self) -> u64 {
+        self.bytes_in("smaps_rollup", "Pss:")
+    }
+
+    fn bytes_in(&self, file: &str, name: &str) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 }
@@ -326,7 +335,7 @@ pub(crate) fn profile_folder() -> PathBuf {
 }
 
 /// `listening on tcp://127.0.0.1:1883  mqtt, http`
-fn parse_listening(line: &str) -> Option<Listener> {
+pub(crate) fn parse_listening(line: &str) -> Option<Listener> {
     let (address, protocols) = line.strip_prefix("listening on ")?.split_once("  ")?;
     let udp = address.starts_with("udp://");
     let port = address.rsplit_once(':')?.1.parse().ok()?;
@@ -351,7 +360,7 @@ fn collect(mut source: impl Read + Send + 'static) -> Arc<Mutex<String>> {
     text
 }
 
-fn read_lines(source: impl Read + Send + 'static) -> Receiver<String> {
+pub(crate) fn read_lines(source: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         // The pipe is read to its end, also when nobody listens any more, so that the hub never blocks on it.

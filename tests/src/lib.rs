@@ -23,6 +23,7 @@
 pub mod broken;
 mod bystander;
 pub mod corpus;
+pub mod crash;
 mod example;
 mod hub;
 pub mod lines;
@@ -31,6 +32,7 @@ pub mod mqtt_sn;
 mod program;
 pub mod proxy;
 pub mod scram;
+pub mod soak;
 mod socket;
 pub mod websocket;
 

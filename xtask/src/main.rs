@@ -11,10 +11,12 @@
 mod broken;
 mod checks;
 mod conformance;
+mod crash;
 mod fuzz;
 mod install;
 mod run;
 mod simulate;
+mod soak;
 mod tidy;
 
 use run::Steps;
@@ -39,6 +41,8 @@ Commands:
   conformance Every statement of MQTT with the code and the tests that cite it; fails on a gap
   fuzz        A short run of every fuzz target
   simulate    Clients and the hub through random losses, and an oracle that checks every promise
+  crash       Kills of the hub under real clients, by the hundred or for hours; nothing acknowledged may be lost
+  soak        Everything comes and goes, and what the hub holds afterwards
   broken      Connections that go wrong, by the million, and what the hub holds afterwards
 
 Options:
@@ -46,7 +50,11 @@ Options:
   --target T    With `fuzz`: only this target
   --write       With `conformance`: write docs/conformance.md instead
   --runs N      With `simulate`: try N seeds that nobody has tried (default 2000)
-  --seed N      With `simulate`: this seed, step by step
+  --seed N      With `simulate`: this seed, step by step; with `crash`: this seed and those after it
+  --hours N     With `crash`: how long
+  --kills N     With `crash`: how many kills (default 150)
+  --spare       With `crash`: break connections and let the hub live
+  --minutes N   With `soak`: how long (default 10)
   --count N     With `broken`: how many connections (default 1000000)
   --help        This text
 
@@ -59,6 +67,8 @@ struct Request {
     fuzz: fuzz::Options,
     simulate: simulate::Options,
     broken: broken::Options,
+    crash: crash::Options,
+    soak: soak::Options,
     write: bool,
 }
 
@@ -119,6 +129,14 @@ fn carry_out(request: &Request, steps: &mut Steps) -> bool {
             steps.step("release build", checks::release_build);
             steps.step("broken connections", || broken::run(&request.broken));
         }
+        "crash" => {
+            steps.step("release build", checks::release_build);
+            steps.step("crash test", || crash::run(&request.crash));
+        }
+        "soak" => {
+            steps.step("release build", checks::release_build);
+            steps.step("soak", || soak::run(&request.soak));
+        }
         "simulate" => steps.step("simulation", || simulate::run(&request.simulate)),
         "fuzz" => steps.step("fuzz targets", || fuzz::run(&request.fuzz)),
         _ => return false,
@@ -155,6 +173,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Request>, Str
     let mut fuzz = fuzz::Options { time: Duration::from_secs(5), only: None };
     let mut simulate = simulate::Options::default();
     let mut broken = broken::Options::default();
+    let (mut crash, mut soak) = (crash::Options::default(), soak::Options::default());
     let mut arguments = arguments;
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("`{argument}` needs a value."));
@@ -165,7 +184,14 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Request>, Str
             }
             "--runs" => simulate.runs = whole_number(&argument, &value()?)?,
             "--count" => broken.count = whole_number(&argument, &value()?)?,
-            "--seed" => simulate.seed = Some(whole_number(&argument, &value()?)?),
+            "--seed" => {
+                let seed = Some(whole_number(&argument, &value()?)?);
+                (simulate.seed, crash.seed) = (seed, seed);
+            }
+            "--hours" => crash.hours = Some(whole_number(&argument, &value()?)?),
+            "--kills" => crash.kills = Some(whole_number(&argument, &value()?)?),
+            "--spare" => crash.spare = true,
+            "--minutes" => soak.minutes = whole_number(&argument, &value()?)?,
             "--write" => write = true,
             "--target" => fuzz.only = Some(value()?),
             option if option.starts_with('-') => return Err(format!("There is no option `{option}`.")),
@@ -175,7 +201,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Request>, Str
             _ => command = Some(argument),
         }
     }
-    Ok(command.map(|command| Request { command, fuzz, simulate, broken, write }))
+    Ok(command.map(|command| Request { command, fuzz, simulate, broken, crash, soak, write }))
 }
 
 fn whole_number(option: &str, text: &str) -> Result<u64, String> {
@@ -201,6 +227,10 @@ mod tests {
         assert!(parse(words("fuzz --seconds")).is_err());
         let request = parse(words("simulate --seed 7")).ok().flatten().expect("a request");
         assert_eq!(request.simulate.seed, Some(7));
+        let request = parse(words("crash --hours 2 --seed 7")).ok().flatten().expect("a request");
+        assert_eq!((request.crash.hours, request.crash.kills, request.crash.seed), (Some(2), None, Some(7)));
+        let request = parse(words("soak --minutes 3")).ok().flatten().expect("a request");
+        assert_eq!(request.soak.minutes, 3);
         assert!(parse(words("tidy lint")).is_err_and(|reason| reason.contains("lint")));
         assert!(parse(words("--quick")).is_err_and(|reason| reason.contains("--quick")));
     }
@@ -212,6 +242,8 @@ mod tests {
             fuzz: fuzz::Options::default(),
             simulate: simulate::Options::default(),
             broken: broken::Options::default(),
+            crash: crash::Options::default(),
+            soak: soak::Options::default(),
             write: false,
         };
         assert!(!carry_out(&request, &mut Steps::new()));

@@ -1,0 +1,55 @@
+//! What a round leaves behind for the judge.
+
+use trefoil_model::History;
+
+/// What happened, as the clients saw it.
+#[derive(Clone, Default, Debug)]
+pub struct Evidence {
+    /// At all clients, apart from the members of the shared subscription.
+    pub main: History,
+    /// At the members of the shared subscription.
+    pub group: History,
+    /// From which entry of `main` on the shared subscription is there for all that is sent.
+    pub group_since: Option<usize>,
+    /// Subscriptions of which the hub has acknowledged the end.
+    pub removed: Vec<Removed>,
+    /// Wills, and what had to become of them.
+    pub wills: Vec<Left>,
+    /// At which entry of `main` the hub was killed.
+    pub kills: Vec<usize>,
+    /// Retained messages that were looked at and found to be right.
+    pub retained_seen: u64,
+}
+
+/// A subscription that has ended.
+#[derive(Clone, Debug)]
+pub struct Removed {
+    /// Whose it was.
+    pub client: usize,
+    /// Its filter.
+    pub filter: String,
+    /// At which entry of `main` the UNSUBACK came.
+    pub at: usize,
+}
+
+/// A will that somebody left.
+#[derive(Clone, Debug)]
+pub struct Left {
+    /// The number of its message.
+    pub number: u64,
+    /// What has to become of it.
+    pub fate: Fate,
+    /// How it came to that, for people who look for a fault.
+    pub story: String,
+}
+
+/// What has to become of a will.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It has to be published, once.
+    Due,
+    /// It must not be published.
+    Forbidden,
+    /// Nobody can say what the hub knew: once at most.
+    Unsure,
+}

@@ -1,0 +1,146 @@
+//! What the threads of the clients share.
+
+use super::Evidence;
+use super::shelf::Shelf;
+use std::net::{Ipv4Addr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// How long a client waits for the hub's bytes before it thinks of something else to do.
+const TURN: Duration = Duration::from_millis(2);
+
+pub(super) struct Stage {
+    pub(super) port: u16,
+    start: Instant,
+    evidence: Mutex<Evidence>,
+    shelf: Mutex<Shelf>,
+    failure: Mutex<Option<String>>,
+    /// What the one who looks at retained messages waits for.
+    missing: Mutex<Option<String>>,
+    number: AtomicU64,
+    /// How often the hub was about to be killed, or every connection to be cut.
+    cuts: AtomicUsize,
+    /// Whether it is only connections that are cut.
+    spares_the_hub: bool,
+    /// Times that all retained messages were looked at.
+    pub(super) looks: AtomicUsize,
+    /// No more is published, and everybody stays.
+    is_settling: AtomicBool,
+    /// Somebody listens for wills.
+    pub(super) is_watched: AtomicBool,
+    is_over: AtomicBool,
+    /// Clients that have not got everything through.
+    pub(super) busy: AtomicUsize,
+    /// Sessions of which the hub has said that they last.
+    pub(super) sessions: AtomicU64,
+    /// Those that were asked for, without an answer.
+    pub(super) sessions_maybe: AtomicU64,
+    /// Answers that meant that something is on disk, to JSON and HTTP publishers.
+    pub(super) answers: AtomicU64,
+}
+
+impl Stage {
+    pub(super) fn new(port: u16, spares_the_hub: bool) -> Self {
+        Self {
+            port,
+            start: Instant::now(),
+            evidence: Mutex::default(),
+            shelf: Mutex::default(),
+            failure: Mutex::default(),
+            missing: Mutex::default(),
+            number: AtomicU64::new(1),
+            cuts: AtomicUsize::new(0),
+            spares_the_hub,
+            looks: AtomicUsize::new(0),
+            is_settling: AtomicBool::new(false),
+            is_watched: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            busy: AtomicUsize::new(0),
+            sessions: AtomicU64::new(0),
+            sessions_maybe: AtomicU64::new(0),
+            answers: AtomicU64::new(0),
+        }
+    }
+
+    /// The evidence, with its clocks set.
+    pub(super) fn evidence(&self) -> MutexGuard<'_, Evidence> {
+        let mut evidence = self.evidence.lock().expect("no client panics while it writes down what it saw");
+        let now_ms = self.start.elapsed().as_millis() as u64;
+        (evidence.main.now_ms, evidence.group.now_ms) = (now_ms, now_ms);
+        evidence
+    }
+
+    pub(super) fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().expect("no client panics while it writes down what it saw")
+    }
+
+    /// A number for a message: later ones are higher.
+    pub(super) fn number(&self) -> u64 {
+        self.number.fetch_add(1, SeqCst)
+    }
+
+    /// Ends the round: a promise was broken. The first one counts.
+    pub(super) fn fail(&self, why: String) {
+        self.failure.lock().expect("nobody panics in here").get_or_insert(why);
+        self.end();
+    }
+
+    pub(super) fn failure(&self) -> Option<String> {
+        self.failure.lock().expect("nobody panics in here").clone()
+    }
+
+    /// Writes down which retained message is waited for.
+    pub(super) fn say_missing(&self, what: Option<String>) {
+        *self.missing.lock().expect("nobody panics in here") = what;
+    }
+
+    pub(super) fn missing(&self) -> Option<String> {
+        self.missing.lock().expect("nobody panics in here").clone()
+    }
+
+    pub(super) fn settle(&self) {
+        self.is_settling.store(true, SeqCst);
+    }
+
+    pub(super) fn is_settling(&self) -> bool {
+        self.is_settling.load(SeqCst)
+    }
+
+    pub(super) fn end(&self) {
+        self.is_over.store(true, SeqCst);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(SeqCst)
+    }
+
+    /// Says beforehand that the hub is going to be killed.
+    pub(super) fn announce_cut(&self) {
+        let mut evidence = self.evidence();
+        let at = evidence.main.entries.len();
+        evidence.kills.push(at);
+        self.cuts.fetch_add(1, SeqCst);
+    }
+
+    pub(super) fn cuts(&self) -> usize {
+        self.cuts.load(SeqCst)
+    }
+
+    /// Whether a connection that was made after so many cuts has to end without the hub's doing.
+    pub(super) fn is_cut(&self, since: usize) -> bool {
+        self.is_over() || self.spares_the_hub && self.cuts() > since
+    }
+
+    /// A connection, if the hub is there.
+    pub(super) fn connect(&self) -> Option<TcpStream> {
+        let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) else {
+            std::thread::sleep(TURN);
+            return None;
+        };
+        // A port that nobody listens on may, rarely, be given to the very connection that asks for it.
+        let is_own = stream.local_addr().ok() == stream.peer_addr().ok();
+        let is_set = stream.set_nodelay(true).is_ok() && stream.set_read_timeout(Some(TURN)).is_ok();
+        (is_set && !is_own).then_some(stream)
+    }
+}

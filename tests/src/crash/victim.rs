@@ -1,0 +1,152 @@
+//! The hub that is killed.
+
+use crate::DEADLINE;
+use crate::hub::{binary, parse_listening, read_lines};
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use trefoil_model::Random;
+
+/// Ports that the system gives to nobody who asks for any port, so that they are free at the next start too.
+const PORTS: (usize, usize) = (20_000, 32_000);
+
+/// Everything over one port, a store, and bounds that a round does not reach.
+const CONFIG: &str = r#"
+shards = 2
+
+[[listener]]
+bind = "127.0.0.1:PORT"
+
+[store]
+path = "store"
+durability = "sync"
+
+[sys]
+interval_s = 0
+
+[limits]
+inflight_max = 40
+receive_max = 40
+session_queue_messages_max = 10000000
+session_queue_bytes_max = "1 GiB"
+"#;
+
+pub(super) struct Victim {
+    folder: tempfile::TempDir,
+    port: u16,
+    child: Option<Child>,
+    /// From its start to its open port, each time that it was let come so far.
+    pub(super) recoveries: Vec<Duration>,
+}
+
+impl Victim {
+    /// A hub that has not been started yet. `more` is added to its configuration.
+    pub(super) fn new(more: &str) -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|error| format!("no folder for the hub: {error}"))?;
+        let port = free_port()?;
+        let config = format!("{}{more}", CONFIG.replace("PORT", &port.to_string()));
+        std::fs::write(folder.path().join("trefoil.toml"), config)
+            .map_err(|error| format!("{}: {error}", folder.path().display()))?;
+        Ok(Self { folder, port, child: None, recoveries: Vec::new() })
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Starts the process and does not wait for anything.
+    pub(super) fn spawn(&mut self) -> Result<(), String> {
+        let log = File::options().create(true).append(true).open(self.log_file());
+        let log = log.map_err(|error| format!("the hub's log: {error}"))?;
+        let mut command = Command::new(binary());
+        command.args(["serve", "--config", "trefoil.toml"]).current_dir(self.folder.path());
+        command.env_remove("TREFOIL_BIN");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let child = command.spawn().map_err(|error| format!("{}: {error}", binary().display()))?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Starts the process and waits until it listens.
+    pub(super) fn start(&mut self) -> Result<(), String> {
+        let start = Instant::now();
+        self.spawn()?;
+        let child = self.child.as_mut().expect("it was started a moment ago");
+        let lines = read_lines(child.stdout.take().expect("its output is a pipe"));
+        loop {
+            match lines.recv_timeout(DEADLINE) {
+                Ok(line) if parse_listening(&line).is_some() => break,
+                Ok(_) => {}
+                Err(_) => return Err(format!("the hub does not come up again:\n{}", self.log())),
+            }
+        }
+        self.recoveries.push(start.elapsed());
+        Ok(())
+    }
+
+    /// Sends it SIGKILL and waits until nothing is left of it.
+    pub(super) fn kill(&mut self) -> Result<(), String> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        let early = child.try_wait().map_err(|error| error.to_string())?;
+        if let Some(status) = early {
+            return Err(format!("the hub ended by itself with {status}:\n{}", self.log()));
+        }
+        child.kill().and_then(|()| child.wait()).map_err(|error| format!("the hub: {error}"))?;
+        let log = self.log();
+        if log.contains("panicked at") { Err(format!("the hub panicked:\n{log}")) } else { Ok(()) }
+    }
+
+    /// The last of what it wrote to standard error, over all its lives.
+    pub(super) fn log(&self) -> String {
+        const LINES: usize = 40;
+        let log = std::fs::read(self.log_file()).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LINES)..].join("\n")
+    }
+
+    /// Bytes of all files in the store.
+    pub(super) fn store_bytes(&self) -> u64 {
+        fn size(path: PathBuf) -> u64 {
+            let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+            entries
+                .map(|entry| match entry.metadata() {
+                    Ok(metadata) if metadata.is_dir() => size(entry.path()),
+                    Ok(metadata) => metadata.len(),
+                    Err(_) => 0,
+                })
+                .sum()
+        }
+        size(self.folder.path().join("store"))
+    }
+
+    /// Leaves the folder where it is, with its store, for whoever looks for a fault; says where.
+    pub(super) fn keep_folder(&mut self) -> PathBuf {
+        self.folder.disable_cleanup(true);
+        self.folder.path().to_owned()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A port that nobody has now. Not drawn from the round's seed: rounds with one seed may run beside each other.
+fn free_port() -> Result<u16, String> {
+    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let mut random = Random::new(u64::from(std::process::id()) << 40 ^ time.as_nanos() as u64);
+    let mut ports = (0..1000).map(|_| random.between(PORTS.0, PORTS.1) as u16);
+    let free = ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    free.ok_or_else(|| format!("no port is free from {} to {}", PORTS.0, PORTS.1))
+}

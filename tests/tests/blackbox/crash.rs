@@ -1,0 +1,47 @@
+//! Nothing that was acknowledged is lost when the hub is killed. `cargo xtask crash` does the same for hours.
+
+use trefoil_tests::crash::{Plan, Report, run};
+
+/// Seeds that every run takes.
+const SEEDS: [u64; 3] = [1, 2, 3];
+
+/// Kills of each seed: hundreds together, in about a minute.
+const KILLS: usize = 100;
+
+fn seeds() -> Vec<u64> {
+    let seed = std::env::var("TREFOIL_CRASH_SEED").ok();
+    seed.map_or(SEEDS.to_vec(), |text| vec![text.parse().expect("TREFOIL_CRASH_SEED is a whole number")])
+}
+
+fn kept(plan: &Plan) -> Report {
+    let report = run(plan).unwrap_or_else(|fault| panic!("{fault}"));
+    eprintln!("{report}");
+    let tally = report.tally;
+    let tried = [
+        tally.summary.resent,
+        tally.summary.repeated,
+        tally.duplicates,
+        tally.wills_due,
+        tally.wills_forbidden,
+        tally.removed,
+        tally.shared,
+        report.looks,
+    ];
+    assert!(tried.iter().all(|count| *count > 10), "the round tried little: {tried:?}");
+    report
+}
+
+#[test]
+fn what_was_acknowledged_survives_every_kill() {
+    let seeds = seeds();
+    eprintln!("seeds {seeds:?}; TREFOIL_CRASH_SEED sets another");
+    for seed in seeds {
+        kept(&Plan::new(seed, KILLS));
+    }
+}
+
+/// The same clients and the same judge while connections break and the hub lives: what fails here is not the store's.
+#[test]
+fn what_was_acknowledged_survives_every_broken_connection() {
+    kept(&Plan { spares_the_hub: true, ..Plan::new(seeds()[0], 40) });
+}
