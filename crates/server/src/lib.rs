@@ -1,7 +1,9 @@
 //! The server: shards with their loop, listeners and protocols on sockets; beside them HTTP API, console and metrics.
 //!
 //! [`Server::start`] opens the listeners of a [`Config`], starts a thread for each shard and a
-//! small runtime beside them, and returns; [`Server::stop`] says goodbye to all clients and ends it.
+//! small runtime beside them, and returns; [`Server::stop`] says goodbye to all clients and ends it. A process that takes
+//! over from another does it in two steps, [`Server::prepare`] and [`Prepared::start`], with the sockets that
+//! [`Server::hand_over`] leaves open in the other one.
 //!
 //! Inside, a `ShardLoop` (module `shard`) owns its connections and, in a [`trefoil_hub::Shard`], their sessions. It reads,
 //! finds out what a connection speaks ([`detect`]), feeds the protocol, and flushes at the end of its tick what became
@@ -28,10 +30,12 @@ mod beside;
 mod context;
 mod crew;
 pub mod detect;
+mod inherited;
 mod json_message;
 mod listener;
 mod mail;
 mod outbox;
+mod pulse;
 mod refused;
 mod shard;
 mod stats;
@@ -40,29 +44,55 @@ mod sys;
 use access::Access;
 use beside::Beside;
 use context::{Context, ListenerContext};
+use inherited::Inherited;
+pub use listener::Socket;
 use mail::Mail;
+pub use pulse::Pulse;
 use shard::ShardLoop;
 use shard::mqtt_sn::Gateway;
-use stats::Stats;
+use stats::{Kind, Stats};
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use trefoil_config::{Bind, Config, Listener, Protocols, SharedStrategy};
 use trefoil_hub::group::Strategy;
 use trefoil_hub::retained::Quota;
 
+/// How long [`Server::hand_over`] waits at most for clients that have just come and have said nothing yet.
+const SETTLE_MAX: Duration = Duration::from_secs(1);
+
+/// How often it looks.
+const SETTLE_STEP: Duration = Duration::from_millis(1);
+
 /// A running server.
 pub struct Server {
     context: Arc<Context>,
     listening: Vec<Listening>,
+    /// The sockets of the listeners once more, so that they can be given to another process, and stay open meanwhile.
+    sockets: Vec<Socket>,
     crew: Vec<JoinHandle<io::Result<()>>>,
     beside: Beside,
     drain: Duration,
+}
+
+/// A server of which all is checked and open that can be while another process still serves on the same sockets.
+///
+/// Clients that connect wait in the kernel. Dropping it closes its own descriptors of the sockets, which costs nobody a
+/// connection while another process has them too.
+pub struct Prepared<'a> {
+    config: &'a Config,
+    access: Option<Access>,
+    shards: usize,
+    listening: Vec<Listening>,
+    /// By listener.
+    sockets: Vec<Vec<Socket>>,
+    unwanted: Vec<Bind>,
 }
 
 /// An open listener.
@@ -132,30 +162,64 @@ impl Server {
     /// # Errors
     /// When a listener cannot be opened, the file of users is not right, or the system has no thread to give.
     pub fn start(config: &Config) -> Result<Server, StartError> {
+        Server::prepare(config, Vec::new())?.start()
+    }
+
+    /// Does all of [`start`](Server::start) that can be done while another process serves on the same sockets. Those in
+    /// `inherited` become the sockets of the listeners with their address; the others are opened.
+    ///
+    /// # Errors
+    /// When a listener cannot be opened, a socket is none to accept on, or the file of users is not right.
+    pub fn prepare(config: &Config, inherited: Vec<Socket>) -> Result<Prepared<'_>, StartError> {
         let access = Access::open(&config.auth).map_err(StartError::Users)?;
         let shards = shard_count(config.shards);
+        let mut inherited = Inherited::new(inherited).map_err(StartError::System)?;
+        let found = inherited.of(config.listeners.iter().map(|listener| listener.bind));
+        let unwanted = inherited.left();
         let (mut listening, mut sockets) = (Vec::new(), Vec::new());
-        for listener in &config.listeners {
+        for (listener, found) in config.listeners.iter().zip(found) {
             let bind = listener.bind;
-            let (bound, opened) =
-                listener::open(bind, shards).map_err(|error| StartError::Listen { bind, error })?;
-            if let (true, listener::Sockets::Udp(opened)) = (listener.protocols.mqtt_sn, &opened) {
-                shard::mqtt_sn::join(opened, bound, &config.mqtt_sn);
+            let opened = if found.is_empty() {
+                listener::open(bind, shards)
+            } else {
+                found.iter().try_for_each(listener::prepare).map(|()| found)
+            };
+            let opened = opened.map_err(|error| StartError::Listen { bind, error })?;
+            let bound = opened[0].bind().map_err(StartError::System)?;
+            if listener.protocols.mqtt_sn {
+                let sockets: Vec<_> = opened.iter().filter_map(Socket::udp).collect();
+                shard::mqtt_sn::join(&sockets, bound, &config.mqtt_sn);
             }
             let Listener { protocols, allow_anonymous, .. } = *listener;
             listening.push(Listening { bind: bound, protocols, allow_anonymous });
             sockets.push(opened);
         }
-        Server::run(config, access, shards, listening, sockets).map_err(StartError::System)
+        Ok(Prepared { config, access, shards, listening, sockets, unwanted })
+    }
+}
+
+impl Prepared<'_> {
+    /// The addresses of inherited sockets that are no listener's. They have been closed.
+    pub fn unwanted(&self) -> &[Bind] {
+        &self.unwanted
     }
 
-    fn run(
-        config: &Config,
-        access: Option<Access>,
-        shards: usize,
-        listening: Vec<Listening>,
-        sockets: Vec<listener::Sockets>,
-    ) -> io::Result<Server> {
+    /// Starts all threads. When this returns, connections are accepted. What only one process at a time may hold is
+    /// opened here and nowhere before: whoever held it has to have let go.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub fn start(self) -> Result<Server, StartError> {
+        let mut shares: Vec<Vec<listener::Share>> = (0..self.shards).map(|_| Vec::new()).collect();
+        for sockets in &self.sockets {
+            let dealt = listener::deal(sockets, self.shards).map_err(StartError::System)?;
+            shares.iter_mut().zip(dealt).for_each(|(shares, share)| shares.push(share));
+        }
+        self.run(shares).map_err(StartError::System)
+    }
+
+    fn run(self, shares: Vec<Vec<listener::Share>>) -> io::Result<Server> {
+        let Prepared { config, access, shards, listening, sockets, .. } = self;
         let polls = (0..shards).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let mailboxes =
             polls.iter().map(|p| mail::mailbox(p.registry(), shard::WAKER)).collect::<io::Result<_>>()?;
@@ -185,15 +249,18 @@ impl Server {
         });
         let beside = Beside::start(context.clone())?;
         let mut loops = Vec::new();
-        for (number, (poll, sockets)) in polls.into_iter().zip(shard::deal(sockets, shards)).enumerate() {
+        for (number, (poll, shares)) in polls.into_iter().zip(shares).enumerate() {
             let random = RandomState::new().hash_one(number);
-            loops.push(ShardLoop::new(number, poll, sockets, context.clone(), beside.hands(), random)?);
+            loops.push(ShardLoop::new(number, poll, shares, context.clone(), beside.hands(), random)?);
         }
         let crew = crew::start(loops, &context)?;
         let drain = Duration::from_secs(config.limits.drain_s.into());
-        Ok(Server { context, listening, crew, beside, drain })
+        let sockets = sockets.into_iter().flatten().collect();
+        Ok(Server { context, listening, sockets, crew, beside, drain })
     }
+}
 
+impl Server {
     /// The open listeners.
     pub fn listening(&self) -> &[Listening] {
         &self.listening
@@ -208,21 +275,72 @@ impl Server {
         self.context.access.as_ref().map(Access::reload).transpose()
     }
 
+    /// Further descriptors of the sockets of all listeners, for a process that takes over.
+    ///
+    /// # Errors
+    /// When the process may open no more files.
+    pub fn sockets(&self) -> io::Result<Vec<Socket>> {
+        self.sockets.iter().map(Socket::try_clone).collect()
+    }
+
+    /// What tells whether the shards still go round.
+    pub fn pulse(&self) -> Pulse {
+        Pulse::new(&self.context)
+    }
+
     /// Stops: listeners close, clients are told, what waits in outboxes goes out within the configured limit. Blocks
     /// until all threads have ended.
-    pub fn stop(self) {
-        // First what needs the shards to answer.
-        self.beside.stop(self.drain);
+    pub fn stop(mut self) {
+        // The shards have descriptors of their own. With these they close for good, so that nobody waits in vain.
+        self.sockets.clear();
+        self.end();
+    }
+
+    /// As [`stop`](Server::stop), but the sockets of the listeners stay open: who connects meanwhile waits in the kernel
+    /// for the process that takes over. Who has been accepted already is served until it has been answered once, if that
+    /// does not take too long, and is told to go only then.
+    ///
+    /// When this returns, nothing is held any more but the sockets, which are returned for a start of the same server in
+    /// case that the other process fails.
+    pub fn hand_over(self) -> Vec<Socket> {
+        self.stop_listening();
+        let until = Instant::now() + SETTLE_MAX;
+        let news = || stats::total(&self.context.stats, |stats| &stats.connections[Kind::New as usize]);
+        while (news() > 0 || !self.beside.hands().passwords().is_idle()) && Instant::now() < until {
+            std::thread::sleep(SETTLE_STEP);
+        }
+        self.end()
+    }
+
+    /// Returns when no shard accepts any more.
+    fn stop_listening(&self) {
+        let (done, is_done) = mpsc::channel();
         for mailbox in &self.context.mailboxes {
+            mailbox.post(Mail::StopListening(done.clone()));
+        }
+        for _ in &self.context.mailboxes {
+            if is_done.recv_timeout(SETTLE_MAX).is_err() {
+                tracing::error!("a shard does not stop accepting");
+            }
+        }
+    }
+
+    /// Stops, and gives back the sockets that have not been closed before.
+    fn end(self) -> Vec<Socket> {
+        let Server { context, sockets, crew, beside, drain, .. } = self;
+        // First what needs the shards to answer.
+        beside.stop(drain);
+        for mailbox in &context.mailboxes {
             mailbox.post(Mail::Stop);
         }
-        for thread in self.crew {
+        for thread in crew {
             match thread.join() {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(%error, "a shard ended early"),
                 Err(_) => tracing::error!("a shard panicked"),
             }
         }
+        sockets
     }
 }
 

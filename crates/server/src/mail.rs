@@ -40,6 +40,8 @@ pub(crate) enum Mail {
     SnUnbound(Box<Parted>),
     /// What came of a password: `user` is who it belongs to, if it was right. The connection may be gone by now.
     Verdict { connection: ConnectionKey, serial: u32, verdict: Verdict },
+    /// Accept nothing more, and say so when it is done; who is here stays.
+    StopListening(std::sync::mpsc::Sender<()>),
     /// Stop: close listeners, say goodbye to clients, and end when all is sent.
     Stop,
 }
@@ -53,7 +55,8 @@ impl Mail {
                 Mail::Run(wire) => wire.len(),
                 Mail::Arrival(arrival) => arrival.input.len(),
                 Mail::SnDatagram(forwarded) => forwarded.datagram.len(),
-                Mail::SnGone(_) | Mail::SnUnbound(_) | Mail::Verdict { .. } | Mail::Stop => 0,
+                Mail::SnGone(_) | Mail::SnUnbound(_) | Mail::Verdict { .. } => 0,
+                Mail::StopListening(_) | Mail::Stop => 0,
             }
     }
 }
