@@ -34,4 +34,6 @@ mod smart_home;
 mod smart_manufacturing;
 mod smart_transport;
 mod stopping;
+mod systemd;
+mod upgrade;
 mod users;
