@@ -205,7 +205,7 @@ fn a_broken_configuration_leaves_the_old_process_serving() {
     let pid = hub.pid();
     for (config, reason) in [
         (format!("{CONFIG}\nshard = 3\n"), "`shard` is not known"),
-        (format!("{CONFIG}\n[auth]\nusers = \"nobody.txt\"\n"), "nobody.txt"),
+        ("[[listener]]\nbind = \"127.0.0.1:0\"\n[auth]\nusers = \"nobody.txt\"\n".into(), "nobody.txt"),
         (format!("{CONFIG}\n[[listener]]\nbind = \"{at}\"\n"), "the address is taken"),
     ] {
         hub.reconfigure(&config);
