@@ -192,7 +192,7 @@ mod tests {
             let sockets = open(bind, 2).expect("port 0 is always free");
             let bound = sockets[0].bind().expect("it has an address");
             assert_ne!(bound.addr().port(), 0);
-            let again = open(bound, 2).err().expect("it is taken");
+            let again = open(bound, 2).expect_err("it is taken");
             assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
             drop(sockets);
             open(bound, 2).expect("free again");
