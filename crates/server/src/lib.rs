@@ -95,6 +95,15 @@ pub struct Prepared<'a> {
     unwanted: Vec<Bind>,
 }
 
+/// Where sockets come from that were open before the server started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// From a service manager: each has to be a listener's.
+    Manager,
+    /// From a process with another configuration: those of listeners that this one does not have are closed.
+    Predecessor,
+}
+
 /// An open listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Listening {
@@ -117,6 +126,8 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// Sockets came from a service manager that are no listener's.
+    Unwanted(Vec<Bind>),
     /// The file of users cannot be read, or something is wrong with it: each line of the text names file and line.
     Users(String),
     /// The system gave no thread, no poll or no runtime.
@@ -141,6 +152,17 @@ impl fmt::Display for StartError {
                 }
                 _ => write!(f, "cannot listen on {bind}: {error}"),
             },
+            StartError::Unwanted(binds) => {
+                for (number, bind) in binds.iter().enumerate() {
+                    write!(
+                        f,
+                        "{}a socket for {bind} was handed in (LISTEN_FDS), but no listener is configured there: add a \
+                         [[listener]] with bind = \"{bind}\", or take it out of the .socket unit",
+                        if number > 0 { "\n" } else { "" }
+                    )?;
+                }
+                Ok(())
+            }
             StartError::Users(why) => f.write_str(why),
             StartError::System(error) => write!(f, "the system refuses what a server needs: {error}"),
         }
@@ -151,7 +173,7 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             StartError::Listen { error, .. } | StartError::System(error) => Some(error),
-            StartError::Users(_) => None,
+            StartError::Users(_) | StartError::Unwanted(_) => None,
         }
     }
 }
@@ -162,20 +184,28 @@ impl Server {
     /// # Errors
     /// When a listener cannot be opened, the file of users is not right, or the system has no thread to give.
     pub fn start(config: &Config) -> Result<Server, StartError> {
-        Server::prepare(config, Vec::new())?.start()
+        Server::prepare(config, Vec::new(), Origin::Manager)?.start()
     }
 
     /// Does all of [`start`](Server::start) that can be done while another process serves on the same sockets. Those in
     /// `inherited` become the sockets of the listeners with their address; the others are opened.
     ///
     /// # Errors
-    /// When a listener cannot be opened, a socket is none to accept on, or the file of users is not right.
-    pub fn prepare(config: &Config, inherited: Vec<Socket>) -> Result<Prepared<'_>, StartError> {
+    /// When a listener cannot be opened, a socket is none to accept on or no listener's, or the file of users is not
+    /// right.
+    pub fn prepare(
+        config: &Config,
+        inherited: Vec<Socket>,
+        origin: Origin,
+    ) -> Result<Prepared<'_>, StartError> {
         let access = Access::open(&config.auth).map_err(StartError::Users)?;
         let shards = shard_count(config.shards);
         let mut inherited = Inherited::new(inherited).map_err(StartError::System)?;
         let found = inherited.of(config.listeners.iter().map(|listener| listener.bind));
         let unwanted = inherited.left();
+        if origin == Origin::Manager && !unwanted.is_empty() {
+            return Err(StartError::Unwanted(unwanted));
+        }
         let (mut listening, mut sockets) = (Vec::new(), Vec::new());
         for (listener, found) in config.listeners.iter().zip(found) {
             let bind = listener.bind;
@@ -199,7 +229,7 @@ impl Server {
 }
 
 impl Prepared<'_> {
-    /// The addresses of inherited sockets that are no listener's. They have been closed.
+    /// The addresses of sockets of a [`Origin::Predecessor`] that are no listener's. They have been closed here.
     pub fn unwanted(&self) -> &[Bind] {
         &self.unwanted
     }

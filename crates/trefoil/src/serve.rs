@@ -39,8 +39,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 use successor::Successor;
-use trefoil_config::Bind;
-use trefoil_server::{Prepared, Server, StartError};
+use trefoil_server::{Origin, Server, StartError};
 
 /// What a shell adds to the number of the signal that ended a process.
 const ENDED_BY_SIGNAL: i32 = 128;
@@ -95,8 +94,11 @@ fn start(
     watch_signals(events.clone()).map_err(system_failure)?;
     let program = successor::own_path();
     let watchdog = Watchdog::start().map_err(system_failure)?;
-    let prepared = Server::prepare(&settings.config, sockets).map_err(start_failure)?;
-    look_at_unwanted(&prepared, predecessor.is_some())?;
+    let origin = if predecessor.is_some() { Origin::Predecessor } else { Origin::Manager };
+    let prepared = Server::prepare(&settings.config, sockets, origin).map_err(start_failure)?;
+    for bind in prepared.unwanted() {
+        tracing::info!("{bind} is closed, since the configuration does not have it");
+    }
     let at_door = events.clone();
     if let Err(error) = door::open(move |caller| drop(at_door.send(Event::Asked(caller)))) {
         tracing::warn!("`trefoil upgrade` cannot reach this process: {error}; SIGUSR2 can");
@@ -133,27 +135,6 @@ fn start(
     let settings = &settings;
     let hub = Hub { settings, pid_file, program, events, inbox, watchdog, successor: None, callers: vec![] };
     hub.run(server)
-}
-
-/// What came from systemd and belongs to no listener is a mistake in one of two files. In an upgrade it is a listener
-/// that has been taken out.
-fn look_at_unwanted(prepared: &Prepared<'_>, is_upgrade: bool) -> Result<(), Failure> {
-    let mut unwanted = prepared.unwanted().iter().peekable();
-    if is_upgrade {
-        unwanted
-            .for_each(|bind| tracing::info!("{bind} is closed, since the configuration does not have it"));
-        return Ok(());
-    }
-    if unwanted.peek().is_none() {
-        return Ok(());
-    }
-    let lines = unwanted.map(|bind: &Bind| {
-        format!(
-            "a socket for {bind} was handed in (LISTEN_FDS), but no listener is configured there: add a [[listener]] \
-             with bind = \"{bind}\", or take it out of the .socket unit"
-        )
-    });
-    Err(Failure::usage(lines.collect::<Vec<_>>().join("\n")))
 }
 
 /// Waits until the process before has let go of everything.
@@ -345,7 +326,8 @@ impl Hub<'_> {
             tracing::info!("stopped");
             return Ok(None);
         }
-        let prepared = Server::prepare(&self.settings.config, sockets).map_err(start_failure)?;
+        let prepared = Server::prepare(&self.settings.config, sockets, Origin::Predecessor);
+        let prepared = prepared.map_err(start_failure)?;
         let server = prepared.start().map_err(start_failure)?;
         if let Some(Err(error)) = self.pid_file.map(pid_file::write) {
             tracing::error!("the file of the process number cannot be written: {error}");
@@ -356,10 +338,10 @@ impl Hub<'_> {
     }
 }
 
-/// What is wrong with a file is a mistake in the configuration.
+/// What is wrong with a file, or does not agree with a unit file, is a mistake in the configuration.
 fn start_failure(error: StartError) -> Failure {
     match error {
-        StartError::Users(why) => Failure::usage(why),
+        error @ (StartError::Users(_) | StartError::Unwanted(_)) => Failure::usage(error),
         error => Failure::failed(error),
     }
 }
