@@ -72,6 +72,8 @@ pub struct Hub {
     listeners: Vec<Listener>,
     stderr: Arc<Mutex<String>>,
     ended: bool,
+    /// The process that has taken over from `child`, which has ended.
+    successor: Option<u32>,
 }
 
 pub(crate) struct Listener {
@@ -112,16 +114,22 @@ impl Hub {
     }
 
     fn in_folder(folder: tempfile::TempDir, config: &str, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(binary());
+        command.envs(environment.iter().copied());
+        Self::launch(folder, config, command)
+    }
+
+    /// Starts a hub by a command that comes to `trefoil` with the arguments behind its own, in this folder, with the text
+    /// of a configuration.
+    pub fn launch(folder: tempfile::TempDir, config: &str, mut command: Command) -> Self {
         let file = folder.path().join("trefoil.toml");
         std::fs::write(&file, config).unwrap();
-        let mut command = Command::new(binary());
         command.args(["serve", "--config"]).arg(&file).current_dir(folder.path());
-        command.envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary().display()));
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stderr = collect(child.stderr.take().unwrap());
         let lines = read_lines(child.stdout.take().unwrap());
-        let mut hub = Self { child, folder, listeners: Vec::new(), stderr, ended: false };
+        let mut hub = Self { child, folder, listeners: Vec::new(), stderr, ended: false, successor: None };
         let wanted = config.matches("[[listener]]").count();
         while hub.listeners.len() < wanted {
             match lines.recv_timeout(DEADLINE) {
@@ -181,20 +189,56 @@ impl Hub {
         self.stderr.lock().unwrap().clone()
     }
 
-    /// Sends a signal, by its name without `SIG`.
-    pub fn signal(&self, name: &str) {
-        signal(self.child.id(), name);
+    /// The process that serves.
+    pub fn pid(&self) -> u32 {
+        self.successor.unwrap_or(self.child.id())
     }
 
-    /// Waits until the process has ended.
+    /// Replaces the configuration; a process that takes over reads it.
+    pub fn reconfigure(&self, config: &str) {
+        std::fs::write(self.folder().join("trefoil.toml"), config).unwrap();
+    }
+
+    /// `trefoil upgrade` of this hub.
+    pub fn ask_for_upgrade(&self) -> Program {
+        trefoil(["upgrade", "--pid", &self.pid().to_string()]).limit(DEADLINE * 2)
+    }
+
+    /// Lets a new process take over, which it must, and follows it.
+    pub fn upgrade(&mut self) {
+        let said = self.ask_for_upgrade().run().success();
+        let new = said.strip_prefix("process ").and_then(|rest| rest.split(' ').next()?.parse().ok());
+        self.follow(new.unwrap_or_else(|| panic!("not the number of a process: {said}")));
+    }
+
+    /// Another process has taken over, so the one before must end, and well.
+    pub fn follow(&mut self, pid: u32) {
+        assert_eq!(self.wait().code(), Some(0), "{}", self.log());
+        (self.successor, self.ended) = (Some(pid), false);
+    }
+
+    /// Sends a signal, by its name without `SIG`.
+    pub fn signal(&self, name: &str) {
+        signal(self.pid(), name);
+    }
+
+    /// Waits until the process has ended. How is known only of the one that the test has started; others end well here.
     pub fn wait(&mut self) -> ExitStatus {
         let mut status = None;
         wait_until("the hub has ended", || {
-            status = self.child.try_wait().unwrap();
+            status = self.status();
             status.is_some()
         });
         self.ended = true;
         status.unwrap()
+    }
+
+    /// How the process ended, if it has.
+    fn status(&mut self) -> Option<ExitStatus> {
+        match self.successor {
+            None => self.child.try_wait().unwrap(),
+            Some(pid) => (!is_running(pid)).then(ExitStatus::default),
+        }
     }
 
     /// Asks the hub to stop. It must not outlive its test, so one that does not stop is killed.
@@ -202,12 +246,12 @@ impl Hub {
         self.signal("TERM");
         let deadline = Instant::now() + STOP_DEADLINE;
         while Instant::now() < deadline {
-            if self.child.try_wait().is_ok_and(|status| status.is_some()) {
+            if self.status().is_some() {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        let _ = self.child.kill();
+        signal(self.pid(), "KILL");
         let _ = self.child.wait();
         false
     }
@@ -231,6 +275,7 @@ impl Hub {
 
     /// How much memory the hub's process holds.
     pub fn resident_bytes(&self) -> u64 {
+<<<<<<< HEAD
         self.bytes_in("status", "VmRSS:")
     }
 
@@ -242,6 +287,10 @@ impl Hub {
     fn bytes_in(&self, file: &str, name: &str) -> u64 {
         let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+=======
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+>>>>>>> upgrade
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 }
@@ -276,7 +325,7 @@ impl Hub {
     }
 
     fn holdings(&self) -> Holdings {
-        let folder = format!("/proc/{}/fd", self.child.id());
+        let folder = format!("/proc/{}/fd", self.pid());
         // Before anything is asked, since questions are connections too.
         let descriptors = std::fs::read_dir(folder).unwrap().count() as u64;
         Holdings {
@@ -345,6 +394,12 @@ pub(crate) fn parse_listening(line: &str) -> Option<Listener> {
 pub(crate) fn signal(pid: u32, name: &str) {
     let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status().unwrap();
     assert!(status.success(), "cannot send SIG{name} to {pid}");
+}
+
+/// Whether a process is there, and more than a record that nobody has looked at.
+fn is_running(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
 }
 
 /// Collects what is written until the end.

@@ -21,7 +21,7 @@ struct Need {
     why: &'static str,
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 8] = [
     Need {
         shell_test: "command -v mosquitto_pub && command -v mosquitto_sub",
         packages: "mosquitto-clients",
@@ -37,6 +37,11 @@ const NEEDS: [Need; 7] = [
         shell_test: "command -v curl",
         packages: "curl",
         why: "curl, the HTTP client of the black-box tests",
+    },
+    Need {
+        shell_test: "command -v systemd-analyze",
+        packages: "systemd",
+        why: "systemd-analyze, which looks at the unit files of docs/systemd",
     },
     Need {
         shell_test: "test -x /usr/bin/chromium",

@@ -1,7 +1,9 @@
 //! The server: shards with their loop, listeners and protocols on sockets; beside them HTTP API, console and metrics.
 //!
 //! [`Server::start`] opens the listeners of a [`Config`], starts a thread for each shard and a
-//! small runtime beside them, and returns; [`Server::stop`] says goodbye to all clients and ends it.
+//! small runtime beside them, and returns; [`Server::stop`] says goodbye to all clients and ends it. A process that takes
+//! over from another does it in two steps, [`Server::prepare`] and [`Prepared::start`], with the sockets that
+//! [`Server::hand_over`] leaves open in the other one.
 //!
 //! Inside, a `ShardLoop` (module `shard`) owns its connections and, in a [`trefoil_hub::Shard`], their sessions. It reads,
 //! finds out what a connection speaks ([`detect`]), feeds the protocol, and flushes at the end of its tick what became
@@ -29,11 +31,13 @@ mod beside;
 mod context;
 mod crew;
 pub mod detect;
+mod inherited;
 mod json_message;
 mod keeper;
 mod listener;
 mod mail;
 mod outbox;
+mod pulse;
 mod refused;
 mod shard;
 mod stats;
@@ -42,17 +46,24 @@ mod sys;
 use access::Access;
 use beside::Beside;
 use context::{Context, ListenerContext};
+<<<<<<< HEAD
 use keeper::{Keeper, Opened};
+=======
+use inherited::Inherited;
+pub use listener::Socket;
+>>>>>>> upgrade
 use mail::Mail;
+pub use pulse::Pulse;
 use shard::ShardLoop;
 use shard::mqtt_sn::Gateway;
-use stats::Stats;
+use stats::{Kind, Stats};
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use trefoil_config::{Bind, Config, Listener, Protocols, SharedStrategy};
@@ -60,13 +71,44 @@ use trefoil_hub::group::Strategy;
 use trefoil_hub::retained::Quota;
 use trefoil_store::Log;
 
+/// How long [`Server::hand_over`] waits at most for clients that have just come and have said nothing yet.
+const SETTLE_MAX: Duration = Duration::from_secs(1);
+
+/// How often it looks.
+const SETTLE_STEP: Duration = Duration::from_millis(1);
+
 /// A running server.
 pub struct Server {
     context: Arc<Context>,
     listening: Vec<Listening>,
+    /// The sockets of the listeners once more, so that they can be given to another process, and stay open meanwhile.
+    sockets: Vec<Socket>,
     crew: Vec<JoinHandle<io::Result<()>>>,
     beside: Beside,
     drain: Duration,
+}
+
+/// A server of which all is checked and open that can be while another process still serves on the same sockets.
+///
+/// Clients that connect wait in the kernel. Dropping it closes its own descriptors of the sockets, which costs nobody a
+/// connection while another process has them too.
+pub struct Prepared<'a> {
+    config: &'a Config,
+    access: Option<Access>,
+    shards: usize,
+    listening: Vec<Listening>,
+    /// By listener.
+    sockets: Vec<Vec<Socket>>,
+    unwanted: Vec<Bind>,
+}
+
+/// Where sockets come from that were open before the server started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// From a service manager: each has to be a listener's.
+    Manager,
+    /// From a process with another configuration: those of listeners that this one does not have are closed.
+    Predecessor,
 }
 
 /// An open listener.
@@ -91,6 +133,8 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// Sockets came from a service manager that are no listener's.
+    Unwanted(Vec<Bind>),
     /// The file of users cannot be read, or something is wrong with it: each line of the text names file and line.
     Users(String),
     /// The store cannot be opened, or what it holds cannot be read: the text says what to do about it.
@@ -117,7 +161,22 @@ impl fmt::Display for StartError {
                 }
                 _ => write!(f, "cannot listen on {bind}: {error}"),
             },
+<<<<<<< HEAD
             StartError::Users(why) | StartError::Store(why) => f.write_str(why),
+=======
+            StartError::Unwanted(binds) => {
+                for (number, bind) in binds.iter().enumerate() {
+                    write!(
+                        f,
+                        "{}a socket for {bind} was handed in (LISTEN_FDS), but no listener is configured there: add a \
+                         [[listener]] with bind = \"{bind}\", or take it out of the .socket unit",
+                        if number > 0 { "\n" } else { "" }
+                    )?;
+                }
+                Ok(())
+            }
+            StartError::Users(why) => f.write_str(why),
+>>>>>>> upgrade
             StartError::System(error) => write!(f, "the system refuses what a server needs: {error}"),
         }
     }
@@ -127,7 +186,11 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             StartError::Listen { error, .. } | StartError::System(error) => Some(error),
+<<<<<<< HEAD
             StartError::Users(_) | StartError::Store(_) => None,
+=======
+            StartError::Users(_) | StartError::Unwanted(_) => None,
+>>>>>>> upgrade
         }
     }
 }
@@ -138,20 +201,47 @@ impl Server {
     /// # Errors
     /// When a listener cannot be opened, the file of users is not right, or the system has no thread to give.
     pub fn start(config: &Config) -> Result<Server, StartError> {
+        Server::prepare(config, Vec::new(), Origin::Manager)?.start()
+    }
+
+    /// Does all of [`start`](Server::start) that can be done while another process serves on the same sockets. Those in
+    /// `inherited` become the sockets of the listeners with their address; the others are opened.
+    ///
+    /// # Errors
+    /// When a listener cannot be opened, a socket is none to accept on or no listener's, or the file of users is not
+    /// right.
+    pub fn prepare(
+        config: &Config,
+        inherited: Vec<Socket>,
+        origin: Origin,
+    ) -> Result<Prepared<'_>, StartError> {
         let access = Access::open(&config.auth).map_err(StartError::Users)?;
         let shards = shard_count(config.shards);
+        let mut inherited = Inherited::new(inherited).map_err(StartError::System)?;
+        let found = inherited.of(config.listeners.iter().map(|listener| listener.bind));
+        let unwanted = inherited.left();
+        if origin == Origin::Manager && !unwanted.is_empty() {
+            return Err(StartError::Unwanted(unwanted));
+        }
         let (mut listening, mut sockets) = (Vec::new(), Vec::new());
-        for listener in &config.listeners {
+        for (listener, found) in config.listeners.iter().zip(found) {
             let bind = listener.bind;
-            let (bound, opened) =
-                listener::open(bind, shards).map_err(|error| StartError::Listen { bind, error })?;
-            if let (true, listener::Sockets::Udp(opened)) = (listener.protocols.mqtt_sn, &opened) {
-                shard::mqtt_sn::join(opened, bound, &config.mqtt_sn);
+            let opened = if found.is_empty() {
+                listener::open(bind, shards)
+            } else {
+                found.iter().try_for_each(listener::prepare).map(|()| found)
+            };
+            let opened = opened.map_err(|error| StartError::Listen { bind, error })?;
+            let bound = opened[0].bind().map_err(StartError::System)?;
+            if listener.protocols.mqtt_sn {
+                let sockets: Vec<_> = opened.iter().filter_map(Socket::udp).collect();
+                shard::mqtt_sn::join(&sockets, bound, &config.mqtt_sn);
             }
             let Listener { protocols, allow_anonymous, .. } = *listener;
             listening.push(Listening { bind: bound, protocols, allow_anonymous });
             sockets.push(opened);
         }
+<<<<<<< HEAD
         let store = Opened::open(config).map_err(StartError::Store)?;
         // The hasher of the standard library is seeded by the system.
         let random = RandomState::new().hash_one(std::process::id());
@@ -173,6 +263,34 @@ impl Server {
         sockets: Vec<listener::Sockets>,
     ) -> io::Result<Server> {
         let shards = hubs.len();
+=======
+        Ok(Prepared { config, access, shards, listening, sockets, unwanted })
+    }
+}
+
+impl Prepared<'_> {
+    /// The addresses of sockets of a [`Origin::Predecessor`] that are no listener's. They have been closed here.
+    pub fn unwanted(&self) -> &[Bind] {
+        &self.unwanted
+    }
+
+    /// Starts all threads. When this returns, connections are accepted. What only one process at a time may hold is
+    /// opened here and nowhere before: whoever held it has to have let go.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub fn start(self) -> Result<Server, StartError> {
+        let mut shares: Vec<Vec<listener::Share>> = (0..self.shards).map(|_| Vec::new()).collect();
+        for sockets in &self.sockets {
+            let dealt = listener::deal(sockets, self.shards).map_err(StartError::System)?;
+            shares.iter_mut().zip(dealt).for_each(|(shares, share)| shares.push(share));
+        }
+        self.run(shares).map_err(StartError::System)
+    }
+
+    fn run(self, shares: Vec<Vec<listener::Share>>) -> io::Result<Server> {
+        let Prepared { config, access, shards, listening, sockets, .. } = self;
+>>>>>>> upgrade
         let polls = (0..shards).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let mailboxes =
             polls.iter().map(|p| mail::mailbox(p.registry(), shard::WAKER)).collect::<io::Result<_>>()?;
@@ -201,17 +319,26 @@ impl Server {
         }
         let beside = Beside::start(context.clone())?;
         let mut loops = Vec::new();
+<<<<<<< HEAD
         let of_shards = polls.into_iter().zip(shard::deal(sockets, shards)).zip(hubs);
         for (number, ((poll, sockets), hub)) in of_shards.enumerate() {
             let random = RandomState::new().hash_one(number);
             let context = context.clone();
             loops.push(ShardLoop::new(number, poll, sockets, hub, context, beside.hands(), random)?);
+=======
+        for (number, (poll, shares)) in polls.into_iter().zip(shares).enumerate() {
+            let random = RandomState::new().hash_one(number);
+            loops.push(ShardLoop::new(number, poll, shares, context.clone(), beside.hands(), random)?);
+>>>>>>> upgrade
         }
         let crew = crew::start(loops, &context)?;
         let drain = Duration::from_secs(config.limits.drain_s.into());
-        Ok(Server { context, listening, crew, beside, drain })
+        let sockets = sockets.into_iter().flatten().collect();
+        Ok(Server { context, listening, sockets, crew, beside, drain })
     }
+}
 
+impl Server {
     /// The open listeners.
     pub fn listening(&self) -> &[Listening] {
         &self.listening
@@ -226,25 +353,79 @@ impl Server {
         self.context.access.as_ref().map(Access::reload).transpose()
     }
 
+    /// Further descriptors of the sockets of all listeners, for a process that takes over.
+    ///
+    /// # Errors
+    /// When the process may open no more files.
+    pub fn sockets(&self) -> io::Result<Vec<Socket>> {
+        self.sockets.iter().map(Socket::try_clone).collect()
+    }
+
+    /// What tells whether the shards still go round.
+    pub fn pulse(&self) -> Pulse {
+        Pulse::new(&self.context)
+    }
+
     /// Stops: listeners close, clients are told, what waits in outboxes goes out within the configured limit. Blocks
     /// until all threads have ended.
-    pub fn stop(self) {
-        // First what needs the shards to answer.
-        self.beside.stop(self.drain);
+    pub fn stop(mut self) {
+        // The shards have descriptors of their own. With these they close for good, so that nobody waits in vain.
+        self.sockets.clear();
+        self.end();
+    }
+
+    /// As [`stop`](Server::stop), but the sockets of the listeners stay open: who connects meanwhile waits in the kernel
+    /// for the process that takes over. Who has been accepted already is served until it has been answered once, if that
+    /// does not take too long, and is told to go only then.
+    ///
+    /// When this returns, nothing is held any more but the sockets, which are returned for a start of the same server in
+    /// case that the other process fails.
+    pub fn hand_over(self) -> Vec<Socket> {
+        self.stop_listening();
+        let until = Instant::now() + SETTLE_MAX;
+        let news = || stats::total(&self.context.stats, |stats| &stats.connections[Kind::New as usize]);
+        while (news() > 0 || !self.beside.hands().passwords().is_idle()) && Instant::now() < until {
+            std::thread::sleep(SETTLE_STEP);
+        }
+        self.end()
+    }
+
+    /// Returns when no shard accepts any more.
+    fn stop_listening(&self) {
+        let (done, is_done) = mpsc::channel();
         for mailbox in &self.context.mailboxes {
+            mailbox.post(Mail::StopListening(done.clone()));
+        }
+        for _ in &self.context.mailboxes {
+            if is_done.recv_timeout(SETTLE_MAX).is_err() {
+                tracing::error!("a shard does not stop accepting");
+            }
+        }
+    }
+
+    /// Stops, and gives back the sockets that have not been closed before.
+    fn end(self) -> Vec<Socket> {
+        let Server { context, sockets, crew, beside, drain, .. } = self;
+        // First what needs the shards to answer.
+        beside.stop(drain);
+        for mailbox in &context.mailboxes {
             mailbox.post(Mail::Stop);
         }
-        for thread in self.crew {
+        for thread in crew {
             match thread.join() {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(%error, "a shard ended early"),
                 Err(_) => tracing::error!("a shard panicked"),
             }
         }
+<<<<<<< HEAD
         // Last, since the shards have written down how all this ended.
         if let Some(keeper) = &self.context.keeper {
             keeper.stop();
         }
+=======
+        sockets
+>>>>>>> upgrade
     }
 }
 

@@ -1,8 +1,9 @@
 //! Sockets to accept on. MQTT is served on streams, which keep order and lose nothing [MQTT-4.2-1] [v3 MQTT-7.1.1-1].
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, TcpKeepalive, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 use trefoil_config::Bind;
 
@@ -16,39 +17,129 @@ const RECEIVE_BYTES: usize = 4 << 20;
 /// keep-alive of their own would never notice a machine that was switched off.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// One listener's socket for each shard: the kernel spreads connections (and UDP peers) among them.
-pub(crate) enum Sockets {
-    Tcp(Vec<std::net::TcpListener>),
-    Udp(Vec<std::net::UdpSocket>),
+/// A socket that a server accepts on, or takes datagrams from.
+#[derive(Debug)]
+pub enum Socket {
+    /// One that accepts.
+    Tcp(TcpListener),
+    /// One for datagrams.
+    Udp(UdpSocket),
 }
 
-/// Opens a listener for `shards` shards. Returns its address, with the real port where 0 was asked for.
+impl Socket {
+    /// Its own address.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn bind(&self) -> io::Result<Bind> {
+        Ok(match self {
+            Socket::Tcp(socket) => Bind::Tcp(socket.local_addr()?),
+            Socket::Udp(socket) => Bind::Udp(socket.local_addr()?),
+        })
+    }
+
+    /// It, if it is for datagrams.
+    pub(crate) fn udp(&self) -> Option<&UdpSocket> {
+        match self {
+            Socket::Tcp(_) => None,
+            Socket::Udp(socket) => Some(socket),
+        }
+    }
+
+    /// A second descriptor of the same socket: what waits in it comes out of either, once.
+    ///
+    /// # Errors
+    /// When the process may open no more files.
+    pub fn try_clone(&self) -> io::Result<Socket> {
+        Ok(match self {
+            Socket::Tcp(socket) => Socket::Tcp(socket.try_clone()?),
+            Socket::Udp(socket) => Socket::Udp(socket.try_clone()?),
+        })
+    }
+}
+
+impl From<Socket> for OwnedFd {
+    fn from(socket: Socket) -> OwnedFd {
+        match socket {
+            Socket::Tcp(socket) => socket.into(),
+            Socket::Udp(socket) => socket.into(),
+        }
+    }
+}
+
+/// One shard's part of a listener.
+pub(crate) enum Share {
+    /// Sockets to accept on, at least one.
+    Tcp(Vec<TcpListener>),
+    /// Sockets for datagrams, at least one; the first is the one to answer from. What comes in by them is another
+    /// shard's unless `is_read`.
+    Udp { sockets: Vec<UdpSocket>, is_read: bool },
+}
+
+/// Opens a listener for `shards` shards: one socket for each, among which the kernel spreads connections and UDP peers.
+/// All have the same address, with the real port where 0 was asked for.
 ///
 /// # Errors
 /// When the address is taken, not of this machine, or not allowed.
-pub(crate) fn open(bind: Bind, shards: usize) -> io::Result<(Bind, Sockets)> {
-    Ok(match bind {
+pub(crate) fn open(bind: Bind, shards: usize) -> io::Result<Vec<Socket>> {
+    let opened: Vec<Socket> = match bind {
         Bind::Tcp(addr) => {
             let sockets = open_all(addr, Type::STREAM, shards)?;
-            for socket in &sockets {
-                socket.listen(BACKLOG)?;
-            }
-            let sockets: Vec<std::net::TcpListener> = sockets.into_iter().map(Into::into).collect();
-            (Bind::Tcp(sockets[0].local_addr()?), Sockets::Tcp(sockets))
+            sockets.into_iter().map(|socket| Socket::Tcp(socket.into())).collect()
         }
         Bind::Udp(addr) => {
             let sockets = open_all(addr, Type::DGRAM, shards)?;
-            for socket in &sockets {
-                // What does not fit is lost, so as much as the kernel gives; less is no error.
-                let _ = socket.set_recv_buffer_size(RECEIVE_BYTES);
-            }
-            let sockets: Vec<std::net::UdpSocket> = sockets.into_iter().map(Into::into).collect();
-            (Bind::Udp(sockets[0].local_addr()?), Sockets::Udp(sockets))
+            sockets.into_iter().map(|socket| Socket::Udp(socket.into())).collect()
         }
-    })
+    };
+    opened.iter().try_for_each(prepare)?;
+    Ok(opened)
 }
 
-fn open_all(addr: SocketAddr, kind: Type, shards: usize) -> io::Result<Vec<Socket>> {
+/// Makes a socket one that a shard can use.
+///
+/// # Errors
+/// When it is one that a client has connected to, and not one to accept on.
+pub(crate) fn prepare(socket: &Socket) -> io::Result<()> {
+    match socket {
+        Socket::Tcp(socket) => {
+            socket.set_nonblocking(true)?;
+            SockRef::from(socket).listen(BACKLOG)
+        }
+        Socket::Udp(socket) => {
+            // What does not fit is lost, so as much as the kernel gives; less is no error.
+            let _ = SockRef::from(socket).set_recv_buffer_size(RECEIVE_BYTES);
+            socket.set_nonblocking(true)
+        }
+    }
+}
+
+/// Deals the sockets of a listener out to the shards, each at least once, however many there are of either.
+///
+/// A TCP socket may have several shards that accept on it. All datagrams of a socket go to one shard, since its peers
+/// are that shard's connections; the others have it only to answer from.
+///
+/// # Errors
+/// When the process may open no more files.
+pub(crate) fn deal(sockets: &[Socket], shards: usize) -> io::Result<Vec<Share>> {
+    assert!(!sockets.is_empty(), "a listener has a socket");
+    let mut shares = Vec::new();
+    for shard in 0..shards {
+        let is_read = shard < sockets.len();
+        let own = sockets.iter().skip(if is_read { shard } else { shard % sockets.len() });
+        let (mut tcp, mut udp) = (Vec::new(), Vec::new());
+        for socket in own.step_by(shards) {
+            match socket.try_clone()? {
+                Socket::Tcp(socket) => tcp.push(socket),
+                Socket::Udp(socket) => udp.push(socket),
+            }
+        }
+        shares.push(if udp.is_empty() { Share::Tcp(tcp) } else { Share::Udp { sockets: udp, is_read } });
+    }
+    Ok(shares)
+}
+
+fn open_all(addr: SocketAddr, kind: Type, shards: usize) -> io::Result<Vec<socket2::Socket>> {
     // Sockets that share a port would share it with another process of the same user too. So first a socket that
     // shares with nobody has to find the port free.
     let probe = socket(addr, kind)?;
@@ -65,9 +156,9 @@ fn open_all(addr: SocketAddr, kind: Type, shards: usize) -> io::Result<Vec<Socke
     (0..shards).map(|_| one()).collect()
 }
 
-fn socket(addr: SocketAddr, kind: Type) -> io::Result<Socket> {
+fn socket(addr: SocketAddr, kind: Type) -> io::Result<socket2::Socket> {
     let protocol = if kind == Type::STREAM { Protocol::TCP } else { Protocol::UDP };
-    let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
+    let socket = socket2::Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
     if kind == Type::STREAM {
         // So that a restart need not wait for connections of the process before to be forgotten.
         socket.set_reuse_address(true)?;
@@ -75,7 +166,6 @@ fn socket(addr: SocketAddr, kind: Type) -> io::Result<Socket> {
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    socket.set_nonblocking(true)?;
     Ok(socket)
 }
 
@@ -91,16 +181,43 @@ pub(crate) fn tune(stream: &mio::net::TcpStream) {
 mod tests {
     use super::*;
 
+    fn any() -> [Bind; 2] {
+        let any = "127.0.0.1:0".parse().expect("an address");
+        [Bind::Tcp(any), Bind::Udp(any)]
+    }
+
     #[test]
     fn a_taken_port_is_an_error_even_among_friends() {
-        let any = "127.0.0.1:0".parse().expect("an address");
-        for bind in [Bind::Tcp(any), Bind::Udp(any)] {
-            let (bound, sockets) = open(bind, 2).expect("port 0 is always free");
+        for bind in any() {
+            let sockets = open(bind, 2).expect("port 0 is always free");
+            let bound = sockets[0].bind().expect("it has an address");
             assert_ne!(bound.addr().port(), 0);
-            let again = open(bound, 2).err().expect("it is taken");
+            let again = open(bound, 2).expect_err("it is taken");
             assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
             drop(sockets);
             open(bound, 2).expect("free again");
+        }
+    }
+
+    #[test]
+    fn every_socket_is_read_and_every_shard_has_one() {
+        for bind in any() {
+            for (sockets, shards, read) in [(1, 3, [1, 1, 1]), (3, 3, [1, 1, 1]), (5, 3, [2, 2, 1])] {
+                let sockets = open(bind, sockets).expect("port 0 is always free");
+                let shares = deal(&sockets, shards).expect("files can be opened");
+                let counts: Vec<usize> = shares
+                    .iter()
+                    .map(|share| match share {
+                        Share::Tcp(sockets) => sockets.len(),
+                        Share::Udp { sockets, .. } => sockets.len(),
+                    })
+                    .collect();
+                assert_eq!(counts, read);
+                let readers =
+                    shares.iter().filter(|share| matches!(share, Share::Udp { is_read: true, .. })).count();
+                let expected = if matches!(bind, Bind::Udp(_)) { sockets.len().min(shards) } else { 0 };
+                assert_eq!(readers, expected, "the datagrams of a socket are read by one shard");
+            }
         }
     }
 }

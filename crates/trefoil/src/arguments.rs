@@ -32,7 +32,7 @@ Examples:
 Standard output gets one line for each listener, such as
   listening on tcp://127.0.0.1:1883  mqtt, http, websocket, json
 and standard error the log. SIGINT (Ctrl-C) and SIGTERM stop the hub cleanly; a second one ends it
-at once. Every setting has an environment variable, too: docs/configuration.md lists them.";
+at once. SIGUSR2 lets a new process take over, see `trefoil upgrade`. Every setting has an environment variable, too: docs/configuration.md lists them.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -41,6 +41,15 @@ Examples:
 
 Each mistake gets a line on standard error, FILE:LINE:COLUMN: what is wrong. The environment is
 looked at, too, as `trefoil serve` would.";
+
+const UPGRADE_EXAMPLES: &str = "\
+Examples:
+  trefoil check && trefoil upgrade      to a new configuration, or a new program at the same path
+  trefoil upgrade --pid 4711            where several hubs run
+  kill -USR2 4711                       the same without waiting; the log says what came of it
+
+The new process gets the sockets of the old one, checks its configuration, and takes over. Clients
+are told to go and come back; none is refused. If anything is wrong, the old process goes on.";
 
 const PASSWD_EXAMPLES: &str = "\
 Examples:
@@ -100,6 +109,8 @@ pub(crate) enum Command {
     Sub(Box<Sub>),
     /// Look for mistakes in a configuration, without starting anything
     Check(Check),
+    /// Let a new process take over from a hub that runs, so that nobody is refused meanwhile
+    Upgrade(Upgrade),
     /// Add a user to a file of users, change a password, or delete a user
     Passwd(Passwd),
     /// Print a script that teaches a shell to complete commands and options
@@ -115,6 +126,24 @@ pub(crate) struct Serve {
     /// Read the settings from FILE [without it: trefoil.toml in the current folder, if it is there]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Write the number of the process to FILE while it serves
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<PathBuf>,
+}
+
+/// Arguments of `trefoil upgrade`.
+#[derive(Debug, Args)]
+#[command(after_help = UPGRADE_EXAMPLES, after_long_help = format!("{UPGRADE_EXAMPLES}\n\n{EXIT_CODES}"))]
+pub(crate) struct Upgrade {
+    /// The process of the hub [without it: the only hub on this machine]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) pid: Option<u32>,
+    /// Read the number of the process from FILE, as `trefoil serve --pid-file` wrote it
+    #[arg(long, value_name = "FILE", conflicts_with = "pid")]
+    pub(crate) pid_file: Option<PathBuf>,
+    /// Wait no longer than SECONDS for the outcome; the upgrade goes on
+    #[arg(short = 'W', long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<std::time::Duration>,
 }
 
 /// Arguments of `trefoil check`.

@@ -21,9 +21,19 @@ impl Failure {
         Failure { code: 2, message: message.to_string() }
     }
 
+    /// The hub cannot be reached.
+    pub(crate) fn unreachable(message: impl ToString) -> Failure {
+        Failure { code: 3, message: message.to_string() }
+    }
+
     /// Time was up.
     pub(crate) fn timed_out(message: impl ToString) -> Failure {
         Failure { code: 5, message: message.to_string() }
+    }
+
+    /// What the person is told.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     /// Tells the person, and gives the code for the script.

@@ -2,7 +2,7 @@
 //!
 //! [`arguments`] says what may be written on the command line; each subcommand has a module of its own with a `run`
 //! that comes to an end or to a [`Failure`], and a `Failure` knows its exit code. `serve` runs a
-//! [`trefoil_server::Server`], `check` only reads its configuration, `passwd` changes its file of users, `pub` and `sub` are a [`trefoil_client::Client`].
+//! [`trefoil_server::Server`], `check` only reads its configuration, `upgrade` lets a new process take over from it, `passwd` changes its file of users, `pub` and `sub` are a [`trefoil_client::Client`].
 //!
 //! ```sh
 //! trefoil                          # the hub, with the settings of trefoil.toml if there is one
@@ -23,6 +23,7 @@ mod publish;
 mod serve;
 mod settings;
 mod subscribe;
+mod upgrade;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Some(Command::Pub(publish)) => publish::run(&publish),
         Some(Command::Sub(subscribe)) => subscribe::run(&subscribe),
         Some(Command::Check(check)) => check::run(&check),
+        Some(Command::Upgrade(upgrade)) => upgrade::run(&upgrade),
         Some(Command::Passwd(passwd)) => passwd::run(&passwd),
         Some(Command::Completions(completions)) => manual::completions(&completions),
         Some(Command::Man(man)) => manual::man(&man),

@@ -36,4 +36,6 @@ mod smart_manufacturing;
 mod smart_transport;
 mod soak;
 mod stopping;
+mod systemd;
+mod upgrade;
 mod users;

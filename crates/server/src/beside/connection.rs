@@ -102,6 +102,8 @@ pub(super) async fn serve(
             Poll::Pending => desk.take_back().map_or(Poll::Pending, |head| Poll::Ready(End::GoesBack(head))),
         });
         tokio::select! {
+            // In this order: a request that a shard has seen is served, also when the server stops before this task runs.
+            biased;
             end = progress => break end,
             _ = stopping.wait_for(|&stopping| stopping), if !is_stopping => {
                 is_stopping = true;

@@ -49,6 +49,11 @@ impl Passwords {
         Passwords { context, runtime, room: Arc::new(Semaphore::new(WAITING_MAX)), waiting: Arc::default() }
     }
 
+    /// Whether none waits or is looked at, and all verdicts have been given.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.room.available_permits() == WAITING_MAX
+    }
+
     /// Looks at a password, and then calls `then` on another thread with what it came to, unless whoever asked has gone by then.
     /// Never blocks.
     ///

@@ -2,8 +2,8 @@
 
 use super::connection::{Connection, Link};
 use super::mqtt_sn::Place;
-use super::{READ_AND_WRITE, ShardLoop, Sockets1};
-use crate::listener::tune;
+use super::{READ_AND_WRITE, ShardLoop};
+use crate::listener::{Share, tune};
 use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::{Interest, Registry, Token};
 use std::collections::HashMap;
@@ -23,48 +23,78 @@ const QUIET_S: u64 = 60;
 
 /// A listener of the shard.
 pub(super) enum Listener {
-    Tcp(TcpListener),
+    /// More than one where another process has opened more than this one has shards.
+    Tcp(Vec<TcpListener>),
     Udp {
-        socket: UdpSocket,
+        sockets: Datagrams,
         peers: HashMap<SocketAddr, ConnectionKey, foldhash::fast::RandomState>,
     },
     MqttSn {
-        socket: UdpSocket,
+        sockets: Datagrams,
         places: HashMap<SocketAddr, Place, foldhash::fast::RandomState>,
     },
     /// The hub stops.
     Closed,
 }
 
+/// The sockets of a listener for datagrams, at least one, all with the same address.
+pub(super) struct Datagrams {
+    sockets: Vec<UdpSocket>,
+    /// Whether what comes in by them is this shard's.
+    is_read: bool,
+}
+
+impl Datagrams {
+    /// The one to send from.
+    pub(super) fn sender(&self) -> &UdpSocket {
+        &self.sockets[0]
+    }
+}
+
 impl Listener {
     /// On UDP nothing tells protocols apart but the listener.
     pub(super) fn new(
-        socket: Sockets1,
+        share: Share,
         is_mqtt_sn: bool,
         token: Token,
         registry: &Registry,
     ) -> io::Result<Listener> {
-        Ok(match socket {
-            Sockets1::Tcp(socket) => {
-                let mut socket = TcpListener::from_std(socket);
-                registry.register(&mut socket, token, Interest::READABLE)?;
-                Listener::Tcp(socket)
+        Ok(match share {
+            Share::Tcp(sockets) => {
+                let mut sockets: Vec<_> = sockets.into_iter().map(TcpListener::from_std).collect();
+                for socket in &mut sockets {
+                    registry.register(socket, token, Interest::READABLE)?;
+                }
+                Listener::Tcp(sockets)
             }
-            Sockets1::Udp(socket) => {
-                let mut socket = UdpSocket::from_std(socket);
-                registry.register(&mut socket, token, READ_AND_WRITE)?;
+            Share::Udp { sockets, is_read } => {
+                let mut sockets: Vec<_> = sockets.into_iter().map(UdpSocket::from_std).collect();
+                let interest = if is_read { READ_AND_WRITE } else { Interest::WRITABLE };
+                for socket in &mut sockets {
+                    registry.register(socket, token, interest)?;
+                }
+                let sockets = Datagrams { sockets, is_read };
                 match is_mqtt_sn {
-                    true => Listener::MqttSn { socket, places: HashMap::default() },
-                    false => Listener::Udp { socket, peers: HashMap::default() },
+                    true => Listener::MqttSn { sockets, places: HashMap::default() },
+                    false => Listener::Udp { sockets, peers: HashMap::default() },
                 }
             }
         })
     }
 
-    /// Its socket, if it takes datagrams.
+    /// The socket to send datagrams from, if it takes any.
     pub(super) fn udp(&self) -> Option<&UdpSocket> {
+        self.datagrams().map(Datagrams::sender)
+    }
+
+    /// The sockets to read datagrams from.
+    pub(super) fn readable(&self) -> &[UdpSocket] {
+        self.datagrams().filter(|datagrams| datagrams.is_read).map_or(&[], |datagrams| &datagrams.sockets)
+    }
+
+    fn datagrams(&self) -> Option<&Datagrams> {
         match self {
-            Listener::Udp { socket, .. } | Listener::MqttSn { socket, .. } => Some(socket),
+            Listener::Udp { sockets, .. } | Listener::MqttSn { sockets, .. } => Some(sockets),
             Listener::Tcp(_) | Listener::Closed => None,
         }
     }
@@ -91,9 +121,16 @@ impl ShardLoop {
     }
 
     fn accept(&mut self, number: usize) {
+        let Listener::Tcp(sockets) = &self.listeners[number] else { return };
+        for socket in 0..sockets.len() {
+            self.accept_from(number, socket);
+        }
+    }
+
+    fn accept_from(&mut self, number: usize, socket: usize) {
         for _ in 0..ACCEPTS_PER_TICK {
-            let Listener::Tcp(listener) = &self.listeners[number] else { return };
-            match listener.accept() {
+            let Listener::Tcp(sockets) = &self.listeners[number] else { return };
+            match sockets[socket].accept() {
                 Ok((stream, _)) if self.admit(number) => {
                     tune(&stream);
                     self.net.stats().accepted.add(1);

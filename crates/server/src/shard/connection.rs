@@ -29,6 +29,8 @@ pub(super) struct Connection {
     pub(super) outbox: Outbox,
     /// What may only go out once something is on disk.
     pub(super) held: Option<Box<Held>>,
+    /// CONNACK is among what is held, so that nothing goes out before it.
+    pub(super) holds_all: bool,
     pub(super) session: Option<SessionKey>,
     /// Who the client proved to be.
     pub(super) user: Option<Arc<str>>,
@@ -244,6 +246,7 @@ impl Connection {
             packet_bytes_max: u32::MAX,
             outbox: Outbox::default(),
             held: None,
+            holds_all: false,
             session: None,
             user: None,
             waiting: None,
@@ -281,6 +284,19 @@ impl Connection {
         (rope, *batch)
     }
 
+    /// Where to put what waits for nothing: behind what is held, if CONNACK is among that, or a topic alias may be that
+    /// the client has not been told.
+    pub(super) fn open_rope(&mut self) -> &mut Outbox {
+        let has_aliases = matches!(&self.form, Form::Mqtt(form) if form.aliases.is_some());
+        match &mut self.held {
+            Some(held) if self.holds_all || has_aliases => match held.0.back_mut() {
+                Some((_, rope)) => rope,
+                None => &mut self.outbox,
+            },
+            _ => &mut self.outbox,
+        }
+    }
+
     /// Lets out what has waited for batches up to `durable`. Returns whether there was any.
     pub(super) fn let_out(&mut self, durable: u64, pool: &mut Pool) -> bool {
         let are_datagrams = self.is_udp();
@@ -291,7 +307,7 @@ impl Connection {
             any = true;
         }
         if held.0.is_empty() {
-            self.held = None;
+            (self.held, self.holds_all) = (None, false);
         }
         any
     }

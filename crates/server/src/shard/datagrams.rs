@@ -25,8 +25,18 @@ impl ShardLoop {
             return;
         }
         let mut scratch = std::mem::take(&mut self.scratch);
+        for socket in 0..self.listeners[number].readable().len() {
+            if !self.receive_from(number, socket, &mut scratch) {
+                self.retry_at = Some(self.net.now);
+            }
+        }
+        self.scratch = scratch;
+    }
+
+    /// Takes datagrams from one socket. Returns whether it is empty now.
+    fn receive_from(&mut self, number: usize, socket: usize, scratch: &mut [u8]) -> bool {
         for _ in 0..DATAGRAMS_PER_TICK {
-            let Some(socket) = self.listeners[number].udp() else { break };
+            let Some(socket) = self.listeners[number].readable().get(socket) else { return true };
             match socket.recv_from(&mut scratch[..DATAGRAM_BYTES_MAX]) {
                 Ok((len, from)) => {
                     self.net.stats().bytes_in.add(len as u64);
@@ -35,20 +45,17 @@ impl ShardLoop {
                         _ => self.receive_datagram(number, from, &scratch[..len]),
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.scratch = scratch;
-                    return;
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
                 // That of an earlier datagram to a peer which is gone.
                 Err(_) => {}
             }
         }
-        self.scratch = scratch;
-        self.retry_at = Some(self.net.now);
+        false
     }
 
     fn receive_datagram(&mut self, number: usize, from: SocketAddr, datagram: &[u8]) {
-        let Listener::Udp { socket, peers } = &self.listeners[number] else { return };
+        let Listener::Udp { sockets, peers } = &self.listeners[number] else { return };
+        let socket = sockets.sender();
         let known = peers.get(&from).copied();
         if datagram.len() > self.net.context.limits.json_bytes_max {
             return answer(
@@ -75,7 +82,7 @@ impl ShardLoop {
             None if self.admit(number) => self.add_peer(number, from),
             None => {
                 self.net.stats().refused.add(1);
-                let Listener::Udp { socket, .. } = &self.listeners[number] else { return };
+                let Some(socket) = self.listeners[number].udp() else { return };
                 return answer(
                     socket,
                     from,

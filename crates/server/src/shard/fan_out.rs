@@ -170,8 +170,8 @@ impl Net {
         }
         let connection = &mut self.connections[to.0 as usize];
         match whole {
-            Whole::Copy(bytes) => connection.outbox.copy(bytes, count, &mut self.pool),
-            Whole::Link(bytes) => connection.outbox.link(bytes, count),
+            Whole::Copy(bytes) => connection.open_rope().copy(bytes, count, &mut self.pool),
+            Whole::Link(bytes) => connection.open_rope().link(bytes, count),
         }
         self.stats().messages_out.add(count.into());
         self.stats().payload_out.add(run.size.payload_bytes as u64);
@@ -234,7 +234,7 @@ fn send_mqtt(
     if publish.encoded_len(version) > packet_bytes_max {
         return false;
     }
-    connection.outbox.append(1, pool, |out| {
+    connection.open_rope().append(1, pool, |out| {
         publish.encode(version, out);
     });
     true

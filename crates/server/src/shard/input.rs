@@ -225,6 +225,8 @@ impl ShardLoop {
             _ if connection.is_gone => self.lose(key),
             (_, Phase::Closing) => {}
             (Kind::JsonTcp, Phase::Open) => self.end_json_lines(key),
+            // Answers that only wait for the disk are owed to it as much as those that have gone out.
+            _ if connection.held.is_some() => self.close(key),
             _ => self.lose(key),
         }
     }

@@ -29,7 +29,7 @@ mod write;
 
 use crate::beside::Hands;
 use crate::context::Context;
-use crate::listener::Sockets;
+use crate::listener::Share;
 use crate::mail::{Mail, Mailbox};
 use crate::outbox::Pool;
 use crate::stats::Drop;
@@ -115,18 +115,22 @@ impl ShardLoop {
     pub(crate) fn new(
         number: usize,
         poll: Poll,
+<<<<<<< HEAD
         sockets: Vec<Sockets1>,
         hub: trefoil_hub::Shard,
+=======
+        shares: Vec<Share>,
+>>>>>>> upgrade
         context: Arc<Context>,
         hands: Hands,
         random: u64,
     ) -> io::Result<ShardLoop> {
-        let listeners = sockets
+        let listeners = shares
             .into_iter()
             .enumerate()
-            .map(|(n, sockets)| {
+            .map(|(n, share)| {
                 let is_mqtt_sn = context.listeners[n].protocols.mqtt_sn;
-                Listener::new(sockets, is_mqtt_sn, accept::token(n), poll.registry())
+                Listener::new(share, is_mqtt_sn, accept::token(n), poll.registry())
             })
             .collect::<io::Result<_>>()?;
         let mail = context.mailboxes.iter().map(|_| Vec::new()).collect();
@@ -323,6 +327,11 @@ impl ShardLoop {
             Mail::SnGone(parted) => self.sn_forget(&parted),
             Mail::SnUnbound(parted) => self.sn_lose_way(&parted),
             Mail::Verdict { connection, serial, verdict } => self.take_verdict(connection, serial, verdict),
+            Mail::StopListening(done) => {
+                self.stop_listening();
+                // Nobody waits for it any more if it took too long.
+                let _ = done.send(());
+            }
             Mail::Stop => self.begin_stop(),
             Mail::Run(_) => unreachable!("runs are delivered without ending another"),
         }
@@ -394,28 +403,6 @@ impl ShardLoop {
         stats.dropped[Drop::Expired as usize].set(hub.dropped_expired);
         stats.dropped[Drop::NoMember as usize].set(hub.dropped_no_member);
     }
-}
-
-/// One shard's socket of a listener.
-pub(crate) enum Sockets1 {
-    Tcp(std::net::TcpListener),
-    Udp(std::net::UdpSocket),
-}
-
-/// Deals the sockets of all listeners out to the shards.
-pub(crate) fn deal(listeners: Vec<Sockets>, shards: usize) -> Vec<Vec<Sockets1>> {
-    let mut dealt: Vec<Vec<Sockets1>> = (0..shards).map(|_| Vec::new()).collect();
-    for sockets in listeners {
-        match sockets {
-            Sockets::Tcp(all) => {
-                all.into_iter().zip(&mut dealt).for_each(|(s, to)| to.push(Sockets1::Tcp(s)))
-            }
-            Sockets::Udp(all) => {
-                all.into_iter().zip(&mut dealt).for_each(|(s, to)| to.push(Sockets1::Udp(s)))
-            }
-        }
-    }
-    dealt
 }
 
 const READ_AND_WRITE: Interest = Interest::READABLE.add(Interest::WRITABLE);

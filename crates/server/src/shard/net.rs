@@ -310,7 +310,7 @@ fn rope_for<'a>(
     durable: u64,
 ) -> (&'a mut Outbox, u64) {
     match delivery.qos {
-        QoS::AtMostOnce => (&mut connection.outbox, 0),
+        QoS::AtMostOnce => (connection.open_rope(), 0),
         _ => connection.rope(delivery.waits_for, durable),
     }
 }

@@ -17,14 +17,7 @@ impl ShardLoop {
         }
         let drain_s = u64::from(self.net.context.limits.drain_s);
         self.stop_at = Some(self.net.now.plus_s(drain_s));
-        for listener in &mut self.listeners {
-            match std::mem::replace(listener, Listener::Closed) {
-                Listener::Tcp(mut socket) => drop(self.poll.registry().deregister(&mut socket)),
-                // Peers are told with its last datagrams.
-                udp @ (Listener::Udp { .. } | Listener::MqttSn { .. }) => *listener = udp,
-                Listener::Closed => {}
-            }
-        }
+        self.stop_listening();
         self.finish_run();
         let keys: Vec<_> = self.net.connections.iter().map(|(key, _)| ConnectionKey(key as u32)).collect();
         for &key in &keys {
@@ -35,6 +28,22 @@ impl ShardLoop {
             self.end_session(key, Ending::Stopped);
             self.finish(key);
             self.set_deadline(key, self.stop_at);
+        }
+    }
+
+    /// Accepts nothing more. Another process that has the sockets finds in them whoever comes from now on.
+    pub(super) fn stop_listening(&mut self) {
+        for listener in &mut self.listeners {
+            match std::mem::replace(listener, Listener::Closed) {
+                Listener::Tcp(mut sockets) => {
+                    for socket in &mut sockets {
+                        drop(self.poll.registry().deregister(socket));
+                    }
+                }
+                // Peers are told with its last datagrams.
+                udp @ (Listener::Udp { .. } | Listener::MqttSn { .. }) => *listener = udp,
+                Listener::Closed => {}
+            }
         }
     }
 

@@ -189,6 +189,9 @@ impl ShardLoop {
         self.settle();
         // [MQTT-3.2.0-1] [v3 MQTT-3.2.0-1]: the first packet, and the only one of its kind [MQTT-3.2.0-2].
         self.net.answer(key, |out| answer.encode(version, out));
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.holds_all = connection.held.is_some();
+        }
         state.version = Some(version);
         state.uses_scram = proof.scram_final.is_some();
         state.session_expiry_s = connected.expiry_s;

@@ -160,6 +160,9 @@ impl ShardLoop {
             client.keep_alive_s = wish.keep_alive_s;
         }
         self.sn_answer(key, &Packet::ConnAck(ConnAck { return_code: ReturnCode::ACCEPTED }));
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.holds_all = connection.held.is_some();
+        }
         self.set_silence(key, u32::from(wish.keep_alive_s) * 1500);
         self.note_weighed(key, connected.session);
         self.sn_go_on(key);

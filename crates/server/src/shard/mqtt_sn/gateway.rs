@@ -40,14 +40,14 @@ impl Gateway {
 
 /// Lets a socket send to where the gateway advertises itself, and hear who looks for a gateway there. One shard does, or
 /// each would answer.
-pub(crate) fn join(sockets: &[std::net::UdpSocket], bind: Bind, settings: &MqttSn) {
+pub(crate) fn join(sockets: &[&std::net::UdpSocket], bind: Bind, settings: &MqttSn) {
     if settings.advertise_to.is_none() {
         return;
     }
     for socket in sockets {
         // By default a socket hears all groups that any socket of the machine has joined.
         #[cfg(target_os = "linux")]
-        let _ = SockRef::from(socket).set_multicast_all_v4(false);
+        let _ = SockRef::from(*socket).set_multicast_all_v4(false);
     }
     let Some(socket) = sockets.first() else { return };
     let joined = socket.set_broadcast(true).and_then(|()| {
@@ -61,7 +61,11 @@ pub(crate) fn join(sockets: &[std::net::UdpSocket], bind: Bind, settings: &MqttS
             _ => Ok(()),
         }
     });
-    if let Err(error) = joined {
+    // One that comes from another process has joined already.
+    if let Err(error) = joined.or_else(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => Ok(()),
+        _ => Err(error),
+    }) {
         tracing::warn!(%error, %bind, "the multicast group of mqtt_sn.advertise_to cannot be joined");
     }
 }
@@ -91,7 +95,7 @@ impl ShardLoop {
 
     /// Sends a packet to an address that need not be a client's.
     pub(super) fn sn_tell(&self, number: usize, to: SocketAddr, packet: &Packet<'_>) {
-        let Listener::MqttSn { socket, .. } = &self.listeners[number] else { return };
+        let Some(socket) = self.listeners[number].udp() else { return };
         let mut datagram = Vec::new();
         if packet.encode(&mut datagram).is_ok() {
             match socket.send_to(&datagram, to) {
