@@ -248,7 +248,7 @@ fn a_program_that_is_no_hub_leaves_the_old_process_serving() {
     for (script, reason) in [
         ("#!/bin/sh\nexit 3\n", "it ended too early (exit status: 3)"),
         ("#!/no/such/interpreter\n", "too early"),
-        ("#!/bin/sh\necho what >&6; sleep 1000\n", "it did not do what it was started for"),
+        ("#!/bin/sh\necho what >&6; exec sleep 1000\n", "it did not do what it was started for"),
     ] {
         replace(&hub, script);
         let said = hub.ask_for_upgrade().run().failure(1);
