@@ -275,7 +275,6 @@ impl Hub {
 
     /// How much memory the hub's process holds.
     pub fn resident_bytes(&self) -> u64 {
-<<<<<<< HEAD
         self.bytes_in("status", "VmRSS:")
     }
 
@@ -285,12 +284,8 @@ impl Hub {
     }
 
     fn bytes_in(&self, file: &str, name: &str) -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap();
+        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.pid())).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-=======
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
->>>>>>> upgrade
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 }

@@ -46,12 +46,9 @@ mod sys;
 use access::Access;
 use beside::Beside;
 use context::{Context, ListenerContext};
-<<<<<<< HEAD
-use keeper::{Keeper, Opened};
-=======
 use inherited::Inherited;
+use keeper::{Keeper, Opened};
 pub use listener::Socket;
->>>>>>> upgrade
 use mail::Mail;
 pub use pulse::Pulse;
 use shard::ShardLoop;
@@ -161,9 +158,6 @@ impl fmt::Display for StartError {
                 }
                 _ => write!(f, "cannot listen on {bind}: {error}"),
             },
-<<<<<<< HEAD
-            StartError::Users(why) | StartError::Store(why) => f.write_str(why),
-=======
             StartError::Unwanted(binds) => {
                 for (number, bind) in binds.iter().enumerate() {
                     write!(
@@ -175,8 +169,7 @@ impl fmt::Display for StartError {
                 }
                 Ok(())
             }
-            StartError::Users(why) => f.write_str(why),
->>>>>>> upgrade
+            StartError::Users(why) | StartError::Store(why) => f.write_str(why),
             StartError::System(error) => write!(f, "the system refuses what a server needs: {error}"),
         }
     }
@@ -186,11 +179,7 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             StartError::Listen { error, .. } | StartError::System(error) => Some(error),
-<<<<<<< HEAD
-            StartError::Users(_) | StartError::Store(_) => None,
-=======
-            StartError::Users(_) | StartError::Unwanted(_) => None,
->>>>>>> upgrade
+            StartError::Users(_) | StartError::Store(_) | StartError::Unwanted(_) => None,
         }
     }
 }
@@ -241,29 +230,6 @@ impl Server {
             listening.push(Listening { bind: bound, protocols, allow_anonymous });
             sockets.push(opened);
         }
-<<<<<<< HEAD
-        let store = Opened::open(config).map_err(StartError::Store)?;
-        // The hasher of the standard library is seeded by the system.
-        let random = RandomState::new().hash_one(std::process::id());
-        let seed = store.as_ref().and_then(Opened::seed).unwrap_or(random);
-        let shared =
-            trefoil_hub::Shared::new(shards, seed, hub_limits(config)).with_extensions(extensions(config));
-        let hub = match store {
-            Some(store) => store.restore(config, shared).map_err(StartError::Store)?,
-            None => hub_without_store(shared),
-        };
-        Server::run(config, access, hub, listening, sockets).map_err(StartError::System)
-    }
-
-    fn run(
-        config: &Config,
-        access: Option<Access>,
-        (shared, hubs, log): Hub,
-        listening: Vec<Listening>,
-        sockets: Vec<listener::Sockets>,
-    ) -> io::Result<Server> {
-        let shards = hubs.len();
-=======
         Ok(Prepared { config, access, shards, listening, sockets, unwanted })
     }
 }
@@ -285,12 +251,21 @@ impl Prepared<'_> {
             let dealt = listener::deal(sockets, self.shards).map_err(StartError::System)?;
             shares.iter_mut().zip(dealt).for_each(|(shares, share)| shares.push(share));
         }
-        self.run(shares).map_err(StartError::System)
+        let store = Opened::open(self.config).map_err(StartError::Store)?;
+        // The hasher of the standard library is seeded by the system.
+        let random = RandomState::new().hash_one(std::process::id());
+        let seed = store.as_ref().and_then(Opened::seed).unwrap_or(random);
+        let shared = trefoil_hub::Shared::new(self.shards, seed, hub_limits(self.config))
+            .with_extensions(extensions(self.config));
+        let hub = match store {
+            Some(store) => store.restore(self.config, shared).map_err(StartError::Store)?,
+            None => hub_without_store(shared),
+        };
+        self.run(shares, hub).map_err(StartError::System)
     }
 
-    fn run(self, shares: Vec<Vec<listener::Share>>) -> io::Result<Server> {
+    fn run(self, shares: Vec<Vec<listener::Share>>, (shared, hubs, log): Hub) -> io::Result<Server> {
         let Prepared { config, access, shards, listening, sockets, .. } = self;
->>>>>>> upgrade
         let polls = (0..shards).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let mailboxes =
             polls.iter().map(|p| mail::mailbox(p.registry(), shard::WAKER)).collect::<io::Result<_>>()?;
@@ -319,17 +294,10 @@ impl Prepared<'_> {
         }
         let beside = Beside::start(context.clone())?;
         let mut loops = Vec::new();
-<<<<<<< HEAD
-        let of_shards = polls.into_iter().zip(shard::deal(sockets, shards)).zip(hubs);
-        for (number, ((poll, sockets), hub)) in of_shards.enumerate() {
+        for (number, ((poll, shares), hub)) in polls.into_iter().zip(shares).zip(hubs).enumerate() {
             let random = RandomState::new().hash_one(number);
             let context = context.clone();
-            loops.push(ShardLoop::new(number, poll, sockets, hub, context, beside.hands(), random)?);
-=======
-        for (number, (poll, shares)) in polls.into_iter().zip(shares).enumerate() {
-            let random = RandomState::new().hash_one(number);
-            loops.push(ShardLoop::new(number, poll, shares, context.clone(), beside.hands(), random)?);
->>>>>>> upgrade
+            loops.push(ShardLoop::new(number, poll, shares, hub, context, beside.hands(), random)?);
         }
         let crew = crew::start(loops, &context)?;
         let drain = Duration::from_secs(config.limits.drain_s.into());
@@ -418,14 +386,11 @@ impl Server {
                 Err(_) => tracing::error!("a shard panicked"),
             }
         }
-<<<<<<< HEAD
         // Last, since the shards have written down how all this ended.
-        if let Some(keeper) = &self.context.keeper {
+        if let Some(keeper) = &context.keeper {
             keeper.stop();
         }
-=======
         sockets
->>>>>>> upgrade
     }
 }
 

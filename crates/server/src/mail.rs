@@ -40,7 +40,6 @@ pub(crate) enum Mail {
     SnUnbound(Box<Parted>),
     /// What came of a password: `user` is who it belongs to, if it was right. The connection may be gone by now.
     Verdict { connection: ConnectionKey, serial: u32, verdict: Verdict },
-<<<<<<< HEAD
     /// Batches of this shard up to this one are on disk.
     Durable(u64),
     /// What was handed over to be written, and is not on disk, will not be.
@@ -49,10 +48,8 @@ pub(crate) enum Mail {
     Checkpoint { ticket: u64, boundary: u64 },
     /// The shard that sends it has begun the checkpoint with this ticket.
     Fence(u64),
-=======
     /// Accept nothing more, and say so when it is done; who is here stays.
     StopListening(std::sync::mpsc::Sender<()>),
->>>>>>> upgrade
     /// Stop: close listeners, say goodbye to clients, and end when all is sent.
     Stop,
 }
@@ -66,7 +63,6 @@ impl Mail {
                 Mail::Run(wire) => wire.len(),
                 Mail::Arrival(arrival) => arrival.input.len(),
                 Mail::SnDatagram(forwarded) => forwarded.datagram.len(),
-<<<<<<< HEAD
                 Mail::SnGone(_)
                 | Mail::SnUnbound(_)
                 | Mail::Verdict { .. }
@@ -74,11 +70,8 @@ impl Mail {
                 | Mail::NotKept
                 | Mail::Checkpoint { .. }
                 | Mail::Fence(_)
+                | Mail::StopListening(_)
                 | Mail::Stop => 0,
-=======
-                Mail::SnGone(_) | Mail::SnUnbound(_) | Mail::Verdict { .. } => 0,
-                Mail::StopListening(_) | Mail::Stop => 0,
->>>>>>> upgrade
             }
     }
 }

@@ -115,12 +115,8 @@ impl ShardLoop {
     pub(crate) fn new(
         number: usize,
         poll: Poll,
-<<<<<<< HEAD
-        sockets: Vec<Sockets1>,
-        hub: trefoil_hub::Shard,
-=======
         shares: Vec<Share>,
->>>>>>> upgrade
+        hub: trefoil_hub::Shard,
         context: Arc<Context>,
         hands: Hands,
         random: u64,
