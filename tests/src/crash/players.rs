@@ -100,14 +100,15 @@ pub(super) fn cast(stage: &Stage, seed: u64) -> Vec<Player<'_>> {
         (V5, most, changes(&[("t/0", 1), ("t/1", 1), ("t/+", 1), ("t/#", 1), ("+/3", 0)])),
         (V4, 10, changes(&[("t/0", 1), ("+/0", 1), ("t/2", 1), ("t/3", 1)])),
     ];
+    // At times nobody is there, so that messages wait for one and are fetched by another.
     let group = [
         (V5, 4, Habit::ComesAndGoes),
         (V4, most, Habit::IsAway),
-        (V5, most, Habit::Stays),
+        (V5, 3, Habit::IsAway),
         (V5, 2, Habit::ComesAndGoes),
     ];
     let group = group.map(|(version, receive_max, habit)| {
-        (version, receive_max, listens(&[(GROUP_FILTER, 2)], receive_max < 3, habit))
+        (version, receive_max, listens(&[(GROUP_FILTER, 2)], receive_max < 4, habit))
     });
     let make = |is_member: bool, number: usize, (version, receive_max, role)| Player {
         stage,

@@ -150,3 +150,30 @@ fn free_port() -> Result<u16, String> {
     let free = ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
     free.ok_or_else(|| format!("no port is free from {} to {}", PORTS.0, PORTS.1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_killed_comes_up_again_on_its_port() {
+        let mut victim = Victim::new("").expect("a folder and a port");
+        for pause_ms in [0, 1, 3, 10] {
+            // In the middle of its start, and as soon as it listens.
+            victim.spawn().expect("the hub starts");
+            std::thread::sleep(Duration::from_millis(pause_ms));
+            victim.kill().expect("it was still there");
+            victim.start().expect("it comes up");
+            std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, victim.port())).expect("it listens");
+            victim.kill().expect("it was still there");
+        }
+        assert_eq!(victim.recoveries.len(), 4);
+    }
+
+    #[test]
+    fn who_ends_by_itself_is_noticed() {
+        let mut victim = Victim::new("nonsense = 1").expect("a folder and a port");
+        let why = victim.start().expect_err("that is no setting");
+        assert!(why.contains("nonsense"), "{why}");
+    }
+}

@@ -146,12 +146,11 @@ impl Life<'_> {
                 return unsure;
             }
         }
-        // It is the hub that has closed, and not its end, if nobody was about to kill it by then. MQTT has no answer to
-        // DISCONNECT, so the answers to others say that the goodbye is on disk.
-        let is_heard = (0..2).all(|part| {
-            let topic = format!("goodbye/{}/{part}", self.number);
-            self.stage.cuts() == since && publish_durably(self.stage, &topic, since)
-        });
+        // MQTT has no answer to DISCONNECT, so the answers to others say that it is on disk. That it was the hub that
+        // closed, and not its end, is sure if nobody was about to kill it by then.
+        let others_are_answered =
+            (0..2).all(|part| publish_durably(self.stage, &format!("goodbye/{}/{part}", self.number), since));
+        let is_heard = others_are_answered && self.stage.cuts() == since;
         if is_heard { (Fate::Forbidden, "said goodbye and was heard") } else { unsure }
     }
 
