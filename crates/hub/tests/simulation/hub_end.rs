@@ -630,7 +630,7 @@ impl Net {
         write(&mut bytes);
         if let (Some(disk), Some(link)) = (&mut self.disk, self.links.get_mut(&key)) {
             let is_welcome = bytes.first().is_some_and(|first| first >> 4 == 2);
-            let held = Held { bytes, waits_for, is_welcome };
+            let held = Held { bytes, waits_for, is_welcome, at_ms: self.now.as_ms() };
             let waits = !link.held.is_empty() || !disk.may_go(link.shard, &held);
             // Nothing may come before CONNACK.
             if waits && !(may_pass && link.held.iter().all(|held| !held.is_welcome)) {
@@ -640,7 +640,7 @@ impl Net {
             }
             bytes = held.bytes;
         }
-        self.put(key, bytes);
+        self.put(key, bytes, self.now.as_ms());
     }
 
     /// Lets go what has waited for long enough.
@@ -648,16 +648,16 @@ impl Net {
         for key in self.links.keys().copied().collect::<Vec<_>>() {
             while let (Some(disk), Some(link)) = (&self.disk, self.links.get_mut(&key)) {
                 let Some(held) = link.held.pop_front_if(|held| disk.may_go(link.shard, held)) else { break };
-                self.put(key, held.bytes);
+                self.put(key, held.bytes, held.at_ms);
             }
         }
     }
 
-    fn put(&mut self, key: u32, bytes: Vec<u8>) {
+    fn put(&mut self, key: u32, bytes: Vec<u8>, at_ms: u64) {
         let (Some(link), false) = (self.links.get_mut(&key), self.broken.is_some()) else { return };
         if link.hub.as_ref().is_some_and(|side| side.session.is_some()) {
             let tap = &mut self.taps[link.client];
-            if let Err(why) = tap.sent(&bytes, &self.arrivals, self.now.as_ms()) {
+            if let Err(why) = tap.sent(&bytes, &self.arrivals, at_ms) {
                 self.broken = Some(format!("client {}: {why}", link.client));
             }
         }

@@ -87,6 +87,8 @@ pub struct Held {
     /// The batch of the connection's shard; 0 for none.
     pub waits_for: u64,
     pub is_welcome: bool,
+    /// When it was written.
+    pub at_ms: u64,
 }
 
 /// What the hub knows of a connection.

@@ -29,7 +29,7 @@ use world::World;
 const SEEDS: u64 = 400;
 
 /// Entries of the history that a failure shows, from its end.
-const SHOWN: usize = 60;
+const SHOWN: usize = 6000;
 
 /// The fewest steps of a seed that fail, with the reason and the end of the history.
 fn describe(seed: u64, kind: Kind, fault: Option<Fault>) -> Option<String> {

@@ -60,7 +60,7 @@ impl World {
         for number in 0..=profile.clients {
             let is_witness = number == profile.clients;
             let is_worker = !is_witness && number >= profile.clients - workers;
-            let version = if random.chance(35) && !is_witness { Version::V4 } else { Version::V5 };
+            let version = if random.chance(35) && !is_witness && !is_worker { Version::V4 } else { Version::V5 };
             let lasting = *random.one_of(&[5, 60, u32::MAX, u32::MAX, u32::MAX]);
             let expiry_s = match version {
                 _ if is_witness || is_worker => u32::MAX,
