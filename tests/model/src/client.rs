@@ -83,7 +83,8 @@ struct Line {
     owed: VecDeque<(Kind, u16)>,
     /// What it waits for, by packet id.
     subscribing: HashMap<u16, (u64, Vec<String>)>,
-    unsubscribing: BTreeSet<u16>,
+    /// With the number of requests before.
+    unsubscribing: BTreeMap<u16, (u64, String)>,
 }
 
 impl Client {
@@ -161,7 +162,7 @@ impl Client {
             unfinished: BTreeSet::new(),
             owed: VecDeque::new(),
             subscribing: HashMap::new(),
-            unsubscribing: BTreeSet::new(),
+            unsubscribing: BTreeMap::new(),
         });
     }
 
@@ -223,7 +224,7 @@ impl Client {
         let id = self.free_id();
         let Some(line) = self.line.as_mut().filter(|line| line.is_accepted) else { return };
         wire::put_unsubscribe(self.options.version, id, filter, &mut line.output);
-        line.unsubscribing.insert(id);
+        line.unsubscribing.insert(id, (self.requests, filter.into()));
         history.add(self.options.number, Event::Unsubscribing { filter: filter.into() });
     }
 
@@ -294,8 +295,12 @@ impl Client {
                 Ok(())
             }
             Packet::UnsubAck { packet_id } => {
-                let was_asked = line.unsubscribing.remove(&packet_id);
-                if was_asked { Ok(()) } else { Err("UNSUBACK for nothing".into()) }
+                let asked = line.unsubscribing.remove(&packet_id);
+                let (requests, filter) = asked.ok_or("UNSUBACK for nothing")?;
+                if requests == self.requests {
+                    history.add(self.options.number, Event::Unsubscribed { filter });
+                }
+                Ok(())
             }
             Packet::PingResp => Ok(()),
             Packet::Disconnect { code } => Err(format!("the hub says goodbye with {code:#x}")),
@@ -454,7 +459,7 @@ impl Client {
             let id = self.kept.last_id;
             let is_taken = self.kept.outgoing.iter().any(|o| o.state.id() == Some(id))
                 || self.line.as_ref().is_some_and(|line| {
-                    line.subscribing.contains_key(&id) || line.unsubscribing.contains(&id)
+                    line.subscribing.contains_key(&id) || line.unsubscribing.contains_key(&id)
                 });
             if !is_taken {
                 return id;
@@ -468,7 +473,10 @@ fn publish(message: &Message, packet_id: u16, dup: bool) -> Publish {
         dup,
         qos: message.qos,
         retain: message.retain,
-        topic: message.topic.clone(),
+        topic: match message.delay_s {
+            None => message.topic.clone(),
+            Some(seconds) => format!("$delayed/{seconds}/{}", message.topic),
+        },
         packet_id,
         expiry_s: message.expiry_s,
         payload: message.payload(),

@@ -17,6 +17,8 @@ pub struct Message {
     pub expiry_s: Option<u32>,
     /// How long its payload is at least.
     pub payload_bytes: usize,
+    /// Seconds after which it is to be published.
+    pub delay_s: Option<u32>,
 }
 
 impl Message {
@@ -70,10 +72,17 @@ pub enum Event {
         /// The topic filter.
         filter: String,
     },
+    /// The hub ended the subscription, and it has not asked for it again.
+    Unsubscribed {
+        /// The topic filter.
+        filter: String,
+    },
     /// It has let go of its session, or was told that the hub has none: all subscriptions are gone.
     SessionLost,
     /// The hub has lost everything, retained messages too. Which client this stands beside means nothing.
     HubLost,
+    /// The hub has crashed and gone on with what it had promised to keep. Which client this stands beside means nothing.
+    HubCrashed,
     /// It connected with this will, which counts as sent should the hub publish it.
     Bequeathed(Message),
     /// A message came.
@@ -114,6 +123,8 @@ impl fmt::Display for Entry {
             Event::Subscribing { filter, qos, .. } => write!(f, "subscribes to {filter} at QoS {qos}"),
             Event::Subscribed { filter, qos, .. } => write!(f, "is subscribed to {filter} at QoS {qos}"),
             Event::Unsubscribing { filter } => write!(f, "unsubscribes from {filter}"),
+            Event::Unsubscribed { filter } => write!(f, "is unsubscribed from {filter}"),
+            Event::HubCrashed => f.write_str("and all others: the hub has crashed"),
             Event::SessionLost => f.write_str("has no session any more"),
             Event::HubLost => f.write_str("and all others: the hub has lost everything"),
             Event::Delivered { number, topic, qos, retain, dup } => {

@@ -5,7 +5,7 @@
 
 use crate::history::Message;
 use crate::wire::{self, Kind, Packet, Publish, Version};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What the hub has under way to one client, through all connections of its session.
 #[derive(Debug)]
@@ -16,6 +16,12 @@ pub struct Tap {
     /// In the order in which they were first sent.
     flights: Vec<Flight>,
     input: Vec<u8>,
+    /// The hub has crashed: what it had not on disk it does not know any more.
+    has_crashed: bool,
+    /// It shares subscriptions: what it has not acknowledged at QoS 1 may go to another one.
+    pub shares: bool,
+    /// Packet ids whose PUBREL may come once more since the hub has forgotten the answer.
+    completed: HashSet<u16>,
 }
 
 #[derive(Debug)]
@@ -27,6 +33,10 @@ struct Flight {
     is_received: bool,
     /// It has been sent, or released, on the connection that there is now.
     is_sent: bool,
+    /// PUBREL has been sent.
+    is_released: bool,
+    /// The hub may have forgotten that the client has it.
+    may_be_received: bool,
     /// It has been published on the connection that there is now, so it takes a place in the window until the end.
     takes_place: bool,
 }
@@ -58,7 +68,7 @@ impl Tap {
     /// For a client that has no session yet. `window` is the hub's own limit and, from MQTT 5.0 on, at most the client's
     /// receive maximum.
     pub fn new(version: Version, window: usize) -> Tap {
-        Tap { version, window, flights: Vec::new(), input: Vec::new() }
+        Tap { version, window, flights: Vec::new(), input: Vec::new(), has_crashed: false, shares: false, completed: HashSet::new() }
     }
 
     /// The hub has a new connection for the client. `is_present`: it says that it has kept the session.
@@ -67,8 +77,21 @@ impl Tap {
         if !is_present {
             self.flights.clear();
         }
+        if self.shares {
+            self.flights.retain(|flight| flight.qos == 2);
+        }
         for flight in &mut self.flights {
             (flight.is_sent, flight.takes_place) = (false, false);
+        }
+    }
+
+    /// The hub has crashed. What it has sent at QoS 2 it knows, and that it has sent PUBREL.
+    pub fn hub_crashed(&mut self) {
+        self.has_crashed = true;
+        self.flights.retain(|flight| flight.qos == 2);
+        for flight in &mut self.flights {
+            flight.may_be_received = flight.is_received && !flight.is_released;
+            flight.is_received &= flight.is_released;
         }
     }
 
@@ -111,10 +134,20 @@ impl Tap {
         }
         let known = self.flights.iter().position(|flight| flight.packet_id == packet_id);
         let place = match known {
-            None if dup => return Err(format!("{number} has DUP and was not sent before [MQTT-3.3.1-1]")),
+            None if dup && !self.has_crashed && !self.shares => return Err(format!("{number} has DUP and was not sent before [MQTT-3.3.1-1]")),
             None => {
                 let (is_received, is_sent, takes_place) = (false, false, false);
-                self.flights.push(Flight { packet_id, number, qos, is_received, is_sent, takes_place });
+                let (is_released, may_be_received) = (false, false);
+                self.flights.push(Flight {
+                    packet_id,
+                    number,
+                    qos,
+                    is_received,
+                    is_released,
+                    may_be_received,
+                    is_sent,
+                    takes_place,
+                });
                 self.flights.len() - 1
             }
             Some(place) => {
@@ -135,10 +168,13 @@ impl Tap {
                 place
             }
         };
-        let is_late = |flight: &&Flight| !flight.is_sent && !flight.is_received;
-        if let Some(first) = self.flights[..place].iter().find(is_late) {
+        let is_late = |flight: &&Flight| (flight.qos == 2 || !self.has_crashed) && !flight.is_sent && !flight.is_received && !flight.may_be_received;
+        // What the hub had not on disk when it crashed at QoS 1 it may know in another place, or not at all.
+        let is_known = qos == 2 || !self.has_crashed;
+        if let Some(first) = self.flights[..place].iter().find(is_late).filter(|_| is_known) {
             let number_first = first.number;
-            return Err(format!("{number} overtakes {number_first}, which was sent before [MQTT-4.6.0-1]"));
+            let why = "which was sent before [MQTT-4.6.0-1]";
+            return Err(format!("{number} overtakes {number_first}, {why}: {:?}", self.flights));
         }
         (self.flights[place].is_sent, self.flights[place].takes_place) = (true, true);
         let under_way = self.flights.iter().filter(|flight| flight.takes_place).count();
@@ -149,11 +185,14 @@ impl Tap {
     }
 
     fn released(&mut self, packet_id: u16) -> Result<(), String> {
-        let found = self.flights.iter_mut().find(|f| f.packet_id == packet_id && f.is_received);
+        let found = self.flights.iter_mut().find(|f| f.packet_id == packet_id && (f.is_received || f.may_be_received));
         let Some(flight) = found else {
+            if self.has_crashed && self.completed.contains(&packet_id) {
+                return Ok(());
+            }
             return Err(format!("PUBREL for packet id {packet_id}, which the client has not received"));
         };
-        flight.is_sent = true;
+        (flight.is_sent, flight.is_received, flight.is_released) = (true, true, true);
         Ok(())
     }
 
@@ -164,6 +203,9 @@ impl Tap {
         match (kind, flight.qos, flight.is_received) {
             (Kind::PubRec, 2, _) => flight.is_received = true,
             (Kind::PubAck, 1, _) | (Kind::PubComp, 2, true) => {
+                if self.flights[at].qos == 2 {
+                    self.completed.insert(packet_id);
+                }
                 self.flights.remove(at);
             }
             _ => {}

@@ -74,6 +74,7 @@ fn play(stage: &Stage, number: usize, seed: u64) {
                             retain: false,
                             expiry_s: None,
                             payload_bytes: random.below(60),
+                            delay_s: None,
                         },
                         &mut history,
                     );

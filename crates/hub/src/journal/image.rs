@@ -189,10 +189,20 @@ impl Image {
     /// # Errors
     /// When an entry in it is none of this version.
     pub fn read(&mut self, record: &[u8]) -> Result<(), Unreadable> {
+        self.read_without(record, &[])
+    }
+
+    /// The same without entries of these kinds, so that tests can show that each kind is needed.
+    #[doc(hidden)]
+    pub fn read_without(&mut self, record: &[u8], kinds: &[u8]) -> Result<(), Unreadable> {
         let mut rest = Reader(record);
         let mut restated = None;
-        while !rest.0.is_empty() {
+        while let Some(kind) = rest.0.first() {
+            let is_ignored = kinds.contains(kind);
             let entry = Entry::decode(&mut rest)?;
+            if is_ignored {
+                continue;
+            }
             match entry {
                 Entry::RestateBegin { session } => restated = Some((session, None)),
                 Entry::RestateEnd { .. } => {

@@ -102,11 +102,7 @@ impl Shard {
                 rare.timer_at = None;
             }
             if rare.will_at.is_some_and(|at| at <= now) {
-                rare.will_at = None;
-                if let Some(will) = rare.will.take() {
-                    self.note_will(key);
-                    self.publish_will(now, Some(key), will, out);
-                }
+                self.publish_waiting_will(now, key, out);
             }
             if self.session(key).is_over(now) {
                 self.counters.expired_sessions += 1;
@@ -114,6 +110,16 @@ impl Shard {
             } else {
                 self.set_timer(key);
             }
+        }
+    }
+
+    /// Publishes a will whose time has come.
+    pub(super) fn publish_waiting_will(&mut self, now: Time, key: SessionKey, out: &mut impl Outlet) {
+        let rare = self.session_mut(key).rare();
+        rare.will_at = None;
+        if let Some(will) = rare.will.take() {
+            self.note_will(key);
+            self.publish_will(now, Some(key), will, out);
         }
     }
 

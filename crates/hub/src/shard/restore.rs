@@ -63,6 +63,10 @@ pub fn restore(image: Image, shared: &Arc<Shared>, now: Time) -> (Vec<Shard>, Ve
         shard.count_stranded();
     }
     let mut out = NobodyConnected::default();
+    for number in 0..shards.len() {
+        shards[number].publish_due_wills(now, &mut out);
+        carry(&mut shards, now, &mut out);
+    }
     for ((number, debt), message) in owed {
         settle(&mut shards, shared, now, (number, &message), &debt, &mut out);
     }
@@ -113,9 +117,7 @@ fn settle(
                 let message = message.clone();
                 let turn = Turn { message, number, is_owed: true, group, search: Search::default() };
                 shards[0].share(now, turn, out);
-                while let Some((shard, parcel)) = out.parcels.pop_front() {
-                    shards[shard].handle(now, parcel, out);
-                }
+                carry(shards, now, out);
             } else {
                 shards[0].journal.note(&Entry::PaidShare { message: number, name, filter });
             }
@@ -123,7 +125,28 @@ fn settle(
     }
 }
 
+/// Brings the mail between shards to where it goes.
+fn carry(shards: &mut [Shard], now: Time, out: &mut NobodyConnected) {
+    while let Some((shard, parcel)) = out.parcels.pop_front() {
+        shards[shard].handle(now, parcel, out);
+    }
+}
+
 impl Shard {
+    /// Publishes the wills that are due. A client that is back before the next round of timers would silence them.
+    fn publish_due_wills(&mut self, now: Time, out: &mut NobodyConnected) {
+        let mut due: Vec<SessionKey> = Vec::new();
+        for (index, session) in &self.sessions {
+            let will_at = session.rare.as_ref().and_then(|rare| rare.will_at);
+            if will_at.is_some_and(|at| at <= now) {
+                due.push(SessionKey::new(index as u32));
+            }
+        }
+        for key in due {
+            self.publish_waiting_will(now, key, out);
+        }
+    }
+
     fn restore_session(&mut self, number: u64, kept: KeptSession, now: Time) -> Option<SessionKey> {
         if self.by_client_id.contains_key(&*kept.client_id) {
             // One client id has one session, the last one that was made.

@@ -1,16 +1,17 @@
 //! The hub's end of all connections: shards, mail between them, and the packets in between. It stands where the server
 //! stands in the real hub, without sockets.
 
-use crate::link::{Arrival, HubSide, Link};
-use crate::wills::Wills;
+use crate::disk::{BEGINNING_MS, Disk};
+use crate::ledger::Ledger;
+use crate::link::{Arrival, Held, HubSide, Link};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use trefoil_hub::{
-    Connect, ConnectionKey, Delivered, Delivery, Ending, Limits, Message, Outlet, Parcel, Payload, QoS,
-    SessionKey, Shard, Shared, SubscriptionOptions, Time, Topic, Will,
+    Connect, ConnectionKey, DelayLimits, Delivered, Delivery, Ending, Extensions, Keeping, Limits, Message, Outlet, Parcel, Payload, QoS,
+    SessionKey, Shard, Shared, SubscriptionOptions, Time, Topic, Will, restore,
 };
 use trefoil_model::wire::Kind;
-use trefoil_model::{Arrivals, Message as Model, Tap};
+use trefoil_model::{Arrivals, Message as Model, Random, Tap};
 use trefoil_mqtt::{
     Ack, ConnAck, ConnAckProperties, Disconnect, MessageProperties, Packet, PacketType, Publish, ReasonCode,
     SubAck, UnsubAck, Version, decode, frame,
@@ -31,12 +32,35 @@ pub enum Fault {
     KeepsWill,
     /// DUP is never set.
     ForgetsDup,
+    /// PUBACK and PUBREC do not wait for the disk.
+    AcknowledgesEarly,
+    /// Deliveries at QoS 2 do not.
+    DeliversEarly,
+    /// PUBREL does not.
+    ReleasesEarly,
+    /// PUBCOMP does not.
+    CompletesEarly,
+    /// SUBACK and UNSUBACK do not.
+    SubscribesEarly,
+    /// CONNACK does not.
+    WelcomesEarly,
+    /// Parcels leave a shard before what they rest on is handed over.
+    SendsEarly,
+    /// What was written before a checkpoint is dropped while it is being made.
+    DropsEarly,
+    /// When the log is read, entries of this kind are passed over.
+    Ignores(u8),
 }
 
 /// The hub.
 pub struct HubEnd {
     pub shards: Vec<Shard>,
     pub net: Net,
+    keeping: Keeping,
+    dropped_before: u64,
+    /// Shards that have yet to begin with the checkpoint, and those that are at it.
+    waiting: Vec<usize>,
+    under_way: Vec<usize>,
 }
 
 /// The way out of the shards.
@@ -49,9 +73,11 @@ pub struct Net {
     pub now: Time,
     pub taps: Vec<Tap>,
     pub arrivals: Arrivals,
-    pub wills: Wills,
-    /// How long the session of a client lasts, in seconds, and since when the client has been away.
-    sessions: BTreeMap<usize, (u32, Option<u64>)>,
+    pub ledger: Ledger,
+    /// What it writes down; none in worlds in which it keeps nothing.
+    pub disk: Option<Disk>,
+    /// When the hub's own clock stood at 0.
+    zero_ms: u64,
     /// Messages above QoS 0 that are taken of a client at a time.
     receive_max: u16,
     fault: Option<Fault>,
@@ -82,8 +108,9 @@ impl HubEnd {
             now: Time::default(),
             taps,
             arrivals: Arrivals::default(),
-            wills: Wills::default(),
-            sessions: BTreeMap::new(),
+            ledger: Ledger::default(),
+            disk: None,
+            zero_ms: 0,
             receive_max,
             fault,
             turns: 0,
@@ -91,7 +118,14 @@ impl HubEnd {
             unheard: BTreeSet::new(),
             broken: None,
         };
-        HubEnd { shards: (0..shards).map(|n| Shard::new(n, shared.clone())).collect(), net }
+        HubEnd {
+            shards: (0..shards).map(|n| Shard::new(n, shared.clone())).collect(),
+            net,
+            keeping: Keeping::default(),
+            dropped_before: 0,
+            waiting: Vec::new(),
+            under_way: Vec::new(),
+        }
     }
 
     /// The process ends and starts again. Today nothing survives that; once there is a store, what it has written
@@ -103,8 +137,8 @@ impl HubEnd {
         self.shards = (0..shards).map(|n| Shard::new(n, shared.clone())).collect();
         self.net.mail = (0..shards).map(|_| vec![VecDeque::new(); shards]).collect();
         self.net.held_back = None;
-        self.net.wills.hub_lost();
-        self.net.sessions.clear();
+        self.net.ledger.wills.hub_lost();
+        self.net.ledger.sessions.clear();
         for link in self.net.links.values_mut() {
             link.hub = None;
             link.down.end();
@@ -112,7 +146,122 @@ impl HubEnd {
     }
 
     pub fn dropped(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.counters().dropped_queue_full).sum()
+        let now: u64 = self.shards.iter().map(|shard| shard.counters().dropped_queue_full).sum();
+        self.dropped_before + now
+    }
+
+    /// From now on it keeps on a disk what is to be kept.
+    pub fn keep(&mut self, keeping: Keeping, random: &mut Random) {
+        let mut disk = Disk::new(self.shards.len());
+        if let Some(Fault::Ignores(kind)) = self.net.fault {
+            disk.ignored = vec![kind];
+        }
+        (self.net.disk, self.net.ledger) = (Some(disk), Ledger::keeping());
+        self.keeping = keeping;
+        self.start(self.shards.len(), random);
+    }
+
+    /// The process ends, whatever it was at, and after a while another one goes on from what is on the disk.
+    pub fn crash(&mut self, random: &mut Random) {
+        self.dropped_before = self.dropped();
+        for link in self.net.links.values_mut() {
+            link.hub = None;
+            link.held.clear();
+            link.down.cut(random);
+        }
+        self.net.taps.iter_mut().for_each(Tap::hub_crashed);
+        let away_ms = if random.chance(70) { random.below(3000) } else { random.below(40_000) } as u64;
+        self.net.now = self.net.now.plus_ms(away_ms);
+        let shards = if random.chance(40) { random.between(1, 4) } else { self.shards.len() };
+        self.start(shards, random);
+        // It may happen again before what was made of the image is on the disk.
+        while random.chance(15) {
+            self.start(shards, random);
+        }
+    }
+
+    fn start(&mut self, shards: usize, random: &mut Random) {
+        self.net.zero_ms = self.net.now.as_ms() - random.below(1000).min(self.net.now.as_ms() as usize) as u64;
+        self.waiting.clear();
+        self.under_way.clear();
+        let start_ms = BEGINNING_MS + self.net.zero_ms;
+        let limits = self.shards[0].shared().limits.clone();
+        let hub_now = self.net.hub_now();
+        let Some(disk) = &mut self.net.disk else { return };
+        let end = disk.crash(shards, random);
+        let image = match disk.image(start_ms) {
+            Ok(image) => image,
+            Err(why) => return self.net.breaks(format!("the log cannot be read: {why}")),
+        };
+        let seed = image.seed().unwrap_or(11);
+        let delays = DelayLimits { messages_max: 1000, bytes_max: 1 << 24, delay_s_max: 100 };
+        let extensions = Extensions { delayed: Some(delays), ..Extensions::default() };
+        let keeping = Keeping { start_ms, ..self.keeping.clone() };
+        let shared = Shared::new(shards, seed, limits).with_extensions(extensions);
+        let shared = Arc::new(shared.with_keeping(keeping, image.next_number()));
+        let (shards, record) = restore(image, &shared, hub_now);
+        disk.begin(record);
+        self.net.mail = (0..shards.len()).map(|_| vec![VecDeque::new(); shards.len()]).collect();
+        self.shards = shards;
+        self.net.ledger.crashed(end, self.net.now.as_ms());
+    }
+
+    /// What a shard has come to since this was last called is handed over.
+    pub fn end_tick(&mut self, shard: usize) {
+        let net = &mut self.net;
+        let Some(disk) = &mut net.disk else { return };
+        if let Some(batch) = self.shards[shard].take_batch() {
+            let number = batch.number;
+            let record = disk.append(shard, batch);
+            self.shards[shard].handed_over();
+            net.ledger.handed(shard, number, record);
+        }
+        for (to, parcel) in std::mem::take(&mut disk.staged[shard]) {
+            net.mail[to][shard].push_back(parcel);
+        }
+    }
+
+    /// Whether a shard has something to hand over.
+    pub fn has_staged(&self, shard: usize) -> bool {
+        let disk = self.net.disk.as_ref();
+        disk.is_some_and(|disk| {
+            let last = self.shards[shard].last_batch();
+            !disk.staged[shard].is_empty() || disk.record_of(shard, last).is_none() && last > 0
+        })
+    }
+
+    /// More of what was handed over becomes durable, and what has waited for that goes out.
+    pub fn sync(&mut self, records: u64) {
+        if let Some(disk) = &mut self.net.disk {
+            disk.sync(records);
+            disk.end_checkpoint();
+            self.net.release_held();
+        }
+    }
+
+    /// A checkpoint begins or goes on.
+    pub fn checkpoint(&mut self, bytes: usize, random: &mut Random) {
+        let shared = self.shards[0].shared().clone();
+        let Some(disk) = &mut self.net.disk else { return };
+        if disk.begin_checkpoint(&shared) {
+            self.waiting = (0..self.shards.len()).collect();
+        }
+        let Some(boundary) = disk.boundary() else { return };
+        if !self.waiting.is_empty() && random.chance(50) {
+            let shard = self.waiting.swap_remove(random.below(self.waiting.len()));
+            self.shards[shard].begin_checkpoint(boundary);
+            self.under_way.push(shard);
+            if self.net.fault == Some(Fault::DropsEarly) {
+                disk.through(shard, 0);
+            }
+        } else if !self.under_way.is_empty() {
+            let at = random.below(self.under_way.len());
+            let shard = self.under_way[at];
+            if self.shards[shard].go_on_with_checkpoint(bytes) {
+                self.under_way.swap_remove(at);
+                disk.through(shard, self.shards[shard].last_batch());
+            }
+        }
     }
 
     /// Lets time pass.
@@ -120,7 +269,8 @@ impl HubEnd {
         self.net.now = self.net.now.plus_ms(ms);
         for (number, shard) in self.shards.iter_mut().enumerate() {
             self.net.here = number;
-            shard.handle_time(self.net.now, &mut self.net);
+            let now = self.net.hub_now();
+            shard.handle_time(now, &mut self.net);
         }
     }
 
@@ -137,7 +287,8 @@ impl HubEnd {
             return;
         }
         self.net.here = to;
-        self.shards[to].handle(self.net.now, parcel, &mut self.net);
+        let now = self.net.hub_now();
+        self.shards[to].handle(now, parcel, &mut self.net);
     }
 
     /// Reads at most `max` bytes of a connection. Returns whether anything came.
@@ -161,7 +312,11 @@ impl HubEnd {
 
     /// The hub finds that a connection is dead.
     pub fn lose(&mut self, key: u32) {
+        let shard = self.net.links.get(&key).map(|link| link.shard);
         self.leave(key, Ending::Lost);
+        if let Some(shard) = shard {
+            self.stamp(shard);
+        }
     }
 
     /// Sends on what waited for room on a connection.
@@ -172,7 +327,8 @@ impl HubEnd {
         side.is_starved = false;
         if let Some(session) = side.session {
             self.net.here = shard;
-            self.shards[shard].resume(self.net.now, session, &mut self.net);
+            let now = self.net.hub_now();
+            self.shards[shard].resume(now, session, &mut self.net);
         }
     }
 
@@ -192,6 +348,22 @@ impl HubEnd {
     }
 
     fn packet(&mut self, key: u32, packet: Packet<'_>) {
+        let shard = self.net.links.get(&key).map(|link| link.shard);
+        self.deal_with(key, packet);
+        if let Some(shard) = shard {
+            self.stamp(shard);
+        }
+    }
+
+    /// What has just happened stands in the batch of a shard that is being filled, or in its last one.
+    fn stamp(&mut self, shard: usize) {
+        if let Some(disk) = &self.net.disk {
+            let batch = self.shards[shard].last_batch();
+            self.net.ledger.stands_in(shard, batch, disk.record_of(shard, batch));
+        }
+    }
+
+    fn deal_with(&mut self, key: u32, packet: Packet<'_>) {
         let Some(link) = self.net.links.get_mut(&key) else { return };
         let (number, client) = (link.shard, link.client);
         let Some(HubSide { version, session, .. }) = link.hub else { return };
@@ -203,8 +375,9 @@ impl HubEnd {
             };
         };
         self.net.unheard.remove(&client);
-        let now = self.net.now;
+        let (now, here) = (self.net.hub_now(), self.net.now);
         let (shard, net) = (&mut self.shards[number], &mut self.net);
+        shard.begin_event();
         match packet {
             Packet::Publish(publish) => self.publish(key, number, session, version, &publish),
             Packet::PubAck(ack) => {
@@ -214,7 +387,8 @@ impl HubEnd {
             Packet::PubRec(ack) => {
                 net.taps[client].answered(Kind::PubRec, ack.packet_id);
                 shard.received(session, ack.packet_id);
-                net.ack(key, PacketType::PubRel, version, ack.packet_id);
+                let waits_for = net.unless(Fault::ReleasesEarly, shard.waits_for());
+                net.ack(key, PacketType::PubRel, version, ack.packet_id, waits_for);
             }
             Packet::PubComp(ack) => {
                 net.taps[client].answered(Kind::PubComp, ack.packet_id);
@@ -222,7 +396,8 @@ impl HubEnd {
             }
             Packet::PubRel(ack) => {
                 shard.release_incoming(session, ack.packet_id);
-                net.ack(key, PacketType::PubComp, version, ack.packet_id);
+                let waits_for = net.unless(Fault::CompletesEarly, shard.waits_for());
+                net.ack(key, PacketType::PubComp, version, ack.packet_id, waits_for);
             }
             Packet::Subscribe(subscribe) => {
                 let mut reasons = Vec::new();
@@ -235,7 +410,8 @@ impl HubEnd {
                 }
                 let packet_id = subscribe.packet_id;
                 let answer = SubAck { packet_id, reasons: (&*reasons).into(), ..SubAck::default() };
-                net.write(key, |out| answer.encode(version, out));
+                let waits_for = net.unless(Fault::SubscribesEarly, shard.waits_for());
+                net.write(key, waits_for, false, |out| answer.encode(version, out));
                 shard.resume(now, session, net);
             }
             Packet::Unsubscribe(unsubscribe) => {
@@ -249,7 +425,8 @@ impl HubEnd {
                     .collect();
                 let packet_id = unsubscribe.packet_id;
                 let answer = UnsubAck { packet_id, reasons: (&*ended).into(), ..UnsubAck::default() };
-                net.write(key, |out| answer.encode(version, out));
+                let waits_for = net.unless(Fault::SubscribesEarly, shard.waits_for());
+                net.write(key, waits_for, false, |out| answer.encode(version, out));
             }
             Packet::Disconnect(goodbye) => {
                 let expiry_s = goodbye.session_expiry_s;
@@ -259,7 +436,7 @@ impl HubEnd {
                     _ => Ending::WithWill { expiry_s },
                 };
                 let with_will = goodbye.reason != ReasonCode::Success;
-                net.wills.ended(client, with_will, now.as_ms());
+                net.ledger.ended(client, with_will, here.as_ms());
                 self.leave(key, ending);
             }
             other => net.breaks(format!("{other:?} from a client")),
@@ -277,15 +454,16 @@ impl HubEnd {
             let message = message(will.topic, will.payload, will.qos, false, None);
             Will { message, expiry_s: None, delay_s: will.delay_s }
         });
-        let now = self.net.now;
+        let (now, here) = (self.net.hub_now(), self.net.now);
         let net = &mut self.net;
+        self.shards[number].begin_event();
         // Whoever holds the session now is displaced, which ends that connection without a goodbye.
         let holds =
             |link: &Link| link.client == client && link.hub.as_ref().is_some_and(|s| s.session.is_some());
         if net.links.values().any(holds) {
-            net.wills.ended(client, true, now.as_ms());
+            net.ledger.ended(client, true, here.as_ms());
         }
-        net.wills.connected(client, connect.clean_start, now.as_ms());
+        net.ledger.connected(client, connect.clean_start, here.as_ms());
         let asked = Connect {
             client_id: connect.client_id,
             connection: ConnectionKey(key),
@@ -306,16 +484,16 @@ impl HubEnd {
                 .is_some_and(|s| s.version == Version::V5)
             {
                 let goodbye = Disconnect::new(ReasonCode::SessionTakenOver);
-                net.write(old, |out| goodbye.encode(Version::V5, out));
+                net.write(old, 0, false, |out| goodbye.encode(Version::V5, out));
             }
             net.close(old);
         }
         if let Some(will) = &connect.will {
             let model = Model::number_in(will.payload).unwrap_or_default();
-            net.wills.set(client, model, will.delay_s, connected.expiry_s);
+            net.ledger.set_will(client, model, will.delay_s, connected.expiry_s, will.qos as u8);
         }
         net.must_be_present(client, connect.clean_start, connected.present);
-        net.sessions.insert(client, (connected.expiry_s, None));
+        net.ledger.session(client, connected.expiry_s);
         net.taps[client].connected(connected.present);
         if !connected.present {
             net.unheard.insert(client);
@@ -326,7 +504,8 @@ impl HubEnd {
             properties: ConnAckProperties { receive_max, ..ConnAckProperties::default() },
             ..ConnAck::default()
         };
-        net.write(key, |out| answer.encode(version, out));
+        let waits_for = net.unless(Fault::WelcomesEarly, self.shards[number].waits_for());
+        net.write(key, waits_for, false, |out| answer.encode(version, out));
         if let Some(side) = net.links.get_mut(&key).and_then(|link| link.hub.as_mut()) {
             (side.version, side.session) = (version, Some(connected.session));
         }
@@ -341,12 +520,12 @@ impl HubEnd {
         version: Version,
         packet: &Publish<'_>,
     ) {
-        let now = self.net.now;
+        let (now, here) = (self.net.hub_now(), self.net.now);
         let (shard, net) = (&mut self.shards[number], &mut self.net);
         let expires_at = packet.properties.expiry_s.map(|seconds| now.plus_s(seconds.into()));
         let came = message(packet.topic, packet.payload, packet.qos, packet.retain, expires_at);
         let model = Model::number_in(packet.payload).unwrap_or_default();
-        net.arrivals.add(model, now.as_ms(), packet.properties.expiry_s);
+        net.arrivals.add(model, here.as_ms(), packet.properties.expiry_s);
         let id = packet.packet_id;
         let is_new = packet.qos != QoS::ExactlyOnce || shard.take_incoming(session, id);
         if version == Version::V5 && shard.incoming_count(session) > usize::from(net.receive_max) {
@@ -354,12 +533,16 @@ impl HubEnd {
         }
         let publishes_twice = net.fault == Some(Fault::PublishesTwice);
         if (is_new || publishes_twice) && !net.goes_wrong(Fault::AcknowledgesOnly) {
-            shard.publish(now, Some(session), &Arc::new(came), net);
+            let published = shard.publish(now, Some(session), &Arc::new(came), net);
+            if let Some(why) = published.refused {
+                net.breaks(format!("a good message is refused: {why}"));
+            }
         }
+        let waits_for = net.unless(Fault::AcknowledgesEarly, shard.waits_for());
         match packet.qos {
             QoS::AtMostOnce => {}
-            QoS::AtLeastOnce => net.ack(key, PacketType::PubAck, version, id),
-            QoS::ExactlyOnce => net.ack(key, PacketType::PubRec, version, id),
+            QoS::AtLeastOnce => net.ack(key, PacketType::PubAck, version, id, waits_for),
+            QoS::ExactlyOnce => net.ack(key, PacketType::PubRec, version, id, waits_for),
         }
     }
 
@@ -369,14 +552,13 @@ impl HubEnd {
         let session = link.hub.as_mut().and_then(|side| side.session.take());
         self.net.close(key);
         if let Some(session) = session {
-            if let Some((_, away_ms)) = self.net.sessions.get_mut(&client) {
-                *away_ms = Some(self.net.now.as_ms());
-            }
+            self.net.ledger.away(client, self.net.now.as_ms());
             if ending == Ending::Lost {
-                self.net.wills.ended(client, true, self.net.now.as_ms());
+                self.net.ledger.ended(client, true, self.net.now.as_ms());
             }
             self.net.here = number;
-            self.shards[number].disconnect(self.net.now, session, ending, &mut self.net);
+            let now = self.net.hub_now();
+            self.shards[number].disconnect(now, session, ending, &mut self.net);
         }
     }
 }
@@ -393,13 +575,18 @@ fn message(topic: &str, payload: &[u8], qos: QoS, retain: bool, expires_at: Opti
 }
 
 impl Net {
+    /// What the hub's own clock says.
+    fn hub_now(&self) -> Time {
+        Time::from_ms(self.now.as_ms() - self.zero_ms)
+    }
+
     pub fn breaks(&mut self, why: String) {
         self.broken.get_or_insert(why);
     }
 
     /// Compares whether the hub says that it has a session with whether it should [MQTT-3.1.2-4] [MQTT-3.1.2-23].
     fn must_be_present(&mut self, client: usize, is_clean: bool, is_present: bool) {
-        let Some((expiry_s, away_ms)) = self.sessions.get(&client).copied() else {
+        let Some((expiry_s, away_ms)) = self.ledger.sessions.get(&client).copied() else {
             return if is_present {
                 self.breaks(format!("client {client} has a session from nowhere"))
             };
@@ -422,21 +609,55 @@ impl Net {
     fn close(&mut self, key: u32) {
         if let Some(link) = self.links.get_mut(&key) {
             link.hub = None;
+            link.held.clear();
             link.down.end();
         }
     }
 
-    fn ack(&mut self, key: u32, packet: PacketType, version: Version, packet_id: u16) {
-        self.write(key, |out| Ack::new(packet_id, ReasonCode::Success).encode(packet, version, out));
+    /// What something waits for, unless it is a fault that it does not.
+    fn unless(&self, fault: Fault, waits_for: u64) -> u64 {
+        if self.fault == Some(fault) { 0 } else { waits_for }
     }
 
-    fn write(&mut self, key: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    fn ack(&mut self, key: u32, packet: PacketType, version: Version, packet_id: u16, waits_for: u64) {
+        let ack = Ack::new(packet_id, ReasonCode::Success);
+        self.write(key, waits_for, false, |out| ack.encode(packet, version, out));
+    }
+
+    /// Writes once a batch of the connection's shard is durable, and not before what waits already, unless it `may_pass`.
+    fn write(&mut self, key: u32, waits_for: u64, may_pass: bool, write: impl FnOnce(&mut Vec<u8>)) {
         let mut bytes = Vec::new();
         write(&mut bytes);
+        if let (Some(disk), Some(link)) = (&mut self.disk, self.links.get_mut(&key)) {
+            let is_welcome = bytes.first().is_some_and(|first| first >> 4 == 2);
+            let held = Held { bytes, waits_for, is_welcome, at_ms: self.now.as_ms() };
+            let waits = !link.held.is_empty() || !disk.may_go(link.shard, &held);
+            // Nothing may come before CONNACK.
+            if waits && !(may_pass && link.held.iter().all(|held| !held.is_welcome)) {
+                disk.figures.held += usize::from(held.waits_for > 0);
+                link.held.push_back(held);
+                return;
+            }
+            bytes = held.bytes;
+        }
+        self.put(key, bytes, self.now.as_ms());
+    }
+
+    /// Lets go what has waited for long enough.
+    fn release_held(&mut self) {
+        for key in self.links.keys().copied().collect::<Vec<_>>() {
+            while let (Some(disk), Some(link)) = (&self.disk, self.links.get_mut(&key)) {
+                let Some(held) = link.held.pop_front_if(|held| disk.may_go(link.shard, held)) else { break };
+                self.put(key, held.bytes, held.at_ms);
+            }
+        }
+    }
+
+    fn put(&mut self, key: u32, bytes: Vec<u8>, at_ms: u64) {
         let (Some(link), false) = (self.links.get_mut(&key), self.broken.is_some()) else { return };
         if link.hub.as_ref().is_some_and(|side| side.session.is_some()) {
             let tap = &mut self.taps[link.client];
-            if let Err(why) = tap.sent(&bytes, &self.arrivals, self.now.as_ms()) {
+            if let Err(why) = tap.sent(&bytes, &self.arrivals, at_ms) {
                 self.broken = Some(format!("client {}: {why}", link.client));
             }
         }
@@ -471,7 +692,7 @@ impl Outlet for Net {
             topic: &message.topic,
             packet_id: delivery.packet_id,
             properties: MessageProperties {
-                expiry_s: message.expiry_left_s(self.now),
+                expiry_s: message.expiry_left_s(self.hub_now()),
                 ..MessageProperties::default()
             },
             payload: &message.payload,
@@ -483,20 +704,27 @@ impl Outlet for Net {
             self.held_back = Some((to, bytes));
             return Delivered::Sent;
         }
-        self.write(to.0, |out| out.extend_from_slice(&bytes));
+        let waits_for = self.unless(Fault::DeliversEarly, delivery.waits_for);
+        let may_pass = delivery.qos == QoS::AtMostOnce;
+        self.write(to.0, waits_for, may_pass, |out| out.extend_from_slice(&bytes));
         if let Some((to, bytes)) = self.held_back.take() {
-            self.write(to.0, |out| out.extend_from_slice(&bytes));
+            self.write(to.0, 0, true, |out| out.extend_from_slice(&bytes));
         }
         Delivered::Sent
     }
 
-    fn release(&mut self, to: ConnectionKey, packet_id: u16, _: u64) {
+    fn release(&mut self, to: ConnectionKey, packet_id: u16, waits_for: u64) {
         let version = self.links.get(&to.0).and_then(|link| Some(link.hub.as_ref()?.version));
-        self.ack(to.0, PacketType::PubRel, version.unwrap_or_default(), packet_id);
+        let waits_for = self.unless(Fault::ReleasesEarly, waits_for);
+        self.ack(to.0, PacketType::PubRel, version.unwrap_or_default(), packet_id, waits_for);
     }
 
     fn forward(&mut self, shard: usize, parcel: Parcel) {
         let from = self.here;
+        if let Some(disk) = self.disk.as_mut().filter(|_| self.fault != Some(Fault::SendsEarly)) {
+            disk.staged[from].push((shard, parcel));
+            return;
+        }
         self.mail[shard][from].push_back(parcel);
     }
 }

@@ -74,8 +74,21 @@ pub struct Link {
     pub down: Pipe,
     /// How much may be under way to the client before the hub takes its outbox for full.
     pub room_bytes: usize,
+    /// What must not leave before the disk has what it rests on, and what stays behind that.
+    pub held: VecDeque<Held>,
     /// The hub's end.
     pub hub: Option<HubSide>,
+}
+
+/// Something that waits for the disk.
+#[derive(Debug)]
+pub struct Held {
+    pub bytes: Vec<u8>,
+    /// The batch of the connection's shard; 0 for none.
+    pub waits_for: u64,
+    pub is_welcome: bool,
+    /// When it was written.
+    pub at_ms: u64,
 }
 
 /// What the hub knows of a connection.
@@ -92,10 +105,11 @@ impl Link {
     pub fn new(client: usize, shard: usize, room_bytes: usize) -> Link {
         let version = Version::V5;
         let hub = HubSide { rest: Vec::new(), version, session: None, is_starved: false };
-        Link { client, shard, up: Pipe::default(), down: Pipe::default(), room_bytes, hub: Some(hub) }
+        Link { client, shard, up: Pipe::default(), down: Pipe::default(), room_bytes, held: VecDeque::new(), hub: Some(hub) }
     }
 
     pub fn has_room(&self) -> bool {
-        self.down.len() < self.room_bytes
+        let held: usize = self.held.iter().map(|held| held.bytes.len()).sum();
+        self.down.len() + held < self.room_bytes
     }
 }

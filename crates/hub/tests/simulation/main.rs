@@ -12,13 +12,16 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, unreachable_pub)]
 
+mod disk;
 mod hub_end;
+mod ledger;
 mod link;
 mod profile;
 mod wills;
 mod world;
 
 use hub_end::Fault;
+use profile::Kind;
 use trefoil_model::Summary;
 use world::World;
 
@@ -26,12 +29,12 @@ use world::World;
 const SEEDS: u64 = 400;
 
 /// Entries of the history that a failure shows, from its end.
-const SHOWN: usize = 60;
+const SHOWN: usize = 6000;
 
 /// The fewest steps of a seed that fail, with the reason and the end of the history.
-fn describe(seed: u64, fault: Option<Fault>) -> Option<String> {
-    let fails = |steps: usize| World::run(seed, steps, fault).0.is_err();
-    let (mut good, mut bad) = (0, World::steps(seed));
+fn describe(seed: u64, kind: Kind, fault: Option<Fault>) -> Option<String> {
+    let fails = |steps: usize| World::run(seed, steps, kind, fault).0.is_err();
+    let (mut good, mut bad) = (0, World::steps(seed, kind));
     if !fails(bad) {
         return None;
     }
@@ -40,7 +43,7 @@ fn describe(seed: u64, fault: Option<Fault>) -> Option<String> {
         let middle = (good + bad) / 2;
         if fails(middle) { bad = middle } else { good = middle }
     }
-    let (result, history) = World::run(seed, bad, fault);
+    let (result, history) = World::run(seed, bad, kind, fault);
     let mut text = format!("seed {seed} fails after {bad} steps:\n");
     let from = history.entries.len().saturating_sub(SHOWN);
     for entry in &history.entries[from..] {
@@ -51,10 +54,10 @@ fn describe(seed: u64, fault: Option<Fault>) -> Option<String> {
     Some(text)
 }
 
-fn try_seeds(seeds: impl Iterator<Item = u64>) -> Summary {
+fn try_seeds(seeds: impl Iterator<Item = u64>, kind: Kind) -> Summary {
     let mut sum = Summary::default();
     for seed in seeds {
-        match World::run(seed, usize::MAX, None).0 {
+        match World::run(seed, usize::MAX, kind, None).0 {
             Ok(one) => {
                 sum.sent += one.sent;
                 sum.delivered += one.delivered;
@@ -64,7 +67,7 @@ fn try_seeds(seeds: impl Iterator<Item = u64>) -> Summary {
                 sum.retained += one.retained;
                 sum.sessions_lost += one.sessions_lost;
             }
-            Err(why) => panic!("{}", describe(seed, None).unwrap_or(why)),
+            Err(why) => panic!("{}", describe(seed, kind, None).unwrap_or(why)),
         }
     }
     sum
@@ -76,29 +79,41 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// What `cargo xtask simulate` asks for stands in the environment.
-#[test]
-fn every_promise_is_kept() {
+fn take(kind: Kind) -> Option<Summary> {
     if let Some(seed) = number("TREFOIL_SIMULATE_SEED") {
-        let (result, history) = World::run(seed, usize::MAX, None);
-        if let Some(text) = describe(seed, None) {
+        let (result, history) = World::run(seed, usize::MAX, kind, None);
+        if let Some(text) = describe(seed, kind, None) {
             panic!("{text}");
         }
         history.entries.iter().for_each(|entry| println!("{entry}"));
         println!("seed {seed}: {:?}", result.expect("it does not fail"));
-        return;
+        return None;
     }
     if let Some(runs) = number("TREFOIL_SIMULATE_RUNS") {
         let first = number("TREFOIL_SIMULATE_FIRST").unwrap_or_else(|| u64::from(std::process::id()) << 32);
-        println!("seeds {first} to {}", first + runs - 1);
-        println!("{:?}", try_seeds(first..first + runs));
-        return;
+        println!("{kind:?}, seeds {first} to {}", first + runs - 1);
+        println!("{:?}", try_seeds(first..first + runs, kind));
+        return None;
     }
-    let sum = try_seeds(0..SEEDS);
-    // The simulation is worth something only if all of this happens in it.
+    Some(try_seeds(0..SEEDS, kind))
+}
+
+/// The simulation is worth something only if all of this happens in it.
+fn has_happened(sum: &Summary) {
     let happened =
         [sum.sent, sum.delivered, sum.promised, sum.resent, sum.repeated, sum.retained, sum.sessions_lost];
     assert!(happened.iter().all(|count| *count > 100), "{sum:?}");
     println!("{sum:?}");
+}
+
+#[test]
+fn every_promise_is_kept() {
+    take(Kind::Plain).iter().for_each(has_happened);
+}
+
+#[test]
+fn every_promise_is_kept_across_crashes() {
+    take(Kind::Crashing).iter().for_each(has_happened);
 }
 
 /// The simulation finds what is put in on purpose.
@@ -113,7 +128,7 @@ fn faults_are_found() {
         Fault::ForgetsDup,
     ];
     for fault in faults {
-        let found = (0..SEEDS).find(|seed| World::run(*seed, usize::MAX, Some(fault)).0.is_err());
+        let found = (0..SEEDS).find(|seed| World::run(*seed, usize::MAX, Kind::Plain, Some(fault)).0.is_err());
         assert!(found.is_some(), "{fault:?} goes unseen");
     }
 }

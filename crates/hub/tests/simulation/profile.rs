@@ -15,6 +15,21 @@ pub struct Profile {
     pub weights: Vec<(Step, usize)>,
     /// Whether the hub loses everything now and then.
     pub restarts_hub: bool,
+    /// In a world in which the hub crashes.
+    pub crashing: Option<Crashing>,
+}
+
+/// What is particular to a world in which the hub crashes.
+#[derive(Clone, Debug)]
+pub struct Crashing {
+    /// Clients that share the work, at the end of the list.
+    pub workers: usize,
+    /// How likely a shard hands over what it has written down at once, in a hundred.
+    pub hands_over_percent: usize,
+    /// How likely it becomes durable at once.
+    pub syncs_percent: usize,
+    /// How much a checkpoint writes at a time.
+    pub checkpoint_bytes: usize,
 }
 
 /// What happens next, at one client or in the hub.
@@ -56,11 +71,61 @@ pub enum Step {
     Wait,
     /// The hub's program ends and starts again.
     RestartHub,
+    /// The same with a hub that goes on from what it has on disk.
+    CrashHub,
+    /// A shard hands over what it has written down.
+    EndTick,
+    /// More of that becomes durable.
+    Sync,
+    /// A checkpoint begins or goes on.
+    Checkpoint,
+    /// The application publishes something that is to come later.
+    PublishLater,
+    /// The application publishes something for the workers.
+    PublishWork,
+}
+
+/// What kind of worlds there are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// The hub keeps nothing beyond its end.
+    Plain,
+    /// It does, and crashes.
+    Crashing,
 }
 
 impl Profile {
     /// A profile drawn by lot.
-    pub fn draw(random: &mut Random) -> Profile {
+    pub fn draw(kind: Kind, random: &mut Random) -> Profile {
+        let mut profile = Profile::draw_plain(random);
+        if kind == Kind::Crashing {
+            profile.crash(random);
+        }
+        profile
+    }
+
+    fn crash(&mut self, random: &mut Random) {
+        self.restarts_hub = false;
+        self.weights.retain(|(step, _)| *step != Step::RestartHub);
+        self.weights.extend([
+            (Step::CrashHub, random.between(1, 4)),
+            (Step::EndTick, random.between(5, 40)),
+            (Step::Sync, random.between(3, 40)),
+            (Step::Checkpoint, *random.one_of(&[0, 2, 20, 60])),
+            (Step::PublishLater, random.below(6)),
+            (Step::PublishWork, random.below(20)),
+        ]);
+        let workers = random.below(4);
+        self.clients += workers;
+        self.crashing = Some(Crashing {
+            workers,
+            hands_over_percent: *random.one_of(&[0, 50, 90]),
+            syncs_percent: *random.one_of(&[0, 30, 90]),
+            checkpoint_bytes: *random.one_of(&[1, 200, 5000]),
+        });
+    }
+
+    fn draw_plain(random: &mut Random) -> Profile {
         let small = random.chance(40);
         let limits = Limits {
             inflight_max: if small { random.between(1, 5) as u16 } else { 1000 },
@@ -98,6 +163,7 @@ impl Profile {
             receive_max: if small { random.between(1, 8) as u16 } else { 1000 },
             weights,
             restarts_hub,
+            crashing: None,
         }
     }
 

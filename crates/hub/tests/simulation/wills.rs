@@ -1,6 +1,6 @@
 //! When a will should be published, by the rules alone (MQTT 5.0 §3.1.2.5, §3.1.3.2.2).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How late a timer of the hub may fire.
 const LATE_MS: u64 = 2 * 64;
@@ -21,6 +21,11 @@ pub enum Fate {
 pub struct Wills {
     by_client: HashMap<usize, Will>,
     fates: HashMap<u64, Fate>,
+    /// Wills of which the hub may have forgotten in a crash that it had them, or that it had published them.
+    unsure: HashSet<u64>,
+    qos: HashMap<u64, u8>,
+    /// What was delivered at QoS 1 may come again.
+    has_crashed: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +53,8 @@ impl Wills {
     }
 
     /// The hub has taken a will.
-    pub fn set(&mut self, client: usize, number: u64, delay_s: u32, expiry_s: u32) {
+    pub fn set(&mut self, client: usize, number: u64, delay_s: u32, expiry_s: u32, qos: u8) {
+        self.qos.insert(number, qos);
         self.by_client.insert(client, Will { number, delay_s, expiry_s, due_ms: None });
     }
 
@@ -80,6 +86,21 @@ impl Wills {
         }
     }
 
+    /// After a crash this is what the hub knows, and that is what it knew before.
+    pub fn went_back_from(&mut self, before: Wills) {
+        (self.unsure, self.qos, self.has_crashed) = (before.unsure, before.qos, true);
+        let waited = before.by_client.values().map(|will| (will.number, None));
+        let decided = before.fates.iter().map(|(number, fate)| (*number, Some(*fate)));
+        for (number, fate) in waited.chain(decided) {
+            let waits = self.by_client.values().any(|will| will.number == number);
+            let is_known = waits || self.fates.contains_key(&number);
+            // It may have been seen although it is to be published only later, or not at all.
+            if !is_known || fate.is_some() && self.fates.get(&number) != fate.as_ref() {
+                self.unsure.insert(number);
+            }
+        }
+    }
+
     /// Compares what was published, by number with how often, with what should have been.
     pub fn check(&self, published: &HashMap<u64, usize>, now_ms: u64, may_miss: bool) -> Result<(), String> {
         let waiting = self.by_client.values().map(|will| {
@@ -90,7 +111,12 @@ impl Wills {
         });
         for (number, fate) in self.fates.iter().map(|(number, fate)| (*number, *fate)).chain(waiting) {
             let times = published.get(&number).copied().unwrap_or(0);
+            let is_unsure = self.unsure.contains(&number);
             let is_right = match fate {
+                Fate::Published | Fate::Either if self.has_crashed && self.qos.get(&number) == Some(&1) => {
+                    times >= 1 || may_miss || fate == Fate::Either
+                }
+                Fate::Silent | Fate::Either if is_unsure => true,
                 Fate::Published => times == 1 || times == 0 && may_miss,
                 Fate::Silent => times == 0,
                 Fate::Either => times <= 1,

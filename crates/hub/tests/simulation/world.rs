@@ -2,13 +2,17 @@
 
 use crate::hub_end::{Fault, HubEnd};
 use crate::link::{Arrival, Link};
-use crate::profile::{Profile, Step};
-use std::collections::HashMap;
+use crate::profile::{Kind, Profile, Step};
+use std::collections::{HashMap, HashSet};
+use trefoil_hub::Keeping;
 use trefoil_model::wire::{Version, Will};
 use trefoil_model::{Allowance, Client, Event, History, Message, Options, Random, Summary, Tap, check};
 
 /// Rounds within which everything must come to rest once nothing goes wrong any more.
 const ROUNDS_MAX: usize = 5000;
+
+/// What workers share.
+const WORK: &str = "$share/crew/work/#";
 
 /// The filters that clients choose from.
 const FILTERS: [&str; 7] = ["t/#", "t/+", "t/1", "#", "kept/#", "kept/+/1", "t/2"];
@@ -37,27 +41,29 @@ struct Device {
 
 impl World {
     /// The world of a seed, with at most `steps_max` steps.
-    pub fn run(seed: u64, steps_max: usize, fault: Option<Fault>) -> (Result<Summary, String>, History) {
-        let mut world = World::new(seed, fault);
+    pub fn run(seed: u64, steps_max: usize, kind: Kind, fault: Option<Fault>) -> (Result<Summary, String>, History) {
+        let mut world = World::new(seed, kind, fault);
         let result = world.live(steps_max);
         (result, world.history)
     }
 
     /// How many steps a seed takes.
-    pub fn steps(seed: u64) -> usize {
-        Profile::draw(&mut Random::new(seed)).steps
+    pub fn steps(seed: u64, kind: Kind) -> usize {
+        Profile::draw(kind, &mut Random::new(seed)).steps
     }
 
-    fn new(seed: u64, fault: Option<Fault>) -> World {
+    fn new(seed: u64, kind: Kind, fault: Option<Fault>) -> World {
         let mut random = Random::new(seed);
-        let profile = Profile::draw(&mut random);
+        let profile = Profile::draw(kind, &mut random);
+        let workers = profile.crashing.as_ref().map_or(0, |crashing| crashing.workers);
         let mut devices = Vec::new();
         for number in 0..=profile.clients {
             let is_witness = number == profile.clients;
-            let version = if random.chance(35) && !is_witness { Version::V4 } else { Version::V5 };
+            let is_worker = !is_witness && number >= profile.clients - workers;
+            let version = if random.chance(35) && !is_witness && !is_worker { Version::V4 } else { Version::V5 };
             let lasting = *random.one_of(&[5, 60, u32::MAX, u32::MAX, u32::MAX]);
             let expiry_s = match version {
-                _ if is_witness => u32::MAX,
+                _ if is_witness || is_worker => u32::MAX,
                 _ if random.chance(15) => 0,
                 Version::V4 => u32::MAX,
                 Version::V5 => lasting,
@@ -77,24 +83,35 @@ impl World {
             if is_witness {
                 filters = vec![("will/#", 2)];
             }
+            if is_worker {
+                filters = vec![(WORK, random.between(1, 2) as u8)];
+            }
             devices.push(Device { client, link: None, dawdles: false, filters });
         }
         let inflight_max = usize::from(profile.limits.inflight_max);
         let tap = |device: &Device| {
             let Options { version, receive_max, .. } = *device.client.options();
             let window = if version == Version::V5 { usize::from(receive_max) } else { usize::MAX };
-            Tap::new(version, window.min(inflight_max))
+            let mut tap = Tap::new(version, window.min(inflight_max));
+            tap.shares = device.filters.iter().any(|(filter, _)| *filter == WORK);
+            tap
         };
         let taps = devices.iter().map(tap).collect();
-        let hub = HubEnd::new(profile.shards, profile.limits.clone(), profile.receive_max, taps, fault);
+        let mut hub = HubEnd::new(profile.shards, profile.limits.clone(), profile.receive_max, taps, fault);
+        if profile.crashing.is_some() {
+            hub.keep(Keeping::default(), &mut random);
+        }
         let history = History::default();
         World { random, profile, hub, devices, history, last_message: 0, last_link: 0 }
     }
 
     fn live(&mut self, steps_max: usize) -> Result<Summary, String> {
         let witness = self.profile.clients;
-        self.connect(witness, false);
-        self.settle(&[witness])?;
+        let first = witness - self.workers();
+        for at in first..=witness {
+            self.connect(at, false);
+        }
+        self.settle(&(first..=witness).collect::<Vec<_>>())?;
         for _ in 0..self.profile.steps.min(steps_max) {
             self.step()?;
         }
@@ -105,6 +122,14 @@ impl World {
             }
         }
         let all: Vec<usize> = (0..self.devices.len()).collect();
+        if self.profile.crashing.is_some() {
+            // What was to be published later comes.
+            self.settle(&all)?;
+            for _ in 0..20 {
+                self.wait(1000)?;
+                self.settle(&all)?;
+            }
+        }
         self.settle(&all)?;
         self.verdict()
     }
@@ -119,7 +144,8 @@ impl World {
             }
         }
         let may_miss = dropped > 0 || self.profile.restarts_hub;
-        self.hub.net.wills.check(&wills, self.hub.net.now.as_ms(), may_miss)?;
+        self.hub.net.ledger.wills.check(&wills, self.hub.net.now.as_ms(), may_miss)?;
+        self.check_work()?;
         let sessions: usize = self.hub.shards.iter().map(|shard| shard.session_count()).sum();
         if sessions != self.devices.len() {
             return Err(format!("{sessions} sessions for {} clients", self.devices.len()));
@@ -127,9 +153,51 @@ impl World {
         Ok(summary)
     }
 
+    fn workers(&self) -> usize {
+        self.profile.crashing.as_ref().map_or(0, |crashing| crashing.workers)
+    }
+
+    /// What was acknowledged of what is for the workers has come to one of them, and at QoS 2 to one only.
+    fn check_work(&self) -> Result<(), String> {
+        let (mut sent, mut came) = (HashMap::new(), HashMap::<(u64, u8), usize>::new());
+        let mut acknowledged = HashSet::new();
+        let clients = self.profile.clients;
+        let is_worker = |client: usize| (clients - self.workers()..clients).contains(&client);
+        for entry in &self.history.entries {
+            match &entry.event {
+                Event::Sent(message) if message.topic.starts_with("work/") => {
+                    sent.insert(message.number, message.qos);
+                }
+                Event::Acknowledged(number) => drop(acknowledged.insert(*number)),
+                Event::Delivered { number, topic, qos, .. } if is_worker(entry.client) && topic.starts_with("work/") => {
+                    *came.entry((*number, *qos)).or_default() += 1;
+                }
+                _ => {}
+            }
+        }
+        for (number, _) in sent.iter().filter(|(number, qos)| **qos > 0 && acknowledged.contains(number)) {
+            let (once, twice) = (came.get(&(*number, 1)), came.get(&(*number, 2)));
+            if self.workers() > 0 && once.is_none() && twice.is_none() && self.hub.dropped() == 0 {
+                return Err(format!("{number} came to none of the workers"));
+            }
+            if twice.is_some_and(|times| *times > 1) {
+                return Err(format!("{number} came to several workers at QoS 2"));
+            }
+        }
+        Ok(())
+    }
+
     fn step(&mut self) -> Result<(), String> {
         let at = self.random.below(self.profile.clients);
-        let step = self.profile.next(&mut self.random);
+        let mut step = self.profile.next(&mut self.random);
+        if at >= self.profile.clients - self.workers() {
+            // Workers stay what they are.
+            step = match step {
+                Step::Subscribe | Step::Unsubscribe | Step::ConnectClean => Step::Connect,
+                Step::Forget => Step::Restart,
+                other => other,
+            };
+        }
         match step {
             Step::CarryUp => {
                 let max = self.some_bytes();
@@ -191,10 +259,62 @@ impl World {
                 self.devices[witness].link = None;
                 self.connect(witness, false);
             }
+            Step::CrashHub => {
+                self.hub.crash(&mut self.random);
+                self.history.now_ms = self.hub.net.now.as_ms();
+                self.history.add(at, Event::HubCrashed);
+                let witness = self.profile.clients;
+                self.devices[witness].client.lose();
+                self.devices[witness].link = None;
+                self.connect(witness, false);
+                if self.random.chance(50) {
+                    self.wait(0)?;
+                }
+            }
+            Step::EndTick => {
+                let shard = self.random.below(self.hub.shards.len());
+                self.hub.end_tick(shard);
+            }
+            Step::Sync => {
+                let records = if self.random.chance(50) { u64::MAX } else { self.random.below(6) as u64 };
+                self.hub.sync(records);
+            }
+            Step::Checkpoint => {
+                let bytes = self.profile.crashing.as_ref().map_or(0, |crashing| crashing.checkpoint_bytes);
+                self.hub.checkpoint(bytes, &mut self.random);
+            }
+            Step::PublishLater => self.publish_to(at, true, false),
+            Step::PublishWork => self.publish_to(at, false, true),
             _ => {}
         }
         self.post(at);
+        self.hand_over();
         self.sound()
+    }
+
+    /// Sometimes the shards hand over at once, and the disk is quick.
+    fn hand_over(&mut self) {
+        let Some(crashing) = &self.profile.crashing else { return };
+        let (hands_over, syncs) = (crashing.hands_over_percent, crashing.syncs_percent);
+        for shard in 0..self.hub.shards.len() {
+            if self.random.chance(hands_over) {
+                self.hub.end_tick(shard);
+            }
+        }
+        if self.random.chance(syncs) {
+            self.hub.sync(u64::MAX);
+        }
+    }
+
+    fn publish_to(&mut self, at: usize, later: bool, is_work: bool) {
+        let random = &mut self.random;
+        let topic = if is_work { format!("work/{}", random.below(2)) } else { format!("t/{}", random.below(3)) };
+        let (qos, delay_s) = (random.below(3) as u8, if later { random.below(15) as u32 } else { 0 });
+        self.last_message += 1;
+        let number = self.last_message;
+        let delay_s = later.then_some(delay_s);
+        let message = Message { number, topic, qos, retain: false, expiry_s: None, payload_bytes: 0, delay_s };
+        self.devices[at].client.publish(message, &mut self.history);
     }
 
     /// How much arrives at a time: mostly all there is, sometimes a few bytes.
@@ -227,7 +347,7 @@ impl World {
         let expiry_s = expiry_s.filter(|_| self.devices[at].client.options().version == Version::V5);
         let payload_bytes = if random.chance(10) { random.below(3000) } else { random.below(20) };
         self.last_message += 1;
-        let message = Message { number: self.last_message, topic, qos, retain, expiry_s, payload_bytes };
+        let message = Message { number: self.last_message, topic, qos, retain, expiry_s, payload_bytes, delay_s: None };
         self.devices[at].client.publish(message, &mut self.history);
     }
 
@@ -236,7 +356,7 @@ impl World {
             self.last_message += 1;
             let qos = self.random.below(2) as u8 + 1;
             let (number, topic) = (self.last_message, format!("will/{at}"));
-            let message = Message { number, topic, qos, retain: false, expiry_s: None, payload_bytes: 0 };
+            let message = Message { number, topic, qos, retain: false, expiry_s: None, payload_bytes: 0, delay_s: None };
             let is_v5 = self.devices[at].client.options().version == Version::V5;
             let delay_s = if is_v5 && self.random.chance(50) { self.random.between(1, 20) as u32 } else { 0 };
             let will = Will { topic: message.topic.clone(), payload: message.payload(), qos, delay_s };
@@ -365,6 +485,11 @@ impl World {
             for (to, from) in self.hub.mail_under_way() {
                 self.hub.carry_mail(to, from);
                 moved = true;
+            }
+            if let Some(disk) = &self.hub.net.disk {
+                moved |= disk.unsynced() > 0 || (0..self.hub.shards.len()).any(|n| self.hub.has_staged(n));
+                (0..self.hub.shards.len()).for_each(|shard| self.hub.end_tick(shard));
+                self.hub.sync(u64::MAX);
             }
             self.sound()?;
             if !moved {

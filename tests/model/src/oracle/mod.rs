@@ -5,6 +5,7 @@
 //! | QoS 0 at most once, QoS 2 exactly once, nothing that nobody sent | `copies` |
 //! | QoS 1 at least once, nothing acknowledged is missing | `finish` |
 //! | the order of a publisher's messages on a topic | `order` |
+//! | nothing that was sent after UNSUBACK | `wants` |
 //! | retained messages: once for each subscription, and not an old one | `replays` |
 //!
 //! It knows only what clients know. Where the outcome hangs on something that no client can see (was a subscription
@@ -57,6 +58,8 @@ struct Known {
     is_abandoned: bool,
     /// How often the hub had lost everything when it was sent.
     number_of_losses: usize,
+    /// The place in the history where it was first sent.
+    sent_at: usize,
 }
 
 /// Checks a history that has come to rest: every client has been connected at last, and nothing is under way.
@@ -72,7 +75,7 @@ pub fn check(entries: &[Entry], allowance: Allowance) -> Result<Summary, String>
     // The last message of a topic that was to be retained at QoS 0, and so may or may not be.
     let mut weak: HashMap<String, u64> = HashMap::new();
     let (mut summary, mut losses) = (Summary::default(), 0);
-    for entry in entries {
+    for (place, entry) in entries.iter().enumerate() {
         let fault = |why: String| format!("{why}\n  at: {entry}");
         let at = &mut receivers[entry.client];
         match &entry.event {
@@ -88,6 +91,7 @@ pub fn check(entries: &[Entry], allowance: Allowance) -> Result<Summary, String>
                     // A will need not be sent ever.
                     is_abandoned: is_will,
                     number_of_losses: losses,
+                    sent_at: place,
                 };
                 if messages.insert(message.number, known).is_some() {
                     return Err(fault(format!(
@@ -135,6 +139,7 @@ pub fn check(entries: &[Entry], allowance: Allowance) -> Result<Summary, String>
                 at.subscribed(filter, *qos, *request).map_err(fault)?
             }
             Event::Unsubscribing { filter } => at.interrupted(filter),
+            Event::Unsubscribed { filter } => at.ended(filter, place),
             Event::SessionLost => {
                 summary.sessions_lost += 1;
                 at.session_lost();
@@ -144,6 +149,7 @@ pub fn check(entries: &[Entry], allowance: Allowance) -> Result<Summary, String>
                 losses += 1;
                 receivers.iter_mut().for_each(Receiver::hub_lost);
             }
+            Event::HubCrashed => receivers.iter_mut().for_each(Receiver::hub_crashed),
             Event::Delivered { number, topic, qos, retain, dup } => {
                 let Some(known) = messages.get(number) else {
                     return Err(fault("a message that nobody sent".into()));
@@ -154,7 +160,7 @@ pub fn check(entries: &[Entry], allowance: Allowance) -> Result<Summary, String>
                 summary.delivered += 1;
                 summary.repeated += usize::from(*dup);
                 summary.retained += usize::from(*retain);
-                at.wants(topic, *qos, known.message.qos).map_err(fault)?;
+                at.wants(*qos, known).map_err(fault)?;
                 if *retain {
                     at.replays.came(*number, known, *qos, *dup).map_err(fault)?;
                 } else {

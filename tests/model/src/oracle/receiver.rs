@@ -13,7 +13,7 @@ pub(super) struct Receiver {
     /// Requests without an answer, by filter, the oldest first.
     open: HashMap<String, VecDeque<Request>>,
     /// All that it has asked for in this session: some may come even after it was ended.
-    ever: BTreeMap<String, u8>,
+    ever: BTreeMap<String, Asked>,
     /// Messages sent while a subscription for them held, as long as it holds.
     covered: BTreeMap<u64, Cover>,
     /// Promised messages of which the session's end or an UNSUBSCRIBE did not let go: whether they came.
@@ -24,6 +24,15 @@ pub(super) struct Receiver {
     streams: HashMap<(usize, String, u8, u8), Stream>,
     /// The retained messages that its subscriptions bring.
     pub(super) replays: Replays,
+    /// The hub has crashed: what it had not on disk it does not know any more, and may deliver again.
+    has_crashed: bool,
+}
+
+/// A filter that was asked for.
+struct Asked {
+    qos: u8,
+    /// The place in the history at which the hub had ended the subscription.
+    ended_at: Option<usize>,
 }
 
 /// A subscription.
@@ -61,6 +70,12 @@ struct Stream {
     is_doubled: bool,
 }
 
+/// What a shared subscription is for.
+fn unshared(filter: &str) -> &str {
+    let rest = filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/'));
+    rest.map_or(filter, |(_, filter)| filter)
+}
+
 impl Receiver {
     pub(super) fn subscribing(&mut self, filter: &str, qos: u8, number: u64, retained: Option<&Kept>) {
         if qos == 0 {
@@ -73,8 +88,8 @@ impl Receiver {
         let replay = retained.map(|kept| self.replays.asked(filter, qos, kept));
         let request = Request { number, qos, is_void: false, replay };
         self.open.entry(filter.into()).or_default().push_back(request);
-        let ever = self.ever.entry(filter.into()).or_insert(qos);
-        *ever = qos.max(*ever);
+        let ever = self.ever.entry(filter.into()).or_insert(Asked { qos, ended_at: None });
+        *ever = Asked { qos: qos.max(ever.qos), ended_at: None };
     }
 
     pub(super) fn subscribed(&mut self, filter: &str, qos: u8, number: u64) -> Result<(), String> {
@@ -90,8 +105,8 @@ impl Receiver {
             entry.holds = true;
             answered.replay.into_iter().for_each(|place| self.replays.granted(place));
         }
-        let asked = self.ever.get(filter).ok_or("a subscription that was not asked for")?;
-        if qos <= *asked { Ok(()) } else { Err(format!("QoS {qos} is granted, {asked} was asked for")) }
+        let asked = self.ever.get(filter).ok_or("a subscription that was not asked for")?.qos;
+        if qos <= asked { Ok(()) } else { Err(format!("QoS {qos} is granted, {asked} was asked for")) }
     }
 
     /// A subscription ends: what it brought is promised no longer, unless it came.
@@ -101,6 +116,13 @@ impl Receiver {
         self.open.entry(filter.into()).or_default().iter_mut().for_each(|request| request.is_void = true);
         self.weaken(filter, false);
         self.replays.interrupted(filter);
+    }
+
+    /// The hub says that a subscription has ended.
+    pub(super) fn ended(&mut self, filter: &str, place: usize) {
+        if let Some(asked) = self.ever.get_mut(filter) {
+            asked.ended_at = Some(place);
+        }
     }
 
     fn shift(&mut self) {
@@ -123,6 +145,10 @@ impl Receiver {
     }
 
     pub(super) fn session_lost(&mut self) {
+        if self.has_crashed {
+            // A message may have gone out that no other session had to keep, and be published again.
+            self.copies.clear();
+        }
         self.filters.clear();
         self.open.clear();
         self.ever.clear();
@@ -136,6 +162,15 @@ impl Receiver {
     pub(super) fn hub_lost(&mut self) {
         self.came.retain(|_, came| *came);
         self.replays.hub_lost();
+    }
+
+    /// What was promised still is. What was not acknowledged may be forgotten, and sent again by who published it.
+    pub(super) fn hub_crashed(&mut self) {
+        self.has_crashed = true;
+        for ((.., qos), stream) in &mut self.streams {
+            stream.is_doubled |= *qos < 2;
+        }
+        self.replays.hub_crashed();
     }
 
     /// A message is sent somewhere.
@@ -160,9 +195,13 @@ impl Receiver {
     }
 
     /// Whether it has asked for a delivery.
-    pub(super) fn wants(&self, topic: &str, qos: u8, published: u8) -> Result<(), String> {
-        let asked = self.ever.iter().filter(|(filter, _)| matches(filter, topic)).map(|(_, qos)| *qos).max();
-        match asked {
+    pub(super) fn wants(&self, qos: u8, known: &Known) -> Result<(), String> {
+        let (topic, published) = (&*known.message.topic, known.message.qos);
+        let asked = self.ever.iter().filter(|(filter, _)| matches(unshared(filter), topic));
+        if asked.clone().next().is_some() && asked.clone().all(|(_, a)| a.ended_at.is_some_and(|at| at < known.sent_at)) {
+            return Err("it had ended its subscription before that was sent".into());
+        }
+        match asked.map(|(_, asked)| asked.qos).max() {
             None => Err("it is not subscribed to that".into()),
             Some(asked) if qos > asked.min(published) => {
                 Err(format!("published at QoS {published}, subscribed at {asked}"))
@@ -175,9 +214,15 @@ impl Receiver {
     pub(super) fn copies(&mut self, number: u64, known: &Known, qos: u8) -> Result<(), String> {
         *self.copies.entry((number, qos)).or_default() += 1;
         let count = |qos| self.copies.get(&(number, qos)).copied().unwrap_or(0);
-        let once = count(0) + count(2);
+        let mut once = count(0) + count(2);
         // What is published at QoS 1 and sent again is another message to the hub.
-        let allowed = if known.message.qos == 1 { known.sends } else { 1 };
+        let mut allowed = if known.message.qos == 1 { known.sends } else { 1 };
+        if self.has_crashed && qos < 2 {
+            // So is what it had taken in and not acknowledged when it crashed.
+            (once, allowed) = (count(0), known.sends);
+        } else if self.has_crashed {
+            once = count(2);
+        }
         if once > allowed {
             return Err(format!("message {number} came {once} times, {allowed} at most was promised"));
         }
@@ -197,7 +242,10 @@ impl Receiver {
     ) -> Result<(), String> {
         let key = (known.publisher, known.message.topic.clone(), known.message.qos, qos);
         let stream = self.streams.entry(key).or_default();
-        stream.is_doubled |= known.sends > 1;
+        stream.is_doubled |= known.sends > 1 || self.has_crashed && qos < 2;
+        if known.message.delay_s.is_some() {
+            return Ok(());
+        }
         // A message that was under way when the subscription was made may reach the hub twice, before and after it.
         // Of one that was sent twice the hub may also have dropped the first, for lack of room or since it was too old.
         let Some(cover) = self.covered.get(&number) else { return Ok(()) };

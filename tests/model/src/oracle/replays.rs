@@ -11,6 +11,7 @@ use std::collections::HashMap;
 pub(super) struct Replays {
     replays: Vec<Replay>,
     given: Vec<Given>,
+    has_crashed: bool,
 }
 
 /// What the hub has taken over for retaining, by topic.
@@ -88,6 +89,11 @@ impl Replays {
         self.replays.iter_mut().for_each(|replay| replay.kept.clear());
     }
 
+    /// What came and was not written down may come again.
+    pub(super) fn hub_crashed(&mut self) {
+        self.has_crashed = true;
+    }
+
     /// A retained message comes once for each subscription that wants it, and none that is older than what the hub had
     /// when it was asked [MQTT-3.3.1-9].
     pub(super) fn came(&mut self, number: u64, known: &Known, qos: u8, dup: bool) -> Result<(), String> {
@@ -104,6 +110,10 @@ impl Replays {
         });
         if dup && qos == 1 {
             // It may have come before, so it is given to a subscription only should one miss it.
+            return Ok(());
+        }
+        let last = &self.given[self.given.len() - 1];
+        if self.has_crashed && qos < 2 && self.replays.iter().any(|replay| replay.fits(last)) {
             return Ok(());
         }
         let mut tried = vec![false; self.replays.len()];
