@@ -82,6 +82,16 @@ pub(crate) struct Listener {
     protocols: String,
 }
 
+/// A folder for a hub: in memory where the system has room for that, since most tests are not about the disk, and there
+/// are many hubs at a time. A process that is killed leaves there what it would leave on a disk.
+fn folder() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    match memory.is_dir() {
+        true => tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap(),
+        false => tempfile::tempdir().unwrap(),
+    }
+}
+
 impl Hub {
     /// Starts a hub with [`CONFIG`].
     pub fn start() -> Self {
@@ -100,12 +110,12 @@ impl Hub {
 
     /// Starts a hub with the text of a configuration and environment variables.
     pub fn with_config_and_environment(config: &str, environment: &[(&str, &str)]) -> Self {
-        Self::in_folder(tempfile::tempdir().unwrap(), config, environment)
+        Self::in_folder(folder(), config, environment)
     }
 
     /// Starts a hub with [`USERS_CONFIG`], the lines of `more` behind it, and these users and passwords.
     pub fn with_users(users: &[(&str, &str)], more: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         std::fs::write(folder.path().join("users.txt"), "").unwrap();
         for (name, password) in users {
             set_user(folder.path(), name, password);

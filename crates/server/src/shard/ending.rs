@@ -8,7 +8,7 @@ use trefoil_hub::{ConnectionKey, Ending};
 use trefoil_websocket::CloseCode;
 
 /// How long the peer may take to read a goodbye and close its side.
-const LINGER_S: u64 = 2;
+pub(super) const LINGER_S: u64 = 2;
 
 /// The same while the hub stops and somebody waits for that.
 const STOP_LINGER_S: u64 = 1;

@@ -3,6 +3,7 @@
 use super::ShardLoop;
 use super::accept::Listener;
 use super::connection::{Form, Input, Link, Phase};
+use super::ending::LINGER_S;
 use crate::stats::{Drop, Kind};
 use crate::sys::Figures;
 use trefoil_hub::{ConnectionKey, Message, QoS, Time, Topic};
@@ -92,6 +93,10 @@ impl ShardLoop {
         let now = self.net.now;
         let Some(connection) = self.net.get_mut(key) else { return };
         if connection.deadline.is_some_and(|at| at <= now) {
+            if connection.phase == Phase::Closing && connection.held.is_some() {
+                // What it is owed waits for the disk, and not for the peer.
+                return self.set_deadline(key, Some(now.plus_s(LINGER_S)));
+            }
             return match (connection.phase, &connection.input) {
                 (Phase::Open, _) if connection.waiting.is_some() => self.give_up_waiting(key),
                 (Phase::Open, _) if connection.kind == Kind::Sse => self.sse_beat(key),
