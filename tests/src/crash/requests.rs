@@ -78,6 +78,7 @@ pub(super) fn json(stage: &Stage, number: usize, seed: u64) {
                     retain: false,
                     expiry_s: None,
                     payload_bytes: 0,
+                    delay_s: None,
                 };
                 stage.evidence().main.add(number, Event::Sent(message.clone()));
                 put(&message, &mut output);
@@ -129,8 +130,15 @@ pub(super) fn http(stage: &Stage, number: usize, seed: u64) {
                 None => {
                     let (topic, qos) = ((*random.one_of(&TOPICS)).into(), 1 + random.below(2) as u8);
                     let (retain, expiry_s, payload_bytes) = (false, None, 0);
-                    let message =
-                        Message { number: stage.number(), topic, qos, retain, expiry_s, payload_bytes };
+                    let message = Message {
+                        number: stage.number(),
+                        topic,
+                        qos,
+                        retain,
+                        expiry_s,
+                        payload_bytes,
+                        delay_s: None,
+                    };
                     stage.evidence().main.add(number, Event::Sent(message.clone()));
                     message
                 }

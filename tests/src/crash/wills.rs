@@ -85,6 +85,7 @@ impl Life<'_> {
             retain: false,
             expiry_s: None,
             payload_bytes: 0,
+            delay_s: None,
         };
         let bequeathed = message(self.will, &format!("w/{}", self.number), 2);
         let (topic, payload) = (bequeathed.topic.clone(), bequeathed.payload());
