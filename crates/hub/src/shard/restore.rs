@@ -112,7 +112,8 @@ fn settle(
         Owed::Share { name, filter } => {
             if let Some(group) = shared.interest.group(name, filter) {
                 let message = message.clone();
-                let turn = Turn { message, number, is_owed: true, group, search: Search::default() };
+                let debt = Some(shards[0].journal.debt());
+                let turn = Turn { message, number, debt, group, search: Search::default() };
                 shards[0].share(now, turn, out);
                 carry(shards, now, out);
             } else {
