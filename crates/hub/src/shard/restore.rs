@@ -181,6 +181,7 @@ impl Shard {
         }
         if kept.is_connected {
             self.note_away(key, ends_at, will_at);
+            self.journal.note(&Entry::Tried { session: number });
         }
         for (filter, subscription) in kept.subscriptions {
             self.restore_subscription(key, &filter, &subscription);
@@ -195,6 +196,7 @@ impl Shard {
             number: delivery.number,
             qos: delivery.qos,
             retain: delivery.retain,
+            was_tried: delivery.was_tried,
             subscription_ids: delivery.subscription_ids,
             group: delivery.group.as_ref().and_then(|(name, filter)| groups.group(name, filter)),
         };
@@ -266,6 +268,7 @@ impl Shard {
                     number,
                     qos,
                     retain: message.retain && receiver.retain_as_published,
+                    was_tried: false,
                     subscription_ids: audience.subscription_ids(receiver).into(),
                     group: None::<Arc<Group>>,
                 };
@@ -284,6 +287,9 @@ struct Deliveries {
 
 impl Deliveries {
     fn take(session: &mut KeptSession) -> Deliveries {
+        if session.is_connected {
+            session.mark_tried();
+        }
         Deliveries {
             flights: std::mem::take(&mut session.flights),
             queue: std::mem::take(&mut session.queue),
