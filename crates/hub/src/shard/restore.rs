@@ -16,7 +16,7 @@ use crate::time::Time;
 use crate::topic::Filter;
 use crate::{Shared, group::Group};
 use foldhash::quality::FixedState;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use trefoil_mqtt::QoS;
@@ -72,6 +72,7 @@ pub fn restore(image: Image, shared: &Arc<Shared>, now: Time) -> (Vec<Shard>, Ve
         settle(&mut shards, shared, now, (number, &message), &debt, &mut out);
     }
     out.hand_over(&mut shards);
+    shards.iter_mut().for_each(|shard| shard.were_connected = HashSet::new());
     (shards, out.record)
 }
 
@@ -182,6 +183,7 @@ impl Shard {
         if kept.is_connected {
             self.note_away(key, ends_at, will_at);
             self.journal.note(&Entry::Tried { session: number });
+            self.were_connected.insert(key);
         }
         for (filter, subscription) in kept.subscriptions {
             self.restore_subscription(key, &filter, &subscription);
@@ -268,7 +270,7 @@ impl Shard {
                     number,
                     qos,
                     retain: message.retain && receiver.retain_as_published,
-                    was_tried: false,
+                    was_tried: self.were_connected.contains(&receiver.session),
                     subscription_ids: audience.subscription_ids(receiver).into(),
                     group: None::<Arc<Group>>,
                 };
