@@ -81,6 +81,9 @@ pub(crate) enum Entry<'a> {
         filter: &'a str,
         at: Option<&'a str>,
         is_behind: bool,
+        /// What the subscription asked for when they were: it may have been changed since.
+        qos: QoS,
+        id: Option<NonZeroU32>,
     },
     /// A delivery waits.
     Push {
@@ -220,6 +223,7 @@ const HAS_GROUP: u8 = 0b1_0000;
 const NO_LOCAL: u8 = 0b0100;
 const AS_PUBLISHED: u8 = 0b1000;
 const EXCLUSIVE: u8 = 0b1_0000;
+const BEHIND: u8 = 0b0100;
 const SHARED: u8 = 0b10_0000;
 
 impl<'a> Entry<'a> {
@@ -276,9 +280,9 @@ impl<'a> Entry<'a> {
                 out.push(flag(SHARED, filter.share.is_some()));
                 filter.encode(out);
             }
-            Entry::Replay { session, filter, at, is_behind } => {
-                numbers(14, &[*session]);
-                out.push(u8::from(*is_behind));
+            Entry::Replay { session, filter, at, is_behind, qos, id } => {
+                numbers(14, &[*session, id.map_or(0, |id| id.get().into())]);
+                out.push(*qos as u8 | flag(BEHIND, *is_behind));
                 put_bytes(filter.as_bytes(), out);
                 put_optional_text(*at, out);
             }
@@ -361,8 +365,15 @@ impl<'a> Entry<'a> {
                 Entry::Unsubscribe { session, filter: FilterRef::decode(record, flags & SHARED != 0)? }
             }
             14 => {
-                let (session, is_behind) = (record.number()?, record.byte()? != 0);
-                Entry::Replay { session, filter: record.text()?, at: record.optional_text()?, is_behind }
+                let (session, id, flags) = (record.number()?, record.small()?, record.byte()?);
+                Entry::Replay {
+                    session,
+                    filter: record.text()?,
+                    at: record.optional_text()?,
+                    is_behind: flags & BEHIND != 0,
+                    qos: qos(flags)?,
+                    id: NonZeroU32::new(id),
+                }
             }
             15 => Entry::Push { session: record.number()?, delivery: Stored::decode(record)? },
             16 => Entry::Fly {
@@ -555,8 +566,22 @@ mod tests {
                 is_exclusive: true,
             },
             Entry::Unsubscribe { session: 4, filter: FilterRef { share: None, pattern: "+" } },
-            Entry::Replay { session: 4, filter: "#", at: Some(""), is_behind: true },
-            Entry::Replay { session: 4, filter: "#", at: None, is_behind: false },
+            Entry::Replay {
+                session: 4,
+                filter: "#",
+                at: Some(""),
+                is_behind: true,
+                qos: QoS::ExactlyOnce,
+                id: NonZeroU32::new(7),
+            },
+            Entry::Replay {
+                session: 4,
+                filter: "#",
+                at: None,
+                is_behind: false,
+                qos: QoS::AtLeastOnce,
+                id: None,
+            },
             Entry::Push { session: 4, delivery: plain.clone() },
             Entry::Fly { session: 4, packet_id: u16::MAX, delivery: plain },
             Entry::Launch { session: 4, packet_id: 2, message: 9 },

@@ -14,7 +14,7 @@ use crate::time::Time;
 use crate::topic::Topic;
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use trefoil_mqtt::{MessageProperties, QoS, UserPropertiesBuf};
 
@@ -90,8 +90,18 @@ pub(crate) struct KeptFilter {
 pub(crate) struct KeptSubscription {
     pub(crate) options: SubscriptionOptions,
     pub(crate) is_exclusive: bool,
-    /// From where on retained messages are owed, and whether from behind there; none if they are not.
-    pub(crate) replay: Option<(String, bool)>,
+    /// The retained messages that are owed; none if none are.
+    pub(crate) replay: Option<KeptReplay>,
+}
+
+/// Retained messages that are owed to a subscription.
+#[derive(Clone, Debug)]
+pub(crate) struct KeptReplay {
+    /// From where on, and whether from behind there.
+    pub(crate) at: String,
+    pub(crate) is_behind: bool,
+    pub(crate) qos: QoS,
+    pub(crate) id: Option<NonZeroU32>,
 }
 
 #[derive(Debug)]
@@ -425,10 +435,11 @@ impl KeptSession {
                     KeptFilter { share: filter.share.map(Into::into), pattern: filter.pattern.into() };
                 self.subscriptions.remove(&filter);
             }
-            Entry::Replay { filter, at, is_behind, .. } => {
+            Entry::Replay { filter, at, is_behind, qos, id, .. } => {
                 let filter = KeptFilter { share: None, pattern: (*filter).into() };
                 if let Some(subscription) = self.subscriptions.get_mut(&filter) {
-                    subscription.replay = at.map(|at| (at.to_owned(), *is_behind));
+                    let (is_behind, qos, id) = (*is_behind, *qos, *id);
+                    subscription.replay = at.map(|at| KeptReplay { at: at.to_owned(), is_behind, qos, id });
                 }
             }
             Entry::Push { delivery, .. } => self.queue.extend(kept(delivery, messages)),

@@ -193,7 +193,8 @@ impl Shard {
             && let Some(session) = self.kept(key)
         {
             let (at, is_behind) = replay.cursor.place();
-            self.journal.write(&Entry::Replay { session, filter, at: Some(at), is_behind });
+            let (at, qos, id) = (Some(at), replay.qos, replay.subscription_id);
+            self.journal.write(&Entry::Replay { session, filter, at, is_behind, qos, id });
         }
     }
 
@@ -336,7 +337,8 @@ impl Shard {
             for replay in outgoing.replays.iter().filter(|replay| replay.qos > QoS::AtMostOnce) {
                 let Some((filter, _)) = self.subscriptions.get(key, replay.node) else { continue };
                 let (at, is_behind) = replay.cursor.place();
-                journal.note(&Entry::Replay { session: number, filter: &filter, at: Some(at), is_behind });
+                let (at, qos, id) = (Some(at), replay.qos, replay.subscription_id);
+                journal.note(&Entry::Replay { session: number, filter: &filter, at, is_behind, qos, id });
             }
             for standing in outgoing.standing() {
                 match standing {

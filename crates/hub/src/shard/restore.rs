@@ -221,14 +221,14 @@ impl Shard {
             self.session_mut(key).rare().exclusives.insert(pattern.pattern.into());
         }
         let added = self.subscribe_own(key, pattern.pattern, options);
-        if let Some((at, is_behind)) = &kept.replay {
+        if let Some(kept) = &kept.replay {
             let own = if options.no_local { self.publisher_number(Some(key)) } else { None };
             let replay = Replay {
-                cursor: Cursor::new(pattern.pattern).without(own).from(at, *is_behind),
+                cursor: Cursor::new(pattern.pattern).without(own).from(&kept.at, kept.is_behind),
                 node: added.node,
                 is_left_over: true,
-                qos: options.qos,
-                subscription_id: options.id,
+                qos: kept.qos,
+                subscription_id: kept.id,
             };
             let session = &mut self.sessions[key.index() as usize];
             session.outgoing(&self.backlog).replay(replay);
