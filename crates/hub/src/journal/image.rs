@@ -39,6 +39,8 @@ pub struct Image {
     /// Under way: up to which version everything is said again, and the number of the sweep.
     sweep: Option<u64>,
     sweeps: u64,
+    /// Up to this version everything has been said again: what is said of earlier ones from now on is out of date.
+    swept: u64,
     pub(crate) delayed: BTreeMap<u64, KeptDelayed>,
     pub(crate) owed: BTreeMap<(u64, Owed), Arc<Message>>,
 }
@@ -167,6 +169,7 @@ impl Image {
             retained_version: 0,
             sweep: None,
             sweeps: 0,
+            swept: 0,
             delayed: BTreeMap::new(),
             owed: BTreeMap::new(),
         }
@@ -270,6 +273,7 @@ impl Image {
             Entry::SweepEnd => {
                 if let Some(version) = self.sweep.take() {
                     let sweep = self.sweeps;
+                    self.swept = self.swept.max(version);
                     self.retained.retain(|_, r| r.version > version || r.sweep == sweep);
                 }
             }
@@ -350,6 +354,9 @@ impl Image {
 
     fn set_retained(&mut self, topic: &str, retained: KeptRetained) {
         self.retained_version = self.retained_version.max(retained.version);
+        if self.sweep.is_none() && retained.version <= self.swept {
+            return;
+        }
         match self.retained.get_mut(topic) {
             // Shards hand over what they write in another order than that in which they changed the table.
             Some(known) if known.version > retained.version => {}
