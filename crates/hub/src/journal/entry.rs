@@ -14,7 +14,6 @@ pub(crate) enum Entry<'a> {
     /// What holds for the whole journal, said again at each checkpoint.
     Meta {
         seed: u64,
-        shards: u64,
     },
     /// A message that others speak of. `is_restated`: it was there before the checkpoint that says so.
     Message {
@@ -22,10 +21,11 @@ pub(crate) enum Entry<'a> {
         is_restated: bool,
         body: Body<'a>,
     },
-    /// Another shard is still to give the message to those of its sessions that want it.
+    /// Another shard, one of so many, is still to give the message to those of its sessions that want it.
     Owed {
         message: u64,
         shard: u64,
+        shards: u64,
     },
     /// It has.
     Paid {
@@ -234,12 +234,12 @@ impl<'a> Entry<'a> {
             numbers.iter().for_each(|&n| put_number(n, out));
         };
         match self {
-            Entry::Meta { seed, shards } => numbers(1, &[*seed, *shards]),
+            Entry::Meta { seed } => numbers(1, &[*seed]),
             Entry::Message { number, is_restated, body } => {
                 numbers(if *is_restated { 3 } else { 2 }, &[*number]);
                 body.encode(out);
             }
-            Entry::Owed { message, shard } => numbers(4, &[*message, *shard]),
+            Entry::Owed { message, shard, shards } => numbers(4, &[*message, *shard, *shards]),
             Entry::Paid { message, shard } => numbers(5, &[*message, *shard]),
             Entry::OwedShare { message, name, filter } | Entry::PaidShare { message, name, filter } => {
                 let is_owed = matches!(self, Entry::OwedShare { .. });
@@ -322,13 +322,16 @@ impl<'a> Entry<'a> {
     /// Takes the first entry off `record`.
     pub(super) fn decode(record: &mut Reader<'a>) -> Result<Entry<'a>, Unreadable> {
         Ok(match record.byte()? {
-            1 => Entry::Meta { seed: record.number()?, shards: record.number()? },
+            1 => Entry::Meta { seed: record.number()? },
             kind @ (2 | 3) => Entry::Message {
                 number: record.number()?,
                 is_restated: kind == 3,
                 body: Body::decode(record)?,
             },
-            4 => Entry::Owed { message: record.number()?, shard: record.number()? },
+            4 => {
+                let (message, shard) = (record.number()?, record.number()?);
+                Entry::Owed { message, shard, shards: record.number()? }
+            }
             5 => Entry::Paid { message: record.number()?, shard: record.number()? },
             6 => Entry::OwedShare { message: record.number()?, name: record.text()?, filter: record.text()? },
             7 => Entry::PaidShare { message: record.number()?, name: record.text()?, filter: record.text()? },
@@ -541,10 +544,10 @@ mod tests {
         let will = WillBody { body: body(b"gone"), expiry_s: Some(0), delay_s: 5 };
         let client = Client { client_id: "c", expiry_s: u32::MAX, identity: Some(""), user_name: None };
         let entries = [
-            Entry::Meta { seed: u64::MAX, shards: 2 },
+            Entry::Meta { seed: u64::MAX },
             Entry::Message { number: 1 << 40, is_restated: false, body: body(b"") },
             Entry::Message { number: 3, is_restated: true, body: body(&[0; 500]) },
-            Entry::Owed { message: 3, shard: 63 },
+            Entry::Owed { message: 3, shard: 63, shards: 64 },
             Entry::Paid { message: 3, shard: 0 },
             Entry::OwedShare { message: 3, name: "g", filter: "#" },
             Entry::PaidShare { message: 3, name: "g", filter: "#" },

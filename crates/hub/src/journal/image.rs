@@ -28,7 +28,6 @@ type Map<K, V> = HashMap<K, V, RandomState>;
 pub struct Image {
     start_ms: u64,
     pub(crate) seed: Option<u64>,
-    shards: u64,
     pub(crate) next_number: u64,
     messages: Map<u64, Known>,
     /// From so many on it is looked for those that are not needed.
@@ -160,7 +159,6 @@ impl Image {
         Image {
             start_ms,
             seed: None,
-            shards: 1,
             next_number: 1,
             messages: Map::default(),
             messages_max: MESSAGES_MIN,
@@ -239,15 +237,14 @@ impl Image {
         restated: &mut Option<(u64, Option<KeptSession>)>,
     ) -> Result<(), Unreadable> {
         match entry {
-            Entry::Meta { seed, shards } => (self.seed, self.shards) = (Some(seed), shards.max(1)),
+            Entry::Meta { seed } => self.seed = Some(seed),
             Entry::Message { number, is_restated, body } => {
                 self.note_number(number);
                 let message = Arc::new(message(&body, self.start_ms)?);
                 self.messages.insert(number, Known { message, is_restated });
             }
-            Entry::Owed { message, shard } => {
-                let owed = Owed::Shard { shard, of: self.shards };
-                self.owe(message, owed);
+            Entry::Owed { message, shard, shards } => {
+                self.owe(message, Owed::Shard { shard, of: shards.max(1) });
             }
             Entry::Paid { message, shard } => {
                 self.owed

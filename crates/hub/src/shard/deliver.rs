@@ -100,7 +100,8 @@ impl Shard {
                 && keeping.contains(shard)
                 && self.journal.keep(message, &mut number) > 0;
             let debt = is_owed.then(|| {
-                self.journal.note(&Entry::Owed { message: number, shard: shard as u64 });
+                let (shard, shards) = (shard as u64, self.shared.shards() as u64);
+                self.journal.note(&Entry::Owed { message: number, shard, shards });
                 self.journal.debt()
             });
             out.forward(shard, Parcel::Message { message: message.clone(), number, debt });

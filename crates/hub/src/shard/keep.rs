@@ -258,7 +258,7 @@ impl Shard {
     }
 
     fn note_meta(&mut self) {
-        self.journal.note(&Entry::Meta { seed: self.shared.seed(), shards: self.shared.shards() as u64 });
+        self.journal.note(&Entry::Meta { seed: self.shared.seed() });
     }
 
     /// Goes on with the checkpoint, until about `bytes_max` have come together for the next batch. Returns whether it is

@@ -63,7 +63,7 @@ pub fn restore(image: Image, shared: &Arc<Shared>, now: Time) -> (Vec<Shard>, Ve
         shard.count_stranded();
     }
     let mut out = NobodyConnected::default();
-    Entry::Meta { seed: shared.seed(), shards: shared.shards() as u64 }.encode(&mut out.record);
+    Entry::Meta { seed: shared.seed() }.encode(&mut out.record);
     for number in 0..shards.len() {
         shards[number].publish_due_wills(now, &mut out);
         carry(&mut shards, now, &mut out);
