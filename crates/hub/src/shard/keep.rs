@@ -181,6 +181,13 @@ impl Shard {
         }
     }
 
+    /// What the event under way comes to rests on what has been written down of a session that is kept.
+    pub(super) fn await_kept(&mut self, key: SessionKey) {
+        if self.kept(key).is_some() {
+            self.journal.await_own();
+        }
+    }
+
     pub(super) fn note_unsubscribed(&mut self, key: SessionKey, filter: Filter<'_>) {
         if let Some(session) = self.kept(key) {
             let filter = FilterRef { share: filter.share, pattern: filter.pattern };
