@@ -104,6 +104,8 @@ impl Shard {
     }
 
     fn write_connect(&mut self, key: SessionKey) {
+        // The client is told that there was no session, or none any more.
+        self.journal.await_ends();
         let session = &self.sessions[key.index() as usize];
         if session.number == 0 {
             return;
@@ -165,6 +167,7 @@ impl Shard {
         let session = self.session(key).number;
         if session > 0 {
             self.journal.write(&Entry::End { session });
+            self.journal.ended();
         }
     }
 
