@@ -144,11 +144,20 @@ impl Shard {
 
     pub(super) fn note_will(&mut self, key: SessionKey) {
         let session = &self.sessions[key.index() as usize];
-        if session.number == 0 {
-            return;
-        }
         let will = session.rare.as_ref().and_then(|rare| rare.will.as_ref());
         let will = will.and_then(|will| self.journal.will(will));
+        if session.number == 0 {
+            if will.is_some() {
+                // From now on there is something of it to be kept.
+                self.sessions[key.index() as usize].number = self.journal.number();
+                self.write_connect(key);
+                if self.session(key).connection.is_none() {
+                    let ends_at = self.session(key).rare.as_ref().and_then(|rare| rare.ends_at);
+                    self.note_away(key, ends_at, None);
+                }
+            }
+            return;
+        }
         let mut record = Vec::new();
         Entry::Will { session: session.number, will }.encode(&mut record);
         self.journal.write_encoded(&record);
