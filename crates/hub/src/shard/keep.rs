@@ -103,7 +103,7 @@ impl Shard {
         self.write_connect(key);
     }
 
-    fn write_connect(&mut self, key: SessionKey) {
+    pub(super) fn write_connect(&mut self, key: SessionKey) {
         // The client is told that there was no session, or none any more.
         self.journal.await_ends();
         let session = &self.sessions[key.index() as usize];
