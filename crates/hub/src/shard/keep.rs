@@ -113,7 +113,8 @@ impl Shard {
         let rare = session.rare.as_ref();
         let client = Client {
             client_id: &session.client_id,
-            expiry_s: session.expiry_s,
+            // One that is not kept does not outlast the process, whatever it asked for.
+            expiry_s: if session.is_kept { session.expiry_s } else { 0 },
             identity: rare.and_then(|rare| rare.identity.as_deref()),
             user_name: rare.and_then(|rare| rare.user_name.as_deref()),
         };

@@ -161,7 +161,11 @@ impl Shard {
         session.window_max = u16::MAX;
         let mut ends_at = kept.ends_at;
         let mut will_at = kept.will_at;
-        if kept.is_connected {
+        if kept.expiry_s == 0 {
+            // Only its will was kept, or its client wanted no more than that.
+            ends_at = Some(now);
+            will_at = kept.will.as_ref().filter(|_| kept.is_connected || will_at.is_some()).map(|_| now);
+        } else if kept.is_connected {
             ends_at = (kept.expiry_s < u32::MAX).then(|| now.plus_s(kept.expiry_s.into()));
             will_at = kept.will.as_ref().map(|will| now.plus_s(will.delay_s.min(kept.expiry_s).into()));
         }
