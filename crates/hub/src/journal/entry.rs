@@ -102,10 +102,12 @@ pub(crate) enum Entry<'a> {
         packet_id: u16,
         message: u64,
     },
-    /// The first delivery of this message that waits is not to be made any more.
+    /// The first delivery of this message that waits, and came by this shared subscription or by none, is not to be made
+    /// any more.
     Drop {
         session: u64,
         message: u64,
+        group: Option<(&'a str, &'a str)>,
     },
     /// PUBREC has come.
     Received {
@@ -297,7 +299,11 @@ impl<'a> Entry<'a> {
             Entry::Launch { session, packet_id, message } => {
                 numbers(17, &[*session, (*packet_id).into(), *message]);
             }
-            Entry::Drop { session, message } => numbers(18, &[*session, *message]),
+            Entry::Drop { session, message, group } => {
+                numbers(18, &[*session, *message]);
+                out.push(flag(HAS_GROUP, group.is_some()));
+                encode_group(*group, out);
+            }
             Entry::Received { session, packet_id } => numbers(19, &[*session, (*packet_id).into()]),
             Entry::Land { session, packet_id } => numbers(20, &[*session, (*packet_id).into()]),
             Entry::Incoming { session, packet_id } => numbers(21, &[*session, (*packet_id).into()]),
@@ -389,7 +395,11 @@ impl<'a> Entry<'a> {
                 packet_id: record.small()?,
                 message: record.number()?,
             },
-            18 => Entry::Drop { session: record.number()?, message: record.number()? },
+            18 => {
+                let (session, message) = (record.number()?, record.number()?);
+                let flags = record.byte()?;
+                Entry::Drop { session, message, group: decode_group(record, flags)? }
+            }
             19 => Entry::Received { session: record.number()?, packet_id: record.small()? },
             20 => Entry::Land { session: record.number()?, packet_id: record.small()? },
             21 => Entry::Incoming { session: record.number()?, packet_id: record.small()? },
@@ -471,10 +481,7 @@ impl<'a> Stored<'a> {
             put_number(ids.len() as u64, out);
             ids.iter().for_each(|&id| put_number(id.into(), out));
         }
-        if let Some((name, filter)) = self.group {
-            put_bytes(name.as_bytes(), out);
-            put_bytes(filter.as_bytes(), out);
-        }
+        encode_group(self.group, out);
     }
 
     fn decode(record: &mut Reader<'a>) -> Result<Stored<'a>, Unreadable> {
@@ -485,13 +492,24 @@ impl<'a> Stored<'a> {
                 ids.push(record.small()?);
             }
         }
-        let group = match flags & HAS_GROUP {
-            0 => None,
-            _ => Some((record.text()?, record.text()?)),
-        };
+        let group = decode_group(record, flags)?;
         let (qos, retain) = (qos(flags)?, flags & RETAIN != 0);
         Ok(Stored { message, qos, retain, subscription_ids: Ids::Read(ids), group })
     }
+}
+
+fn encode_group(group: Option<(&str, &str)>, out: &mut Vec<u8>) {
+    if let Some((name, filter)) = group {
+        put_bytes(name.as_bytes(), out);
+        put_bytes(filter.as_bytes(), out);
+    }
+}
+
+fn decode_group<'a>(record: &mut Reader<'a>, flags: u8) -> Result<Option<(&'a str, &'a str)>, Unreadable> {
+    Ok(match flags & HAS_GROUP {
+        0 => None,
+        _ => Some((record.text()?, record.text()?)),
+    })
 }
 
 fn flag(bit: u8, is_set: bool) -> u8 {
@@ -588,7 +606,8 @@ mod tests {
             Entry::Push { session: 4, delivery: plain.clone() },
             Entry::Fly { session: 4, packet_id: u16::MAX, delivery: plain },
             Entry::Launch { session: 4, packet_id: 2, message: 9 },
-            Entry::Drop { session: 4, message: 9 },
+            Entry::Drop { session: 4, message: 9, group: None },
+            Entry::Drop { session: 4, message: 9, group: Some(("g", "a/#")) },
             Entry::Received { session: 4, packet_id: 1 },
             Entry::Land { session: 4, packet_id: 1 },
             Entry::Incoming { session: 4, packet_id: 1 },

@@ -453,11 +453,15 @@ impl KeptSession {
                 }
             }
             Entry::Launch { packet_id, message, .. } => {
-                if let Some(delivery) = self.unqueue(*message) {
+                if let Some(delivery) = self.unqueue(|delivery| delivery.number == *message) {
                     self.fly(*packet_id, delivery);
                 }
             }
-            Entry::Drop { message, .. } => drop(self.unqueue(*message)),
+            Entry::Drop { message, group, .. } => {
+                let group_of =
+                    |delivery: &KeptDelivery| delivery.group.as_ref().map(|(name, filter)| (&**name, &**filter)) == *group;
+                self.unqueue(|delivery| delivery.number == *message && group_of(delivery));
+            }
             Entry::Received { packet_id, .. } => {
                 if let Some(flight) = self.by_packet_id.get(packet_id).and_then(|at| self.flights.get_mut(at))
                 {
@@ -483,8 +487,8 @@ impl KeptSession {
         self.flights.insert(self.flown, KeptFlight { packet_id, delivery, is_received: false });
     }
 
-    fn unqueue(&mut self, number: u64) -> Option<KeptDelivery> {
-        let at = self.queue.iter().position(|delivery| delivery.number == number)?;
+    fn unqueue(&mut self, is_it: impl Fn(&KeptDelivery) -> bool) -> Option<KeptDelivery> {
+        let at = self.queue.iter().position(is_it)?;
         self.queue.remove(at)
     }
 }

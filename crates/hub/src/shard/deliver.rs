@@ -1,6 +1,6 @@
 //! From a publish to the receivers, and from their acknowledgements to the next delivery.
 
-use super::keep::stored;
+use super::keep::{dropped, stored};
 use super::{Refusal, Shard, Turn};
 use crate::group::{Group, Search, Strategy};
 use crate::interest::ShardSet;
@@ -265,7 +265,7 @@ impl Shard {
             let mut drop = |pending: &Pending, journal: &mut Journal| {
                 *expired += 1;
                 if pending.number > 0 {
-                    journal.note(&Entry::Drop { session: number, message: pending.number });
+                    journal.note(&dropped(number, pending));
                 }
             };
             match outgoing.next(window, now, |pending| drop(pending, journal)) {

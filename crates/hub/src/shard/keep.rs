@@ -257,7 +257,7 @@ impl Shard {
         for taken in taken.iter().filter(|taken| taken.pending.number > 0) {
             self.journal.note(&match taken.packet_id {
                 Some(packet_id) => Entry::Land { session, packet_id },
-                None => Entry::Drop { session, message: taken.pending.number },
+                None => dropped(session, &taken.pending),
             });
         }
     }
@@ -414,6 +414,12 @@ impl Shard {
         }
         Checkpoint::Retained(after)
     }
+}
+
+/// That a delivery which waits is not to be made any more, as it is written down.
+pub(super) fn dropped(session: u64, pending: &Pending) -> Entry<'_> {
+    let group = pending.group.as_ref().map(|group: &Arc<_>| (group.name(), group.filter()));
+    Entry::Drop { session, message: pending.number, group }
 }
 
 /// A delivery as it is written down.
