@@ -86,6 +86,10 @@ pub(crate) struct Journal {
     batch: u64,
     /// What the event under way has come to must be on disk before it is acknowledged.
     is_awaited: bool,
+    /// So must this batch.
+    awaited: u64,
+    /// The last batch that says that a session has ended.
+    ended: u64,
     numbers: Range<u64>,
     /// The highest number that an entry of this batch has given to a message.
     newest: u64,
@@ -115,6 +119,8 @@ impl Journal {
             open: Vec::new(),
             batch: 1,
             is_awaited: false,
+            awaited: 0,
+            ended: 0,
             numbers: 0..0,
             newest: 0,
             boundary: 0,
@@ -144,6 +150,7 @@ impl Journal {
     /// An event begins.
     pub(crate) fn begin(&mut self) {
         self.is_awaited = false;
+        self.awaited = 0;
         if self.boundary > 0 && self.shared.checkpoints_done() >= self.checkpoints {
             self.boundary = 0;
             self.restated = HashSet::new();
@@ -178,6 +185,18 @@ impl Journal {
     /// What the event under way comes to rests on what has been written down before.
     pub(crate) fn await_own(&mut self) {
         self.is_awaited |= self.own_durability() == Durability::Sync;
+    }
+
+    /// A session has ended.
+    pub(crate) fn ended(&mut self) {
+        self.ended = self.last_batch();
+    }
+
+    /// What the event under way comes to rests on the ends of sessions.
+    pub(crate) fn await_ends(&mut self) {
+        if self.own_durability() == Durability::Sync {
+            self.awaited = self.ended;
+        }
     }
 
     /// What the event under way comes to rests on a message.
@@ -272,7 +291,7 @@ impl Journal {
 
     /// The batch that has to be on disk before the event under way may be answered; 0 for none.
     pub(crate) fn waits_for(&self) -> u64 {
-        if self.is_awaited { self.last_batch() } else { 0 }
+        if self.is_awaited { self.last_batch() } else { self.awaited }
     }
 
     /// The batch that holds the last of what was written down.

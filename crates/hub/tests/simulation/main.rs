@@ -128,8 +128,7 @@ fn faults_are_found() {
         Fault::ForgetsDup,
     ];
     for fault in faults {
-        let found =
-            (0..SEEDS).find(|seed| World::run(*seed, usize::MAX, Kind::Plain, Some(fault)).0.is_err());
+        let found = (0..SEEDS).find(|seed| World::run(*seed, usize::MAX, Kind::Plain, Some(fault)).0.is_err());
         assert!(found.is_some(), "{fault:?} goes unseen");
     }
 }
