@@ -22,6 +22,8 @@ pub(super) struct Stage {
     number: AtomicU64,
     /// How often the hub was about to be killed, or every connection to be cut.
     cuts: AtomicUsize,
+    /// How often it has been killed since it was said to be about to.
+    kills: AtomicUsize,
     /// Whether it is only connections that are cut.
     spares_the_hub: bool,
     /// Times that all retained messages were looked at.
@@ -52,6 +54,7 @@ impl Stage {
             missing: Mutex::default(),
             number: AtomicU64::new(1),
             cuts: AtomicUsize::new(0),
+            kills: AtomicUsize::new(0),
             spares_the_hub,
             looks: AtomicUsize::new(0),
             is_settling: AtomicBool::new(false),
@@ -126,6 +129,16 @@ impl Stage {
             evidence.group.add(0, Event::HubCrashed);
         }
         self.cuts.fetch_add(1, SeqCst);
+    }
+
+    /// Says that the hub has been killed.
+    pub(super) fn note_kill(&self) {
+        self.kills.fetch_add(1, SeqCst);
+    }
+
+    /// How often it has been killed.
+    pub(super) fn kills(&self) -> usize {
+        self.kills.load(SeqCst)
     }
 
     pub(super) fn cuts(&self) -> usize {

@@ -131,6 +131,7 @@ impl Life<'_> {
     }
 
     fn say_goodbye(&mut self, mut stream: TcpStream, since: usize) -> (Fate, &'static str) {
+        let kills = self.stage.kills();
         let unsure = (Fate::Unsure, "said goodbye and may not have been heard");
         if stream.write_all(&self.client.disconnect(false)).is_err() {
             return unsure;
@@ -151,7 +152,8 @@ impl Life<'_> {
         // closed, and not its end, is sure if nobody was about to kill it by then.
         let others_are_answered =
             (0..2).all(|part| publish_durably(self.stage, &format!("goodbye/{}/{part}", self.number), since));
-        let is_heard = others_are_answered && self.stage.cuts() == since;
+        // A kill may have been said beforehand to be near when it connected.
+        let is_heard = others_are_answered && self.stage.cuts() == since && self.stage.kills() == kills;
         if is_heard { (Fate::Forbidden, "said goodbye and was heard") } else { unsure }
     }
 
