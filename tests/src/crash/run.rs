@@ -227,6 +227,7 @@ fn kill_and_settle(plan: &Plan, stage: &Stage, victim: &mut Victim) -> Result<Ta
             victim.spawn()?;
             std::thread::sleep(pause(0, 30));
             victim.kill()?;
+            stage.note_kill();
         }
         victim.start()?;
     }
