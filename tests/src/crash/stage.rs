@@ -136,13 +136,10 @@ impl Stage {
         self.kills.fetch_add(1, SeqCst);
     }
 
-    /// How often it has been killed.
-    pub(super) fn kills(&self) -> usize {
-        self.kills.load(SeqCst)
-    }
-
+    /// How often the hub was about to be killed, and has been: it changes at both moments, so that who finds it unchanged
+    /// has spoken to the same hub all the while.
     pub(super) fn cuts(&self) -> usize {
-        self.cuts.load(SeqCst)
+        self.cuts.load(SeqCst) + self.kills.load(SeqCst)
     }
 
     /// Whether a connection that was made after so many cuts has to end without the hub's doing.
