@@ -98,6 +98,8 @@ pub(crate) struct Journal {
     restated: HashSet<u64>,
     /// How many checkpoints have begun.
     checkpoints: u64,
+    /// The end of one stands in the batch that is being filled.
+    is_through: bool,
     /// Goes with what is owed to other shards from now on, and went with it until the last checkpoint began.
     debt: Debt,
     earlier_debt: Debt,
@@ -126,6 +128,7 @@ impl Journal {
             boundary: 0,
             restated: HashSet::new(),
             checkpoints: 0,
+            is_through: false,
             debt: Debt::default(),
             earlier_debt: Debt::default(),
             paid: Vec::new(),
@@ -270,9 +273,10 @@ impl Journal {
         Arc::strong_count(&self.earlier_debt.0) == 1
     }
 
-    /// The shard is through with its checkpoint. Until all are, messages may come here that are not written again yet.
+    /// The shard is through with its checkpoint. Until all are, and have handed that over, messages may come here that do not
+    /// stand in the journal again yet.
     pub(crate) fn end_restating(&mut self) {
-        self.shared.checkpoint_done();
+        self.is_through = true;
     }
 
     fn write_message(&mut self, message: &Message, number: u64, is_restated: bool) {
@@ -334,6 +338,9 @@ impl Journal {
     pub(crate) fn handed(&mut self) {
         self.shared.handed[self.shard].store(self.newest, Ordering::Release);
         self.paid.clear();
+        if std::mem::take(&mut self.is_through) {
+            self.shared.checkpoint_done();
+        }
     }
 
     /// A moment as it is written down.

@@ -175,8 +175,11 @@ impl Receiver {
 
     /// A message is sent somewhere.
     pub(super) fn sent(&mut self, message: &Message) {
-        if message.retain && message.qos == 0 {
+        if message.retain && (message.qos == 0 || message.clears) {
             self.replays.weaken(&message.topic);
+        }
+        if message.clears {
+            return;
         }
         let holding = self.filters.iter().filter(|(f, entry)| entry.holds && matches(f, &message.topic));
         let (mut filters, mut promising) = (BTreeSet::new(), BTreeSet::new());
