@@ -86,6 +86,7 @@ impl Life<'_> {
             expiry_s: None,
             payload_bytes: 0,
             delay_s: None,
+            clears: false,
         };
         let bequeathed = message(self.will, &format!("w/{}", self.number), 2);
         let (topic, payload) = (bequeathed.topic.clone(), bequeathed.payload());
