@@ -77,6 +77,8 @@ pub struct Shared {
     pub(crate) numbers: AtomicU64,
     /// The highest number of a message that each shard has handed over to be written.
     pub(crate) handed: Box<[AtomicU64]>,
+    /// How often a shard has been through with a checkpoint.
+    checkpoints: AtomicU64,
     shards: usize,
     seed: u64,
 }
@@ -103,6 +105,7 @@ impl Shared {
             keeps: AtomicBool::new(true),
             numbers: AtomicU64::new(1),
             handed: (0..shards).map(|_| AtomicU64::new(0)).collect(),
+            checkpoints: AtomicU64::new(0),
             shards,
             seed,
         }
@@ -134,6 +137,15 @@ impl Shared {
     /// Beyond all numbers that have been given out so far: the boundary of a checkpoint that begins now.
     pub fn next_number(&self) -> u64 {
         self.numbers.load(Ordering::SeqCst)
+    }
+
+    /// How many checkpoints all shards are through with.
+    pub(crate) fn checkpoints_done(&self) -> u64 {
+        self.checkpoints.load(Ordering::Acquire) / self.shards as u64
+    }
+
+    pub(crate) fn checkpoint_done(&self) {
+        self.checkpoints.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Where the retained messages are of the topics, or of the filters, that begin with this level. Those of the hub

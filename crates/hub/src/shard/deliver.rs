@@ -99,10 +99,11 @@ impl Shard {
             let is_owed = message.qos > QoS::AtMostOnce
                 && keeping.contains(shard)
                 && self.journal.keep(message, &mut number) > 0;
-            if is_owed {
+            let debt = is_owed.then(|| {
                 self.journal.note(&Entry::Owed { message: number, shard: shard as u64 });
-            }
-            out.forward(shard, Parcel::Message { message: message.clone(), number, is_owed });
+                self.journal.debt()
+            });
+            out.forward(shard, Parcel::Message { message: message.clone(), number, debt });
         }
         let matched = local || !others.is_empty() || !groups.is_empty();
         for group in groups.drain(..) {
@@ -111,7 +112,7 @@ impl Shard {
                 _ => None,
             };
             let search = Search { publisher, ..Search::default() };
-            self.share(now, Turn { message: message.clone(), number, is_owed: false, group, search }, out);
+            self.share(now, Turn { message: message.clone(), number, debt: None, group, search }, out);
         }
         self.groups = groups;
         Published { matched, not_retained, refused: None }
@@ -150,11 +151,12 @@ impl Shard {
     /// Takes what another shard sent.
     pub fn handle(&mut self, now: Time, parcel: Parcel, out: &mut impl Outlet) {
         match parcel {
-            Parcel::Message { message, mut number, is_owed } => {
+            Parcel::Message { message, mut number, debt } => {
                 self.begin_event();
                 self.deliver_here(now, None, &message, &mut number, out);
-                if is_owed {
+                if let Some(debt) = debt {
                     self.journal.note(&Entry::Paid { message: number, shard: self.number as u64 });
+                    self.journal.pay(debt);
                 }
             }
             Parcel::Turn(turn, member) => {
@@ -317,6 +319,7 @@ impl Shard {
                         let mut pending = pending_of(&message, qos, true, id);
                         if is_kept && pending.qos > QoS::AtMostOnce && origin.number > 0 {
                             journal.keep_foreign(&message, origin.number, origin.shard.into());
+                            journal.restate(&message, origin.number);
                             pending.number = origin.number;
                             journal.note(&Entry::Push { session: number, delivery: stored(&pending) });
                         }

@@ -25,6 +25,8 @@ pub(super) enum Checkpoint {
     Delayed(u64),
     /// Behind which topic the retained messages are still to come; on the first shard only.
     Retained(Option<String>),
+    /// Until what was owed to others when it began has been dealt with: that stands in no other place.
+    Debts,
 }
 
 impl Shard {
@@ -251,49 +253,59 @@ impl Shard {
     pub fn begin_checkpoint(&mut self, boundary: u64) {
         self.journal.begin_restating(boundary);
         self.checkpoint = Some(Checkpoint::Sessions(0));
-        if self.number == 0 {
-            self.journal.note(&Entry::Meta { seed: self.shared.seed(), shards: self.shared.shards() as u64 });
-        }
+        self.note_meta();
+    }
+
+    fn note_meta(&mut self) {
+        self.journal.note(&Entry::Meta { seed: self.shared.seed(), shards: self.shared.shards() as u64 });
     }
 
     /// Goes on with the checkpoint, until about `bytes_max` have come together for the next batch. Returns whether it is
-    /// through with it.
+    /// through with it; it is not as long as others have not dealt with what it owed them when it began. Once all shards
+    /// are, and their [last batches](Self::last_batch) of that moment are on disk, what was written before the checkpoint
+    /// is not needed any longer.
     pub fn go_on_with_checkpoint(&mut self, bytes_max: usize) -> bool {
+        let Some(mut checkpoint) = self.checkpoint.take() else { return true };
         while self.journal.bytes() < bytes_max {
             self.journal.begin();
-            let next = match self.checkpoint.take() {
-                None => return true,
-                Some(Checkpoint::Sessions(place)) => self.restate_next_session(place, bytes_max),
-                Some(Checkpoint::Delayed(from)) => self.restate_delayed(from, bytes_max),
-                Some(Checkpoint::Retained(after)) => self.restate_retained(after),
+            checkpoint = match checkpoint {
+                Checkpoint::Sessions(place) => self.restate_next_session(place, bytes_max),
+                Checkpoint::Delayed(from) => self.restate_delayed(from, bytes_max),
+                Checkpoint::Retained(after) => self.restate_retained(after),
+                Checkpoint::Debts => {
+                    if self.journal.is_clear() {
+                        // Behind what those have written who have paid.
+                        self.note_meta();
+                        self.journal.end_restating();
+                        return true;
+                    }
+                    break;
+                }
             };
-            self.checkpoint = next;
         }
-        if self.checkpoint.is_none() {
-            self.journal.end_restating();
-        }
-        self.checkpoint.is_none()
+        self.checkpoint = Some(checkpoint);
+        false
     }
 
-    fn restate_next_session(&mut self, place: usize, bytes_max: usize) -> Option<Checkpoint> {
+    fn restate_next_session(&mut self, place: usize, bytes_max: usize) -> Checkpoint {
         let capacity = self.sessions.capacity();
         let Some(place) = (place..capacity).find(|&at| self.sessions.get(at).is_some_and(|s| s.number > 0))
         else {
-            return Some(Checkpoint::Delayed(0));
+            return Checkpoint::Delayed(0);
         };
         if let Some(outgoing) = &self.sessions[place].outgoing {
             for standing in outgoing.standing() {
                 let (Standing::InFlight { pending, .. } | Standing::Waiting(pending)) = standing;
                 if self.journal.is_stale(pending.number) {
                     if self.journal.bytes() >= bytes_max {
-                        return Some(Checkpoint::Sessions(place));
+                        return Checkpoint::Sessions(place);
                     }
                     self.journal.restate(&pending.message, pending.number);
                 }
             }
         }
         self.restate_session(SessionKey::new(place as u32));
-        Some(Checkpoint::Sessions(place + 1))
+        Checkpoint::Sessions(place + 1)
     }
 
     /// Says all that a session is.
@@ -346,38 +358,39 @@ impl Shard {
         journal.note(&Entry::RestateEnd { session: number });
     }
 
-    fn restate_delayed(&mut self, from: u64, bytes_max: usize) -> Option<Checkpoint> {
+    fn restate_delayed(&mut self, from: u64, bytes_max: usize) -> Checkpoint {
         for (number, kept) in self.delayed.kept_from(from) {
             if self.journal.bytes() >= bytes_max {
-                return Some(Checkpoint::Delayed(number));
+                return Checkpoint::Delayed(number);
             }
             self.journal.restate(&kept.message, number);
             let at = self.journal.moment(kept.at);
             self.journal.note(&Entry::Delay { message: number, at, publisher: kept.publisher });
         }
         if self.number > 0 {
-            return None;
+            return Checkpoint::Debts;
         }
         // All changes up to here are in the table.
         self.journal.note(&Entry::SweepBegin { version: self.shared.retained.version() });
-        Some(Checkpoint::Retained(None))
+        Checkpoint::Retained(None)
     }
 
-    fn restate_retained(&mut self, mut after: Option<String>) -> Option<Checkpoint> {
+    fn restate_retained(&mut self, mut after: Option<String>) -> Checkpoint {
         let shared = self.shared.clone();
         for found in shared.retained.all_behind(&mut after, RETAINED_AT_ONCE) {
             let number = found.origin.number;
             if number > 0 {
                 self.journal.restate(&found.message, number);
+                self.journal.keep_foreign(&found.message, number, found.origin.shard.into());
                 let publisher = found.origin.publisher.map(NonZeroU64::get);
                 self.journal.note(&Entry::Retain { version: found.version, publisher, message: number });
             }
         }
         if after.is_none() {
             self.journal.note(&Entry::SweepEnd);
-            return None;
+            return Checkpoint::Debts;
         }
-        Some(Checkpoint::Retained(after))
+        Checkpoint::Retained(after)
     }
 }
 

@@ -63,6 +63,7 @@ pub fn restore(image: Image, shared: &Arc<Shared>, now: Time) -> (Vec<Shard>, Ve
         shard.count_stranded();
     }
     let mut out = NobodyConnected::default();
+    Entry::Meta { seed: shared.seed(), shards: shared.shards() as u64 }.encode(&mut out.record);
     for number in 0..shards.len() {
         shards[number].publish_due_wills(now, &mut out);
         carry(&mut shards, now, &mut out);
@@ -70,12 +71,8 @@ pub fn restore(image: Image, shared: &Arc<Shared>, now: Time) -> (Vec<Shard>, Ve
     for ((number, debt), message) in owed {
         settle(&mut shards, shared, now, (number, &message), &debt, &mut out);
     }
-    let mut record = Vec::new();
-    Entry::Meta { seed: shared.seed(), shards: shared.shards() as u64 }.encode(&mut record);
-    for shard in &mut shards {
-        record.extend(shard.journal.take_all());
-    }
-    (shards, record)
+    out.hand_over(&mut shards);
+    (shards, out.record)
 }
 
 fn restore_retained(
@@ -115,7 +112,8 @@ fn settle(
         Owed::Share { name, filter } => {
             if let Some(group) = shared.interest.group(name, filter) {
                 let message = message.clone();
-                let turn = Turn { message, number, is_owed: true, group, search: Search::default() };
+                let debt = Some(shards[0].journal.debt());
+                let turn = Turn { message, number, debt, group, search: Search::default() };
                 shards[0].share(now, turn, out);
                 carry(shards, now, out);
             } else {
@@ -128,6 +126,8 @@ fn settle(
 /// Brings the mail between shards to where it goes.
 fn carry(shards: &mut [Shard], now: Time, out: &mut NobodyConnected) {
     while let Some((shard, parcel)) = out.parcels.pop_front() {
+        // What a parcel rests on stands before what comes of it.
+        out.hand_over(shards);
         shards[shard].handle(now, parcel, out);
     }
 }
@@ -296,6 +296,16 @@ impl Deliveries {
 #[derive(Default)]
 struct NobodyConnected {
     parcels: VecDeque<(usize, Parcel)>,
+    /// What the shards have written down.
+    record: Vec<u8>,
+}
+
+impl NobodyConnected {
+    fn hand_over(&mut self, shards: &mut [Shard]) {
+        for shard in shards {
+            self.record.append(&mut shard.journal.take_all());
+        }
+    }
 }
 
 impl Outlet for NobodyConnected {

@@ -195,6 +195,18 @@ impl HubEnd {
             Err(why) => return self.net.breaks(format!("the log cannot be read: {why}")),
         };
         let seed = image.seed().unwrap_or(11);
+        if std::env::var("DBG").is_ok() {
+            eprintln!(
+                "IMAGE at {:?} {:?} {:?} shards {:?}",
+                self.net.now,
+                image.size(),
+                disk.figures,
+                shards
+            );
+            if std::env::var("DBGF").is_ok() {
+                eprintln!("{image:#?}");
+            }
+        }
         let delays = DelayLimits { messages_max: 1000, bytes_max: 1 << 24, delay_s_max: 100 };
         let extensions = Extensions { delayed: Some(delays), ..Extensions::default() };
         let keeping = Keeping { start_ms, ..self.keeping.clone() };

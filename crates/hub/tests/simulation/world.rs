@@ -99,6 +99,7 @@ impl World {
             let Options { version, receive_max, .. } = *device.client.options();
             let window = if version == Version::V5 { usize::from(receive_max) } else { usize::MAX };
             let mut tap = Tap::new(version, window.min(inflight_max));
+            tap.holds = profile.crashing.is_some();
             tap.shares = device.filters.iter().any(|(filter, _)| *filter == WORK);
             tap
         };
