@@ -103,6 +103,11 @@ impl Shard {
         self.write_connect(key);
     }
 
+    /// A goodbye has changed how long the session outlasts its connection.
+    pub(super) fn note_expiry(&mut self, key: SessionKey) {
+        self.write_connect(key);
+    }
+
     fn write_connect(&mut self, key: SessionKey) {
         let session = &self.sessions[key.index() as usize];
         if session.number == 0 {

@@ -2,7 +2,7 @@
 
 use super::passwords::Passwords;
 use super::refusal::Refusal;
-use super::{access, console, guard, metrics, publish};
+use super::{access, console, guard, metrics, publish, sessions};
 use crate::context::{Context, ListenerContext};
 use crate::keeper;
 use crate::stats::Summary;
@@ -10,7 +10,7 @@ use axum::extract::{Request, State};
 use axum::http::header::UPGRADE;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, delete, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use std::fmt;
@@ -25,6 +25,8 @@ pub(super) fn router(context: &Arc<Context>, passwords: &Passwords, listener: us
         router = router
             .route("/api/v1/publish", post(publish::publish))
             .route("/api/v1/stats", get(stats))
+            .route("/api/v1/sessions", get(sessions::list))
+            .route("/api/v1/sessions/{*client_id}", delete(sessions::end))
             .route("/healthz", get(healthz))
             .route("/livez", get(livez))
             .route("/metrics", get(metrics::metrics))
@@ -64,7 +66,8 @@ impl Site {
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let http = "GET / (console), POST /api/v1/publish, GET /api/v1/stats, GET /healthz, GET /livez, GET /metrics, \
+        let http = "GET / (console), POST /api/v1/publish, GET /api/v1/stats, \
+                    GET /api/v1/sessions, DELETE /api/v1/sessions/CLIENT_ID, GET /healthz, GET /livez, GET /metrics, \
                     GET /sse?topic=FILTER";
         let ListenerContext { protocols, echo, .. } = self.listener();
         let all = [
