@@ -104,6 +104,11 @@ pub(crate) enum Entry<'a> {
         session: u64,
         message: u64,
     },
+    /// The hub ended while the client was connected: what waits at QoS 1 may have been sent to it, and nothing was
+    /// written down of that.
+    Tried {
+        session: u64,
+    },
     /// PUBREC has come.
     Received {
         session: u64,
@@ -193,6 +198,8 @@ pub(crate) struct Stored<'a> {
     pub(crate) message: u64,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
+    /// It may have been sent before the hub was started.
+    pub(crate) was_tried: bool,
     pub(crate) subscription_ids: Ids<'a>,
     /// Name and filter of the shared subscription that it came by.
     pub(crate) group: Option<(&'a str, &'a str)>,
@@ -217,6 +224,7 @@ impl Ids<'_> {
 const RETAIN: u8 = 0b0100;
 const HAS_IDS: u8 = 0b1000;
 const HAS_GROUP: u8 = 0b1_0000;
+const TRIED: u8 = 0b10_0000;
 const NO_LOCAL: u8 = 0b0100;
 const AS_PUBLISHED: u8 = 0b1000;
 const EXCLUSIVE: u8 = 0b1_0000;
@@ -312,6 +320,7 @@ impl<'a> Entry<'a> {
             Entry::Published { message } => numbers(28, &[*message]),
             Entry::RestateBegin { session } => numbers(29, &[*session]),
             Entry::RestateEnd { session } => numbers(30, &[*session]),
+            Entry::Tried { session } => numbers(31, &[*session]),
         }
     }
 
@@ -393,6 +402,7 @@ impl<'a> Entry<'a> {
             28 => Entry::Published { message: record.number()? },
             29 => Entry::RestateBegin { session: record.number()? },
             30 => Entry::RestateEnd { session: record.number()? },
+            31 => Entry::Tried { session: record.number()? },
             _ => return Err(Unreadable("its kind is not known")),
         })
     }
@@ -451,7 +461,8 @@ impl<'a> Stored<'a> {
         let flags = self.qos as u8
             | flag(RETAIN, self.retain)
             | flag(HAS_IDS, !ids.is_empty())
-            | flag(HAS_GROUP, self.group.is_some());
+            | flag(HAS_GROUP, self.group.is_some())
+            | flag(TRIED, self.was_tried);
         out.push(flags);
         if !ids.is_empty() {
             put_number(ids.len() as u64, out);
@@ -475,8 +486,8 @@ impl<'a> Stored<'a> {
             0 => None,
             _ => Some((record.text()?, record.text()?)),
         };
-        let (qos, retain) = (qos(flags)?, flags & RETAIN != 0);
-        Ok(Stored { message, qos, retain, subscription_ids: Ids::Read(ids), group })
+        let (qos, retain, was_tried) = (qos(flags)?, flags & RETAIN != 0, flags & TRIED != 0);
+        Ok(Stored { message, qos, retain, was_tried, subscription_ids: Ids::Read(ids), group })
     }
 }
 
@@ -511,6 +522,7 @@ mod tests {
             message: 9,
             qos: QoS::AtLeastOnce,
             retain: true,
+            was_tried: true,
             subscription_ids: Ids::Given(&ids),
             group: Some(("g", "a/#")),
         };
@@ -518,6 +530,7 @@ mod tests {
             message: 300,
             qos: QoS::ExactlyOnce,
             retain: false,
+            was_tried: false,
             subscription_ids: Ids::Read(Vec::new()),
             group: None,
         };
@@ -573,6 +586,7 @@ mod tests {
             Entry::Published { message: 9 },
             Entry::RestateBegin { session: 4 },
             Entry::RestateEnd { session: 4 },
+            Entry::Tried { session: 4 },
         ];
         let mut out = Vec::new();
         entries.iter().for_each(|entry| entry.encode(&mut out));

@@ -100,6 +100,7 @@ pub(crate) struct KeptDelivery {
     pub(crate) number: u64,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
+    pub(crate) was_tried: bool,
     pub(crate) subscription_ids: SubscriptionIds,
     pub(crate) group: Option<(Box<str>, Box<str>)>,
 }
@@ -306,6 +307,7 @@ impl Image {
             | Entry::Fly { session, .. }
             | Entry::Launch { session, .. }
             | Entry::Drop { session, .. }
+            | Entry::Tried { session }
             | Entry::Received { session, .. }
             | Entry::Land { session, .. }
             | Entry::Incoming { session, .. }
@@ -443,6 +445,7 @@ impl KeptSession {
                 }
             }
             Entry::Drop { message, .. } => drop(self.unqueue(*message)),
+            Entry::Tried { .. } => self.mark_tried(),
             Entry::Received { packet_id, .. } => {
                 if let Some(flight) = self.by_packet_id.get(packet_id).and_then(|at| self.flights.get_mut(at))
                 {
@@ -468,6 +471,12 @@ impl KeptSession {
         self.flights.insert(self.flown, KeptFlight { packet_id, delivery, is_received: false });
     }
 
+    /// What waits at QoS 1 may have been sent. At QoS 2 nothing is before it is written down.
+    pub(crate) fn mark_tried(&mut self) {
+        let at_least_once = self.queue.iter_mut().filter(|delivery| delivery.qos == QoS::AtLeastOnce);
+        at_least_once.for_each(|delivery| delivery.was_tried = true);
+    }
+
     fn unqueue(&mut self, number: u64) -> Option<KeptDelivery> {
         let at = self.queue.iter().position(|delivery| delivery.number == number)?;
         self.queue.remove(at)
@@ -481,6 +490,7 @@ fn kept(delivery: &Stored<'_>, messages: &Map<u64, Known>) -> Option<KeptDeliver
         number: delivery.message,
         qos: delivery.qos,
         retain: delivery.retain,
+        was_tried: delivery.was_tried,
         subscription_ids: delivery.subscription_ids.as_slice().into(),
         group: delivery.group.map(|(name, filter)| (name.into(), filter.into())),
     })

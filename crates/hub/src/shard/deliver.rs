@@ -268,8 +268,8 @@ impl Shard {
                 }
             };
             match outgoing.next(window, now, |pending| drop(pending, journal)) {
-                Some(Next::Publish { packet_id, dup, pending }) => {
-                    if !dup && pending.number > 0 {
+                Some(Next::Publish { packet_id, is_new, dup, pending }) => {
+                    if is_new && pending.number > 0 {
                         let message = pending.number;
                         journal.note(&Entry::Launch { session: number, packet_id, message });
                     }
@@ -447,8 +447,15 @@ impl Shard {
         }
         let subscription_ids = subscription_ids.into();
         let number = self.kept_number(key, message, number);
-        let pending =
-            Pending { message: message.clone(), number, qos, retain, subscription_ids, group: None };
+        let pending = Pending {
+            message: message.clone(),
+            number,
+            qos,
+            retain,
+            was_tried: false,
+            subscription_ids,
+            group: None,
+        };
         self.deliver_pending(now, key, pending, out);
     }
 
@@ -573,6 +580,7 @@ fn pending_of(message: &Arc<Message>, qos: QoS, retain: bool, id: Option<NonZero
         number: 0,
         qos: message.qos.min(qos),
         retain,
+        was_tried: false,
         subscription_ids: id.map(NonZeroU32::get).into_iter().collect(),
         group: None,
     }

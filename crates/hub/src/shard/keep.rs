@@ -405,6 +405,7 @@ pub(super) fn stored(pending: &Pending) -> Stored<'_> {
         message: pending.number,
         qos: pending.qos,
         retain: pending.retain,
+        was_tried: pending.was_tried,
         subscription_ids: Ids::Given(&pending.subscription_ids),
         group: pending.group.as_ref().map(|group: &Arc<_>| (group.name(), group.filter())),
     }

@@ -30,7 +30,7 @@ use crate::topic::{Filter, TopicError};
 use crate::wheel::Wheel;
 use foldhash::fast::FixedState;
 use slab::Slab;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use trefoil_mqtt::{QoS, RetainHandling};
@@ -73,6 +73,9 @@ pub struct Shard {
     /// How far the search for retained messages may still go before the next round.
     replay_steps: usize,
     journal: Journal,
+    /// While the shard is restored: sessions whose clients were connected when the hub ended, and may have been sent what
+    /// nothing was written down of.
+    were_connected: HashSet<SessionKey>,
     /// How far the checkpoint has come that is being made.
     checkpoint: Option<keep::Checkpoint>,
 }
@@ -225,6 +228,7 @@ impl Shard {
             replaying: VecDeque::new(),
             replay_steps: deliver::ROUND_STEPS,
             journal: Journal::new(number, shared.clone()),
+            were_connected: HashSet::new(),
             checkpoint: None,
             shared,
         }

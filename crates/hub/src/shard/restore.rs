@@ -16,7 +16,7 @@ use crate::time::Time;
 use crate::topic::Filter;
 use crate::{Shared, group::Group};
 use foldhash::quality::FixedState;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use trefoil_mqtt::QoS;
@@ -72,6 +72,7 @@ pub fn restore(image: Image, shared: &Arc<Shared>, now: Time) -> (Vec<Shard>, Ve
         settle(&mut shards, shared, now, (number, &message), &debt, &mut out);
     }
     out.hand_over(&mut shards);
+    shards.iter_mut().for_each(|shard| shard.were_connected = HashSet::new());
     (shards, out.record)
 }
 
@@ -181,6 +182,8 @@ impl Shard {
         }
         if kept.is_connected {
             self.note_away(key, ends_at, will_at);
+            self.journal.note(&Entry::Tried { session: number });
+            self.were_connected.insert(key);
         }
         for (filter, subscription) in kept.subscriptions {
             self.restore_subscription(key, &filter, &subscription);
@@ -195,6 +198,7 @@ impl Shard {
             number: delivery.number,
             qos: delivery.qos,
             retain: delivery.retain,
+            was_tried: delivery.was_tried,
             subscription_ids: delivery.subscription_ids,
             group: delivery.group.as_ref().and_then(|(name, filter)| groups.group(name, filter)),
         };
@@ -266,6 +270,7 @@ impl Shard {
                     number,
                     qos,
                     retain: message.retain && receiver.retain_as_published,
+                    was_tried: self.were_connected.contains(&receiver.session),
                     subscription_ids: audience.subscription_ids(receiver).into(),
                     group: None::<Arc<Group>>,
                 };
@@ -284,6 +289,9 @@ struct Deliveries {
 
 impl Deliveries {
     fn take(session: &mut KeptSession) -> Deliveries {
+        if session.is_connected {
+            session.mark_tried();
+        }
         Deliveries {
             flights: std::mem::take(&mut session.flights),
             queue: std::mem::take(&mut session.queue),

@@ -98,6 +98,7 @@ impl Shard {
                 number: 0,
                 qos,
                 retain: message.retain && options.retain_as_published,
+                was_tried: self.were_connected.contains(&member.at.session),
                 subscription_ids: options.id.map(NonZeroU32::get).into_iter().collect::<SubscriptionIds>(),
                 group: Some(group.clone()),
             };
