@@ -245,6 +245,7 @@ impl Watch for Listener {
         let Some(keeper) = self.keeper() else { return };
         *keeper.state.lock().unwrap_or_else(PoisonError::into_inner) = state.clone();
         self.context.hub.set_keeps(state == State::Working);
+        self.context.hub.set_clears(matches!(state, State::Working | State::Full));
         let reason = report::reason(&state).unwrap_or_default();
         match state {
             State::Working => tracing::info!("the store works again: what needs the disk is accepted"),

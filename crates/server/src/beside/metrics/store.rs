@@ -35,7 +35,7 @@ pub(super) fn figures(keeper: Option<&Keeper>, page: &mut Page<'_, '_>) -> fmt::
     ] {
         page.counter(name, help, value)?;
     }
-    let bounds = SYNC_TIMES.iter().map(Duration::as_secs_f64).chain([f64::MAX]);
+    let bounds = SYNC_TIMES.iter().map(Duration::as_secs_f64).chain([f64::INFINITY]);
     let buckets: Vec<(f64, u64)> = bounds.zip(figures.sync_times).collect();
     let sum = (figures.sync_time_sum.as_secs_f64(), figures.syncs);
     page.histogram("store_sync_seconds", "How long a sync of the store took.", sum, &buckets)
