@@ -117,6 +117,8 @@ pub(crate) struct Keeper {
     state: Mutex<State>,
     /// The checkpoint that is being made.
     checkpoint: Mutex<Option<Checkpoint>>,
+    /// How many checkpoints were complete when somebody last looked, and how large the store was after the last of them.
+    last: Mutex<(u64, u64)>,
 }
 
 /// A checkpoint that is being made.
@@ -171,6 +173,14 @@ impl Keeper {
         if self.state() != State::Working || self.is_making_checkpoint() {
             return;
         }
+        let figures = self.figures();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0 != figures.checkpoints {
+            *last = (figures.checkpoints, figures.disk_bytes);
+        }
+        // What is live is an estimate. Where it is far too low, one checkpoint must not follow the other for nothing.
+        let has_grown = figures.disk_bytes > last.1.saturating_add(SLACK_BYTES);
+        drop(last);
         let total =
             |of: fn(&crate::stats::Stats) -> &crate::stats::Figure| crate::stats::total(&context.stats, of);
         let (_, retained_bytes) = context.hub.retained.size();
@@ -178,7 +188,7 @@ impl Keeper {
             + retained_bytes as u64
             + context.hub.delayed_size().1 as u64
             + total(|s| &s.sessions) * SESSION_BYTES;
-        if self.figures().disk_bytes > live.saturating_mul(2) + SLACK_BYTES {
+        if has_grown && figures.disk_bytes > live.saturating_mul(2) + SLACK_BYTES {
             self.begin_checkpoint(context);
         }
     }
