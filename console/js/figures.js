@@ -1,7 +1,7 @@
 // The row of figures on top: what `$SYS/trefoil/stats` says, once a second.
 
 import { Chart } from "./chart.js";
-import { duration, number, rate } from "./format.js";
+import { duration, number, rate, size } from "./format.js";
 
 const KINDS = {
   mqtt: "MQTT",
@@ -29,6 +29,7 @@ export class Figures {
     $("dropped").classList.toggle("warn", stats.dropped > 0);
     $("about").textContent = `${stats.version} · up ${duration(stats.uptime_s)}`;
     this.#showRates(stats);
+    this.#showStore(stats.store);
   }
 
   /** After a break the next rates would be taken over a span that nobody watched. */
@@ -52,6 +53,20 @@ export class Figures {
       $(id).dataset.value = rounded;
     }
     this.#chart.push([incoming, outgoing]);
+  }
+
+  #showStore(store) {
+    const off = store.state === "off";
+    $("store-bytes").textContent = off ? "off" : size(store.disk_bytes);
+    $("store-bytes").dataset.value = store.disk_bytes;
+    $("store-bytes").dataset.state = store.state;
+    $("store-bytes").classList.toggle("warn", !off && store.state !== "working");
+    $("store-sync").textContent = store.syncs ? `${store.sync_ms_mean.toPrecision(2)} ms` : "–";
+    const alarm = $("store-alarm");
+    const text = store.reason ? `Store ${store.state}: ${store.reason}` : "";
+    // Said again each second it would be read out again each second.
+    if (alarm.textContent !== text) alarm.textContent = text;
+    alarm.hidden = text === "";
   }
 
   #showKinds(kinds) {

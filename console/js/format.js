@@ -13,6 +13,14 @@ export function rate(value) {
   return value > 0 && value < 10 ? value.toFixed(1).replace(/\.0$/, "") : number(value);
 }
 
+/** Bytes in the unit that fits. */
+export function size(bytes) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const step = Math.min(units.length - 1, bytes > 0 ? Math.floor(Math.log2(bytes) / 10) : 0);
+  const value = bytes / 2 ** (10 * step);
+  return `${step && value < 100 ? value.toFixed(1) : Math.round(value)} ${units[step]}`;
+}
+
 export function duration(seconds) {
   if (seconds < 60) return `${seconds} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;

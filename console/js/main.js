@@ -1,13 +1,16 @@
 // The console. `monitor.js` watches the hub and fills figures and tree; `panel.js` publishes and subscribes for the
-// reader; `snippets.js` shows how other clients get in. Each stands on `connection.js` alone.
+// reader; `snippets.js` shows how other clients get in. Each stands on `connection.js` alone. `sessions.js` lists the
+// largest sessions by the HTTP API.
 
 import { Monitor } from "./monitor.js";
 import { Panel } from "./panel.js";
+import { Sessions } from "./sessions.js";
 import { showSnippets } from "./snippets.js";
 
 const $ = (id) => document.getElementById(id);
 
 showSnippets();
+new Sessions();
 const panel = new Panel();
 const { view } = new Monitor(showSnippets);
 

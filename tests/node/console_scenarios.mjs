@@ -69,6 +69,42 @@ async function lightAndDark(hub) {
   });
 }
 
+async function storeAndSessions(hub) {
+  const lasting = { protocolVersion: 5, clean: false, properties: { sessionExpiryInterval: 3600 } };
+  // A client id comes from a stranger, too.
+  for (const clientId of ["pump/7", "<b>large</b>"]) {
+    const client = await connect(hub, { ...lasting, clientId });
+    await client.subscribeAsync(`to/${clientId}`, { qos: 1 });
+    await client.endAsync();
+  }
+  const other = await connect(hub);
+  await other.publishAsync("to/<b>large</b>", "x".repeat(5000), { qos: 1 });
+  await other.endAsync();
+  await withConsole(hub, async (page) => {
+    await textIs(page, "store-bytes", /^[0-9.]+ (B|KiB)$/);
+    await textIs(page, "store-sync", /ms$/);
+    assert.equal(await part(page, "store-alarm").isVisible(), false);
+    const rows = part(page, "session");
+    await rows.first().waitFor();
+    const text = await rows.first().innerText();
+    assert(text.includes("<b>large</b>") && text.includes("KiB") && text.includes("ago"), text);
+    const row = page.locator('[data-test="session"][data-client-id="pump/7"]');
+    await row.locator('[data-test="session-drop"]').click();
+    assert.equal(await row.count(), 1, "once is not enough");
+    await row.locator('[data-test="session-drop"]').click();
+    await textIs(page, "session-answer", /pump\/7 has ended/);
+    await part(page, "session-refresh").click();
+    await page.locator('[data-test="session"][data-client-id="<b>large</b>"]').waitFor();
+    assert.equal(await row.count(), 0);
+    // What a hub says whose disk is full is seen at once.
+    const stats = await page.evaluate(async () => (await fetch("api/v1/stats")).json());
+    stats.store = { ...stats.store, state: "full", reason: "the disk of the store is full" };
+    await page.evaluate(async (stats) => new (await import("/js/figures.js")).Figures().show(stats), stats);
+    assert.equal(await part(page, "store-alarm").isVisible(), true);
+    assert.match(await part(page, "store-alarm").innerText(), /disk of the store is full/);
+  });
+}
+
 /** Payloads and topics come from strangers: they are shown and never run. */
 async function hostileMessages(hub) {
   await withConsole(hub, async (page) => {
@@ -92,4 +128,4 @@ async function hostileMessages(hub) {
   });
 }
 
-await main({ figuresAndTopicTree, publishAndSubscribePanel, lightAndDark, hostileMessages });
+await main({ figuresAndTopicTree, publishAndSubscribePanel, lightAndDark, storeAndSessions, hostileMessages });

@@ -251,6 +251,18 @@ impl Hub {
         }
     }
 
+    /// Ends the hub by a signal, by its name without `SIG`; gives its folder with all that it has left there.
+    pub fn leave(mut self, name: &str) -> tempfile::TempDir {
+        self.signal(name);
+        self.wait();
+        std::mem::replace(&mut self.folder, folder())
+    }
+
+    /// Starts a hub in a folder that another has left.
+    pub fn resume(folder: tempfile::TempDir, config: &str) -> Self {
+        Self::in_folder(folder, config, &[])
+    }
+
     /// Asks the hub to stop. It must not outlive its test, so one that does not stop is killed.
     fn stops(&mut self) -> bool {
         self.signal("TERM");

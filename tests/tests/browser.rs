@@ -20,6 +20,11 @@ fn light_and_dark() {
 }
 
 #[test]
+fn store_and_sessions() {
+    node("console_scenarios", "storeAndSessions", &Hub::start());
+}
+
+#[test]
 fn hostile_messages() {
     node("console_scenarios", "hostileMessages", &Hub::start());
 }

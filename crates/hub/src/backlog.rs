@@ -67,6 +67,11 @@ impl Share {
         set(&self.of.queued_bytes, |n| n - bytes);
     }
 
+    /// Deliveries in flight.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
     /// Bytes that wait.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.queued_bytes

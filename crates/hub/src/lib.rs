@@ -80,7 +80,8 @@ pub use payload::Payload;
 pub use rewrite::{Names, RewriteError, RewriteRule, Rewrites};
 pub use session::Will;
 pub use shard::{
-    Connect, Connected, Counters, Ending, Published, Refusal, Shard, SubscribeError, Turn, restore,
+    Connect, Connected, Counters, Ending, Published, Refusal, SessionOrder, SessionReport, SessionSurvey,
+    Shard, SubscribeError, Turn, restore,
 };
 pub use shared::{Limits, Shared};
 pub use subscriptions::{Audience, Receiver, SubscriptionOptions};

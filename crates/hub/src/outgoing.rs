@@ -157,6 +157,11 @@ impl Outgoing {
         (self.queue.len(), self.backlog.queued_bytes())
     }
 
+    /// How many have been sent, now or on an earlier connection, and not acknowledged.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.backlog.in_flight()
+    }
+
     /// How many deliveries are in flight or wait.
     pub(crate) fn len(&self) -> usize {
         self.flights.len() + self.queue.len()

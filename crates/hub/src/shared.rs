@@ -73,6 +73,8 @@ pub struct Shared {
     pub(crate) keeping: Option<Keeping>,
     /// Whether what has to be kept can be.
     keeps: AtomicBool,
+    /// Whether what makes less of it can be written down: it can when the disk is only full.
+    clears: AtomicBool,
     /// The next number for what is written down.
     pub(crate) numbers: AtomicU64,
     /// The highest number of a message that each shard has handed over to be written.
@@ -103,6 +105,7 @@ impl Shared {
             exclusive: Exclusive::default(),
             keeping: None,
             keeps: AtomicBool::new(true),
+            clears: AtomicBool::new(true),
             numbers: AtomicU64::new(1),
             handed: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             checkpoints: AtomicU64::new(0),
@@ -130,6 +133,17 @@ impl Shared {
     /// Says whether what has to be kept can be: while it cannot, messages that would have to are refused.
     pub fn set_keeps(&self, keeps: bool) {
         self.keeps.store(keeps, Ordering::Relaxed);
+    }
+
+    /// Says whether what is kept can be made less: while it can, retained messages are cleared, whatever
+    /// [`set_keeps`](Self::set_keeps) was told.
+    pub fn set_clears(&self, clears: bool) {
+        self.clears.store(clears, Ordering::Relaxed);
+    }
+
+    /// Whether what is kept can be made less.
+    pub(crate) fn clears(&self) -> bool {
+        self.clears.load(Ordering::Relaxed)
     }
 
     /// Whether what has to be kept can be.

@@ -2,6 +2,7 @@
 
 use crate::access::Access;
 use crate::keeper::Keeper;
+use crate::keeper::report::StoreSummary;
 use crate::mail::Mailbox;
 use crate::shard::mqtt_sn::Gateway;
 use crate::stats::{ListenerSummary, Stats, Summary};
@@ -76,6 +77,7 @@ impl Context {
             protocols: l.protocols.names().collect(),
         };
         let listeners = self.listeners.iter().map(listener).collect();
-        Summary::of(&self.stats, listeners, self.started.elapsed().as_secs(), self.hub.retained.size().0)
+        let (uptime_s, retained) = (self.started.elapsed().as_secs(), self.hub.retained.size().0);
+        Summary::of(&self.stats, listeners, uptime_s, retained, StoreSummary::of(self.keeper.as_deref()))
     }
 }

@@ -4,10 +4,11 @@
 //! once, and tells each shard up to which batch it is on disk, as mail. Only then do the answers leave that wait for it
 //! (`ShardLoop::let_out`).
 
+pub(crate) mod report;
+
 use crate::context::Context;
 use crate::mail::Mail;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use trefoil_config::Config;
 use trefoil_hub::{Image, Keeping, Shared};
@@ -115,9 +116,16 @@ pub(crate) struct Keeper {
     writer: OnceLock<Writer>,
     state: Mutex<State>,
     /// The checkpoint that is being made.
-    checkpoint: Mutex<Option<u64>>,
+    checkpoint: Mutex<Option<Checkpoint>>,
+    /// How many checkpoints were complete when somebody last looked, and how large the store was after the last of them.
+    last: Mutex<(u64, u64)>,
+}
+
+/// A checkpoint that is being made.
+struct Checkpoint {
+    ticket: u64,
     /// How many shards are not through with it.
-    left: AtomicUsize,
+    left: usize,
 }
 
 impl Keeper {
@@ -153,9 +161,11 @@ impl Keeper {
         self.writer.get().map(Writer::figures).unwrap_or_default()
     }
 
-    /// Whether a checkpoint may go on: not while much else is on its way to the disk.
+    /// Whether a checkpoint may go on: not while much else is on its way to the disk, and not while that is full, since
+    /// what is left there is for what was accepted before.
     pub(crate) fn has_room(&self) -> bool {
-        self.writer.get().is_none_or(|writer| writer.waiting_bytes() < WAITING_BYTES_MAX)
+        let is_idle = self.writer.get().is_none_or(|writer| writer.waiting_bytes() < WAITING_BYTES_MAX);
+        is_idle && self.state() != State::Full
     }
 
     /// Begins a checkpoint if the store has become much larger than what is live.
@@ -163,6 +173,14 @@ impl Keeper {
         if self.state() != State::Working || self.is_making_checkpoint() {
             return;
         }
+        let figures = self.figures();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0 != figures.checkpoints {
+            *last = (figures.checkpoints, figures.disk_bytes);
+        }
+        // What is live is an estimate. Where it is far too low, one checkpoint must not follow the other for nothing.
+        let has_grown = figures.disk_bytes > last.1.saturating_add(SLACK_BYTES);
+        drop(last);
         let total =
             |of: fn(&crate::stats::Stats) -> &crate::stats::Figure| crate::stats::total(&context.stats, of);
         let (_, retained_bytes) = context.hub.retained.size();
@@ -170,13 +188,17 @@ impl Keeper {
             + retained_bytes as u64
             + context.hub.delayed_size().1 as u64
             + total(|s| &s.sessions) * SESSION_BYTES;
-        if self.figures().disk_bytes > live.saturating_mul(2) + SLACK_BYTES {
+        if has_grown && figures.disk_bytes > live.saturating_mul(2) + SLACK_BYTES {
             self.begin_checkpoint(context);
         }
     }
 
     fn is_making_checkpoint(&self) -> bool {
-        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.checkpoint().is_some()
+    }
+
+    fn checkpoint(&self) -> MutexGuard<'_, Option<Checkpoint>> {
+        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks all shards to say again all that they keep.
@@ -185,8 +207,7 @@ impl Keeper {
         let ticket = writer.checkpoint_begin();
         // Only now: what has a number from here on is handed over behind the beginning of the checkpoint.
         let boundary = context.hub.next_number();
-        self.left.store(context.mailboxes.len(), Ordering::SeqCst);
-        *self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(ticket);
+        *self.checkpoint() = Some(Checkpoint { ticket, left: context.mailboxes.len() });
         tracing::debug!(ticket, "a checkpoint of the store begins");
         for mailbox in &context.mailboxes {
             mailbox.post(Mail::Checkpoint { ticket, boundary });
@@ -195,11 +216,13 @@ impl Keeper {
 
     /// A shard has handed over all that it keeps.
     pub(crate) fn shard_is_through(&self, ticket: u64) {
-        let is_current = *self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) == Some(ticket);
-        if is_current
-            && self.left.fetch_sub(1, Ordering::SeqCst) == 1
-            && let Some(writer) = self.writer.get()
-        {
+        let mut checkpoint = self.checkpoint();
+        // One that the failure of the disk has made void is nobody's business any more.
+        let Some(current) = checkpoint.as_mut().filter(|current| current.ticket == ticket) else { return };
+        current.left -= 1;
+        let is_through = current.left == 0;
+        drop(checkpoint);
+        if is_through && let Some(writer) = self.writer.get() {
             writer.checkpoint_end(ticket);
         }
     }
@@ -232,25 +255,21 @@ impl Watch for Listener {
         let Some(keeper) = self.keeper() else { return };
         *keeper.state.lock().unwrap_or_else(PoisonError::into_inner) = state.clone();
         self.context.hub.set_keeps(state == State::Working);
+        self.context.hub.set_clears(matches!(state, State::Working | State::Full));
+        let reason = report::reason(&state).unwrap_or_default();
         match state {
             State::Working => tracing::info!("the store works again: what needs the disk is accepted"),
-            State::Full => tracing::error!(
-                "the disk of the store is full: what has to be kept is refused, all else goes on; make room, and the hub \
-                 goes on by itself"
-            ),
-            State::Failed { why } => {
-                tracing::error!(
-                    "the store cannot be written ({why}): what has to be kept is refused, all else goes on; it is tried \
-                     again every second"
-                );
+            State::Full => tracing::error!("{reason}"),
+            State::Failed { .. } => {
+                tracing::error!("{reason}");
                 // A checkpoint that was under way is void.
-                *keeper.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                *keeper.checkpoint() = None;
                 for mailbox in &self.context.mailboxes {
                     mailbox.post(Mail::NotKept);
                 }
             }
             State::Healed => {
-                tracing::info!("the disk of the store works again: all that is to be kept is written anew");
+                tracing::info!("{reason}");
                 keeper.begin_checkpoint(&self.context);
             }
         }
@@ -258,11 +277,7 @@ impl Watch for Listener {
 
     fn checkpoint(&self, ticket: u64, complete: bool) {
         let Some(keeper) = self.keeper() else { return };
-        let mut current = keeper.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
-        if *current == Some(ticket) {
-            *current = None;
-        }
-        drop(current);
+        keeper.checkpoint().take_if(|current| current.ticket == ticket);
         tracing::debug!(ticket, complete, "a checkpoint of the store has ended");
         if !complete && keeper.state() == State::Healed {
             keeper.begin_checkpoint(&self.context);

@@ -41,6 +41,7 @@ mod pulse;
 mod refused;
 mod shard;
 mod stats;
+pub mod store;
 mod sys;
 
 use access::Access;

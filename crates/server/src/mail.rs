@@ -12,7 +12,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
-use trefoil_hub::{ConnectionKey, Message, Parcel, Published};
+use trefoil_hub::{ConnectionKey, Message, Parcel, Published, SessionOrder, SessionReport};
 use trefoil_websocket::Receiver;
 
 /// Bytes that may wait in one mailbox before shards stop reading from publishers, and publishes from beside are
@@ -32,6 +32,10 @@ pub(crate) enum Mail {
     Arrival(Box<Arrival>),
     /// A message from beside the shards, and who wants to know what came of it.
     Publish { message: Arc<Message>, reply: oneshot::Sender<Published> },
+    /// Which sessions come first in an order.
+    Survey { order: SessionOrder, sessions_max: usize, reply: oneshot::Sender<Vec<SessionReport>> },
+    /// End the session of this client id; whether there was one.
+    DropSession { client_id: Box<str>, reply: oneshot::Sender<bool> },
     /// A datagram of an MQTT-SN client that belongs here.
     SnDatagram(Box<Forwarded>),
     /// An MQTT-SN client that this shard leads an address to is not there any more.
@@ -66,6 +70,8 @@ impl Mail {
                 Mail::SnGone(_)
                 | Mail::SnUnbound(_)
                 | Mail::Verdict { .. }
+                | Mail::Survey { .. }
+                | Mail::DropSession { .. }
                 | Mail::Durable(_)
                 | Mail::NotKept
                 | Mail::Checkpoint { .. }

@@ -1,5 +1,6 @@
 //! What the hub counts, and where it can be read while it runs.
 
+use crate::keeper::report::StoreSummary;
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -174,6 +175,7 @@ pub(crate) struct Summary {
     pub(crate) bytes_out: u64,
     pub(crate) dropped: u64,
     pub(crate) auth_failures: u64,
+    pub(crate) store: StoreSummary,
 }
 
 /// Where the hub listens.
@@ -195,6 +197,7 @@ impl Summary {
         listeners: Vec<ListenerSummary>,
         uptime_s: u64,
         retained: usize,
+        store: StoreSummary,
     ) -> Summary {
         let sum = |figure: fn(&Stats) -> &Figure| total(all, figure);
         let connections = Kind::ALL.iter().filter(|(kind, _)| *kind != Kind::New);
@@ -214,6 +217,7 @@ impl Summary {
             bytes_out: sum(|s| &s.bytes_out),
             auth_failures: sum(|s| &s.auth_failures),
             dropped: Drop::ALL.iter().map(|&(d, _)| total(all, |s| &s.dropped[d as usize])).sum(),
+            store,
         }
     }
 }

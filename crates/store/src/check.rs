@@ -81,7 +81,16 @@ impl fmt::Display for Damage {
 ///
 /// The folder is in use or cannot be read, is of another version, or a repair of it was interrupted.
 pub fn check(path: &Path) -> Result<Report, Error> {
-    Ok(survey(&Disk::look(path)?)?.report)
+    check_with(path, |_, _| {})
+}
+
+/// The same, and shows every record that is whole and counts to `visit`, in order: its sequence and its payload.
+///
+/// # Errors
+///
+/// As for [`check`].
+pub fn check_with(path: &Path, mut visit: impl FnMut(u64, &[u8])) -> Result<Report, Error> {
+    Ok(survey_with(&Disk::look(path)?, &mut visit)?.report)
 }
 
 /// A report, and what a repair needs to know beyond it.
@@ -110,6 +119,10 @@ pub(crate) struct Piece {
 }
 
 pub(crate) fn survey<D: Directory>(directory: &D) -> Result<Survey, Error> {
+    survey_with(directory, &mut |_, _| {})
+}
+
+fn survey_with<D: Directory>(directory: &D, visit: &mut dyn FnMut(u64, &[u8])) -> Result<Survey, Error> {
     let io = |error| Error::Io { doing: "list", file: directory.shown(""), source: error };
     let names = directory.list().map_err(io)?;
     if names.iter().any(|name| name == READY) {
@@ -128,6 +141,7 @@ pub(crate) fn survey<D: Directory>(directory: &D) -> Result<Survey, Error> {
         marks,
         next: if base > 0 { base } else { segments.first().copied().unwrap_or(1) },
         gap: false,
+        visit,
         survey: Survey { report: Report::default(), pieces: Vec::new(), damaged: BTreeSet::new(), base },
     };
     surveyor.survey.report.unhealed = surveyor.marks.unhealed();
@@ -151,6 +165,8 @@ struct Surveyor<'a, D> {
     next: u64,
     /// Records before it are lost, and no mark says so.
     gap: bool,
+    /// Is shown each record that counts.
+    visit: &'a mut dyn FnMut(u64, &[u8]),
     survey: Survey,
 }
 
@@ -201,9 +217,12 @@ impl<D: Directory> Surveyor<'_, D> {
         let ended = loop {
             let offset = segment.offset;
             match segment.next() {
-                Ok(Found::Record(header, _)) if header.sequence == self.next => {
+                Ok(Found::Record(header, payload)) if header.sequence == self.next => {
                     self.next += 1;
-                    self.survey.report.records += u64::from(header.sequence >= self.survey.base);
+                    if header.sequence >= self.survey.base {
+                        self.survey.report.records += 1;
+                        (self.visit)(header.sequence, payload);
+                    }
                 }
                 Ok(Found::Record(..)) => {
                     segment.offset = offset;

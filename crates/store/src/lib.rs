@@ -61,7 +61,7 @@ mod repair;
 mod reserve;
 pub mod writer;
 
-pub use check::{Damage, Lost, Report, check};
+pub use check::{Damage, Lost, Report, check, check_with};
 pub use directory::{Directory, Disk, SegmentFile};
 pub use error::Error;
 pub use log::{Log, Options};

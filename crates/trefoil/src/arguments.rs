@@ -42,6 +42,17 @@ Examples:
 Each mistake gets a line on standard error, FILE:LINE:COLUMN: what is wrong. The environment is
 looked at, too, as `trefoil serve` would.";
 
+const STORE_EXAMPLES: &str = "\
+Examples:
+  trefoil store check                   the store of the trefoil.toml of this folder
+  trefoil store check /var/lib/trefoil  another folder
+  trefoil store repair                  go on without what is damaged
+
+A hub looks at its store when it starts, and cuts off what a crash left half-written. It does not start
+when something is damaged that had been on disk: `check` says what is lost, `repair` goes on without it
+and keeps the damaged files beside the others. Both need the hub stopped. Exit code 1 says that the hub
+would not start with the store as it is.";
+
 const UPGRADE_EXAMPLES: &str = "\
 Examples:
   trefoil check && trefoil upgrade      to a new configuration, or a new program at the same path
@@ -109,6 +120,8 @@ pub(crate) enum Command {
     Sub(Box<Sub>),
     /// Look for mistakes in a configuration, without starting anything
     Check(Check),
+    /// Look at what a hub has kept on disk, or repair it
+    Store(Store),
     /// Let a new process take over from a hub that runs, so that nobody is refused meanwhile
     Upgrade(Upgrade),
     /// Add a user to a file of users, change a password, or delete a user
@@ -152,6 +165,33 @@ pub(crate) struct Upgrade {
 pub(crate) struct Check {
     /// The file to check [without it: trefoil.toml in the current folder]
     pub(crate) file: Option<PathBuf>,
+}
+
+/// Arguments of `trefoil store`.
+#[derive(Debug, Args)]
+#[command(after_help = STORE_EXAMPLES, after_long_help = format!("{STORE_EXAMPLES}\n\n{EXIT_CODES}"))]
+pub(crate) struct Store {
+    #[command(subcommand)]
+    pub(crate) action: StoreAction,
+}
+
+/// What to do with a store.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreAction {
+    /// Say what is in the store and whether anything is damaged; nothing is changed
+    Check(StorePlace),
+    /// Make a damaged store usable again, without what cannot be read
+    Repair(StorePlace),
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+pub(crate) struct StorePlace {
+    /// The folder of the store [without it: the one that the configuration names]
+    pub(crate) path: Option<PathBuf>,
+    /// Read the settings from FILE [without it: trefoil.toml in the current folder, if it is there]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "path")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// Arguments of `trefoil pub`.

@@ -2,7 +2,8 @@
 //!
 //! [`arguments`] says what may be written on the command line; each subcommand has a module of its own with a `run`
 //! that comes to an end or to a [`Failure`], and a `Failure` knows its exit code. `serve` runs a
-//! [`trefoil_server::Server`], `check` only reads its configuration, `upgrade` lets a new process take over from it, `passwd` changes its file of users, `pub` and `sub` are a [`trefoil_client::Client`].
+//! [`trefoil_server::Server`], `check` only reads its configuration, `store` looks at what it has kept, `upgrade` lets a new process take over from
+//! it, `passwd` changes its file of users, `pub` and `sub` are a [`trefoil_client::Client`].
 //!
 //! ```sh
 //! trefoil                          # the hub, with the settings of trefoil.toml if there is one
@@ -22,6 +23,7 @@ mod passwd;
 mod publish;
 mod serve;
 mod settings;
+mod store;
 mod subscribe;
 mod upgrade;
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Some(Command::Pub(publish)) => publish::run(&publish),
         Some(Command::Sub(subscribe)) => subscribe::run(&subscribe),
         Some(Command::Check(check)) => check::run(&check),
+        Some(Command::Store(store)) => store::run(&store),
         Some(Command::Upgrade(upgrade)) => upgrade::run(&upgrade),
         Some(Command::Passwd(passwd)) => passwd::run(&passwd),
         Some(Command::Completions(completions)) => manual::completions(&completions),

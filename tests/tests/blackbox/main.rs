@@ -36,6 +36,8 @@ mod smart_manufacturing;
 mod smart_transport;
 mod soak;
 mod stopping;
+mod store;
+mod store_full;
 mod systemd;
 mod upgrade;
 mod users;

@@ -42,15 +42,22 @@ impl Shard {
             outgoing.detach();
         }
         session.slim();
+        if let Ending::Normal { expiry_s: Some(asked_s) } | Ending::WithWill { expiry_s: Some(asked_s) } =
+            ending
+        {
+            let expiry_s = asked_s.min(session_expiry_s_max);
+            let was_s = std::mem::replace(&mut session.expiry_s, expiry_s);
+            if expiry_s > 0 && expiry_s != was_s {
+                self.note_expiry(key);
+            }
+        }
+        let session = self.session_mut(key);
         // Without one in CONNECT there is none [v3 MQTT-3.1.2-12], and it is published once [MQTT-3.1.2-10].
         let will = session.rare.as_mut().and_then(|r| r.will.take());
-        let (will, expiry_s) = match ending {
-            Ending::Normal { expiry_s } => (None, expiry_s),
-            Ending::WithWill { expiry_s } => (will, expiry_s),
-            Ending::Lost => (will, None),
-            Ending::Stopped => (None, None),
+        let will = match ending {
+            Ending::WithWill { .. } | Ending::Lost => will,
+            Ending::Normal { .. } | Ending::Stopped => None,
         };
-        session.expiry_s = expiry_s.map_or(session.expiry_s, |s| s.min(session_expiry_s_max));
         let expiry_s = session.expiry_s;
         self.set_online(key, false);
         if expiry_s > 0 {

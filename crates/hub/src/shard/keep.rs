@@ -68,7 +68,9 @@ impl Shard {
         if !self.journal.is_on() || !self.journal.is_synced(&message.topic) {
             return false;
         }
-        if message.retain || self.delays(&message.topic).is_some() {
+        // An empty one takes the retained message away, and makes room.
+        let clears = message.payload.is_empty() && self.shared.clears();
+        if (message.retain && !clears) || self.delays(&message.topic).is_some() {
             return true;
         }
         if message.qos == QoS::AtMostOnce {
@@ -100,6 +102,11 @@ impl Shard {
                 return self.keep_all(key);
             }
         }
+        self.write_connect(key);
+    }
+
+    /// A goodbye has changed how long the session outlasts its connection.
+    pub(super) fn note_expiry(&mut self, key: SessionKey) {
         self.write_connect(key);
     }
 

@@ -3,6 +3,7 @@
 mod deliver;
 mod ending;
 mod extended;
+mod inspect;
 mod keep;
 mod restore;
 mod share;
@@ -37,6 +38,7 @@ use trefoil_mqtt::{QoS, RetainHandling};
 pub use deliver::Published;
 pub use ending::Ending;
 pub use extended::Refusal;
+pub use inspect::{SessionOrder, SessionReport, SessionSurvey};
 pub use restore::restore;
 pub use share::Turn;
 

@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 use trefoil_auth::Users;
 use trefoil_json::Code;
 
-/// What supervisors ask, who have no password; it says nothing but that the hub is there.
-const OPEN: &str = "/healthz";
+/// What supervisors ask, who have no password; it says nothing but that the hub is there and can do its work.
+const OPEN: [&str; 2] = ["/healthz", "/livez"];
 
 /// One connection, for its requests.
 #[derive(Clone, Default)]
@@ -43,7 +43,7 @@ impl Caller {
 /// Lets a request through if it says who asks, or need not.
 pub(super) async fn authenticate(State(site): State<Site>, request: Request, next: Next) -> Response {
     let Some(access) = &site.context.access else { return next.run(request).await };
-    if request.uri().path() == OPEN {
+    if OPEN.contains(&request.uri().path()) {
         return next.run(request).await;
     }
     let Some(header) = request.headers().get(AUTHORIZATION).cloned() else {

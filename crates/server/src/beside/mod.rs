@@ -18,6 +18,7 @@ mod publish;
 mod refusal;
 mod rewind;
 mod routes;
+mod sessions;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

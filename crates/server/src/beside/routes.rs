@@ -2,14 +2,15 @@
 
 use super::passwords::Passwords;
 use super::refusal::Refusal;
-use super::{access, console, guard, metrics, publish};
+use super::{access, console, guard, metrics, publish, sessions};
 use crate::context::{Context, ListenerContext};
+use crate::keeper;
 use crate::stats::Summary;
 use axum::extract::{Request, State};
-use axum::http::Method;
 use axum::http::header::UPGRADE;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, delete, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use std::fmt;
@@ -24,7 +25,10 @@ pub(super) fn router(context: &Arc<Context>, passwords: &Passwords, listener: us
         router = router
             .route("/api/v1/publish", post(publish::publish))
             .route("/api/v1/stats", get(stats))
+            .route("/api/v1/sessions", get(sessions::list))
+            .route("/api/v1/sessions/{*client_id}", delete(sessions::end))
             .route("/healthz", get(healthz))
+            .route("/livez", get(livez))
             .route("/metrics", get(metrics::metrics))
             .route("/sse", any(sse_is_for_get))
             .fallback(console::serve);
@@ -62,7 +66,8 @@ impl Site {
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let http = "GET / (console), POST /api/v1/publish, GET /api/v1/stats, GET /healthz, GET /metrics, \
+        let http = "GET / (console), POST /api/v1/publish, GET /api/v1/stats, \
+                    GET /api/v1/sessions, DELETE /api/v1/sessions/CLIENT_ID, GET /healthz, GET /livez, GET /metrics, \
                     GET /sse?topic=FILTER";
         let ListenerContext { protocols, echo, .. } = self.listener();
         let all = [
@@ -78,7 +83,20 @@ impl fmt::Display for Site {
     }
 }
 
-async fn healthz() -> Json<Value> {
+/// Whether all that the hub promises is done at this moment.
+async fn healthz(State(site): State<Site>) -> Response {
+    let reason = site.context.keeper.as_ref().and_then(|keeper| keeper::report::open_reason(&keeper.state()));
+    match reason {
+        None => Json(json!({ "status": "ok" })).into_response(),
+        Some(reason) => {
+            let body = Json(json!({ "status": "degraded", "reason": reason }));
+            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+        }
+    }
+}
+
+/// Whether the hub is there: a new start would mend nothing that stands in [`healthz`].
+async fn livez() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
@@ -121,6 +139,7 @@ mod tests {
         let bench = Bench::new();
         let health = bench.send("GET /healthz", &[], "").await;
         assert_eq!((health.status, health.body.as_slice()), (200, &br#"{"status":"ok"}"#[..]));
+        assert_eq!(bench.send("GET /livez", &[], "").await.status, 200);
 
         bench.context.stats[0].messages_in.add(3);
         bench.context.stats_beside().bytes_in.add(5);
@@ -129,6 +148,7 @@ mod tests {
         let stats = stats.json();
         assert_eq!((&stats["messages_in"], &stats["bytes_in"]), (&3.into(), &5.into()));
         assert!(stats["connections"]["mqtt"].is_u64());
+        assert_eq!((&stats["store"]["state"], &stats["store"]["disk_bytes"]), (&"off".into(), &0.into()));
     }
 
     #[tokio::test]

@@ -310,7 +310,7 @@ impl ShardLoop {
     }
 
     /// Sends a text in whatever stands around it here.
-    fn json_answer(&mut self, key: ConnectionKey, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn json_answer(&mut self, key: ConnectionKey, write: impl FnOnce(&mut Vec<u8>)) {
         self.settle();
         let Some(connection) = self.net.get(key) else { return };
         let kind = connection.kind;

@@ -33,8 +33,39 @@ pub(super) struct Checkpoint {
 /// Who waits for a batch of the shard to be on disk.
 pub(super) struct HeldReply {
     batch: u64,
-    reply: oneshot::Sender<Published>,
-    published: Published,
+    answer: Answer,
+}
+
+/// What is answered to those who run beside the shards. They may have gone meanwhile.
+pub(super) enum Answer {
+    /// To a publish.
+    Published { reply: oneshot::Sender<Published>, published: Published },
+    /// To the wish that a session ends.
+    Dropped { reply: oneshot::Sender<bool>, was_there: bool },
+}
+
+impl Answer {
+    fn send(self) {
+        match self {
+            Answer::Published { reply, published } => {
+                let _ = reply.send(published);
+            }
+            Answer::Dropped { reply, was_there } => {
+                let _ = reply.send(was_there);
+            }
+        }
+    }
+
+    /// It cannot be kept.
+    fn refuse(self) {
+        match self {
+            Answer::Published { reply, published } => {
+                let _ = reply.send(Published { refused: Some(Refusal::NotKept), ..published });
+            }
+            // Without an answer it is known to be done and not known to be kept.
+            Answer::Dropped { .. } => {}
+        }
+    }
 }
 
 impl ShardLoop {
@@ -81,19 +112,18 @@ impl ShardLoop {
             }
         }
         while let Some(held) = self.held_replies.pop_front_if(|held| held.batch <= durable) {
-            // Whoever asked may have gone meanwhile.
-            let _ = held.reply.send(held.published);
+            held.answer.send();
         }
     }
 
     /// Answers what runs beside the shards, once what it asked for is kept.
-    pub(super) fn reply(&mut self, reply: oneshot::Sender<Published>, published: Published) {
+    pub(super) fn answer(&mut self, answer: Answer) {
         let batch = self.hub.waits_for();
         if batch <= self.net.durable {
-            let _ = reply.send(published);
+            answer.send();
         } else {
             self.net.is_awaited = true;
-            self.held_replies.push_back(HeldReply { batch, reply, published });
+            self.held_replies.push_back(HeldReply { batch, answer });
         }
     }
 
@@ -101,8 +131,7 @@ impl ShardLoop {
     /// connection, so that it tries again.
     pub(super) fn give_up_held(&mut self) {
         for held in std::mem::take(&mut self.held_replies) {
-            let refused = Some(Refusal::NotKept);
-            let _ = held.reply.send(Published { refused, ..held.published });
+            held.answer.refuse();
         }
         for (_, key, serial) in std::mem::take(&mut self.net.holding) {
             let Some(connection) = self.net.get_mut(key).filter(|c| c.serial == serial) else { continue };

@@ -21,6 +21,7 @@ mod mqtt;
 pub(crate) mod mqtt_sn;
 mod net;
 pub(crate) mod run;
+mod sessions;
 mod sse;
 mod stop;
 mod timers;
@@ -103,6 +104,8 @@ pub(crate) struct ShardLoop {
     stop_at: Option<Time>,
     /// Who runs beside the shards and waits for something to be on disk.
     held_replies: VecDeque<keep::HeldReply>,
+    /// Questions about sessions.
+    surveys: sessions::Surveys,
     /// The checkpoint of the store that is being made.
     checkpoint: Option<keep::Checkpoint>,
     /// The tickets of checkpoints that other shards have begun before this one.
@@ -174,6 +177,7 @@ impl ShardLoop {
             is_leaving: None,
             stop_at: None,
             held_replies: VecDeque::new(),
+            surveys: sessions::Surveys::default(),
             checkpoint: None,
             fences: Vec::new(),
             look_at: Time::default(),
@@ -201,6 +205,7 @@ impl ShardLoop {
         self.handle_time();
         self.finish_run();
         self.go_on_with_checkpoint();
+        self.go_on_with_surveys();
         self.hand_batch_over();
         self.end_checkpoint();
         self.post_mail();
@@ -247,7 +252,9 @@ impl ShardLoop {
     /// How long there is nothing to do, unless something comes: for ever if nothing is due.
     pub(crate) fn wait(&self) -> Option<Duration> {
         let now = self.net.now;
-        let has_work = !self.readable.is_empty() && !self.holds_mail || !self.net.dirty.is_empty();
+        let has_work = !self.readable.is_empty() && !self.holds_mail
+            || !self.net.dirty.is_empty()
+            || !self.surveys.is_empty();
         if has_work || self.is_stopped() {
             return Some(Duration::ZERO);
         }
@@ -313,8 +320,10 @@ impl ShardLoop {
                 self.net.stats().packets_in.add(1);
                 self.begin_event();
                 let published = self.publish(None, &message);
-                self.reply(reply, published);
+                self.answer(keep::Answer::Published { reply, published });
             }
+            Mail::Survey { order, sessions_max, reply } => self.begin_survey(order, sessions_max, reply),
+            Mail::DropSession { client_id, reply } => self.drop_session(&client_id, reply),
             Mail::Durable(batch) => self.let_out(batch),
             Mail::NotKept => self.give_up_held(),
             Mail::Checkpoint { ticket, boundary } => self.begin_checkpoint(ticket, boundary),

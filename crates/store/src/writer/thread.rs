@@ -206,6 +206,8 @@ impl<D: Directory, W: Watch> Worker<D, W> {
     }
 
     fn release(&mut self) {
+        // Whoever is told of it finds it counted.
+        self.publish_figures(0);
         for (source, number) in std::mem::take(&mut self.reached) {
             self.watch.durable(source, number);
         }

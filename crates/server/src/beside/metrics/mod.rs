@@ -1,6 +1,7 @@
 //! `GET /metrics`: the figures as Prometheus reads them.
 
 mod process;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -71,6 +72,7 @@ impl Collector for Figures {
         page.gauge("exclusive_subscriptions", "Exclusive subscriptions held now.", exclusive)?;
         page.gauge("uptime_seconds", "Seconds since the start.", context.started.elapsed().as_secs() as i64)?;
         page.gauges("build_info", "What is running; always 1.", "version", [(env!("CARGO_PKG_VERSION"), 1)])?;
+        store::figures(context.keeper.as_deref(), &mut page)?;
         for (name, help, value) in process::figures() {
             page.gauge(name, help, value)?;
         }
@@ -166,6 +168,18 @@ impl Page<'_, '_> {
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         let encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         ConstCounter::new(value).encode(encoder)
+    }
+
+    /// `buckets` are upper bounds, each with how many it holds and the one before it does not.
+    fn histogram(
+        &mut self,
+        name: &str,
+        help: &str,
+        (sum, count): (f64, u64),
+        buckets: &[(f64, u64)],
+    ) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        encoder.encode_histogram::<NoLabelSet>(sum, count, buckets, None)
     }
 
     fn gauges(

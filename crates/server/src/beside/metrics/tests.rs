@@ -35,6 +35,8 @@ async fn figures_of_all_shards_are_added_up() {
         "trefoil_shard_ticks_total{shard=\"0\"} 9",
         "trefoil_retained_messages 0",
         "trefoil_sessions 0",
+        "trefoil_store_state{state=\"off\"} 1",
+        "trefoil_store_state{state=\"failed\"} 0",
         concat!("trefoil_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         "# EOF",
     ] {

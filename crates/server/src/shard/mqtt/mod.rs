@@ -232,7 +232,10 @@ impl ShardLoop {
         let Some(connection) = self.net.get(key) else { return };
         let client_id = connection.session.and_then(|s| self.hub.client_id(s)).map_or("", |id| id);
         tracing::debug!(client_id, reason = reason.name(), why, "an MQTT connection is closed");
-        let is_fault = !matches!(reason, ReasonCode::SessionTakenOver | ReasonCode::KeepAliveTimeout);
+        let is_fault = !matches!(
+            reason,
+            ReasonCode::SessionTakenOver | ReasonCode::KeepAliveTimeout | ReasonCode::AdministrativeAction
+        );
         if is_fault {
             self.net.stats().protocol_errors.add(1);
         }

@@ -120,6 +120,15 @@ impl ShardLoop {
         packet_id: u16,
         published: Published,
     ) {
+        if version != Version::V5 && published.refused == Some(trefoil_hub::Refusal::NotKept) {
+            // [v3 MQTT-3.3.5-2]: there are no words for it, and an acknowledgement would promise that it is kept. The
+            // client sends it again on its next connection.
+            return self.mqtt_fail(
+                key,
+                ReasonCode::QuotaExceeded,
+                "the message has to be kept, and cannot be now",
+            );
+        }
         let why = words(published).filter(|_| wants_reasons);
         self.mqtt_answer_why(key, version, packet, packet_id, (reason(published), why.as_deref()));
     }

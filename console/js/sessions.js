@@ -1,0 +1,102 @@
+// The largest sessions, and the end of one. A click asks; nothing is asked again and again, since the hub looks at all
+// of its sessions for it.
+
+import { duration, number, size } from "./format.js";
+
+const LIMIT = 50;
+/** How long a button that has been pressed once waits for the second time. */
+const SURE_MS = 4_000;
+
+const $ = (id) => document.getElementById(id);
+
+export class Sessions {
+  constructor() {
+    $("session-refresh").addEventListener("click", () => this.refresh());
+    $("session-sort").addEventListener("change", () => this.refresh());
+    this.refresh();
+  }
+
+  async refresh() {
+    await this.#answer(async () => {
+      const list = await ask("GET", `api/v1/sessions?sort=${$("session-sort").value}&limit=${LIMIT}`);
+      $("session-rows").replaceChildren(...list.sessions.map((session) => this.#row(session)));
+      const shown = list.sessions.length;
+      const total = Math.max(list.total, shown);
+      $("session-count").textContent = shown < total ? `${number(shown)} of ${number(total)}` : number(total);
+      return "";
+    });
+  }
+
+  #row(session) {
+    const row = document.createElement("tr");
+    row.dataset.test = "session";
+    row.dataset.clientId = session.client_id;
+    const cell = (text, className = "") => {
+      const element = row.insertCell();
+      element.textContent = text;
+      element.className = className;
+      return element;
+    };
+    cell(session.client_id, "mono name").title = session.client_id;
+    cell(session.user ?? "");
+    cell(session.connected ? "now" : session.away_s === null ? "away" : `${duration(session.away_s)} ago`);
+    cell(expiry(session));
+    for (const count of [session.subscriptions, session.queued_messages]) cell(number(count), "number");
+    cell(size(session.queued_bytes), "number");
+    cell(number(session.in_flight), "number");
+    cell("").append(this.#button(session));
+    return row;
+  }
+
+  /** Pressed once it asks, pressed twice it does it: what waits for the client is gone then. */
+  #button(session) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "quiet";
+    button.dataset.test = "session-drop";
+    const reset = () => {
+      button.textContent = "Drop";
+      delete button.dataset.sure;
+      button.setAttribute("aria-label", `Drop the session of ${session.client_id}`);
+    };
+    reset();
+    button.addEventListener("click", async () => {
+      if (!button.dataset.sure) {
+        button.dataset.sure = "yes";
+        button.textContent = "Sure?";
+        button.setAttribute("aria-label", `Press again to drop the session of ${session.client_id} with all that waits for it`);
+        setTimeout(reset, SURE_MS);
+        return;
+      }
+      await this.#answer(async () => {
+        await ask("DELETE", `api/v1/sessions/${encodeURIComponent(session.client_id)}`);
+        button.closest("tr").remove();
+        return `The session of ${session.client_id} has ended.`;
+      });
+    });
+    return button;
+  }
+
+  async #answer(work) {
+    const output = $("session-answer");
+    try {
+      output.textContent = await work();
+      output.classList.remove("failed");
+    } catch (error) {
+      output.textContent = error.message;
+      output.classList.add("failed");
+    }
+  }
+}
+
+function expiry(session) {
+  if (session.connected) return session.expiry_s === null ? "never" : session.expiry_s ? `${duration(session.expiry_s)} after` : "with it";
+  return session.expires_in_s === null ? "never" : `in ${duration(session.expires_in_s)}`;
+}
+
+async function ask(method, path) {
+  const response = await fetch(new URL(path, document.baseURI), { method });
+  const body = await response.json();
+  if (!response.ok) throw new Error(body.error.reason);
+  return body;
+}
