@@ -1,7 +1,7 @@
 //! Whether the answers go together, and the [`Config`] that they make.
 
 use crate::access::Auth;
-use crate::extensions::Reader;
+use crate::extensions::{Reader, slow_reader};
 use crate::limits::Limits;
 use crate::model::{Bind, Config, Listener, Log, LogLevel, Protocols};
 use crate::problem::{Place, Problem};
@@ -58,6 +58,7 @@ pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<
         exclusive: extensions.exclusive(),
         rewrite: extensions.rewrite(),
         subscribe: extensions.subscribe(),
+        slow_readers: extensions.slow_readers(),
         mqtt_sn: extensions.mqtt_sn(),
         limits,
         log: log(sheet),
@@ -129,6 +130,7 @@ impl<'a> Check<'a> {
             protocols: protocols?,
             allow_anonymous: !self.has_users || self.allows_anonymous(answers),
             echo: echo.is_some_and(|(echo, _)| echo),
+            slow_reader: slow_reader(answers, Section::Listener, "slow_reader").unwrap_or_default(),
             connections_max: answers.number(Section::Listener, "connections_max").unwrap_or(0) as usize,
         })
     }

@@ -7,7 +7,7 @@ use crate::access::Auth;
 use crate::extensions::{Delayed, Exclusive, Mqtt, MqttSn, RetainedLimit, Rewrite, Shared, Sys};
 use crate::limits::Limits;
 use crate::store::Store;
-use trefoil_hub::AutomaticSubscription;
+use trefoil_hub::{AutomaticSubscription, SlowReader};
 
 /// A whole configuration, checked: the server may rely on every field without looking again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,9 @@ pub struct Config {
     pub rewrite: Vec<Rewrite>,
     /// What clients are subscribed to when they connect.
     pub subscribe: Vec<AutomaticSubscription>,
+    /// What happens to messages for which a receiver is too slow, by topic, in the order in which they are tried: a valid
+    /// filter, not of a shared subscription, and what holds for it.
+    pub slow_readers: Vec<(String, SlowReader)>,
     /// The MQTT-SN gateway.
     pub mqtt_sn: MqttSn,
     /// What is written to standard error.
@@ -59,6 +62,7 @@ impl Default for Config {
             protocols,
             allow_anonymous: true,
             echo: false,
+            slow_reader: SlowReader::default(),
             connections_max: 0,
         };
         let (tcp, udp, http) = (Bind::Tcp(local(1883)), Bind::Udp(local(1883)), Bind::Tcp(local(8080)));
@@ -82,6 +86,7 @@ impl Default for Config {
             exclusive: Exclusive::default(),
             rewrite: Vec::new(),
             subscribe: Vec::new(),
+            slow_readers: Vec::new(),
             mqtt_sn: MqttSn::default(),
             log: Log::default(),
             store: Store::default(),
@@ -101,6 +106,8 @@ pub struct Listener {
     pub allow_anonymous: bool,
     /// `/ws/echo` sends every message back, for outside WebSocket test suites. Only together with `websocket`.
     pub echo: bool,
+    /// What happens to messages for which a client that connects here is too slow.
+    pub slow_reader: SlowReader,
     /// Connections (over UDP: peers) at one time; 0 means as many as the process may open files.
     pub connections_max: usize,
 }

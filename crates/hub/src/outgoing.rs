@@ -6,6 +6,7 @@ use crate::group::Group;
 use crate::index::NodeId;
 use crate::message::Message;
 use crate::retained::Cursor;
+use crate::slow_reader::Newest;
 use crate::subscriptions::SubscriptionIds;
 use crate::time::Time;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -30,6 +31,15 @@ pub(crate) struct Pending {
     pub(crate) subscription_ids: SubscriptionIds,
     /// The shared subscription that it came by.
     pub(crate) group: Option<Arc<Group>>,
+}
+
+impl Pending {
+    fn is_of_the_group_of(&self, other: &Pending) -> bool {
+        match (&self.group, &other.group) {
+            (Some(own), Some(others)) => Arc::ptr_eq(own, others),
+            (own, others) => own.is_none() && others.is_none(),
+        }
+    }
 }
 
 /// A subscription's retained messages that have not been looked up yet.
@@ -58,6 +68,8 @@ pub(crate) struct Outgoing {
     /// How many have been sent on this connection and wait for the last acknowledgement.
     outstanding: usize,
     queue: VecDeque<Pending>,
+    /// Where the newest of each topic waits, from when somebody first asks until nothing waits.
+    newest: Option<Box<Newest>>,
     /// Counts along what is in flight and what waits.
     backlog: Share,
     pub(crate) replays: VecDeque<Replay>,
@@ -125,6 +137,7 @@ impl Default for Outgoing {
             resend_at: 0,
             outstanding: 0,
             queue: VecDeque::new(),
+            newest: None,
             backlog: Share::default(),
             replays: VecDeque::new(),
             is_replaying: false,
@@ -183,7 +196,53 @@ impl Outgoing {
     /// Lets a delivery wait. The caller has checked the bounds.
     pub(crate) fn push(&mut self, pending: Pending) {
         self.backlog.pushed(&pending.message);
+        if let Some(newest) = &mut self.newest {
+            newest.pushed(&pending.message.topic, self.queue.len());
+        }
         self.queue.push_back(pending);
+    }
+
+    /// Puts a delivery in the place of the one that waits on the same topic, so that no topic is kept from its turn by
+    /// being in demand. Returns that one.
+    ///
+    /// # Errors
+    /// The delivery, if there is no such one. What came by a shared subscription stands for itself.
+    pub(crate) fn replace(&mut self, pending: Pending) -> Result<Pending, Pending> {
+        if self.newest.is_none() {
+            self.find_newest();
+        }
+        let place = self.newest.as_ref().and_then(|newest| newest.find(&pending.message.topic));
+        let waiting = place.and_then(|place| self.queue.get_mut(place));
+        let Some(waiting) = waiting.filter(|waiting| waiting.is_of_the_group_of(&pending)) else {
+            return Err(pending);
+        };
+        self.backlog.popped(&waiting.message);
+        self.backlog.pushed(&pending.message);
+        Ok(std::mem::replace(waiting, pending))
+    }
+
+    /// Takes off what has waited longest. What is in flight is not among it.
+    pub(crate) fn pop(&mut self) -> Option<Pending> {
+        let pending = self.queue.pop_front()?;
+        self.backlog.popped(&pending.message);
+        if let Some(newest) = &mut self.newest {
+            newest.popped(&pending.message.topic);
+        }
+        if self.queue.is_empty() {
+            self.newest = None;
+            if self.queue.capacity() > 1024 {
+                self.queue = VecDeque::new();
+            }
+        }
+        Some(pending)
+    }
+
+    fn find_newest(&mut self) {
+        let mut newest = Box::<Newest>::default();
+        for (place, pending) in self.queue.iter().enumerate() {
+            newest.pushed(&pending.message.topic, place);
+        }
+        self.newest = Some(newest);
     }
 
     /// What may go out now: first what has to be sent again, then what waits. It counts as sent with this. `expired` is
@@ -232,11 +291,7 @@ impl Outgoing {
             if !too_old && !once && (self.outstanding >= window || self.flights.len() >= PACKET_IDS) {
                 return None;
             }
-            let pending = self.queue.pop_front()?;
-            self.backlog.popped(&pending.message);
-            if self.queue.is_empty() && self.queue.capacity() > 1024 {
-                self.queue = VecDeque::new();
-            }
+            let pending = self.pop()?;
             if too_old {
                 expired(&pending);
             } else if once {
@@ -378,6 +433,9 @@ impl Outgoing {
             } else {
                 self.queue.push_back(pending);
             }
+        }
+        if self.newest.take().is_some() && !self.queue.is_empty() {
+            self.find_newest();
         }
         taken
     }

@@ -47,6 +47,8 @@ pub(crate) struct ListenerContext {
     pub(crate) allow_anonymous: bool,
     /// Whether `/ws/echo` answers.
     pub(crate) echo: bool,
+    /// What happens to messages for which its connections have no room.
+    pub(crate) slow_reader: trefoil_hub::SlowReader,
     /// Most connections at one time.
     pub(crate) connections_max: usize,
     /// Connections now.

@@ -425,6 +425,7 @@ fn listener_context(listener: &trefoil_config::Listener, bind: Bind) -> Listener
         protocols: listener.protocols,
         allow_anonymous: listener.allow_anonymous,
         echo: listener.echo,
+        slow_reader: listener.slow_reader,
         connections_max: listener.connections_max,
         connections: AtomicUsize::new(0),
     }
@@ -459,6 +460,9 @@ fn hub_limits(config: &trefoil_config::Config) -> trefoil_hub::Limits {
         inflight_max: limits.inflight_max,
         session_queue_messages_max: limits.session_queue_messages_max,
         session_queue_bytes_max: limits.session_queue_bytes_max,
+        queued_messages_max: limits.queued_messages_max,
+        queued_bytes_max: limits.queued_bytes_max,
+        slow_readers: config.slow_readers.clone(),
         session_expiry_s_max: limits.session_expiry_s_max,
         retained_messages_max: limits.retained_messages_max,
         retained_bytes_max: limits.retained_bytes_max,

@@ -21,10 +21,14 @@ pub(crate) enum Drop {
     Unacknowledged,
     /// An MQTT-SN client has as many topic ids as it may have.
     NoTopicId,
+    /// A newer one on the same topic came while it waited.
+    Replaced,
+    /// As much waited in all sessions together as may.
+    TotalFull,
 }
 
 impl Drop {
-    pub(crate) const ALL: [(Drop, &'static str); 7] = [
+    pub(crate) const ALL: [(Drop, &'static str); 9] = [
         (Drop::OutboxFull, "outbox_full"),
         (Drop::TooLarge, "too_large"),
         (Drop::QueueFull, "queue_full"),
@@ -32,6 +36,8 @@ impl Drop {
         (Drop::NoMember, "no_member"),
         (Drop::Unacknowledged, "unacknowledged"),
         (Drop::NoTopicId, "no_topic_id"),
+        (Drop::Replaced, "replaced"),
+        (Drop::TotalFull, "total_full"),
     ];
 }
 
@@ -142,6 +148,8 @@ pub(crate) struct Stats {
     pub(crate) bytes_in: Figure,
     /// Bytes written to sockets.
     pub(crate) bytes_out: Figure,
+    /// Connections closed since they did not keep up and their policy says so.
+    pub(crate) slow_disconnects: Figure,
     /// Deliveries dropped, by [`Drop`].
     pub(crate) dropped: [Figure; Drop::ALL.len()],
     /// Messages not retained since the table was full.

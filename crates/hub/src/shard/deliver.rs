@@ -7,9 +7,10 @@ use crate::interest::ShardSet;
 use crate::journal::{Durability, Entry, Journal};
 use crate::key::SessionKey;
 use crate::message::Message;
-use crate::outgoing::{Next, Outgoing, Pending};
+use crate::outgoing::{Next, Pending};
 use crate::outlet::{Delivered, Delivery, Outlet, Parcel};
 use crate::retained::{Found, Origin};
+use crate::slow_reader::SlowReader;
 use crate::subscriptions::Audience;
 use crate::time::Time;
 use crate::topic::{HUB_TOPICS, Topic};
@@ -410,7 +411,7 @@ impl Shard {
                 (message, number),
                 qos,
                 retain,
-                audience.subscription_ids(receiver),
+                (audience.subscription_ids(receiver), receiver.slow_reader),
                 out,
             );
         }
@@ -427,7 +428,7 @@ impl Shard {
         (message, number): (&Arc<Message>, &mut u64),
         qos: QoS,
         retain: bool,
-        subscription_ids: &[u32],
+        (subscription_ids, slow_reader): (&[u32], Option<SlowReader>),
         out: &mut impl Outlet,
     ) {
         if self.drops_expired(now, message) {
@@ -435,8 +436,15 @@ impl Shard {
         }
         if qos == QoS::AtMostOnce {
             if let Some(to) = self.session(key).connection {
-                let delivery =
-                    Delivery { qos, retain, dup: false, packet_id: 0, subscription_ids, waits_for: 0 };
+                let delivery = Delivery {
+                    qos,
+                    retain,
+                    dup: false,
+                    packet_id: 0,
+                    subscription_ids,
+                    waits_for: 0,
+                    slow_reader,
+                };
                 out.deliver(to, message, &delivery);
             }
             return;
@@ -445,7 +453,7 @@ impl Shard {
         let number = self.kept_number(key, message, number);
         let pending =
             Pending { message: message.clone(), number, qos, retain, subscription_ids, group: None };
-        self.deliver_pending(now, key, pending, out);
+        self.deliver_pending(now, key, pending, slow_reader, out);
     }
 
     /// Delivers to a member of a shared subscription that can take it.
@@ -454,15 +462,17 @@ impl Shard {
         now: Time,
         key: SessionKey,
         pending: Pending,
+        slow_reader: Option<SlowReader>,
         out: &mut impl Outlet,
     ) {
         if self.drops_expired(now, &pending.message) {
             return;
         }
         if pending.qos > QoS::AtMostOnce {
-            self.deliver_pending(now, key, pending, out);
+            self.deliver_pending(now, key, pending, slow_reader, out);
         } else if let Some(to) = self.session(key).connection {
-            out.deliver(to, &pending.message, &delivery(&pending, 0, false, &self.journal));
+            let delivery = Delivery { slow_reader, ..delivery(&pending, 0, false, &self.journal) };
+            out.deliver(to, &pending.message, &delivery);
         }
     }
 
@@ -479,14 +489,7 @@ impl Shard {
         if pending.qos == QoS::AtMostOnce {
             return session.connection.is_some_and(|to| out.has_room(to));
         }
-        session.outgoing.as_ref().is_none_or(|o| self.has_room(o, &pending.message))
-    }
-
-    fn has_room(&self, outgoing: &Outgoing, message: &Message) -> bool {
-        let limits = &self.shared.limits;
-        let (messages, bytes) = outgoing.queued();
-        messages < limits.session_queue_messages_max
-            && bytes + message.cost_bytes() <= limits.session_queue_bytes_max
+        session.outgoing.as_ref().is_none_or(|o| self.shortage(o, 1, pending.message.cost_bytes()).is_none())
     }
 
     /// Delivers above QoS 0: at once if nothing waits, else behind what does.
@@ -495,6 +498,7 @@ impl Shard {
         now: Time,
         key: SessionKey,
         pending: Pending,
+        slow_reader: Option<SlowReader>,
         out: &mut impl Outlet,
     ) {
         let session = &mut self.sessions[key.index() as usize];
@@ -519,11 +523,7 @@ impl Shard {
             }
             return;
         }
-        let Some(outgoing) = &self.sessions[key.index() as usize].outgoing else { return };
-        if !self.has_room(outgoing, &pending.message) {
-            self.counters.dropped_queue_full += 1;
-            return;
-        }
+        let Some(pending) = self.find_room(key, pending, slow_reader, out) else { return };
         let group = pending.group.clone();
         let at = self.address(key);
         let session = &mut self.sessions[key.index() as usize];
@@ -560,7 +560,7 @@ fn delivery<'a>(pending: &'a Pending, packet_id: u16, dup: bool, journal: &Journ
         (QoS::ExactlyOnce, 1..) if journal.is_synced(&pending.message.topic) => journal.last_batch(),
         _ => 0,
     };
-    Delivery { qos: *qos, retain: *retain, dup, packet_id, subscription_ids, waits_for }
+    Delivery { qos: *qos, retain: *retain, dup, packet_id, subscription_ids, waits_for, slow_reader: None }
 }
 
 fn pending_of(message: &Arc<Message>, qos: QoS, retain: bool, id: Option<NonZeroU32>) -> Pending {

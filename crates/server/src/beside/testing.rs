@@ -54,6 +54,7 @@ impl Bench {
             protocols,
             allow_anonymous: true,
             echo: false,
+            slow_reader: Default::default(),
             connections_max: 10,
             connections: AtomicUsize::new(0),
         };

@@ -1,6 +1,7 @@
 //! One connection: its socket, what it speaks, and what it has yet to be sent.
 
 use super::mqtt_sn::Client;
+use super::overflow::Overflow;
 use crate::outbox::{Outbox, Pool};
 use crate::stats::Kind;
 use mio::net::TcpStream;
@@ -27,6 +28,8 @@ pub(super) struct Connection {
     /// The largest packet that an MQTT client takes [MQTT-3.1.2-24]; `u32::MAX` unless it said so.
     pub(super) packet_bytes_max: u32,
     pub(super) outbox: Outbox,
+    /// What the outbox has no room for; most have none.
+    pub(super) overflow: Option<Box<Overflow>>,
     /// What may only go out once something is on disk.
     pub(super) held: Option<Box<Held>>,
     /// CONNACK is among what is held, so that nothing goes out before it.
@@ -53,6 +56,8 @@ pub(super) struct Connection {
     pub(super) is_weighed: bool,
     /// There may be more to read than was read so far; it stands in the list of those to be read.
     pub(super) is_readable: bool,
+    /// It does not keep up, and is to be ended for that.
+    pub(super) is_too_slow: bool,
     /// It is not read from, since it does not read what it is sent.
     pub(super) is_held: bool,
     /// A WebSocket close frame has been sent; nothing may follow it.
@@ -245,6 +250,7 @@ impl Connection {
             form: Form::None,
             packet_bytes_max: u32::MAX,
             outbox: Outbox::default(),
+            overflow: None,
             held: None,
             holds_all: false,
             session: None,
@@ -259,6 +265,7 @@ impl Connection {
             is_starved: false,
             is_weighed: false,
             is_readable: false,
+            is_too_slow: false,
             is_held: false,
             has_said_close: false,
             is_half_closed: false,

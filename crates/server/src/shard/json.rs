@@ -9,7 +9,8 @@ use crate::stats::Kind;
 use std::sync::Arc;
 use trefoil_hub::topic::HUB_TOPICS;
 use trefoil_hub::{
-    Connect, ConnectionKey, Ending, Filter, Language, QoS, RetainHandling, SessionKey, SubscriptionOptions,
+    Connect, ConnectionKey, Ending, Filter, Language, QoS, RetainHandling, SessionKey, SlowReader,
+    SubscriptionOptions,
 };
 use trefoil_json::{Code, Limits, PublishRequest, Request, RequestError};
 use trefoil_websocket::{CloseCode, Opcode, encode_frame};
@@ -52,6 +53,7 @@ impl ShardLoop {
             user_name: user.as_deref(),
             language: Some(Language::Json),
             identity: user.clone(),
+            slow_reader: self.slow_reader(key),
             ..Connect::new(&client_id, key)
         };
         let connected = self.hub.connect(self.net.now, connect, &mut self.net);
@@ -132,10 +134,11 @@ impl ShardLoop {
         let done = match request {
             Request::Auth { .. } => Ok(()),
             Request::Publish(publish) => self.json_publish(key, session, publish),
-            Request::Subscribe { filters, qos, retained, no_local, id, many } => {
+            Request::Subscribe { filters, qos, retained, no_local, slow_reader, id, many } => {
                 let options = SubscriptionOptions {
                     qos: if *qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce },
                     no_local: *no_local,
+                    slow_reader: slow_reader.and_then(|policy| SlowReader::from_name(policy.name())),
                     ..SubscriptionOptions::default()
                 };
                 let retained = if *retained { RetainHandling::Send } else { RetainHandling::DoNotSend };
@@ -310,7 +313,7 @@ impl ShardLoop {
     }
 
     /// Sends a text in whatever stands around it here.
-    fn json_answer(&mut self, key: ConnectionKey, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn json_answer(&mut self, key: ConnectionKey, write: impl FnOnce(&mut Vec<u8>)) {
         self.settle();
         let Some(connection) = self.net.get(key) else { return };
         let kind = connection.kind;

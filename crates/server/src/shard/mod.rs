@@ -20,7 +20,9 @@ mod keep;
 mod mqtt;
 pub(crate) mod mqtt_sn;
 mod net;
+mod overflow;
 pub(crate) mod run;
+mod slow;
 mod sse;
 mod stop;
 mod timers;
@@ -142,6 +144,9 @@ impl ShardLoop {
                 dirty: Vec::new(),
                 mail,
                 untimed: Vec::new(),
+                too_slow: Vec::new(),
+                replaced: 0,
+                expired: 0,
                 pool: Pool::default(),
                 encodings: Encodings::default(),
                 durable: 0,
@@ -228,6 +233,7 @@ impl ShardLoop {
 
     /// Writes what became dirty: the last step of a round.
     pub(crate) fn give_out(&mut self) {
+        self.end_slow();
         self.flush_all();
         while let Some(key) = self.net.untimed.pop() {
             self.set_timer(key);
@@ -247,7 +253,9 @@ impl ShardLoop {
     /// How long there is nothing to do, unless something comes: for ever if nothing is due.
     pub(crate) fn wait(&self) -> Option<Duration> {
         let now = self.net.now;
-        let has_work = !self.readable.is_empty() && !self.holds_mail || !self.net.dirty.is_empty();
+        let has_work = !self.readable.is_empty() && !self.holds_mail
+            || !self.net.dirty.is_empty()
+            || !self.net.too_slow.is_empty();
         if has_work || self.is_stopped() {
             return Some(Duration::ZERO);
         }
@@ -396,7 +404,9 @@ impl ShardLoop {
         stats.retained_evicted.set(hub.retained_evicted);
         stats.redistributed.set(hub.redistributed);
         stats.dropped[Drop::QueueFull as usize].set(hub.dropped_queue_full);
-        stats.dropped[Drop::Expired as usize].set(hub.dropped_expired);
+        stats.dropped[Drop::TotalFull as usize].set(hub.dropped_total_full);
+        stats.dropped[Drop::Expired as usize].set(hub.dropped_expired + self.net.expired);
+        stats.dropped[Drop::Replaced as usize].set(hub.dropped_replaced + self.net.replaced);
         stats.dropped[Drop::NoMember as usize].set(hub.dropped_no_member);
     }
 }

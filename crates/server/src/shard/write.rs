@@ -120,6 +120,9 @@ impl ShardLoop {
         if has_room && std::mem::take(&mut connection.is_held) {
             self.note_readable(key);
         }
+        if has_room && self.net.get(key).is_some_and(|connection| connection.overflow.is_some()) {
+            self.refill(key);
+        }
         let Some(connection) = self.net.get_mut(key) else { return };
         if connection.is_weighed
             && let Some(session) = connection.session

@@ -93,7 +93,7 @@ impl Figures {
                 &s.queued_bytes
             }),
         ];
-        const COUNTERS: [(&str, &str, Read); 16] = [
+        const COUNTERS: [(&str, &str, Read); 17] = [
             ("connections_accepted", "Connections accepted.", |s| &s.accepted),
             ("connections_refused", "Connections refused since a limit was reached.", |s| &s.refused),
             ("protocol_errors", "Connections closed since the peer broke its protocol.", |s| {
@@ -119,6 +119,9 @@ impl Figures {
                 &s.mqtt_sn_resends
             }),
             ("mqtt_sn_lost", "MQTT-SN clients that fell silent or did not answer.", |s| &s.mqtt_sn_lost),
+            ("slow_disconnects", "Connections closed since their clients did not keep up.", |s| {
+                &s.slow_disconnects
+            }),
             ("not_retained", "Messages not retained since there was no room.", |s| &s.not_retained),
             ("retained_evicted", "Retained messages that gave way to newer ones of their limit.", |s| {
                 &s.retained_evicted

@@ -173,6 +173,7 @@ impl ShardLoop {
                 user_name: proof.user.as_deref().or(connect.user_name),
                 language: Some(Language::Mqtt),
                 identity: proof.user.clone(),
+                slow_reader: self.slow_reader(key),
             },
             &mut self.net,
         );
