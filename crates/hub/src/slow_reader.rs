@@ -81,10 +81,7 @@ mod tests {
 
     #[test]
     fn what_is_said_closest_holds() {
-        let rules = [
-            ("a/+".to_owned(), SlowReader::DropOldest),
-            ("#".to_owned(), SlowReader::Disconnect),
-        ];
+        let rules = [("a/+".to_owned(), SlowReader::DropOldest), ("#".to_owned(), SlowReader::Disconnect)];
         let of = |wish, topic| SlowReader::of(wish, topic, &rules, SlowReader::DropNewest);
         assert_eq!(of(Some(SlowReader::LatestPerTopic), "a/b"), SlowReader::LatestPerTopic);
         assert_eq!(of(None, "a/b"), SlowReader::DropOldest);

@@ -86,12 +86,8 @@ pub enum SlowReader {
 
 impl SlowReader {
     /// All of them.
-    pub const ALL: [SlowReader; 4] = [
-        SlowReader::DropNewest,
-        SlowReader::DropOldest,
-        SlowReader::LatestPerTopic,
-        SlowReader::Disconnect,
-    ];
+    pub const ALL: [SlowReader; 4] =
+        [SlowReader::DropNewest, SlowReader::DropOldest, SlowReader::LatestPerTopic, SlowReader::Disconnect];
 
     /// Its name in the protocol.
     pub fn name(self) -> &'static str {

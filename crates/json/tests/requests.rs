@@ -130,7 +130,12 @@ fn the_other_operations() {
         id: Some(3),
         many: true,
     };
-    assert_eq!(ok(r#"{"sub":["a","\u002b/b"],"qos":1,"retained":false,"no_local":true,"slow_reader":"latest_per_topic","id":3}"#), subscribe);
+    assert_eq!(
+        ok(
+            r#"{"sub":["a","\u002b/b"],"qos":1,"retained":false,"no_local":true,"slow_reader":"latest_per_topic","id":3}"#
+        ),
+        subscribe
+    );
     let unsubscribe = Request::Unsubscribe { filters: vec!["a".into()], id: Some(0), many: true };
     assert_eq!(ok(r#"{"unsub":["a"],"id":0}"#), unsubscribe);
     assert_eq!(ok(r#"{"ping":null}"#), Request::Ping("null"));

@@ -31,6 +31,7 @@ mod python;
 mod retained;
 mod schema;
 mod shared_subscriptions;
+mod slow_readers;
 mod smart_home;
 mod smart_manufacturing;
 mod smart_transport;

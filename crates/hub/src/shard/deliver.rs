@@ -302,12 +302,13 @@ impl Shard {
                     let retained = self.shared.retained_below(replay.cursor.first_level());
                     retained.next(&mut replay.cursor, REPLAY_MESSAGES, steps, now, &mut found);
                     let (qos, id) = (replay.qos, replay.subscription_id);
-                    if is_kept && qos > QoS::AtMostOnce {
-                        if let Some((filter, _)) = self.subscriptions.get(key, replay.node) {
-                            let (at, is_behind) = replay.cursor.place();
-                            let at = (!replay.cursor.is_done()).then_some(at);
-                            journal.note(&Entry::Replay { session: number, filter: &filter, at, is_behind });
-                        }
+                    if is_kept
+                        && qos > QoS::AtMostOnce
+                        && let Some((filter, _)) = self.subscriptions.get(key, replay.node)
+                    {
+                        let (at, is_behind) = replay.cursor.place();
+                        let at = (!replay.cursor.is_done()).then_some(at);
+                        journal.note(&Entry::Replay { session: number, filter: &filter, at, is_behind });
                     }
                     if replay.cursor.is_done() {
                         outgoing.replays.pop_front();

@@ -111,7 +111,9 @@ impl Shard {
         let at = self.address(key);
         let session = &mut self.sessions[key.index() as usize];
         let (number, is_away) = (session.number, session.connection.is_none());
-        let Some(oldest) = session.outgoing.as_mut().and_then(|outgoing| outgoing.pop()) else { return false };
+        let Some(oldest) = session.outgoing.as_mut().and_then(|outgoing| outgoing.pop()) else {
+            return false;
+        };
         if let Some(group) = oldest.group.as_ref().filter(|_| is_away) {
             group.set_stranded(at, |n| n.saturating_sub(1));
         }

@@ -103,8 +103,10 @@ mod tests {
     #[test]
     fn the_oldest_makes_room() {
         let (mut overflow, bounds) = (Overflow::default(), Bounds { messages_max: 2, bytes_max: 1 << 20 });
-        let full: u64 =
-            ["1", "2", "3", "4"].map(|n| overflow.push(late("a", n), SlowReader::DropOldest, bounds).full).iter().sum();
+        let full: u64 = ["1", "2", "3", "4"]
+            .map(|n| overflow.push(late("a", n), SlowReader::DropOldest, bounds).full)
+            .iter()
+            .sum();
         assert_eq!(full, 2);
         assert_eq!(drain(&mut overflow), ["3", "4"]);
         assert_eq!((overflow.bytes, overflow.next_bytes()), (0, None));
@@ -113,7 +115,8 @@ mod tests {
     #[test]
     fn the_newest_of_a_topic_takes_the_place_of_the_one_before() {
         let (mut overflow, bounds) = (Overflow::default(), Bounds { messages_max: 2, bytes_max: 1 << 20 });
-        let mut push = |topic, payload| overflow.push(late(topic, payload), SlowReader::LatestPerTopic, bounds);
+        let mut push =
+            |topic, payload| overflow.push(late(topic, payload), SlowReader::LatestPerTopic, bounds);
         assert_eq!(push("a", "a1"), Lost::default());
         assert_eq!(push("b", "b1"), Lost::default());
         assert_eq!(push("a", "a2"), Lost { replaced: 1, full: 0 });

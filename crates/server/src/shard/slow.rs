@@ -11,6 +11,9 @@ use trefoil_json::{Code, RequestError};
 use trefoil_mqtt::ReasonCode;
 use trefoil_websocket::CloseCode;
 
+/// How long it may take to read what is in its outbox, with the goodbye behind it.
+const GOODBYE_S: u64 = 10;
+
 const WHY: &str = "the client does not read as fast as messages come, and is set to be disconnected then";
 
 impl Net {
@@ -133,6 +136,10 @@ impl ShardLoop {
                     self.say_close(key, CloseCode::POLICY_VIOLATION, WHY);
                     self.close(key);
                 }
+            }
+            // Who is slow needs longer than others to get to the goodbye.
+            if self.net.get(key).is_some_and(|c| c.serial == serial && c.phase == Phase::Closing) {
+                self.set_deadline(key, Some(self.net.now.plus_s(GOODBYE_S)));
             }
         }
     }

@@ -107,8 +107,7 @@ fn who_is_to_be_disconnected_is_once_there_is_no_room() {
 #[test]
 fn a_subscription_goes_before_a_topic_and_that_before_the_session() {
     let slow_readers = vec![("b".to_owned(), DropOldest)];
-    let mut w =
-        World::with(1, Limits { session_queue_messages_max: 1, slow_readers, ..Limits::default() });
+    let mut w = World::with(1, Limits { session_queue_messages_max: 1, slow_readers, ..Limits::default() });
     for (topic, wish, kept) in [
         ("a", None, "a=1"),
         ("b", None, "b=2"),
@@ -158,7 +157,10 @@ fn all_sessions_together_have_a_bound() {
     }
     publish_all(&mut w, &["n=1", "n=2", "n=3", "o=1", "o=2", "n=4"]);
     assert_eq!(w.shards[0].shared().queued().0, 4);
-    assert_eq!((w.shards[0].counters().dropped_total_full, w.shards[1].counters().dropped_total_full), (1, 1));
+    assert_eq!(
+        (w.shards[0].counters().dropped_total_full, w.shards[1].counters().dropped_total_full),
+        (1, 1)
+    );
     let (n, o) = (w.lasting(0, "n"), w.lasting(1, "o"));
     assert_eq!(w.got(n), ["n=1 q1", "n=2 q1", "n=3 q1"]);
     assert_eq!(w.got(o), ["o=2 q1"]);
