@@ -73,7 +73,7 @@ mod wheel;
 pub use backlog::Backlog;
 pub use delayed::{DelayError, DelayLimits};
 pub use extensions::{AutomaticSubscription, CLIENT_ID, Extensions, Language, USER_NAME};
-pub use journal::{Batch, Durability, Image, ImageSize, Keeping, Unreadable};
+pub use journal::{Batch, Debt, Durability, Image, ImageSize, Keeping, Unreadable};
 pub use key::{ConnectionKey, SessionKey};
 pub use message::{Message, Properties};
 pub use outlet::{Delivered, Delivery, Outlet, Parcel};

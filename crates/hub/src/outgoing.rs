@@ -30,6 +30,8 @@ pub(crate) struct Pending {
     pub(crate) number: u64,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
+    /// It may have been sent before the hub was started, and nothing is known of that.
+    pub(crate) was_tried: bool,
     pub(crate) subscription_ids: SubscriptionIds,
     /// The shared subscription that it came by.
     pub(crate) group: Option<Arc<Group>>,
@@ -111,6 +113,8 @@ pub(crate) enum Standing<'a> {
 pub(crate) enum Next<'a> {
     Publish {
         packet_id: u16,
+        /// It has been given the packet id just now.
+        is_new: bool,
         dup: bool,
         pending: &'a Pending,
     },
@@ -222,7 +226,7 @@ impl Outgoing {
             self.outstanding += 1;
             let flight = self.flights[at].as_mut()?;
             flight.is_sent = true;
-            return Some(Next::Publish { packet_id, dup: true, pending: &flight.pending });
+            return Some(Next::Publish { packet_id, is_new: false, dup: true, pending: &flight.pending });
         }
         loop {
             let front = self.queue.front()?;
@@ -240,7 +244,7 @@ impl Outgoing {
             } else {
                 // [MQTT-4.3.2-2] [MQTT-4.3.3-2]
                 let (packet_id, pending) = self.launch(pending);
-                return Some(Next::Publish { packet_id, dup: false, pending });
+                return Some(Next::Publish { packet_id, is_new: true, dup: pending.was_tried, pending });
             }
         }
     }
@@ -491,6 +495,7 @@ mod tests {
             number: 0,
             qos,
             retain: false,
+            was_tried: false,
             subscription_ids: SubscriptionIds::new(),
             group: None,
         }
@@ -500,7 +505,7 @@ mod tests {
         let mut sent = Vec::new();
         while let Some(next) = outgoing.next(window, Time::default(), |_| {}) {
             sent.push(match next {
-                Next::Publish { packet_id, dup, pending } => {
+                Next::Publish { packet_id, dup, pending, .. } => {
                     (packet_id, dup, Some(String::from_utf8_lossy(&pending.message.payload).into_owned()))
                 }
                 Next::PublishOnce(p) => {

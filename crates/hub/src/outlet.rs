@@ -1,6 +1,7 @@
 //! Where deliveries go: the hub decides who gets what, the outlet puts it into bytes and onto connections.
 
 use crate::group::{Address, Group, Member};
+use crate::journal::Debt;
 use crate::key::ConnectionKey;
 use crate::message::Message;
 use crate::shard::Turn;
@@ -70,7 +71,7 @@ pub enum Parcel {
         /// The number by which it is kept; 0 if it is not.
         number: u64,
         /// It is written down that the shard is still to deal with it.
-        is_owed: bool,
+        debt: Option<Debt>,
     },
     /// A message for one member of a shared subscription.
     Turn(Turn, Member),

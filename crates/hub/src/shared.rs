@@ -92,6 +92,8 @@ pub struct Shared {
     pub(crate) handed: Box<[AtomicU64]>,
     /// What the sessions of each shard have yet to bring to their clients.
     pub(crate) backlogs: Box<[Arc<Backlog>]>,
+    /// How often a shard has been through with a checkpoint.
+    checkpoints: AtomicU64,
     shards: usize,
     seed: u64,
 }
@@ -119,6 +121,7 @@ impl Shared {
             numbers: AtomicU64::new(1),
             handed: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             backlogs: (0..shards).map(|_| Arc::default()).collect(),
+            checkpoints: AtomicU64::new(0),
             shards,
             seed,
         }
@@ -134,7 +137,10 @@ impl Shared {
     /// numbers of earlier starts: see [`Image::next_number`](crate::Image::next_number).
     #[must_use]
     pub fn with_keeping(self, keeping: Keeping, next_number: u64) -> Shared {
-        Shared { keeping: Some(keeping), numbers: AtomicU64::new(next_number.max(1)), ..self }
+        // What has an earlier number stands in the journal already.
+        let next = next_number.max(1);
+        let handed = self.handed.iter().map(|_| AtomicU64::new(next - 1)).collect();
+        Shared { keeping: Some(keeping), numbers: AtomicU64::new(next), handed, ..self }
     }
 
     /// Says whether what has to be kept can be: while it cannot, messages that would have to are refused.
@@ -150,6 +156,15 @@ impl Shared {
     /// Beyond all numbers that have been given out so far: the boundary of a checkpoint that begins now.
     pub fn next_number(&self) -> u64 {
         self.numbers.load(Ordering::SeqCst)
+    }
+
+    /// How many checkpoints all shards are through with.
+    pub(crate) fn checkpoints_done(&self) -> u64 {
+        self.checkpoints.load(Ordering::Acquire) / self.shards as u64
+    }
+
+    pub(crate) fn checkpoint_done(&self) {
+        self.checkpoints.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Where the retained messages are of the topics, or of the filters, that begin with this level. Those of the hub

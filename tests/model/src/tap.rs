@@ -20,6 +20,8 @@ pub struct Tap {
     has_crashed: bool,
     /// It shares subscriptions: what it has not acknowledged at QoS 1 may go to another one.
     pub shares: bool,
+    /// What the hub has written may wait for its disk, and get lost before it leaves.
+    pub holds: bool,
     /// Packet ids whose PUBREL may come once more since the hub has forgotten the answer.
     completed: HashSet<u16>,
 }
@@ -75,6 +77,7 @@ impl Tap {
             input: Vec::new(),
             has_crashed: false,
             shares: false,
+            holds: false,
             completed: HashSet::new(),
         }
     }
@@ -98,7 +101,7 @@ impl Tap {
         self.has_crashed = true;
         self.flights.retain(|flight| flight.qos == 2);
         for flight in &mut self.flights {
-            flight.may_be_received = flight.is_received && !flight.is_released;
+            flight.may_be_received |= flight.is_received && !flight.is_released;
             flight.is_received &= flight.is_released;
         }
     }
@@ -111,6 +114,11 @@ impl Tap {
     /// What the hub has under way, for people who look for a fault.
     pub fn unfinished(&self) -> String {
         format!("{:?}", self.flights)
+    }
+
+    /// What the hub has under way at QoS 1 is not quite known.
+    fn is_loose(&self) -> bool {
+        self.has_crashed || self.shares || self.holds
     }
 
     /// What the hub writes.
@@ -142,7 +150,7 @@ impl Tap {
         }
         let known = self.flights.iter().position(|flight| flight.packet_id == packet_id);
         let place = match known {
-            None if dup && !self.has_crashed && !self.shares => {
+            None if dup && !self.is_loose() => {
                 return Err(format!("{number} has DUP and was not sent before [MQTT-3.3.1-1]"));
             }
             None => {
@@ -179,13 +187,13 @@ impl Tap {
             }
         };
         let is_late = |flight: &&Flight| {
-            (flight.qos == 2 || !self.has_crashed)
+            (flight.qos == 2 || !self.is_loose())
                 && !flight.is_sent
                 && !flight.is_received
                 && !flight.may_be_received
         };
         // What the hub had not on disk when it crashed at QoS 1 it may know in another place, or not at all.
-        let is_known = qos == 2 || !self.has_crashed;
+        let is_known = qos == 2 || !self.is_loose();
         if let Some(first) = self.flights[..place].iter().find(is_late).filter(|_| is_known) {
             let number_first = first.number;
             let why = "which was sent before [MQTT-4.6.0-1]";

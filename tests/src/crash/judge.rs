@@ -3,9 +3,9 @@
 //! | promise | checked by |
 //! | --- | --- |
 //! | acknowledged messages arrive, in order, at QoS 2 once; nothing that nobody sent | the oracle of `tests/model` |
-//! | nothing comes for a subscription that has ended | [`ended`] |
-//! | a shared subscription gives each message to one member | [`shared`] |
-//! | wills: once if the client was lost, never if it said goodbye or came back in time | [`wills`] |
+//! | nothing comes for a subscription that has ended | `ended` |
+//! | a shared subscription gives each message to one member | `shared` |
+//! | wills: once if the client was lost, never if it said goodbye or came back in time | `wills` |
 //!
 //! Retained messages and `session present` are checked at once by the clients that see them.
 

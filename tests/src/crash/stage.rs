@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+use trefoil_model::Event;
 
 /// How long a client waits for the hub's bytes before it thinks of something else to do.
 const TURN: Duration = Duration::from_millis(2);
@@ -120,6 +121,10 @@ impl Stage {
         let mut evidence = self.evidence();
         let at = evidence.main.entries.len();
         evidence.kills.push(at);
+        if !self.spares_the_hub {
+            evidence.main.add(0, Event::HubCrashed);
+            evidence.group.add(0, Event::HubCrashed);
+        }
         self.cuts.fetch_add(1, SeqCst);
     }
 

@@ -86,13 +86,29 @@ pub(crate) struct Journal {
     batch: u64,
     /// What the event under way has come to must be on disk before it is acknowledged.
     is_awaited: bool,
+    /// So must this batch.
+    awaited: u64,
+    /// The last batch that says that a session has ended.
+    ended: u64,
     numbers: Range<u64>,
     /// The highest number that an entry of this batch has given to a message.
     newest: u64,
     /// While a checkpoint is made: messages below this number are written again, once.
     boundary: u64,
     restated: HashSet<u64>,
+    /// How many checkpoints have begun.
+    checkpoints: u64,
+    /// Goes with what is owed to other shards from now on, and went with it until the last checkpoint began.
+    debt: Debt,
+    earlier_debt: Debt,
+    /// Debts of others that have been paid in the batch that is being filled.
+    paid: Vec<Debt>,
 }
+
+/// Goes along with a message that is owed to another shard, so that who has written that down knows when it is no longer
+/// so: before that a checkpoint of its must not be complete.
+#[derive(Clone, Default, Debug)]
+pub struct Debt(Arc<()>);
 
 impl Journal {
     pub(crate) fn new(shard: usize, shared: Arc<Shared>) -> Journal {
@@ -103,10 +119,16 @@ impl Journal {
             open: Vec::new(),
             batch: 1,
             is_awaited: false,
+            awaited: 0,
+            ended: 0,
             numbers: 0..0,
             newest: 0,
             boundary: 0,
             restated: HashSet::new(),
+            checkpoints: 0,
+            debt: Debt::default(),
+            earlier_debt: Debt::default(),
+            paid: Vec::new(),
         }
     }
 
@@ -128,6 +150,11 @@ impl Journal {
     /// An event begins.
     pub(crate) fn begin(&mut self) {
         self.is_awaited = false;
+        self.awaited = 0;
+        if self.boundary > 0 && self.shared.checkpoints_done() >= self.checkpoints {
+            self.boundary = 0;
+            self.restated = HashSet::new();
+        }
         if self.open.len() >= RECORD_BYTES {
             self.records.push(std::mem::take(&mut self.open));
         }
@@ -160,6 +187,18 @@ impl Journal {
         self.is_awaited |= self.own_durability() == Durability::Sync;
     }
 
+    /// A session has ended.
+    pub(crate) fn ended(&mut self) {
+        self.ended = self.last_batch();
+    }
+
+    /// What the event under way comes to rests on the ends of sessions.
+    pub(crate) fn await_ends(&mut self) {
+        if self.own_durability() == Durability::Sync {
+            self.awaited = self.ended;
+        }
+    }
+
     /// What the event under way comes to rests on a message.
     pub(crate) fn await_message(&mut self, topic: &str) {
         self.is_awaited |= self.durability(topic) == Durability::Sync;
@@ -173,9 +212,21 @@ impl Journal {
             *number = self.number();
             self.newest = *number;
             self.write_message(message, *number, false);
+        } else {
+            self.restate(message, *number);
         }
         self.is_awaited |= durability == Durability::Sync;
         *number
+    }
+
+    /// What goes along with a message that has just been written down as owed.
+    pub(crate) fn debt(&self) -> Debt {
+        self.debt.clone()
+    }
+
+    /// Something owed has been dealt with, or somebody else has written down that he owes it.
+    pub(crate) fn pay(&mut self, debt: Debt) {
+        self.paid.push(debt);
     }
 
     /// Writes a message down again that another shard may not have handed over yet, so that what is said of it here finds
@@ -186,29 +237,42 @@ impl Journal {
         }
     }
 
-    /// While a checkpoint is made: writes a message again that was written down before it. Returns whether it did.
-    pub(crate) fn restate(&mut self, message: &Message, number: u64) -> bool {
-        let is_due = number > 0 && number < self.boundary && self.restated.insert(number);
-        if is_due {
+    /// While a checkpoint is made, by this shard or by one of the others: writes a message again that was written down
+    /// before it, since somebody is about to speak of it.
+    pub(crate) fn restate(&mut self, message: &Message, number: u64) {
+        if self.is_early(number) && self.restated.insert(number) {
             self.write_message(message, number, true);
         }
-        is_due
+    }
+
+    /// Whether a message was written down before the checkpoint that is being made.
+    pub(crate) fn is_early(&self, number: u64) -> bool {
+        number > 0 && number < self.boundary
     }
 
     /// Whether [`restate`](Self::restate) would write it.
     pub(crate) fn is_stale(&self, number: u64) -> bool {
-        number > 0 && number < self.boundary && !self.restated.contains(&number)
+        self.is_early(number) && !self.restated.contains(&number)
     }
 
     /// A checkpoint begins, for all that has a number below `boundary`.
     pub(crate) fn begin_restating(&mut self, boundary: u64) {
         self.boundary = boundary;
         self.restated.clear();
+        self.checkpoints += 1;
+        // What is given out from now on is behind the boundary.
+        self.numbers = 0..0;
+        self.earlier_debt = std::mem::take(&mut self.debt);
     }
 
+    /// Whether nothing is owed any more that was so when the checkpoint began.
+    pub(crate) fn is_clear(&self) -> bool {
+        Arc::strong_count(&self.earlier_debt.0) == 1
+    }
+
+    /// The shard is through with its checkpoint. Until all are, messages may come here that are not written again yet.
     pub(crate) fn end_restating(&mut self) {
-        self.boundary = 0;
-        self.restated = HashSet::new();
+        self.shared.checkpoint_done();
     }
 
     fn write_message(&mut self, message: &Message, number: u64, is_restated: bool) {
@@ -227,7 +291,7 @@ impl Journal {
 
     /// The batch that has to be on disk before the event under way may be answered; 0 for none.
     pub(crate) fn waits_for(&self) -> u64 {
-        if self.is_awaited { self.last_batch() } else { 0 }
+        if self.is_awaited { self.last_batch() } else { self.awaited }
     }
 
     /// The batch that holds the last of what was written down.
@@ -269,6 +333,7 @@ impl Journal {
     /// The last batch is with who writes it: what others write from now on stands behind it.
     pub(crate) fn handed(&mut self) {
         self.shared.handed[self.shard].store(self.newest, Ordering::Release);
+        self.paid.clear();
     }
 
     /// A moment as it is written down.

@@ -1,6 +1,6 @@
 //! From a publish to the receivers, and from their acknowledgements to the next delivery.
 
-use super::keep::stored;
+use super::keep::{dropped, stored};
 use super::{Refusal, Shard, Turn};
 use crate::group::{Group, Search, Strategy};
 use crate::interest::ShardSet;
@@ -100,10 +100,12 @@ impl Shard {
             let is_owed = message.qos > QoS::AtMostOnce
                 && keeping.contains(shard)
                 && self.journal.keep(message, &mut number) > 0;
-            if is_owed {
-                self.journal.note(&Entry::Owed { message: number, shard: shard as u64 });
-            }
-            out.forward(shard, Parcel::Message { message: message.clone(), number, is_owed });
+            let debt = is_owed.then(|| {
+                let (shard, shards) = (shard as u64, self.shared.shards() as u64);
+                self.journal.note(&Entry::Owed { message: number, shard, shards });
+                self.journal.debt()
+            });
+            out.forward(shard, Parcel::Message { message: message.clone(), number, debt });
         }
         let matched = local || !others.is_empty() || !groups.is_empty();
         for group in groups.drain(..) {
@@ -112,7 +114,7 @@ impl Shard {
                 _ => None,
             };
             let search = Search { publisher, ..Search::default() };
-            self.share(now, Turn { message: message.clone(), number, is_owed: false, group, search }, out);
+            self.share(now, Turn { message: message.clone(), number, debt: None, group, search }, out);
         }
         self.groups = groups;
         Published { matched, not_retained, refused: None }
@@ -151,11 +153,12 @@ impl Shard {
     /// Takes what another shard sent.
     pub fn handle(&mut self, now: Time, parcel: Parcel, out: &mut impl Outlet) {
         match parcel {
-            Parcel::Message { message, mut number, is_owed } => {
+            Parcel::Message { message, mut number, debt } => {
                 self.begin_event();
                 self.deliver_here(now, None, &message, &mut number, out);
-                if is_owed {
+                if let Some(debt) = debt {
                     self.journal.note(&Entry::Paid { message: number, shard: self.number as u64 });
+                    self.journal.pay(debt);
                 }
             }
             Parcel::Turn(turn, member) => {
@@ -263,12 +266,12 @@ impl Shard {
             let mut drop = |pending: &Pending, journal: &mut Journal| {
                 *expired += 1;
                 if pending.number > 0 {
-                    journal.note(&Entry::Drop { session: number, message: pending.number });
+                    journal.note(&dropped(number, pending));
                 }
             };
             match outgoing.next(window, now, |pending| drop(pending, journal)) {
-                Some(Next::Publish { packet_id, dup, pending }) => {
-                    if !dup && pending.number > 0 {
+                Some(Next::Publish { packet_id, is_new, dup, pending }) => {
+                    if is_new && pending.number > 0 {
                         let message = pending.number;
                         journal.note(&Entry::Launch { session: number, packet_id, message });
                     }
@@ -302,13 +305,18 @@ impl Shard {
                     let retained = self.shared.retained_below(replay.cursor.first_level());
                     retained.next(&mut replay.cursor, REPLAY_MESSAGES, steps, now, &mut found);
                     let (qos, id) = (replay.qos, replay.subscription_id);
+                    let replay = &outgoing.replays[0];
+                    // Who asked again for the same has it written down from where that begins.
+                    let is_last = outgoing.replays.iter().skip(1).all(|later| later.node != replay.node);
                     if is_kept
                         && qos > QoS::AtMostOnce
+                        && is_last
                         && let Some((filter, _)) = self.subscriptions.get(key, replay.node)
                     {
                         let (at, is_behind) = replay.cursor.place();
                         let at = (!replay.cursor.is_done()).then_some(at);
-                        journal.note(&Entry::Replay { session: number, filter: &filter, at, is_behind });
+                        let filter = &filter;
+                        journal.note(&Entry::Replay { session: number, filter, at, is_behind, qos, id });
                     }
                     if replay.cursor.is_done() {
                         outgoing.replays.pop_front();
@@ -318,6 +326,7 @@ impl Shard {
                         let mut pending = pending_of(&message, qos, true, id);
                         if is_kept && pending.qos > QoS::AtMostOnce && origin.number > 0 {
                             journal.keep_foreign(&message, origin.number, origin.shard.into());
+                            journal.restate(&message, origin.number);
                             pending.number = origin.number;
                             journal.note(&Entry::Push { session: number, delivery: stored(&pending) });
                         }
@@ -452,8 +461,15 @@ impl Shard {
         }
         let subscription_ids = subscription_ids.into();
         let number = self.kept_number(key, message, number);
-        let pending =
-            Pending { message: message.clone(), number, qos, retain, subscription_ids, group: None };
+        let pending = Pending {
+            message: message.clone(),
+            number,
+            qos,
+            retain,
+            was_tried: false,
+            subscription_ids,
+            group: None,
+        };
         self.deliver_pending(now, key, pending, slow_reader, out);
     }
 
@@ -570,6 +586,7 @@ fn pending_of(message: &Arc<Message>, qos: QoS, retain: bool, id: Option<NonZero
         number: 0,
         qos: message.qos.min(qos),
         retain,
+        was_tried: false,
         subscription_ids: id.map(NonZeroU32::get).into_iter().collect(),
         group: None,
     }

@@ -25,6 +25,8 @@ pub(super) enum Checkpoint {
     Delayed(u64),
     /// Behind which topic the retained messages are still to come; on the first shard only.
     Retained(Option<String>),
+    /// Until what was owed to others when it began has been dealt with: that stands in no other place.
+    Debts,
 }
 
 impl Shard {
@@ -101,7 +103,9 @@ impl Shard {
         self.write_connect(key);
     }
 
-    fn write_connect(&mut self, key: SessionKey) {
+    pub(super) fn write_connect(&mut self, key: SessionKey) {
+        // The client is told that there was no session, or none any more.
+        self.journal.await_ends();
         let session = &self.sessions[key.index() as usize];
         if session.number == 0 {
             return;
@@ -109,7 +113,8 @@ impl Shard {
         let rare = session.rare.as_ref();
         let client = Client {
             client_id: &session.client_id,
-            expiry_s: session.expiry_s,
+            // One that is not kept does not outlast the process, whatever it asked for.
+            expiry_s: if session.is_kept { session.expiry_s } else { 0 },
             identity: rare.and_then(|rare| rare.identity.as_deref()),
             user_name: rare.and_then(|rare| rare.user_name.as_deref()),
         };
@@ -140,11 +145,20 @@ impl Shard {
 
     pub(super) fn note_will(&mut self, key: SessionKey) {
         let session = &self.sessions[key.index() as usize];
-        if session.number == 0 {
-            return;
-        }
         let will = session.rare.as_ref().and_then(|rare| rare.will.as_ref());
         let will = will.and_then(|will| self.journal.will(will));
+        if session.number == 0 {
+            if will.is_some() {
+                // From now on there is something of it to be kept.
+                self.sessions[key.index() as usize].number = self.journal.number();
+                self.write_connect(key);
+                if self.session(key).connection.is_none() {
+                    let ends_at = self.session(key).rare.as_ref().and_then(|rare| rare.ends_at);
+                    self.note_away(key, ends_at, None);
+                }
+            }
+            return;
+        }
         let mut record = Vec::new();
         Entry::Will { session: session.number, will }.encode(&mut record);
         self.journal.write_encoded(&record);
@@ -163,6 +177,7 @@ impl Shard {
         let session = self.session(key).number;
         if session > 0 {
             self.journal.write(&Entry::End { session });
+            self.journal.ended();
         }
     }
 
@@ -179,6 +194,13 @@ impl Shard {
         }
     }
 
+    /// What the event under way comes to rests on what has been written down of a session that is kept.
+    pub(super) fn await_kept(&mut self, key: SessionKey) {
+        if self.kept(key).is_some() {
+            self.journal.await_own();
+        }
+    }
+
     pub(super) fn note_unsubscribed(&mut self, key: SessionKey, filter: Filter<'_>) {
         if let Some(session) = self.kept(key) {
             let filter = FilterRef { share: filter.share, pattern: filter.pattern };
@@ -191,7 +213,8 @@ impl Shard {
             && let Some(session) = self.kept(key)
         {
             let (at, is_behind) = replay.cursor.place();
-            self.journal.write(&Entry::Replay { session, filter, at: Some(at), is_behind });
+            let (at, qos, id) = (Some(at), replay.qos, replay.subscription_id);
+            self.journal.write(&Entry::Replay { session, filter, at, is_behind, qos, id });
         }
     }
 
@@ -234,7 +257,7 @@ impl Shard {
         for taken in taken.iter().filter(|taken| taken.pending.number > 0) {
             self.journal.note(&match taken.packet_id {
                 Some(packet_id) => Entry::Land { session, packet_id },
-                None => Entry::Drop { session, message: taken.pending.number },
+                None => dropped(session, &taken.pending),
             });
         }
     }
@@ -251,49 +274,59 @@ impl Shard {
     pub fn begin_checkpoint(&mut self, boundary: u64) {
         self.journal.begin_restating(boundary);
         self.checkpoint = Some(Checkpoint::Sessions(0));
-        if self.number == 0 {
-            self.journal.note(&Entry::Meta { seed: self.shared.seed(), shards: self.shared.shards() as u64 });
-        }
+        self.note_meta();
+    }
+
+    fn note_meta(&mut self) {
+        self.journal.note(&Entry::Meta { seed: self.shared.seed() });
     }
 
     /// Goes on with the checkpoint, until about `bytes_max` have come together for the next batch. Returns whether it is
-    /// through with it.
+    /// through with it; it is not as long as others have not dealt with what it owed them when it began. Once all shards
+    /// are, and their [last batches](Self::last_batch) of that moment are on disk, what was written before the checkpoint
+    /// is not needed any longer.
     pub fn go_on_with_checkpoint(&mut self, bytes_max: usize) -> bool {
+        let Some(mut checkpoint) = self.checkpoint.take() else { return true };
         while self.journal.bytes() < bytes_max {
             self.journal.begin();
-            let next = match self.checkpoint.take() {
-                None => return true,
-                Some(Checkpoint::Sessions(place)) => self.restate_next_session(place, bytes_max),
-                Some(Checkpoint::Delayed(from)) => self.restate_delayed(from, bytes_max),
-                Some(Checkpoint::Retained(after)) => self.restate_retained(after),
+            checkpoint = match checkpoint {
+                Checkpoint::Sessions(place) => self.restate_next_session(place, bytes_max),
+                Checkpoint::Delayed(from) => self.restate_delayed(from, bytes_max),
+                Checkpoint::Retained(after) => self.restate_retained(after),
+                Checkpoint::Debts => {
+                    if self.journal.is_clear() {
+                        // Behind what those have written who have paid.
+                        self.note_meta();
+                        self.journal.end_restating();
+                        return true;
+                    }
+                    break;
+                }
             };
-            self.checkpoint = next;
         }
-        if self.checkpoint.is_none() {
-            self.journal.end_restating();
-        }
-        self.checkpoint.is_none()
+        self.checkpoint = Some(checkpoint);
+        false
     }
 
-    fn restate_next_session(&mut self, place: usize, bytes_max: usize) -> Option<Checkpoint> {
+    fn restate_next_session(&mut self, place: usize, bytes_max: usize) -> Checkpoint {
         let capacity = self.sessions.capacity();
         let Some(place) = (place..capacity).find(|&at| self.sessions.get(at).is_some_and(|s| s.number > 0))
         else {
-            return Some(Checkpoint::Delayed(0));
+            return Checkpoint::Delayed(0);
         };
         if let Some(outgoing) = &self.sessions[place].outgoing {
             for standing in outgoing.standing() {
                 let (Standing::InFlight { pending, .. } | Standing::Waiting(pending)) = standing;
                 if self.journal.is_stale(pending.number) {
                     if self.journal.bytes() >= bytes_max {
-                        return Some(Checkpoint::Sessions(place));
+                        return Checkpoint::Sessions(place);
                     }
                     self.journal.restate(&pending.message, pending.number);
                 }
             }
         }
         self.restate_session(SessionKey::new(place as u32));
-        Some(Checkpoint::Sessions(place + 1))
+        Checkpoint::Sessions(place + 1)
     }
 
     /// Says all that a session is.
@@ -324,7 +357,8 @@ impl Shard {
             for replay in outgoing.replays.iter().filter(|replay| replay.qos > QoS::AtMostOnce) {
                 let Some((filter, _)) = self.subscriptions.get(key, replay.node) else { continue };
                 let (at, is_behind) = replay.cursor.place();
-                journal.note(&Entry::Replay { session: number, filter: &filter, at: Some(at), is_behind });
+                let (at, qos, id) = (Some(at), replay.qos, replay.subscription_id);
+                journal.note(&Entry::Replay { session: number, filter: &filter, at, is_behind, qos, id });
             }
             for standing in outgoing.standing() {
                 match standing {
@@ -346,39 +380,46 @@ impl Shard {
         journal.note(&Entry::RestateEnd { session: number });
     }
 
-    fn restate_delayed(&mut self, from: u64, bytes_max: usize) -> Option<Checkpoint> {
+    fn restate_delayed(&mut self, from: u64, bytes_max: usize) -> Checkpoint {
         for (number, kept) in self.delayed.kept_from(from) {
             if self.journal.bytes() >= bytes_max {
-                return Some(Checkpoint::Delayed(number));
+                return Checkpoint::Delayed(number);
             }
             self.journal.restate(&kept.message, number);
             let at = self.journal.moment(kept.at);
             self.journal.note(&Entry::Delay { message: number, at, publisher: kept.publisher });
         }
         if self.number > 0 {
-            return None;
+            return Checkpoint::Debts;
         }
         // All changes up to here are in the table.
         self.journal.note(&Entry::SweepBegin { version: self.shared.retained.version() });
-        Some(Checkpoint::Retained(None))
+        Checkpoint::Retained(None)
     }
 
-    fn restate_retained(&mut self, mut after: Option<String>) -> Option<Checkpoint> {
+    fn restate_retained(&mut self, mut after: Option<String>) -> Checkpoint {
         let shared = self.shared.clone();
         for found in shared.retained.all_behind(&mut after, RETAINED_AT_ONCE) {
             let number = found.origin.number;
             if number > 0 {
                 self.journal.restate(&found.message, number);
+                self.journal.keep_foreign(&found.message, number, found.origin.shard.into());
                 let publisher = found.origin.publisher.map(NonZeroU64::get);
                 self.journal.note(&Entry::Retain { version: found.version, publisher, message: number });
             }
         }
         if after.is_none() {
             self.journal.note(&Entry::SweepEnd);
-            return None;
+            return Checkpoint::Debts;
         }
-        Some(Checkpoint::Retained(after))
+        Checkpoint::Retained(after)
     }
+}
+
+/// That a delivery which waits is not to be made any more, as it is written down.
+pub(super) fn dropped(session: u64, pending: &Pending) -> Entry<'_> {
+    let group = pending.group.as_ref().map(|group: &Arc<_>| (group.name(), group.filter()));
+    Entry::Drop { session, message: pending.number, group }
 }
 
 /// A delivery as it is written down.
@@ -387,6 +428,7 @@ pub(super) fn stored(pending: &Pending) -> Stored<'_> {
         message: pending.number,
         qos: pending.qos,
         retain: pending.retain,
+        was_tried: pending.was_tried,
         subscription_ids: Ids::Given(&pending.subscription_ids),
         group: pending.group.as_ref().map(|group: &Arc<_>| (group.name(), group.filter())),
     }

@@ -31,7 +31,7 @@ use crate::topic::{Filter, TopicError};
 use crate::wheel::Wheel;
 use foldhash::fast::FixedState;
 use slab::Slab;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use trefoil_mqtt::{QoS, RetainHandling};
@@ -73,6 +73,9 @@ pub struct Shard {
     /// How far the search for retained messages may still go before the next round.
     replay_steps: usize,
     journal: Journal,
+    /// While the shard is restored: sessions whose clients were connected when the hub ended, and may have been sent what
+    /// nothing was written down of.
+    were_connected: HashSet<SessionKey>,
     /// How far the checkpoint has come that is being made.
     checkpoint: Option<keep::Checkpoint>,
 }
@@ -233,6 +236,7 @@ impl Shard {
             replaying: VecDeque::new(),
             replay_steps: deliver::ROUND_STEPS,
             journal: Journal::new(number, shared.clone()),
+            were_connected: HashSet::new(),
             checkpoint: None,
             shared,
         }
@@ -472,6 +476,8 @@ impl Shard {
             return Ok(false);
         }
         self.give_back_exclusive(key, filter);
+        // Its end may have been written down for an answer that got lost.
+        self.await_kept(key);
         if let Some(name) = filter.share {
             let shares = self.session_mut(key).rare.as_mut().map(|rare| &mut rare.shares);
             let group = shares.and_then(|shares| shares.remove(&share_key(name, filter.pattern)));

@@ -16,7 +16,7 @@ use crate::time::Time;
 use crate::topic::Filter;
 use crate::{Shared, group::Group};
 use foldhash::quality::FixedState;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use trefoil_mqtt::QoS;
@@ -63,6 +63,7 @@ pub fn restore(image: Image, shared: &Arc<Shared>, now: Time) -> (Vec<Shard>, Ve
         shard.count_stranded();
     }
     let mut out = NobodyConnected::default();
+    Entry::Meta { seed: shared.seed() }.encode(&mut out.record);
     for number in 0..shards.len() {
         shards[number].publish_due_wills(now, &mut out);
         carry(&mut shards, now, &mut out);
@@ -70,12 +71,9 @@ pub fn restore(image: Image, shared: &Arc<Shared>, now: Time) -> (Vec<Shard>, Ve
     for ((number, debt), message) in owed {
         settle(&mut shards, shared, now, (number, &message), &debt, &mut out);
     }
-    let mut record = Vec::new();
-    Entry::Meta { seed: shared.seed(), shards: shared.shards() as u64 }.encode(&mut record);
-    for shard in &mut shards {
-        record.extend(shard.journal.take_all());
-    }
-    (shards, record)
+    out.hand_over(&mut shards);
+    shards.iter_mut().for_each(|shard| shard.were_connected = HashSet::new());
+    (shards, out.record)
 }
 
 fn restore_retained(
@@ -115,7 +113,8 @@ fn settle(
         Owed::Share { name, filter } => {
             if let Some(group) = shared.interest.group(name, filter) {
                 let message = message.clone();
-                let turn = Turn { message, number, is_owed: true, group, search: Search::default() };
+                let debt = Some(shards[0].journal.debt());
+                let turn = Turn { message, number, debt, group, search: Search::default() };
                 shards[0].share(now, turn, out);
                 carry(shards, now, out);
             } else {
@@ -128,6 +127,8 @@ fn settle(
 /// Brings the mail between shards to where it goes.
 fn carry(shards: &mut [Shard], now: Time, out: &mut NobodyConnected) {
     while let Some((shard, parcel)) = out.parcels.pop_front() {
+        // What a parcel rests on stands before what comes of it.
+        out.hand_over(shards);
         shards[shard].handle(now, parcel, out);
     }
 }
@@ -161,7 +162,11 @@ impl Shard {
         session.window_max = u16::MAX;
         let mut ends_at = kept.ends_at;
         let mut will_at = kept.will_at;
-        if kept.is_connected {
+        if kept.expiry_s == 0 {
+            // Only its will was kept, or its client wanted no more than that.
+            ends_at = Some(now);
+            will_at = kept.will.as_ref().filter(|_| kept.is_connected || will_at.is_some()).map(|_| now);
+        } else if kept.is_connected {
             ends_at = (kept.expiry_s < u32::MAX).then(|| now.plus_s(kept.expiry_s.into()));
             will_at = kept.will.as_ref().map(|will| now.plus_s(will.delay_s.min(kept.expiry_s).into()));
         }
@@ -181,6 +186,8 @@ impl Shard {
         }
         if kept.is_connected {
             self.note_away(key, ends_at, will_at);
+            self.journal.note(&Entry::Tried { session: number });
+            self.were_connected.insert(key);
         }
         for (filter, subscription) in kept.subscriptions {
             self.restore_subscription(key, &filter, &subscription);
@@ -195,6 +202,7 @@ impl Shard {
             number: delivery.number,
             qos: delivery.qos,
             retain: delivery.retain,
+            was_tried: delivery.was_tried,
             subscription_ids: delivery.subscription_ids,
             group: delivery.group.as_ref().and_then(|(name, filter)| groups.group(name, filter)),
         };
@@ -221,14 +229,14 @@ impl Shard {
             self.session_mut(key).rare().exclusives.insert(pattern.pattern.into());
         }
         let added = self.subscribe_own(key, pattern.pattern, options);
-        if let Some((at, is_behind)) = &kept.replay {
+        if let Some(kept) = &kept.replay {
             let own = if options.no_local { self.publisher_number(Some(key)) } else { None };
             let replay = Replay {
-                cursor: Cursor::new(pattern.pattern).without(own).from(at, *is_behind),
+                cursor: Cursor::new(pattern.pattern).without(own).from(&kept.at, kept.is_behind),
                 node: added.node,
                 is_left_over: true,
-                qos: options.qos,
-                subscription_id: options.id,
+                qos: kept.qos,
+                subscription_id: kept.id,
             };
             let session = &mut self.sessions[key.index() as usize];
             session.outgoing(&self.backlog).replay(replay);
@@ -266,6 +274,7 @@ impl Shard {
                     number,
                     qos,
                     retain: message.retain && receiver.retain_as_published,
+                    was_tried: self.were_connected.contains(&receiver.session),
                     subscription_ids: audience.subscription_ids(receiver).into(),
                     group: None::<Arc<Group>>,
                 };
@@ -284,6 +293,9 @@ struct Deliveries {
 
 impl Deliveries {
     fn take(session: &mut KeptSession) -> Deliveries {
+        if session.is_connected {
+            session.mark_tried();
+        }
         Deliveries {
             flights: std::mem::take(&mut session.flights),
             queue: std::mem::take(&mut session.queue),
@@ -296,6 +308,16 @@ impl Deliveries {
 #[derive(Default)]
 struct NobodyConnected {
     parcels: VecDeque<(usize, Parcel)>,
+    /// What the shards have written down.
+    record: Vec<u8>,
+}
+
+impl NobodyConnected {
+    fn hand_over(&mut self, shards: &mut [Shard]) {
+        for shard in shards {
+            self.record.append(&mut shard.journal.take_all());
+        }
+    }
 }
 
 impl Outlet for NobodyConnected {

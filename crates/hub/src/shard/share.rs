@@ -7,7 +7,7 @@
 
 use super::Shard;
 use crate::group::{Address, Group, Member, Search};
-use crate::journal::Entry;
+use crate::journal::{Debt, Entry};
 use crate::key::SessionKey;
 use crate::message::Message;
 use crate::outgoing::{Pending, Taken};
@@ -37,7 +37,7 @@ pub struct Turn {
     /// The number by which it is kept; 0 if it is not.
     pub number: u64,
     /// It is written down that a member is still to be found for it.
-    pub is_owed: bool,
+    pub debt: Option<Debt>,
     /// The group, to choose another member if this one cannot take it.
     pub group: Arc<Group>,
     /// How far the search for a member has come.
@@ -48,15 +48,22 @@ impl Shard {
     /// Gives a message to one member of a group.
     pub(super) fn share(&mut self, now: Time, mut turn: Turn, out: &mut impl Outlet) {
         let Some(member) = turn.group.pick(&turn.message, &turn.search) else {
-            return self.give_up(&turn);
+            return self.give_up(turn);
         };
         let shard = member.at.shard;
         if shard == self.number {
             return self.take_turn(now, turn, member, out);
         }
         let is_kept = member.is_kept && turn.message.qos.min(member.options.qos) > QoS::AtMostOnce;
-        if is_kept && !turn.is_owed && self.journal.keep(&turn.message, &mut turn.number) > 0 {
-            turn.is_owed = true;
+        // What was owed before a checkpoint began is so still, and has to stand behind that.
+        let is_noted = turn.debt.is_some() && !self.journal.is_early(turn.number);
+        if (is_kept || turn.debt.is_some())
+            && !is_noted
+            && self.journal.keep(&turn.message, &mut turn.number) > 0
+        {
+            if let Some(debt) = turn.debt.replace(self.journal.debt()) {
+                self.journal.pay(debt);
+            }
             let (message, name, filter) = (turn.number, turn.group.name(), turn.group.filter());
             self.journal.note(&Entry::OwedShare { message, name, filter });
         }
@@ -64,14 +71,15 @@ impl Shard {
     }
 
     /// No member can take it.
-    fn give_up(&mut self, turn: &Turn) {
+    fn give_up(&mut self, mut turn: Turn) {
         self.counters.dropped_no_member += 1;
-        self.note_shared(turn);
+        self.note_shared(&mut turn);
     }
 
     /// Nothing is owed of it any more.
-    fn note_shared(&mut self, turn: &Turn) {
-        if turn.is_owed {
+    fn note_shared(&mut self, turn: &mut Turn) {
+        if let Some(debt) = turn.debt.take() {
+            self.journal.pay(debt);
             let (message, name, filter) = (turn.number, turn.group.name(), turn.group.filter());
             self.journal.note(&Entry::PaidShare { message, name, filter });
         }
@@ -90,6 +98,7 @@ impl Shard {
                 number: 0,
                 qos,
                 retain: message.retain && options.retain_as_published,
+                was_tried: self.were_connected.contains(&member.at.session),
                 subscription_ids: options.id.map(NonZeroU32::get).into_iter().collect::<SubscriptionIds>(),
                 group: Some(group.clone()),
             };
@@ -98,7 +107,7 @@ impl Shard {
                 if qos > QoS::AtMostOnce {
                     pending.number = self.kept_number(member.at.session, &message, &mut turn.number);
                 }
-                self.note_shared(&turn);
+                self.note_shared(&mut turn);
                 self.deliver_shared(now, member.at.session, pending, options.slow_reader, out);
                 if qos > QoS::AtMostOnce && self.session(member.at.session).connection.is_none() {
                     // It was chosen since nobody else was there. Who has come since then found nothing to fetch.
@@ -108,7 +117,7 @@ impl Shard {
             }
         }
         if search.asked >= ASKED_MAX {
-            return self.give_up(&turn);
+            return self.give_up(turn);
         }
         turn.search = search.after(member.at);
         self.share(now, turn, out);
@@ -261,7 +270,7 @@ impl Shard {
                 self.counters.dropped_expired += 1;
             } else if let Some(group) = group {
                 self.counters.redistributed += 1;
-                self.share(now, Turn { message, number, is_owed: false, group, search }, out);
+                self.share(now, Turn { message, number, debt: None, group, search }, out);
             }
         }
     }

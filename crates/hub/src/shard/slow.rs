@@ -1,6 +1,7 @@
 //! A session whose client is away or does not keep up: what waits for it has bounds, and a policy says what goes.
 
 use super::Shard;
+use super::keep::{dropped, stored};
 use crate::journal::Entry;
 use crate::key::SessionKey;
 use crate::outgoing::{Outgoing, Pending};
@@ -87,7 +88,7 @@ impl Shard {
         self.counters.dropped_replaced += 1;
         self.note_dropped(number, &old);
         if let Some(new) = new {
-            self.journal.note(&Entry::Push { session: number, delivery: super::keep::stored(&new) });
+            self.journal.note(&Entry::Push { session: number, delivery: stored(&new) });
         }
         // It may be larger than what it replaces.
         while let Some(short) = self.session(key).outgoing.as_ref().and_then(|o| self.shortage(o, 0, 0)) {
@@ -124,7 +125,7 @@ impl Shard {
 
     fn note_dropped(&mut self, session: u64, pending: &Pending) {
         if pending.number > 0 {
-            self.journal.note(&Entry::Drop { session, message: pending.number });
+            self.journal.note(&dropped(session, pending));
         }
     }
 

@@ -58,6 +58,7 @@ pub struct HubEnd {
     pub net: Net,
     keeping: Keeping,
     dropped_before: u64,
+    has_dropped_shared: bool,
     /// Shards that have yet to begin with the checkpoint, and those that are at it.
     waiting: Vec<usize>,
     under_way: Vec<usize>,
@@ -123,6 +124,7 @@ impl HubEnd {
             net,
             keeping: Keeping::default(),
             dropped_before: 0,
+            has_dropped_shared: false,
             waiting: Vec::new(),
             under_way: Vec::new(),
         }
@@ -150,6 +152,11 @@ impl HubEnd {
         self.dropped_before + now
     }
 
+    /// Whether messages were dropped for which no member of a shared subscription had room.
+    pub fn has_dropped_shared(&self) -> bool {
+        self.has_dropped_shared || self.shards.iter().any(|shard| shard.counters().dropped_no_member > 0)
+    }
+
     /// From now on it keeps on a disk what is to be kept.
     pub fn keep(&mut self, keeping: Keeping, random: &mut Random) {
         let mut disk = Disk::new(self.shards.len());
@@ -163,7 +170,6 @@ impl HubEnd {
 
     /// The process ends, whatever it was at, and after a while another one goes on from what is on the disk.
     pub fn crash(&mut self, random: &mut Random) {
-        self.dropped_before = self.dropped();
         for link in self.net.links.values_mut() {
             link.hub = None;
             link.held.clear();
@@ -183,6 +189,7 @@ impl HubEnd {
     fn start(&mut self, shards: usize, random: &mut Random) {
         self.net.zero_ms =
             self.net.now.as_ms() - random.below(1000).min(self.net.now.as_ms() as usize) as u64;
+        (self.dropped_before, self.has_dropped_shared) = (self.dropped(), self.has_dropped_shared());
         self.waiting.clear();
         self.under_way.clear();
         let start_ms = BEGINNING_MS + self.net.zero_ms;

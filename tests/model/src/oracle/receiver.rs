@@ -222,6 +222,10 @@ impl Receiver {
         if self.has_crashed && qos < 2 {
             // So is what it had taken in and not acknowledged when it crashed.
             (once, allowed) = (count(0), known.sends);
+            if known.message.delay_s.is_some() {
+                // That it has been published may be forgotten as well.
+                allowed = usize::MAX;
+            }
         } else if self.has_crashed {
             once = count(2);
         }
