@@ -3,7 +3,7 @@
 use crate::access::Auth;
 use crate::extensions::{Reader, slow_reader};
 use crate::limits::Limits;
-use crate::model::{Bind, Config, Listener, Log, LogLevel, Protocols};
+use crate::model::{Bind, Config, Listener, Log, LogLevel, MemoryMax, Protocols};
 use crate::problem::{Place, Problem};
 use crate::settings::{Preset, Section, Setting};
 use crate::sheet::{Answers, Entry, Sheet};
@@ -48,6 +48,7 @@ pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<
     Config {
         allow_anonymous,
         shards,
+        memory_max: memory_max(sheet),
         auth,
         listeners,
         mqtt: extensions.mqtt(),
@@ -79,6 +80,14 @@ fn required(sheet: &Sheet, problems: &mut Vec<Problem>) {
                 }
             }
         }
+    }
+}
+
+fn memory_max(sheet: &Sheet) -> MemoryMax {
+    match sheet.answers.get(Section::Top, "memory_max") {
+        Some((Value::Percent(percent), _)) => MemoryMax::Percent(*percent),
+        Some((Value::Number(bytes), _)) if *bytes > 0 => MemoryMax::Bytes(*bytes),
+        _ => MemoryMax::Unlimited,
     }
 }
 

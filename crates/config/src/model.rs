@@ -17,6 +17,8 @@ pub struct Config {
     pub allow_anonymous: bool,
     /// Threads that serve connections; 0 means one per core.
     pub shards: usize,
+    /// The memory that the hub may take.
+    pub memory_max: MemoryMax,
     /// Who may connect.
     pub auth: Auth,
     /// Where the server accepts. Never empty, and no address (port 0 excepted) occurs twice.
@@ -70,6 +72,7 @@ impl Default for Config {
         Config {
             allow_anonymous: false,
             shards: 0,
+            memory_max: MemoryMax::Unlimited,
             auth: Auth::default(),
             listeners: vec![
                 listener(tcp, Protocols::usual(&tcp)),
@@ -93,6 +96,18 @@ impl Default for Config {
             warnings: Vec::new(),
         }
     }
+}
+
+/// How much memory the hub may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum MemoryMax {
+    /// As much as there is.
+    #[default]
+    Unlimited,
+    /// So many bytes, at least one.
+    Bytes(u64),
+    /// 1 to 100 percent of the machine's memory.
+    Percent(u8),
 }
 
 /// One address on which the server accepts, and what it speaks there.

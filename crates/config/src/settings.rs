@@ -139,6 +139,11 @@ pub enum Kind {
         /// The most that is allowed.
         max: u64,
     },
+    /// An amount of memory: a size, or a part of the machine's, such as `"80 %"`. 0 is no limit.
+    Memory {
+        /// The most bytes that are allowed.
+        max: u64,
+    },
     /// A duration: seconds as a number, or text such as `"10 s"`.
     Seconds {
         /// The least that is allowed.

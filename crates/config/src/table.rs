@@ -1,6 +1,6 @@
 //! The one table of settings, section by section. Those of `[limits]` stand in `limits.rs`.
 
-use crate::settings::Kind::{Address, Bool, Bytes, Choice, Choices, Count, Seconds, Text};
+use crate::settings::Kind::{Address, Bool, Bytes, Choice, Choices, Count, Memory, Seconds, Text};
 use crate::settings::Preset::{Number, Required, Said};
 use crate::settings::Section::{
     Auth, Delayed, Durability, Exclusive, Listener, Log, Mqtt, MqttSn, MqttSnTopic, Retained, Rewrite,
@@ -45,6 +45,14 @@ pub(crate) const BEFORE_LIMITS: &[Setting] = &[
         Count { min: 0, max: 64 },
         Number(0),
         "Threads that serve connections. 0 means one per core.",
+    ),
+    setting(
+        Top,
+        "memory_max",
+        Memory { max: 1 << 50 },
+        Number(0),
+        "The memory that the hub may take. From 80 % of it on new clients are refused, from 90 % on slow readers get no \
+         QoS 0, and from 95 % on publishers are not read from.",
     ),
     setting(
         Listener,

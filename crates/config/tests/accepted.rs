@@ -340,3 +340,23 @@ policy = "disconnect"
     assert_eq!(config.listeners[0].slow_reader, SlowReader::Disconnect);
     assert_eq!(config.slow_readers, [("log/#".to_owned(), SlowReader::DropOldest)]);
 }
+
+#[test]
+fn memory_is_a_size_or_a_part_of_the_machines() {
+    use trefoil_config::MemoryMax::{Bytes, Percent, Unlimited};
+    for (written, expected) in [
+        ("0", Unlimited),
+        ("1048576", Bytes(1 << 20)),
+        ("\"2 GiB\"", Bytes(2 << 30)),
+        ("\"80 %\"", Percent(80)),
+        ("\"100%\"", Percent(100)),
+    ] {
+        assert_eq!(file(&format!("memory_max = {written}")).memory_max, expected, "{written}");
+        let given = with("", &[("TREFOIL_MEMORY_MAX", written.trim_matches('"'))]);
+        assert_eq!(given.memory_max, expected, "{written}");
+    }
+    for wrong in ["\"0 %\"", "\"101 %\"", "\"much\"", "true", "-1"] {
+        let text = format!("memory_max = {wrong}");
+        assert!(load(Some((Path::new("t.toml"), &text)), &mut std::iter::empty()).is_err(), "{wrong}");
+    }
+}

@@ -182,10 +182,10 @@ impl Outgoing {
         // [MQTT-4.3.2-1] [MQTT-4.3.3-1]: the ids in use all stand before this place.
         let packet_id = self.id_at(self.flights.len());
         // [MQTT-4.3.2-3] [MQTT-4.3.3-3] [v3 MQTT-4.3.2-1] [v3 MQTT-4.3.3-1]: it stays here until it is acknowledged.
+        self.backlog.launched(&pending.message);
         self.flights.push_back(Some(Flight { pending, state: State::Published, is_sent: true }));
         (self.rerelease_at, self.resend_at) = (self.flights.len(), self.flights.len());
         self.outstanding += 1;
-        self.backlog.launched();
         let flight = self.flights.back().and_then(Option::as_ref).expect("it has just been added");
         (packet_id, &flight.pending)
     }
@@ -361,7 +361,7 @@ impl Outgoing {
                 if taken.len() < messages_max
                     && let Some(flight) = self.flights[at].take_if(|f| f.may_move() && is_wanted(&f.pending))
                 {
-                    self.backlog.landed();
+                    self.backlog.landed(&flight.pending.message);
                     taken.push(Taken { pending: flight.pending, packet_id });
                 }
             }
@@ -424,13 +424,13 @@ impl Outgoing {
         while self.flights.len() < at {
             self.flights.push_back(None);
         }
+        self.backlog.launched(&pending.message);
         let state = if is_received { State::Released } else { State::Published };
         let flight = Some(Flight { pending, state, is_sent: false });
         match self.flights.get_mut(at) {
             Some(place) => *place = flight,
             None => self.flights.push_back(flight),
         }
-        self.backlog.launched();
     }
 
     /// Goes on behind the last packet id that was given out.
@@ -444,9 +444,10 @@ impl Outgoing {
     }
 
     fn land(&mut self, at: usize) {
-        self.flights[at] = None;
+        if let Some(flight) = self.flights[at].take() {
+            self.backlog.landed(&flight.pending.message);
+        }
         self.outstanding -= 1;
-        self.backlog.landed();
         while let Some(None) = self.flights.front() {
             self.flights.pop_front();
             self.first_id = next_id(self.first_id);

@@ -184,6 +184,12 @@ impl Shared {
         each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
+    /// How much has been sent by all sessions together and not been acknowledged: messages and bytes.
+    pub fn in_flight(&self) -> (usize, usize) {
+        let each = self.backlogs.iter().map(|backlog| (backlog.in_flight(), backlog.in_flight_bytes()));
+        each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
     /// How many exclusive subscriptions are held.
     pub fn exclusive_count(&self) -> usize {
         self.exclusive.len()

@@ -33,6 +33,8 @@ pub(crate) struct Context {
     pub(crate) keeper: Option<std::sync::Arc<Keeper>>,
     /// Connections now, of all listeners.
     pub(crate) connections: AtomicUsize,
+    /// How much memory there may be, and how much there is.
+    pub(crate) memory: crate::memory::Memory,
     /// When the server started: the zero of all [`trefoil_hub::Time`].
     pub(crate) started: Instant,
 }

@@ -36,6 +36,7 @@ mod json_message;
 mod keeper;
 mod listener;
 mod mail;
+mod memory;
 mod outbox;
 mod pulse;
 mod refused;
@@ -287,6 +288,7 @@ impl Prepared<'_> {
             // One more for what runs beside the shards.
             stats: (0..=shards).map(|_| Stats::default()).collect(),
             connections: AtomicUsize::new(0),
+            memory: memory::Memory::new(config.memory_max),
             started: Instant::now(),
         });
         if let Some(log) = log {

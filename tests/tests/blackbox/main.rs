@@ -15,6 +15,7 @@ mod extensions;
 mod flood;
 mod http;
 mod matrix;
+mod memory;
 mod mosquitto;
 mod mqtt_sn;
 mod mqtt_sn_addresses;

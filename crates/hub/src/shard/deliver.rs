@@ -362,6 +362,11 @@ impl Shard {
         self.session(key).outgoing.as_ref().is_some_and(|o| o.is_in_flight(packet_id))
     }
 
+    /// Whether anything above QoS 0 is in flight to a session or waits for it.
+    pub fn has_deliveries(&self, key: SessionKey) -> bool {
+        self.session(key).outgoing.as_ref().is_some_and(|o| !o.is_empty())
+    }
+
     /// PUBREC of a delivery at QoS 2. Returns whether it is known; if so the caller answers with PUBREL.
     pub fn received(&mut self, key: SessionKey, packet_id: u16) -> bool {
         let known = self.session_mut(key).outgoing.as_mut().is_some_and(|o| o.receive(packet_id));

@@ -56,6 +56,12 @@ pub(super) struct Connection {
     pub(super) is_weighed: bool,
     /// There may be more to read than was read so far; it stands in the list of those to be read.
     pub(super) is_readable: bool,
+    /// It has published something.
+    pub(super) is_publisher: bool,
+    /// It is not read from, since memory is short.
+    pub(super) is_paused: bool,
+    /// What it counts in the bytes of all outboxes.
+    pub(super) counted_bytes: usize,
     /// It does not keep up, and is to be ended for that.
     pub(super) is_too_slow: bool,
     /// It is not read from, since it does not read what it is sent.
@@ -265,6 +271,9 @@ impl Connection {
             is_starved: false,
             is_weighed: false,
             is_readable: false,
+            is_publisher: false,
+            is_paused: false,
+            counted_bytes: 0,
             is_too_slow: false,
             is_held: false,
             has_said_close: false,
@@ -323,6 +332,11 @@ impl Connection {
     pub(super) fn waiting(&self) -> (usize, usize) {
         let (bytes, messages) = self.held.as_ref().map_or((0, 0), |held| held.size());
         (bytes + self.outbox.bytes(), messages + self.outbox.messages())
+    }
+
+    /// Bytes that wait for it, wherever.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.waiting().0 + self.overflow.as_ref().map_or(0, |overflow| overflow.bytes())
     }
 
     /// Whether nothing waits in it.

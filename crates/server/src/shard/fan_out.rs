@@ -5,6 +5,7 @@ use super::connection::{Connection, Form, Phase};
 use super::net::{DATAGRAM_BYTES_MAX, Net, write_json};
 use super::run::{Size, messages};
 use crate::mail::Mail;
+use crate::memory::NO_QOS_0;
 use crate::outbox::LINK_BYTES_MIN;
 use crate::stats::Drop;
 use bytes::Bytes;
@@ -162,7 +163,10 @@ impl Net {
                 return self.deliver_one_by_one(to, run, subscription_ids, slow_reader);
             }
         };
-        if connection.overflow.is_some() || !self.fits(connection, count as usize, whole.as_slice().len()) {
+        if connection.overflow.is_some()
+            || self.memory_stage >= NO_QOS_0 && connection.is_blocked
+            || !self.fits(connection, count as usize, whole.as_slice().len())
+        {
             return self.deliver_one_by_one(to, run, subscription_ids, slow_reader);
         }
         let connection = &mut self.connections[to.0 as usize];
@@ -182,10 +186,14 @@ impl Net {
         subscription_ids: &[u32],
         slow_reader: Option<SlowReader>,
     ) {
-        let (mut sent, mut sent_bytes, mut full, mut too_large) = (0, 0, 0, 0);
+        let (mut sent, mut sent_bytes, mut full, mut too_large, mut short) = (0, 0, 0, 0, 0);
         let wire = run.wire;
         for (place, publish) in messages(wire).enumerate() {
             let connection = &self.connections[to.0 as usize];
+            if self.memory_stage >= NO_QOS_0 && connection.is_blocked {
+                short += 1;
+                continue;
+            }
             if connection.overflow.is_some() || !self.fits(connection, 1, publish.payload.len()) {
                 if self.policy(to, slow_reader, publish.topic) == SlowReader::DropNewest
                     && !self.fits(&self.connections[to.0 as usize], 1, publish.payload.len())
@@ -217,6 +225,7 @@ impl Net {
         self.stats().payload_out.add(sent_bytes);
         self.count_drop(Drop::OutboxFull, full);
         self.count_drop(Drop::TooLarge, too_large);
+        self.count_drop(Drop::Memory, short);
         self.mark_dirty(to);
     }
 }

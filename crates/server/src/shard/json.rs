@@ -3,7 +3,9 @@
 use super::ShardLoop;
 use super::access::Unheard;
 use super::connection::{Form, Input, Link, Waiting};
+use super::scarce;
 use crate::json_message::{self, bad_topic};
+use crate::memory::NO_PUBLISH;
 use crate::refused;
 use crate::stats::Kind;
 use std::sync::Arc;
@@ -21,6 +23,11 @@ const FAILURES_MAX: u8 = 3;
 impl ShardLoop {
     pub(super) fn begin_json_lines(&mut self, key: ConnectionKey) {
         self.set_input(key, Kind::JsonTcp, Input::JsonLines);
+        if self.net.takes_no_new() {
+            self.net.stats().refused.add(1);
+            self.json_answer(key, |out| RequestError::new(Code::Overloaded, scarce::WHY).encode(out));
+            return self.close(key);
+        }
         self.json_open(key, Form::JsonLine);
     }
 
@@ -240,6 +247,11 @@ impl ShardLoop {
         if topic.starts_with(HUB_TOPICS) {
             let why = format!("only the hub publishes below {HUB_TOPICS}");
             return Err(RequestError::new(Code::NotAuthorized, why).field("pub"));
+        }
+        self.note_publisher(key);
+        if self.net.memory_stage >= NO_PUBLISH && self.net.get(key).is_some_and(|c| c.is_udp()) {
+            // There is no connection that one could stop reading from.
+            return Err(RequestError::new(Code::Overloaded, scarce::WHY));
         }
         self.net.stats().messages_in.add(1);
         if publish.qos == 0 && !publish.retain && publish.extras.is_empty() {

@@ -22,6 +22,7 @@ pub(crate) mod mqtt_sn;
 mod net;
 mod overflow;
 pub(crate) mod run;
+mod scarce;
 mod slow;
 mod sse;
 mod stop;
@@ -111,6 +112,8 @@ pub(crate) struct ShardLoop {
     fences: Vec<u64>,
     /// When to look at the size of the store next; on the first shard only.
     look_at: Time,
+    /// What is done without when memory is short.
+    scarce: scarce::Scarce,
 }
 
 impl ShardLoop {
@@ -133,6 +136,7 @@ impl ShardLoop {
             .collect::<io::Result<_>>()?;
         let mail = context.mailboxes.iter().map(|_| Vec::new()).collect();
         let sn = mqtt_sn::Own::new(number, &context.gateway);
+        let is_limited = context.memory.is_limited();
         let tree = if number == 0 { Tree::new(context.sys.interval_s) } else { None };
         Ok(ShardLoop {
             poll,
@@ -145,6 +149,9 @@ impl ShardLoop {
                 mail,
                 untimed: Vec::new(),
                 too_slow: Vec::new(),
+                is_limited,
+                memory_stage: 0,
+                outbox_bytes: 0,
                 replaced: 0,
                 expired: 0,
                 pool: Pool::default(),
@@ -182,6 +189,7 @@ impl ShardLoop {
             checkpoint: None,
             fences: Vec::new(),
             look_at: Time::default(),
+            scarce: scarce::Scarce::new(number == 0 && is_limited),
         })
     }
 
@@ -201,6 +209,7 @@ impl ShardLoop {
     /// Reads and handles all that is ready, and what is due.
     pub(crate) fn take_in(&mut self, events: &Events, now: Instant) {
         self.set_time(now);
+        self.keep_up_with_memory();
         self.note(events);
         self.read_all();
         self.handle_time();
@@ -217,7 +226,10 @@ impl ShardLoop {
         self.mailbox().take(&mut mail);
         for piece in mail.drain(..) {
             match piece {
-                Mail::Run(wire) => self.deliver_foreign_run(wire),
+                Mail::Run(wire) => {
+                    self.deliver_foreign_run(wire);
+                    self.watch_memory();
+                }
                 other => {
                     self.finish_run();
                     self.take(other);
@@ -269,6 +281,7 @@ impl ShardLoop {
             until(self.statistics_at),
             until(self.tree.as_ref().map(|tree| tree.at)),
             until(self.sweep_at),
+            until(self.scarce.look_at),
             until(self.sn.advertise_at),
             until(self.stop_at),
         ];
@@ -388,6 +401,7 @@ impl ShardLoop {
         self.net.encodings.clear();
         let (stats, hub) = (self.net.stats(), self.hub.counters());
         stats.ticks.add(1);
+        stats.outbox_bytes.set(self.net.outbox_bytes as u64);
         stats.sessions.set(self.hub.session_count() as u64);
         stats.subscriptions.set(self.hub.subscription_count() as u64);
         stats.connected.set(self.hub.connected_count() as u64);

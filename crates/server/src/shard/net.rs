@@ -4,6 +4,7 @@ use super::connection::{Connection, Form, Link, Phase, Unacknowledged};
 use super::encode::{Encoded, Encodings, Extra, json, plain};
 use crate::context::Context;
 use crate::mail::Mail;
+use crate::memory::NO_QOS_0;
 use crate::outbox::{LINK_BYTES_MIN, Outbox, Pool};
 use crate::stats::{Drop, Kind, Stats};
 use slab::Slab;
@@ -32,6 +33,12 @@ pub(super) struct Net {
     pub(super) untimed: Vec<ConnectionKey>,
     /// Connections with their serials, to be ended since they do not keep up.
     pub(super) too_slow: Vec<(ConnectionKey, u32)>,
+    /// There is a limit on memory.
+    pub(super) is_limited: bool,
+    /// What is done without since memory is short: see [`crate::memory`].
+    pub(super) memory_stage: u8,
+    /// Bytes that wait for all connections; counted only if there is a limit on memory.
+    pub(super) outbox_bytes: usize,
     /// Deliveries dropped while they waited for room in an outbox: since newer ones came, and since they had expired. The
     /// sessions have counts of their own.
     pub(super) replaced: u64,
@@ -299,6 +306,7 @@ impl Outlet for Net {
         if delivery.qos == QoS::AtMostOnce
             && (connection.phase != Phase::Open
                 || connection.overflow.is_some()
+                || self.memory_stage >= NO_QOS_0
                 || !self.fits(connection, 1, message.payload.len()))
         {
             return self.deliver_late(to, message, delivery);

@@ -64,6 +64,11 @@ impl Overflow {
         lost
     }
 
+    /// Bytes of all that waits.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes the oldest.
     pub(super) fn pop(&mut self) -> Option<Late> {
         let late = self.queue.pop_front()?;

@@ -4,6 +4,7 @@ use super::ShardLoop;
 use super::connection::{Form, Phase};
 use super::net::Net;
 use super::overflow::{Bounds, Late};
+use crate::memory::NO_QOS_0;
 use crate::stats::{Drop, Kind};
 use std::sync::Arc;
 use trefoil_hub::{ConnectionKey, Delivered, Delivery, Message, Outlet, QoS, SlowReader};
@@ -35,8 +36,16 @@ impl Net {
         let policy = self.policy(to, delivery.slow_reader, &message.topic);
         let Some(connection) = self.get(to) else { return Delivered::Dropped };
         let is_open = connection.phase == Phase::Open;
+        if self.memory_stage >= NO_QOS_0 && connection.is_blocked {
+            self.count_drop(Drop::Memory, 1);
+            return Delivered::Dropped;
+        }
         match policy {
-            SlowReader::DropOldest | SlowReader::LatestPerTopic if is_open => {
+            SlowReader::DropOldest | SlowReader::LatestPerTopic
+                if is_open
+                    && (connection.overflow.is_some()
+                        || !self.fits(connection, 1, message.payload.len())) =>
+            {
                 let limits = &self.context.limits;
                 let bounds = Bounds {
                     messages_max: limits.overflow_messages_max,
@@ -53,7 +62,7 @@ impl Net {
                 self.count_drop(Drop::OutboxFull, lost.full);
                 Delivered::Sent
             }
-            // Only others wait, for whom another policy holds.
+            // Only others wait, for whom another policy holds, or memory is short and this one keeps up.
             _ if is_open && self.fits(connection, 1, message.payload.len()) => {
                 self.deliver_now(to, message, delivery)
             }

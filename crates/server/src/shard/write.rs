@@ -20,6 +20,7 @@ impl ShardLoop {
             if !connection.is_blocked {
                 self.flush(key);
             }
+            self.net.weigh_outbox(key);
         }
         // What became dirty while these were written goes out in the next tick, which comes at once.
         if self.net.dirty.is_empty() {

@@ -71,6 +71,20 @@ impl Collector for Figures {
         page.gauge("exclusive_subscriptions", "Exclusive subscriptions held now.", exclusive)?;
         page.gauge("uptime_seconds", "Seconds since the start.", context.started.elapsed().as_secs() as i64)?;
         page.gauges("build_info", "What is running; always 1.", "version", [(env!("CARGO_PKG_VERSION"), 1)])?;
+        let memory = &context.memory;
+        page.gauge(
+            "memory_stage",
+            "What the hub does without since memory is short: 0 to 3.",
+            memory.stage().into(),
+        )?;
+        if memory.is_limited() {
+            page.gauge(
+                "memory_max_bytes",
+                "Memory that the hub may take.",
+                memory.bytes_max().cast_signed(),
+            )?;
+            page.gauge("memory_used_bytes", "What of it was taken lately.", memory.used().cast_signed())?;
+        }
         for (name, help, value) in process::figures() {
             page.gauge(name, help, value)?;
         }
