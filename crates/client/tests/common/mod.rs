@@ -43,6 +43,7 @@ impl Hub {
             listeners: vec![listener(Bind::Tcp(any)), listener(Bind::Udp(any))],
             ..Config::default()
         };
+        config.store.durability = trefoil_config::Durability::None;
         change(&mut config);
         let server = Server::start(&config).unwrap();
         let ports: Vec<u16> =
