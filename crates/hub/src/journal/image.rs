@@ -264,6 +264,8 @@ impl Image {
                 );
             }
             Entry::SweepBegin { version } => {
+                // Changes up to there may not have been handed over, and yet nothing else may have their places.
+                self.retained_version = self.retained_version.max(version);
                 self.sweeps += 1;
                 self.sweep = Some(version);
             }
