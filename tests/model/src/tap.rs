@@ -70,7 +70,16 @@ impl Tap {
     /// For a client that has no session yet. `window` is the hub's own limit and, from MQTT 5.0 on, at most the client's
     /// receive maximum.
     pub fn new(version: Version, window: usize) -> Tap {
-        Tap { version, window, flights: Vec::new(), input: Vec::new(), has_crashed: false, shares: false, holds: false, completed: HashSet::new() }
+        Tap {
+            version,
+            window,
+            flights: Vec::new(),
+            input: Vec::new(),
+            has_crashed: false,
+            shares: false,
+            holds: false,
+            completed: HashSet::new(),
+        }
     }
 
     /// The hub has a new connection for the client. `is_present`: it says that it has kept the session.
@@ -141,7 +150,9 @@ impl Tap {
         }
         let known = self.flights.iter().position(|flight| flight.packet_id == packet_id);
         let place = match known {
-            None if dup && !self.is_loose() => return Err(format!("{number} has DUP and was not sent before [MQTT-3.3.1-1]")),
+            None if dup && !self.is_loose() => {
+                return Err(format!("{number} has DUP and was not sent before [MQTT-3.3.1-1]"));
+            }
             None => {
                 let (is_received, is_sent, takes_place) = (false, false, false);
                 let (is_released, may_be_received) = (false, false);
@@ -175,7 +186,12 @@ impl Tap {
                 place
             }
         };
-        let is_late = |flight: &&Flight| (flight.qos == 2 || !self.is_loose()) && !flight.is_sent && !flight.is_received && !flight.may_be_received;
+        let is_late = |flight: &&Flight| {
+            (flight.qos == 2 || !self.is_loose())
+                && !flight.is_sent
+                && !flight.is_received
+                && !flight.may_be_received
+        };
         // What the hub had not on disk when it crashed at QoS 1 it may know in another place, or not at all.
         let is_known = qos == 2 || !self.is_loose();
         if let Some(first) = self.flights[..place].iter().find(is_late).filter(|_| is_known) {
@@ -192,7 +208,10 @@ impl Tap {
     }
 
     fn released(&mut self, packet_id: u16) -> Result<(), String> {
-        let found = self.flights.iter_mut().find(|f| f.packet_id == packet_id && (f.is_received || f.may_be_received));
+        let found = self
+            .flights
+            .iter_mut()
+            .find(|f| f.packet_id == packet_id && (f.is_received || f.may_be_received));
         let Some(flight) = found else {
             if self.has_crashed && self.completed.contains(&packet_id) {
                 return Ok(());

@@ -140,7 +140,8 @@ impl Disk {
     /// Drops what a complete checkpoint has made superfluous.
     pub fn end_checkpoint(&mut self) {
         let Some(checkpoint) = &self.checkpoint else { return };
-        let is_done = |(shard, batch): (usize, &Option<u64>)| batch.is_some_and(|b| self.is_durable(shard, b));
+        let is_done =
+            |(shard, batch): (usize, &Option<u64>)| batch.is_some_and(|b| self.is_durable(shard, b));
         if checkpoint.through.iter().enumerate().all(is_done) {
             let count = checkpoint.from - self.first;
             self.log.drain(..count as usize);

@@ -7,8 +7,8 @@ use crate::link::{Arrival, Held, HubSide, Link};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use trefoil_hub::{
-    Connect, ConnectionKey, DelayLimits, Delivered, Delivery, Ending, Extensions, Keeping, Limits, Message, Outlet, Parcel, Payload, QoS,
-    SessionKey, Shard, Shared, SubscriptionOptions, Time, Topic, Will, restore,
+    Connect, ConnectionKey, DelayLimits, Delivered, Delivery, Ending, Extensions, Keeping, Limits, Message,
+    Outlet, Parcel, Payload, QoS, SessionKey, Shard, Shared, SubscriptionOptions, Time, Topic, Will, restore,
 };
 use trefoil_model::wire::Kind;
 use trefoil_model::{Arrivals, Message as Model, Random, Tap};
@@ -187,7 +187,8 @@ impl HubEnd {
     }
 
     fn start(&mut self, shards: usize, random: &mut Random) {
-        self.net.zero_ms = self.net.now.as_ms() - random.below(1000).min(self.net.now.as_ms() as usize) as u64;
+        self.net.zero_ms =
+            self.net.now.as_ms() - random.below(1000).min(self.net.now.as_ms() as usize) as u64;
         (self.dropped_before, self.has_dropped_shared) = (self.dropped(), self.has_dropped_shared());
         self.waiting.clear();
         self.under_way.clear();

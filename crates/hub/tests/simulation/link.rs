@@ -105,7 +105,15 @@ impl Link {
     pub fn new(client: usize, shard: usize, room_bytes: usize) -> Link {
         let version = Version::V5;
         let hub = HubSide { rest: Vec::new(), version, session: None, is_starved: false };
-        Link { client, shard, up: Pipe::default(), down: Pipe::default(), room_bytes, held: VecDeque::new(), hub: Some(hub) }
+        Link {
+            client,
+            shard,
+            up: Pipe::default(),
+            down: Pipe::default(),
+            room_bytes,
+            held: VecDeque::new(),
+            hub: Some(hub),
+        }
     }
 
     pub fn has_room(&self) -> bool {

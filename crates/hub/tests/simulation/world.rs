@@ -41,7 +41,12 @@ struct Device {
 
 impl World {
     /// The world of a seed, with at most `steps_max` steps.
-    pub fn run(seed: u64, steps_max: usize, kind: Kind, fault: Option<Fault>) -> (Result<Summary, String>, History) {
+    pub fn run(
+        seed: u64,
+        steps_max: usize,
+        kind: Kind,
+        fault: Option<Fault>,
+    ) -> (Result<Summary, String>, History) {
         let mut world = World::new(seed, kind, fault);
         let result = world.live(steps_max);
         (result, world.history)
@@ -60,7 +65,8 @@ impl World {
         for number in 0..=profile.clients {
             let is_witness = number == profile.clients;
             let is_worker = !is_witness && number >= profile.clients - workers;
-            let version = if random.chance(35) && !is_witness && !is_worker { Version::V4 } else { Version::V5 };
+            let version =
+                if random.chance(35) && !is_witness && !is_worker { Version::V4 } else { Version::V5 };
             let lasting = *random.one_of(&[5, 60, u32::MAX, u32::MAX, u32::MAX]);
             let expiry_s = match version {
                 _ if is_witness || is_worker => u32::MAX,
@@ -170,7 +176,9 @@ impl World {
                     sent.insert(message.number, message.qos);
                 }
                 Event::Acknowledged(number) => drop(acknowledged.insert(*number)),
-                Event::Delivered { number, topic, qos, .. } if is_worker(entry.client) && topic.starts_with("work/") => {
+                Event::Delivered { number, topic, qos, .. }
+                    if is_worker(entry.client) && topic.starts_with("work/") =>
+                {
                     *came.entry((*number, *qos)).or_default() += 1;
                 }
                 _ => {}
@@ -320,12 +328,22 @@ impl World {
 
     fn publish_to(&mut self, at: usize, later: bool, is_work: bool) {
         let random = &mut self.random;
-        let topic = if is_work { format!("work/{}", random.below(2)) } else { format!("t/{}", random.below(3)) };
+        let topic =
+            if is_work { format!("work/{}", random.below(2)) } else { format!("t/{}", random.below(3)) };
         let (qos, delay_s) = (random.below(3) as u8, if later { random.below(15) as u32 } else { 0 });
         self.last_message += 1;
         let number = self.last_message;
         let delay_s = later.then_some(delay_s);
-        let message = Message { number, topic, qos, retain: false, expiry_s: None, payload_bytes: 0, delay_s, clears: false };
+        let message = Message {
+            number,
+            topic,
+            qos,
+            retain: false,
+            expiry_s: None,
+            payload_bytes: 0,
+            delay_s,
+            clears: false,
+        };
         self.devices[at].client.publish(message, &mut self.history);
     }
 
@@ -359,7 +377,16 @@ impl World {
         let expiry_s = expiry_s.filter(|_| self.devices[at].client.options().version == Version::V5);
         let payload_bytes = if random.chance(10) { random.below(3000) } else { random.below(20) };
         self.last_message += 1;
-        let message = Message { number: self.last_message, topic, qos, retain, expiry_s, payload_bytes, delay_s: None, clears: false };
+        let message = Message {
+            number: self.last_message,
+            topic,
+            qos,
+            retain,
+            expiry_s,
+            payload_bytes,
+            delay_s: None,
+            clears: false,
+        };
         self.devices[at].client.publish(message, &mut self.history);
     }
 
@@ -368,7 +395,16 @@ impl World {
             self.last_message += 1;
             let qos = self.random.below(2) as u8 + 1;
             let (number, topic) = (self.last_message, format!("will/{at}"));
-            let message = Message { number, topic, qos, retain: false, expiry_s: None, payload_bytes: 0, delay_s: None, clears: false };
+            let message = Message {
+                number,
+                topic,
+                qos,
+                retain: false,
+                expiry_s: None,
+                payload_bytes: 0,
+                delay_s: None,
+                clears: false,
+            };
             let is_v5 = self.devices[at].client.options().version == Version::V5;
             let delay_s = if is_v5 && self.random.chance(50) { self.random.between(1, 20) as u32 } else { 0 };
             let will = Will { topic: message.topic.clone(), payload: message.payload(), qos, delay_s };

@@ -201,7 +201,9 @@ impl Receiver {
     pub(super) fn wants(&self, qos: u8, known: &Known) -> Result<(), String> {
         let (topic, published) = (&*known.message.topic, known.message.qos);
         let asked = self.ever.iter().filter(|(filter, _)| matches(unshared(filter), topic));
-        if asked.clone().next().is_some() && asked.clone().all(|(_, a)| a.ended_at.is_some_and(|at| at < known.sent_at)) {
+        if asked.clone().next().is_some()
+            && asked.clone().all(|(_, a)| a.ended_at.is_some_and(|at| at < known.sent_at))
+        {
             return Err("it had ended its subscription before that was sent".into());
         }
         match asked.map(|(_, asked)| asked.qos).max() {
