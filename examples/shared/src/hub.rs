@@ -113,7 +113,8 @@ fn configuration(ip: IpAddr, [mqtt, web, mqtt_sn]: [u16; 3], settings: &str) -> 
          [[listener]]\nbind = \"{ip}:{mqtt}\"\n\
          [[listener]]\nbind = \"{ip}:{web}\"\nprotocols = [\"http\", \"websocket\"]\n\
          [[listener]]\nbind = \"udp://{ip}:{mqtt_sn}\"\nprotocols = [\"mqtt-sn\"]\n\
-         [[listener]]\nbind = \"udp://{ip}:{mqtt}\"\n{settings}",
+         [[listener]]\nbind = \"udp://{ip}:{mqtt}\"\n\
+         [store]\ndurability = \"none\"\n{settings}",
         !ip.is_loopback()
     )
 }

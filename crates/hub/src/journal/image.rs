@@ -21,6 +21,9 @@ use trefoil_mqtt::{MessageProperties, QoS, UserPropertiesBuf};
 /// So many messages are known before those that nobody speaks of any more are looked for.
 const MESSAGES_MIN: usize = 1 << 16;
 
+/// The highest number that is taken for one that has been counted up to.
+const COUNTED_MAX: u64 = u64::MAX / 2;
+
 type Map<K, V> = HashMap<K, V, RandomState>;
 
 /// What a journal comes to.
@@ -240,7 +243,7 @@ impl Image {
         match entry {
             Entry::Meta { seed } => self.seed = Some(seed),
             Entry::Message { number, is_restated, body } => {
-                self.note_number(number);
+                self.note_number(number)?;
                 let message = Arc::new(message(&body, self.start_ms)?);
                 self.messages.insert(number, Known { message, is_restated });
             }
@@ -257,14 +260,19 @@ impl Image {
             Entry::PaidShare { message, name, filter } => {
                 self.owed.remove(&(message, Owed::Share { name: name.into(), filter: filter.into() }));
             }
-            Entry::Retain { version, publisher, message } => self.retain(version, publisher, message),
+            Entry::Retain { version, publisher, message } => {
+                self.retain(countable(version)?, publisher, message);
+            }
             Entry::Unretain { version, topic } => {
+                let version = countable(version)?;
                 self.set_retained(
                     topic,
                     KeptRetained { version, publisher: None, message: None, sweep: self.sweeps },
                 );
             }
             Entry::SweepBegin { version } => {
+                // Changes up to there may not have been handed over, and yet nothing else may have their places.
+                self.retained_version = self.retained_version.max(countable(version)?);
                 self.sweeps += 1;
                 self.sweep = Some(version);
             }
@@ -284,11 +292,11 @@ impl Image {
             }
             Entry::Published { message } => drop(self.delayed.remove(&message)),
             Entry::End { session } => {
-                self.note_number(session);
+                self.note_number(session)?;
                 self.sessions.remove(&session);
             }
             Entry::Connect { session, client, will } => {
-                self.note_number(session);
+                self.note_number(session)?;
                 let will = will.as_ref().map(|will| will_of(will, self.start_ms)).transpose()?;
                 match restated {
                     Some((_, shadow)) => *shadow = Some(KeptSession::new(client, will)),
@@ -330,8 +338,9 @@ impl Image {
         session.take(entry, &self.messages, self.start_ms)
     }
 
-    fn note_number(&mut self, number: u64) {
-        self.next_number = self.next_number.max(number.saturating_add(1));
+    fn note_number(&mut self, number: u64) -> Result<(), Unreadable> {
+        self.next_number = self.next_number.max(countable(number)? + 1);
+        Ok(())
     }
 
     fn owe(&mut self, message: u64, owed: Owed) {
@@ -514,6 +523,11 @@ fn kept(delivery: &Stored<'_>, messages: &Map<u64, Known>) -> Option<KeptDeliver
         subscription_ids: delivery.subscription_ids.as_slice().into(),
         group: delivery.group.map(|(name, filter)| (name.into(), filter.into())),
     })
+}
+
+/// Numbers are counted on from the highest one, so there has to be room above it.
+fn countable(number: u64) -> Result<u64, Unreadable> {
+    if number <= COUNTED_MAX { Ok(number) } else { Err(Unreadable("a number is too large")) }
 }
 
 /// What was due before the hub was started is due at once.

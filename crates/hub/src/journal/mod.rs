@@ -11,6 +11,8 @@
 
 mod entry;
 mod image;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub(crate) use entry::{Body, Client, Entry, FilterRef, Ids, Stored, WillBody};

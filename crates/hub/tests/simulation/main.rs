@@ -29,11 +29,12 @@ use world::World;
 const SEEDS: u64 = 400;
 
 /// Seeds within which a fault must be found.
-const FAULT_SEEDS: u64 = 400;
+const FAULT_SEEDS: u64 = 2000;
 
-/// Kinds of entries, of which each is needed when a log is read.
-const ENTRIES: [u8; 27] =
-    [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 25, 26, 27, 28, 29];
+/// Kinds of entries, of which each is needed when a log is read. That sweeps are takes more chance than there is here;
+/// unit tests show it.
+const ENTRIES: [u8; 26] =
+    [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 27, 28, 29];
 
 /// Entries of the history that a failure shows, from its end.
 const SHOWN: usize = 60;

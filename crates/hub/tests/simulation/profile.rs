@@ -117,7 +117,7 @@ impl Profile {
             (Step::PublishLater, random.below(6)),
             (Step::PublishWork, random.below(20)),
             (Step::Clear, random.below(8)),
-            (Step::Subscribe, random.below(8)),
+            (Step::Subscribe, random.below(20)),
             (Step::Unsubscribe, random.below(8)),
         ]);
         let workers = random.below(4);

@@ -2,6 +2,7 @@
 
 mod extended;
 mod inspect;
+mod keep;
 mod replay;
 mod shared;
 mod slow;

@@ -1,0 +1,171 @@
+//! What is written down, and shards that go on from it.
+
+use super::*;
+use crate::journal::{Durability, Image, Keeping};
+use crate::session::Will;
+use crate::{QoS, restore};
+
+/// A hub that keeps things, and its log.
+struct Kept {
+    world: World,
+    log: Vec<Vec<u8>>,
+    keeping: Keeping,
+}
+
+impl Kept {
+    fn new(shards: usize) -> Kept {
+        Kept::with(shards, Keeping::default())
+    }
+
+    fn with(shards: usize, keeping: Keeping) -> Kept {
+        let world =
+            World::of(shards, Shared::new(shards, 5, Limits::default()).with_keeping(keeping.clone(), 1));
+        Kept { world, log: Vec::new(), keeping }
+    }
+
+    /// All shards hand over. Returns how many bytes there were.
+    fn hand_over(&mut self) -> usize {
+        let mut bytes = 0;
+        for shard in &mut self.world.shards {
+            let batch = shard.take_batch();
+            let records = batch.map(|batch| batch.records).unwrap_or_default();
+            bytes += records.iter().map(Vec::len).sum::<usize>();
+            self.log.extend(records);
+            shard.handed_over();
+        }
+        bytes
+    }
+
+    /// The process ends, and another one goes on from the log.
+    fn crash(&mut self, shards: usize) {
+        let mut image = Image::new(0);
+        self.log.iter().for_each(|record| image.read(record).expect("it is good"));
+        let shared = Shared::new(shards, 5, Limits::default());
+        let shared = Arc::new(shared.with_keeping(self.keeping.clone(), image.next_number()));
+        let (shards, record) = restore(image, &shared, self.world.now);
+        self.log.push(record);
+        self.world.shards = shards;
+        self.world.out = Recorder::default();
+    }
+}
+
+fn will(topic: &str) -> Will {
+    let message = Message {
+        topic: Topic::new(topic, 8).expect("valid"),
+        payload: "gone".into(),
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        expires_at: None,
+        properties: None,
+    };
+    Will { message, expiry_s: None, delay_s: 0 }
+}
+
+#[test]
+fn an_unsubscribe_that_finds_nothing_waits_for_the_one_that_found_it() {
+    let mut kept = Kept::new(1);
+    let client = kept.world.lasting(0, "a");
+    kept.world.subscribe(client, "t", QoS::AtLeastOnce);
+    kept.hand_over();
+    let (shard, out) = (&mut kept.world.shards[0], &mut kept.world.out);
+    for is_there in [true, false] {
+        shard.begin_event();
+        assert_eq!(shard.unsubscribe(Time::default(), client.session, "t", out), Ok(is_there));
+        assert_eq!(shard.waits_for(), shard.last_batch());
+    }
+    shard.begin_event();
+    assert_eq!(shard.waits_for(), 0);
+}
+
+#[test]
+fn a_client_is_welcomed_when_the_end_of_its_last_session_is_on_disk() {
+    let mut kept = Kept::new(1);
+    kept.world.lasting(0, "a");
+    kept.hand_over();
+    for _ in 0..2 {
+        kept.world.shards[0].begin_event();
+        kept.world.connect(0, "a");
+        assert_eq!(kept.world.shards[0].waits_for(), 2, "also if that was for another connection");
+    }
+}
+
+#[test]
+fn a_will_that_is_set_later_is_kept() {
+    let mut kept = Kept::new(2);
+    let witness = kept.world.lasting(1, "witness");
+    kept.world.subscribe(witness, "will", QoS::AtLeastOnce);
+    let client = kept.world.connect(0, "a");
+    kept.world.shards[0].set_will(client.session, Some(will("will")));
+    kept.hand_over();
+    kept.crash(1);
+    // Also when that what was made of it is read again.
+    kept.crash(1);
+    let witness = kept.world.connect_as(0, "witness", |c| (c.clean_start, c.expiry_s) = (false, 100));
+    assert!(witness.present);
+    assert_eq!(kept.world.out.sent[&witness.connection], ["will=gone q1"]);
+    assert!(!kept.world.connect_as(0, "a", |c| c.clean_start = false).present);
+}
+
+#[test]
+fn who_a_client_has_proved_to_be_is_kept() {
+    let mut kept = Kept::new(1);
+    let client = kept.world.lasting(0, "a");
+    let (me, other): (Arc<str>, Arc<str>) = ("me".into(), "other".into());
+    kept.world.shards[0].identify(client.session, Language::Mqtt, me.clone());
+    kept.hand_over();
+    kept.crash(1);
+    let is_of_another = |who| kept.world.shards[0].is_of_another(Time::default(), "a", who);
+    assert!(!is_of_another(Some(&me)) && is_of_another(Some(&other)) && is_of_another(None));
+}
+
+#[test]
+fn a_session_of_which_only_the_will_is_kept_does_not_come_back() {
+    let rules = vec![("will".into(), Durability::Sync)];
+    let mut kept = Kept::with(1, Keeping { durability: Durability::None, rules, start_ms: 0 });
+    kept.world.connect_as(0, "a", |c| {
+        (c.expiry_s, c.will) = (100, Some(will("will")));
+    });
+    kept.hand_over();
+    kept.crash(1);
+    assert!(!kept.world.connect_as(0, "a", |c| c.clean_start = false).present);
+}
+
+#[test]
+fn what_was_read_at_the_start_is_not_written_again() {
+    let mut kept = Kept::new(2);
+    let client = kept.world.lasting(1, "a");
+    let message = Message { payload: vec![b'x'; 5000].into(), retain: true, ..will("kept").message };
+    kept.world.shards[0].publish(Time::default(), None, &Arc::new(message), &mut kept.world.out);
+    assert!(kept.hand_over() > 5000 && client.shard == 1);
+    kept.crash(2);
+    let client = kept.world.lasting(1, "b");
+    kept.world.subscribe(client, "kept", QoS::AtLeastOnce);
+    kept.world.shards[1].resume(Time::default(), client.session, &mut kept.world.out);
+    assert!((1..500).contains(&kept.hand_over()));
+}
+
+#[test]
+fn a_shard_is_through_with_a_checkpoint_when_what_it_owed_is_paid() {
+    let mut kept = Kept::new(2);
+    let receiver = kept.world.lasting(1, "a");
+    kept.world.subscribe(receiver, "t", QoS::AtLeastOnce);
+    kept.hand_over();
+    let mut out = Recorder::default();
+    let message = Arc::new(will("t").message);
+    kept.world.shards[0].publish(Time::default(), None, &message, &mut out);
+    kept.hand_over();
+    let (from, boundary) = (kept.log.len(), kept.world.shards[0].shared().next_number());
+    kept.world.shards.iter_mut().for_each(|shard| shard.begin_checkpoint(boundary));
+    assert!(kept.world.shards[1].go_on_with_checkpoint(usize::MAX));
+    assert!(!kept.world.shards[0].go_on_with_checkpoint(usize::MAX));
+    let (to, parcel) = out.parcels.pop_front().expect("the other shard wants it");
+    kept.world.shards[to].handle(Time::default(), parcel, &mut kept.world.out);
+    assert!(!kept.world.shards[0].go_on_with_checkpoint(usize::MAX), "that is not handed over");
+    kept.hand_over();
+    assert!(kept.world.shards[0].go_on_with_checkpoint(usize::MAX));
+    kept.hand_over();
+    kept.log.drain(..from);
+    kept.crash(1);
+    let client = kept.world.lasting(0, "a");
+    assert_eq!(kept.world.out.sent[&client.connection].len(), 1);
+}
