@@ -24,7 +24,7 @@
 //! allocated ahead of what is written, so that a full disk is found out while what was accepted still fits.
 //!
 //! A [`Writer`] does all of this on a thread of its own for any number of sources; [`writer`] says what its callers
-//! have to do. [`check`] tells what is in a folder and what is lost, and [`repair`] goes on without that.
+//! have to do. [`check()`] tells what is in a folder and what is lost, and [`repair()`] goes on without that.
 //!
 //! All file access goes through [`Directory`] and [`SegmentFile`], so that tests can make it fail; [`Disk`] is the
 //! real one. The log belongs to one thread, and waiting for a disk is done on it.
