@@ -307,13 +307,15 @@ impl Shard {
                     let replay = &outgoing.replays[0];
                     // Who asked again for the same has it written down from where that begins.
                     let is_last = outgoing.replays.iter().skip(1).all(|later| later.node != replay.node);
-                    if is_kept && qos > QoS::AtMostOnce && is_last {
-                        if let Some((filter, _)) = self.subscriptions.get(key, replay.node) {
-                            let (at, is_behind) = replay.cursor.place();
-                            let at = (!replay.cursor.is_done()).then_some(at);
-                            let filter = &filter;
-                            journal.note(&Entry::Replay { session: number, filter, at, is_behind, qos, id });
-                        }
+                    if is_kept
+                        && qos > QoS::AtMostOnce
+                        && is_last
+                        && let Some((filter, _)) = self.subscriptions.get(key, replay.node)
+                    {
+                        let (at, is_behind) = replay.cursor.place();
+                        let at = (!replay.cursor.is_done()).then_some(at);
+                        let filter = &filter;
+                        journal.note(&Entry::Replay { session: number, filter, at, is_behind, qos, id });
                     }
                     if replay.cursor.is_done() {
                         outgoing.replays.pop_front();
