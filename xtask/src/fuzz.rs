@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Every decoder of bytes that come from strangers has a target.
-const REQUIRED: [&str; 9] = [
+const REQUIRED: [&str; 10] = [
     "config_load",
     "detect",
     "framing_decode",
+    "journal",
     "json_parse",
     "mqtt_decode",
     "mqtt_sn_decode",

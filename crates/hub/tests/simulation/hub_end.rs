@@ -1,20 +1,20 @@
 //! The hub's end of all connections: shards, mail between them, and the packets in between. It stands where the server
 //! stands in the real hub, without sockets.
 
-use crate::disk::{BEGINNING_MS, Disk};
 use crate::ledger::Ledger;
-use crate::link::{Arrival, Held, HubSide, Link};
+use crate::link::{Arrival, HubSide, Link};
+use crate::net::Net;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use trefoil_hub::{
-    Connect, ConnectionKey, DelayLimits, Delivered, Delivery, Ending, Extensions, Keeping, Limits, Message,
-    Outlet, Parcel, Payload, QoS, SessionKey, Shard, Shared, SubscriptionOptions, Time, Topic, Will, restore,
+    Connect, ConnectionKey, Ending, Keeping, Limits, Message, Payload, QoS, SessionKey, Shard, Shared,
+    SubscriptionOptions, Time, Topic, Will,
 };
 use trefoil_model::wire::Kind;
-use trefoil_model::{Arrivals, Message as Model, Random, Tap};
+use trefoil_model::{Arrivals, Message as Model, Tap};
 use trefoil_mqtt::{
-    Ack, ConnAck, ConnAckProperties, Disconnect, MessageProperties, Packet, PacketType, Publish, ReasonCode,
-    SubAck, UnsubAck, Version, decode, frame,
+    ConnAck, ConnAckProperties, Disconnect, Packet, PacketType, Publish, ReasonCode, SubAck, UnsubAck,
+    Version, decode, frame,
 };
 
 /// A fault to be put in on purpose, to see that it is found.
@@ -56,41 +56,12 @@ pub enum Fault {
 pub struct HubEnd {
     pub shards: Vec<Shard>,
     pub net: Net,
-    keeping: Keeping,
-    dropped_before: u64,
-    has_dropped_shared: bool,
+    pub keeping: Keeping,
+    pub dropped_before: u64,
+    pub has_dropped_shared: bool,
     /// Shards that have yet to begin with the checkpoint, and those that are at it.
-    waiting: Vec<usize>,
-    under_way: Vec<usize>,
-}
-
-/// The way out of the shards.
-pub struct Net {
-    pub links: BTreeMap<u32, Link>,
-    /// Mail under way, by receiver and sender.
-    mail: Vec<Vec<VecDeque<Parcel>>>,
-    /// The shard that is at work.
-    here: usize,
-    pub now: Time,
-    pub taps: Vec<Tap>,
-    pub arrivals: Arrivals,
-    pub ledger: Ledger,
-    /// What it writes down; none in worlds in which it keeps nothing.
-    pub disk: Option<Disk>,
-    /// When the hub's own clock stood at 0.
-    zero_ms: u64,
-    /// Messages above QoS 0 that are taken of a client at a time.
-    receive_max: u16,
-    fault: Option<Fault>,
-    /// Counts what may go wrong on purpose.
-    turns: usize,
-    held_back: Option<(ConnectionKey, Vec<u8>)>,
-    /// Clients whose session was new when they were last heard of. If the CONNACK that says so is lost, the next one says
-    /// that there is a session, and MQTT has no way to tell the client that it is not the one it knows. So here clients
-    /// start clean after that, as careful ones do that count the time for themselves.
-    pub unheard: BTreeSet<usize>,
-    /// The first rule that the hub broke.
-    pub broken: Option<String>,
+    pub waiting: Vec<usize>,
+    pub under_way: Vec<usize>,
 }
 
 impl HubEnd {
@@ -155,121 +126,6 @@ impl HubEnd {
     /// Whether messages were dropped for which no member of a shared subscription had room.
     pub fn has_dropped_shared(&self) -> bool {
         self.has_dropped_shared || self.shards.iter().any(|shard| shard.counters().dropped_no_member > 0)
-    }
-
-    /// From now on it keeps on a disk what is to be kept.
-    pub fn keep(&mut self, keeping: Keeping, random: &mut Random) {
-        let mut disk = Disk::new(self.shards.len());
-        if let Some(Fault::Ignores(kind)) = self.net.fault {
-            disk.ignored = vec![kind];
-        }
-        (self.net.disk, self.net.ledger) = (Some(disk), Ledger::keeping());
-        self.keeping = keeping;
-        self.start(self.shards.len(), random);
-    }
-
-    /// The process ends, whatever it was at, and after a while another one goes on from what is on the disk.
-    pub fn crash(&mut self, random: &mut Random) {
-        for link in self.net.links.values_mut() {
-            link.hub = None;
-            link.held.clear();
-            link.down.cut(random);
-        }
-        self.net.taps.iter_mut().for_each(Tap::hub_crashed);
-        let away_ms = if random.chance(70) { random.below(3000) } else { random.below(40_000) } as u64;
-        self.net.now = self.net.now.plus_ms(away_ms);
-        let shards = if random.chance(40) { random.between(1, 4) } else { self.shards.len() };
-        self.start(shards, random);
-        // It may happen again before what was made of the image is on the disk.
-        while random.chance(15) {
-            self.start(shards, random);
-        }
-    }
-
-    fn start(&mut self, shards: usize, random: &mut Random) {
-        self.net.zero_ms =
-            self.net.now.as_ms() - random.below(1000).min(self.net.now.as_ms() as usize) as u64;
-        (self.dropped_before, self.has_dropped_shared) = (self.dropped(), self.has_dropped_shared());
-        self.waiting.clear();
-        self.under_way.clear();
-        let start_ms = BEGINNING_MS + self.net.zero_ms;
-        let limits = self.shards[0].shared().limits.clone();
-        let hub_now = self.net.hub_now();
-        let Some(disk) = &mut self.net.disk else { return };
-        let end = disk.crash(shards, random);
-        let image = match disk.image(start_ms) {
-            Ok(image) => image,
-            Err(why) => return self.net.breaks(format!("the log cannot be read: {why}")),
-        };
-        let seed = image.seed().unwrap_or(11);
-        let delays = DelayLimits { messages_max: 1000, bytes_max: 1 << 24, delay_s_max: 100 };
-        let extensions = Extensions { delayed: Some(delays), ..Extensions::default() };
-        let keeping = Keeping { start_ms, ..self.keeping.clone() };
-        let shared = Shared::new(shards, seed, limits).with_extensions(extensions);
-        let shared = Arc::new(shared.with_keeping(keeping, image.next_number()));
-        let (shards, record) = restore(image, &shared, hub_now);
-        disk.begin(record);
-        self.net.mail = (0..shards.len()).map(|_| vec![VecDeque::new(); shards.len()]).collect();
-        self.shards = shards;
-        self.net.ledger.crashed(end, self.net.now.as_ms());
-    }
-
-    /// What a shard has come to since this was last called is handed over.
-    pub fn end_tick(&mut self, shard: usize) {
-        let net = &mut self.net;
-        let Some(disk) = &mut net.disk else { return };
-        if let Some(batch) = self.shards[shard].take_batch() {
-            let number = batch.number;
-            let record = disk.append(shard, batch);
-            self.shards[shard].handed_over();
-            net.ledger.handed(shard, number, record);
-        }
-        for (to, parcel) in std::mem::take(&mut disk.staged[shard]) {
-            net.mail[to][shard].push_back(parcel);
-        }
-    }
-
-    /// Whether a shard has something to hand over.
-    pub fn has_staged(&self, shard: usize) -> bool {
-        let disk = self.net.disk.as_ref();
-        disk.is_some_and(|disk| {
-            let last = self.shards[shard].last_batch();
-            !disk.staged[shard].is_empty() || disk.record_of(shard, last).is_none() && last > 0
-        })
-    }
-
-    /// More of what was handed over becomes durable, and what has waited for that goes out.
-    pub fn sync(&mut self, records: u64) {
-        if let Some(disk) = &mut self.net.disk {
-            disk.sync(records);
-            disk.end_checkpoint();
-            self.net.release_held();
-        }
-    }
-
-    /// A checkpoint begins or goes on.
-    pub fn checkpoint(&mut self, bytes: usize, random: &mut Random) {
-        let shared = self.shards[0].shared().clone();
-        let Some(disk) = &mut self.net.disk else { return };
-        if disk.begin_checkpoint(&shared) {
-            self.waiting = (0..self.shards.len()).collect();
-        }
-        let Some(boundary) = disk.boundary() else { return };
-        if !self.waiting.is_empty() && random.chance(50) {
-            let shard = self.waiting.swap_remove(random.below(self.waiting.len()));
-            self.shards[shard].begin_checkpoint(boundary);
-            self.under_way.push(shard);
-            if self.net.fault == Some(Fault::DropsEarly) {
-                disk.through(shard, 0);
-            }
-        } else if !self.under_way.is_empty() {
-            let at = random.below(self.under_way.len());
-            let shard = self.under_way[at];
-            if self.shards[shard].go_on_with_checkpoint(bytes) {
-                self.under_way.swap_remove(at);
-                disk.through(shard, self.shards[shard].last_batch());
-            }
-        }
     }
 
     /// Lets time pass.
@@ -580,160 +436,5 @@ fn message(topic: &str, payload: &[u8], qos: QoS, retain: bool, expires_at: Opti
         retain,
         expires_at,
         properties: None,
-    }
-}
-
-impl Net {
-    /// What the hub's own clock says.
-    fn hub_now(&self) -> Time {
-        Time::from_ms(self.now.as_ms() - self.zero_ms)
-    }
-
-    pub fn breaks(&mut self, why: String) {
-        self.broken.get_or_insert(why);
-    }
-
-    /// Compares whether the hub says that it has a session with whether it should [MQTT-3.1.2-4] [MQTT-3.1.2-23].
-    fn must_be_present(&mut self, client: usize, is_clean: bool, is_present: bool) {
-        let Some((expiry_s, away_ms)) = self.ledger.sessions.get(&client).copied() else {
-            return if is_present {
-                self.breaks(format!("client {client} has a session from nowhere"))
-            };
-        };
-        let gone_ms = self.now.as_ms() - away_ms.unwrap_or(self.now.as_ms());
-        let should_be = !is_clean && expiry_s > 0 && gone_ms < u64::from(expiry_s) * 1000;
-        if is_present != should_be {
-            let what = if is_present { "a session that is over" } else { "no session although it should" };
-            self.breaks(format!("client {client} has {what}: away for {gone_ms} ms of {expiry_s} s"));
-        }
-    }
-
-    /// Whether this is the time for a fault that was asked for.
-    fn goes_wrong(&mut self, fault: Fault) -> bool {
-        self.turns += usize::from(self.fault == Some(fault));
-        self.fault == Some(fault) && self.turns.is_multiple_of(20)
-    }
-
-    /// The hub closes a connection; what it has written still goes out.
-    fn close(&mut self, key: u32) {
-        if let Some(link) = self.links.get_mut(&key) {
-            link.hub = None;
-            link.held.clear();
-            link.down.end();
-        }
-    }
-
-    /// What something waits for, unless it is a fault that it does not.
-    fn unless(&self, fault: Fault, waits_for: u64) -> u64 {
-        if self.fault == Some(fault) { 0 } else { waits_for }
-    }
-
-    fn ack(&mut self, key: u32, packet: PacketType, version: Version, packet_id: u16, waits_for: u64) {
-        let ack = Ack::new(packet_id, ReasonCode::Success);
-        self.write(key, waits_for, false, |out| ack.encode(packet, version, out));
-    }
-
-    /// Writes once a batch of the connection's shard is durable, and not before what waits already, unless it `may_pass`.
-    fn write(&mut self, key: u32, waits_for: u64, may_pass: bool, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut bytes = Vec::new();
-        write(&mut bytes);
-        if let (Some(disk), Some(link)) = (&mut self.disk, self.links.get_mut(&key)) {
-            let is_welcome = bytes.first().is_some_and(|first| first >> 4 == 2);
-            let held = Held { bytes, waits_for, is_welcome, at_ms: self.now.as_ms() };
-            let waits = !link.held.is_empty() || !disk.may_go(link.shard, &held);
-            // Nothing may come before CONNACK.
-            if waits && !(may_pass && link.held.iter().all(|held| !held.is_welcome)) {
-                disk.figures.held += usize::from(held.waits_for > 0);
-                link.held.push_back(held);
-                return;
-            }
-            bytes = held.bytes;
-        }
-        self.put(key, bytes, self.now.as_ms());
-    }
-
-    /// Lets go what has waited for long enough.
-    fn release_held(&mut self) {
-        for key in self.links.keys().copied().collect::<Vec<_>>() {
-            while let (Some(disk), Some(link)) = (&self.disk, self.links.get_mut(&key)) {
-                let Some(held) = link.held.pop_front_if(|held| disk.may_go(link.shard, held)) else { break };
-                self.put(key, held.bytes, held.at_ms);
-            }
-        }
-    }
-
-    fn put(&mut self, key: u32, bytes: Vec<u8>, at_ms: u64) {
-        let (Some(link), false) = (self.links.get_mut(&key), self.broken.is_some()) else { return };
-        if link.hub.as_ref().is_some_and(|side| side.session.is_some()) {
-            let tap = &mut self.taps[link.client];
-            if let Err(why) = tap.sent(&bytes, &self.arrivals, at_ms) {
-                self.broken = Some(format!("client {}: {why}", link.client));
-            }
-        }
-        link.down.put(&bytes);
-    }
-}
-
-impl Outlet for Net {
-    fn has_room(&mut self, to: ConnectionKey) -> bool {
-        let Some(link) = self.links.get_mut(&to.0) else { return false };
-        let has_room = link.has_room();
-        if let Some(side) = &mut link.hub {
-            side.is_starved |= !has_room;
-        }
-        has_room
-    }
-
-    fn deliver(&mut self, to: ConnectionKey, message: &Arc<Message>, delivery: &Delivery<'_>) -> Delivered {
-        let has_room = self.links.get(&to.0).is_some_and(Link::has_room);
-        if delivery.qos == QoS::AtMostOnce && !has_room {
-            return Delivered::Dropped;
-        }
-        let Some(version) = self.links.get(&to.0).and_then(|link| Some(link.hub.as_ref()?.version)) else {
-            self.breaks("a delivery to a connection that is gone".into());
-            return Delivered::Dropped;
-        };
-        let forgets_dup = self.fault == Some(Fault::ForgetsDup);
-        let publish = Publish {
-            dup: delivery.dup && !forgets_dup,
-            qos: delivery.qos,
-            retain: delivery.retain,
-            topic: &message.topic,
-            packet_id: delivery.packet_id,
-            properties: MessageProperties {
-                expiry_s: message.expiry_left_s(self.hub_now()),
-                ..MessageProperties::default()
-            },
-            payload: &message.payload,
-            ..Publish::default()
-        };
-        let mut bytes = Vec::new();
-        publish.encode(version, &mut bytes);
-        if delivery.qos == QoS::AtMostOnce && self.held_back.is_none() && self.goes_wrong(Fault::Overtakes) {
-            self.held_back = Some((to, bytes));
-            return Delivered::Sent;
-        }
-        let waits_for = self.unless(Fault::DeliversEarly, delivery.waits_for);
-        let may_pass = delivery.qos == QoS::AtMostOnce;
-        self.write(to.0, waits_for, may_pass, |out| out.extend_from_slice(&bytes));
-        if let Some((to, bytes)) = self.held_back.take() {
-            self.write(to.0, 0, true, |out| out.extend_from_slice(&bytes));
-        }
-        Delivered::Sent
-    }
-
-    fn release(&mut self, to: ConnectionKey, packet_id: u16, waits_for: u64) {
-        let version = self.links.get(&to.0).and_then(|link| Some(link.hub.as_ref()?.version));
-        let waits_for = self.unless(Fault::ReleasesEarly, waits_for);
-        self.ack(to.0, PacketType::PubRel, version.unwrap_or_default(), packet_id, waits_for);
-    }
-
-    fn forward(&mut self, shard: usize, parcel: Parcel) {
-        let from = self.here;
-        if let Some(disk) = self.disk.as_mut().filter(|_| self.fault != Some(Fault::SendsEarly)) {
-            disk.staged[from].push((shard, parcel));
-            return;
-        }
-        self.mail[shard][from].push_back(parcel);
     }
 }

@@ -12,10 +12,12 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, unreachable_pub)]
 
+mod crash;
 mod disk;
 mod hub_end;
 mod ledger;
 mod link;
+mod net;
 mod profile;
 mod wills;
 mod world;
