@@ -124,7 +124,10 @@ impl Shared {
     /// numbers of earlier starts: see [`Image::next_number`](crate::Image::next_number).
     #[must_use]
     pub fn with_keeping(self, keeping: Keeping, next_number: u64) -> Shared {
-        Shared { keeping: Some(keeping), numbers: AtomicU64::new(next_number.max(1)), ..self }
+        // What has an earlier number stands in the journal already.
+        let next = next_number.max(1);
+        let handed = self.handed.iter().map(|_| AtomicU64::new(next - 1)).collect();
+        Shared { keeping: Some(keeping), numbers: AtomicU64::new(next), handed, ..self }
     }
 
     /// Says whether what has to be kept can be: while it cannot, messages that would have to are refused.

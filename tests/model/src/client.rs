@@ -376,6 +376,9 @@ impl Client {
                 }
             }
         }
+        if number == 0 {
+            return Ok(());
+        }
         history.add(self.options.number, Event::Delivered { number, topic, qos, retain, dup });
         Ok(())
     }

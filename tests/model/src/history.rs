@@ -19,18 +19,26 @@ pub struct Message {
     pub payload_bytes: usize,
     /// Seconds after which it is to be published.
     pub delay_s: Option<u32>,
+    /// It has no payload, so that its topic has no retained message any more.
+    pub clears: bool,
 }
 
 impl Message {
     /// The payload: its number, and blanks up to its length.
     pub fn payload(&self) -> Vec<u8> {
+        if self.clears {
+            return Vec::new();
+        }
         let mut payload = format!("{} ", self.number).into_bytes();
         payload.resize(payload.len().max(self.payload_bytes), b' ');
         payload
     }
 
-    /// The number of the message with this payload.
+    /// The number of the message with this payload; 0 if that is empty.
     pub fn number_in(payload: &[u8]) -> Option<u64> {
+        if payload.is_empty() {
+            return Some(0);
+        }
         let digits = payload.split(|byte| *byte == b' ').next()?;
         std::str::from_utf8(digits).ok()?.parse().ok()
     }
@@ -115,6 +123,7 @@ impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>7} ms  client {}  ", self.at_ms, self.client)?;
         match &self.event {
+            Event::Sent(m) if m.clears => write!(f, "clears {} with {} at QoS {}", m.topic, m.number, m.qos),
             Event::Sent(m) => write!(f, "sends {} to {} at QoS {}", m.number, m.topic, m.qos),
             Event::Bequeathed(m) => write!(f, "has a will, {} to {} at QoS {}", m.number, m.topic, m.qos),
             Event::Resent(number) => write!(f, "sends {number} again"),

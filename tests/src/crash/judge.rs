@@ -238,7 +238,7 @@ mod tests {
 
     fn message(number: u64, topic: &str, qos: u8) -> Message {
         let (topic, retain, expiry_s, payload_bytes) = (topic.into(), false, None, 0);
-        Message { number, topic, qos, retain, expiry_s, payload_bytes, delay_s: None }
+        Message { number, topic, qos, retain, expiry_s, payload_bytes, delay_s: None, clears: false }
     }
 
     fn delivery(number: u64, topic: &str, qos: u8, dup: bool) -> Event {

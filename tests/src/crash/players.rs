@@ -367,5 +367,6 @@ fn draw(number: u64, random: &mut Random) -> Message {
         expiry_s: None,
         payload_bytes: [0, 20, 60, 3000][random.below(4)],
         delay_s: None,
+        clears: false,
     }
 }

@@ -79,6 +79,7 @@ pub(super) fn json(stage: &Stage, number: usize, seed: u64) {
                     expiry_s: None,
                     payload_bytes: 0,
                     delay_s: None,
+                    clears: false,
                 };
                 stage.evidence().main.add(number, Event::Sent(message.clone()));
                 put(&message, &mut output);
@@ -138,6 +139,7 @@ pub(super) fn http(stage: &Stage, number: usize, seed: u64) {
                         expiry_s,
                         payload_bytes,
                         delay_s: None,
+                        clears: false,
                     };
                     stage.evidence().main.add(number, Event::Sent(message.clone()));
                     message

@@ -221,11 +221,13 @@ fn kill_and_settle(plan: &Plan, stage: &Stage, victim: &mut Victim) -> Result<Ta
             continue;
         }
         victim.kill()?;
+        stage.note_kill();
         // Some starts are cut short too, mostly before the port is open.
         while pause(0, 99).as_millis() < 15 {
             victim.spawn()?;
             std::thread::sleep(pause(0, 30));
             victim.kill()?;
+            stage.note_kill();
         }
         victim.start()?;
     }

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+use trefoil_model::Event;
 
 /// How long a client waits for the hub's bytes before it thinks of something else to do.
 const TURN: Duration = Duration::from_millis(2);
@@ -21,6 +22,8 @@ pub(super) struct Stage {
     number: AtomicU64,
     /// How often the hub was about to be killed, or every connection to be cut.
     cuts: AtomicUsize,
+    /// How often it has been killed since it was said to be about to.
+    kills: AtomicUsize,
     /// Whether it is only connections that are cut.
     spares_the_hub: bool,
     /// Times that all retained messages were looked at.
@@ -51,6 +54,7 @@ impl Stage {
             missing: Mutex::default(),
             number: AtomicU64::new(1),
             cuts: AtomicUsize::new(0),
+            kills: AtomicUsize::new(0),
             spares_the_hub,
             looks: AtomicUsize::new(0),
             is_settling: AtomicBool::new(false),
@@ -120,11 +124,22 @@ impl Stage {
         let mut evidence = self.evidence();
         let at = evidence.main.entries.len();
         evidence.kills.push(at);
+        if !self.spares_the_hub {
+            evidence.main.add(0, Event::HubCrashed);
+            evidence.group.add(0, Event::HubCrashed);
+        }
         self.cuts.fetch_add(1, SeqCst);
     }
 
+    /// Says that the hub has been killed.
+    pub(super) fn note_kill(&self) {
+        self.kills.fetch_add(1, SeqCst);
+    }
+
+    /// How often the hub was about to be killed, and has been: it changes at both moments, so that who finds it unchanged
+    /// has spoken to the same hub all the while.
     pub(super) fn cuts(&self) -> usize {
-        self.cuts.load(SeqCst)
+        self.cuts.load(SeqCst) + self.kills.load(SeqCst)
     }
 
     /// Whether a connection that was made after so many cuts has to end without the hub's doing.

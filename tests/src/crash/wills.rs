@@ -86,6 +86,7 @@ impl Life<'_> {
             expiry_s: None,
             payload_bytes: 0,
             delay_s: None,
+            clears: false,
         };
         let bequeathed = message(self.will, &format!("w/{}", self.number), 2);
         let (topic, payload) = (bequeathed.topic.clone(), bequeathed.payload());
@@ -151,6 +152,7 @@ impl Life<'_> {
         // closed, and not its end, is sure if nobody was about to kill it by then.
         let others_are_answered =
             (0..2).all(|part| publish_durably(self.stage, &format!("goodbye/{}/{part}", self.number), since));
+        // A kill may have been said beforehand to be near when it connected.
         let is_heard = others_are_answered && self.stage.cuts() == since;
         if is_heard { (Fate::Forbidden, "said goodbye and was heard") } else { unsure }
     }

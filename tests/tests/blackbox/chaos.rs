@@ -75,6 +75,7 @@ fn play(stage: &Stage, number: usize, seed: u64) {
                             expiry_s: None,
                             payload_bytes: random.below(60),
                             delay_s: None,
+                            clears: false,
                         },
                         &mut history,
                     );

@@ -14,7 +14,6 @@ pub(crate) enum Entry<'a> {
     /// What holds for the whole journal, said again at each checkpoint.
     Meta {
         seed: u64,
-        shards: u64,
     },
     /// A message that others speak of. `is_restated`: it was there before the checkpoint that says so.
     Message {
@@ -22,10 +21,11 @@ pub(crate) enum Entry<'a> {
         is_restated: bool,
         body: Body<'a>,
     },
-    /// Another shard is still to give the message to those of its sessions that want it.
+    /// Another shard, one of so many, is still to give the message to those of its sessions that want it.
     Owed {
         message: u64,
         shard: u64,
+        shards: u64,
     },
     /// It has.
     Paid {
@@ -81,6 +81,9 @@ pub(crate) enum Entry<'a> {
         filter: &'a str,
         at: Option<&'a str>,
         is_behind: bool,
+        /// What the subscription asked for when they were: it may have been changed since.
+        qos: QoS,
+        id: Option<NonZeroU32>,
     },
     /// A delivery waits.
     Push {
@@ -99,10 +102,12 @@ pub(crate) enum Entry<'a> {
         packet_id: u16,
         message: u64,
     },
-    /// The first delivery of this message that waits is not to be made any more.
+    /// The first delivery of this message that waits, and came by this shared subscription or by none, is not to be made
+    /// any more.
     Drop {
         session: u64,
         message: u64,
+        group: Option<(&'a str, &'a str)>,
     },
     /// The hub ended while the client was connected: what waits at QoS 1 may have been sent to it, and nothing was
     /// written down of that.
@@ -228,6 +233,7 @@ const TRIED: u8 = 0b10_0000;
 const NO_LOCAL: u8 = 0b0100;
 const AS_PUBLISHED: u8 = 0b1000;
 const EXCLUSIVE: u8 = 0b1_0000;
+const BEHIND: u8 = 0b0100;
 const SHARED: u8 = 0b10_0000;
 
 impl<'a> Entry<'a> {
@@ -238,12 +244,12 @@ impl<'a> Entry<'a> {
             numbers.iter().for_each(|&n| put_number(n, out));
         };
         match self {
-            Entry::Meta { seed, shards } => numbers(1, &[*seed, *shards]),
+            Entry::Meta { seed } => numbers(1, &[*seed]),
             Entry::Message { number, is_restated, body } => {
                 numbers(if *is_restated { 3 } else { 2 }, &[*number]);
                 body.encode(out);
             }
-            Entry::Owed { message, shard } => numbers(4, &[*message, *shard]),
+            Entry::Owed { message, shard, shards } => numbers(4, &[*message, *shard, *shards]),
             Entry::Paid { message, shard } => numbers(5, &[*message, *shard]),
             Entry::OwedShare { message, name, filter } | Entry::PaidShare { message, name, filter } => {
                 let is_owed = matches!(self, Entry::OwedShare { .. });
@@ -284,9 +290,9 @@ impl<'a> Entry<'a> {
                 out.push(flag(SHARED, filter.share.is_some()));
                 filter.encode(out);
             }
-            Entry::Replay { session, filter, at, is_behind } => {
-                numbers(14, &[*session]);
-                out.push(u8::from(*is_behind));
+            Entry::Replay { session, filter, at, is_behind, qos, id } => {
+                numbers(14, &[*session, id.map_or(0, |id| id.get().into())]);
+                out.push(*qos as u8 | flag(BEHIND, *is_behind));
                 put_bytes(filter.as_bytes(), out);
                 put_optional_text(*at, out);
             }
@@ -301,7 +307,11 @@ impl<'a> Entry<'a> {
             Entry::Launch { session, packet_id, message } => {
                 numbers(17, &[*session, (*packet_id).into(), *message]);
             }
-            Entry::Drop { session, message } => numbers(18, &[*session, *message]),
+            Entry::Drop { session, message, group } => {
+                numbers(18, &[*session, *message]);
+                out.push(flag(HAS_GROUP, group.is_some()));
+                encode_group(*group, out);
+            }
             Entry::Received { session, packet_id } => numbers(19, &[*session, (*packet_id).into()]),
             Entry::Land { session, packet_id } => numbers(20, &[*session, (*packet_id).into()]),
             Entry::Incoming { session, packet_id } => numbers(21, &[*session, (*packet_id).into()]),
@@ -327,13 +337,16 @@ impl<'a> Entry<'a> {
     /// Takes the first entry off `record`.
     pub(super) fn decode(record: &mut Reader<'a>) -> Result<Entry<'a>, Unreadable> {
         Ok(match record.byte()? {
-            1 => Entry::Meta { seed: record.number()?, shards: record.number()? },
+            1 => Entry::Meta { seed: record.number()? },
             kind @ (2 | 3) => Entry::Message {
                 number: record.number()?,
                 is_restated: kind == 3,
                 body: Body::decode(record)?,
             },
-            4 => Entry::Owed { message: record.number()?, shard: record.number()? },
+            4 => {
+                let (message, shard) = (record.number()?, record.number()?);
+                Entry::Owed { message, shard, shards: record.number()? }
+            }
             5 => Entry::Paid { message: record.number()?, shard: record.number()? },
             6 => Entry::OwedShare { message: record.number()?, name: record.text()?, filter: record.text()? },
             7 => Entry::PaidShare { message: record.number()?, name: record.text()?, filter: record.text()? },
@@ -370,8 +383,15 @@ impl<'a> Entry<'a> {
                 Entry::Unsubscribe { session, filter: FilterRef::decode(record, flags & SHARED != 0)? }
             }
             14 => {
-                let (session, is_behind) = (record.number()?, record.byte()? != 0);
-                Entry::Replay { session, filter: record.text()?, at: record.optional_text()?, is_behind }
+                let (session, id, flags) = (record.number()?, record.small()?, record.byte()?);
+                Entry::Replay {
+                    session,
+                    filter: record.text()?,
+                    at: record.optional_text()?,
+                    is_behind: flags & BEHIND != 0,
+                    qos: qos(flags)?,
+                    id: NonZeroU32::new(id),
+                }
             }
             15 => Entry::Push { session: record.number()?, delivery: Stored::decode(record)? },
             16 => Entry::Fly {
@@ -384,7 +404,11 @@ impl<'a> Entry<'a> {
                 packet_id: record.small()?,
                 message: record.number()?,
             },
-            18 => Entry::Drop { session: record.number()?, message: record.number()? },
+            18 => {
+                let (session, message) = (record.number()?, record.number()?);
+                let flags = record.byte()?;
+                Entry::Drop { session, message, group: decode_group(record, flags)? }
+            }
             19 => Entry::Received { session: record.number()?, packet_id: record.small()? },
             20 => Entry::Land { session: record.number()?, packet_id: record.small()? },
             21 => Entry::Incoming { session: record.number()?, packet_id: record.small()? },
@@ -468,10 +492,7 @@ impl<'a> Stored<'a> {
             put_number(ids.len() as u64, out);
             ids.iter().for_each(|&id| put_number(id.into(), out));
         }
-        if let Some((name, filter)) = self.group {
-            put_bytes(name.as_bytes(), out);
-            put_bytes(filter.as_bytes(), out);
-        }
+        encode_group(self.group, out);
     }
 
     fn decode(record: &mut Reader<'a>) -> Result<Stored<'a>, Unreadable> {
@@ -482,13 +503,24 @@ impl<'a> Stored<'a> {
                 ids.push(record.small()?);
             }
         }
-        let group = match flags & HAS_GROUP {
-            0 => None,
-            _ => Some((record.text()?, record.text()?)),
-        };
+        let group = decode_group(record, flags)?;
         let (qos, retain, was_tried) = (qos(flags)?, flags & RETAIN != 0, flags & TRIED != 0);
         Ok(Stored { message, qos, retain, was_tried, subscription_ids: Ids::Read(ids), group })
     }
+}
+
+fn encode_group(group: Option<(&str, &str)>, out: &mut Vec<u8>) {
+    if let Some((name, filter)) = group {
+        put_bytes(name.as_bytes(), out);
+        put_bytes(filter.as_bytes(), out);
+    }
+}
+
+fn decode_group<'a>(record: &mut Reader<'a>, flags: u8) -> Result<Option<(&'a str, &'a str)>, Unreadable> {
+    Ok(match flags & HAS_GROUP {
+        0 => None,
+        _ => Some((record.text()?, record.text()?)),
+    })
 }
 
 fn flag(bit: u8, is_set: bool) -> u8 {
@@ -543,10 +575,10 @@ mod tests {
         let will = WillBody { body: body(b"gone"), expiry_s: Some(0), delay_s: 5 };
         let client = Client { client_id: "c", expiry_s: u32::MAX, identity: Some(""), user_name: None };
         let entries = [
-            Entry::Meta { seed: u64::MAX, shards: 2 },
+            Entry::Meta { seed: u64::MAX },
             Entry::Message { number: 1 << 40, is_restated: false, body: body(b"") },
             Entry::Message { number: 3, is_restated: true, body: body(&[0; 500]) },
-            Entry::Owed { message: 3, shard: 63 },
+            Entry::Owed { message: 3, shard: 63, shards: 64 },
             Entry::Paid { message: 3, shard: 0 },
             Entry::OwedShare { message: 3, name: "g", filter: "#" },
             Entry::PaidShare { message: 3, name: "g", filter: "#" },
@@ -568,12 +600,27 @@ mod tests {
                 is_exclusive: true,
             },
             Entry::Unsubscribe { session: 4, filter: FilterRef { share: None, pattern: "+" } },
-            Entry::Replay { session: 4, filter: "#", at: Some(""), is_behind: true },
-            Entry::Replay { session: 4, filter: "#", at: None, is_behind: false },
+            Entry::Replay {
+                session: 4,
+                filter: "#",
+                at: Some(""),
+                is_behind: true,
+                qos: QoS::ExactlyOnce,
+                id: NonZeroU32::new(7),
+            },
+            Entry::Replay {
+                session: 4,
+                filter: "#",
+                at: None,
+                is_behind: false,
+                qos: QoS::AtLeastOnce,
+                id: None,
+            },
             Entry::Push { session: 4, delivery: plain.clone() },
             Entry::Fly { session: 4, packet_id: u16::MAX, delivery: plain },
             Entry::Launch { session: 4, packet_id: 2, message: 9 },
-            Entry::Drop { session: 4, message: 9 },
+            Entry::Drop { session: 4, message: 9, group: None },
+            Entry::Drop { session: 4, message: 9, group: Some(("g", "a/#")) },
             Entry::Received { session: 4, packet_id: 1 },
             Entry::Land { session: 4, packet_id: 1 },
             Entry::Incoming { session: 4, packet_id: 1 },

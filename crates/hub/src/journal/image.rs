@@ -14,7 +14,7 @@ use crate::time::Time;
 use crate::topic::Topic;
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use trefoil_mqtt::{MessageProperties, QoS, UserPropertiesBuf};
 
@@ -28,7 +28,6 @@ type Map<K, V> = HashMap<K, V, RandomState>;
 pub struct Image {
     start_ms: u64,
     pub(crate) seed: Option<u64>,
-    shards: u64,
     pub(crate) next_number: u64,
     messages: Map<u64, Known>,
     /// From so many on it is looked for those that are not needed.
@@ -39,6 +38,8 @@ pub struct Image {
     /// Under way: up to which version everything is said again, and the number of the sweep.
     sweep: Option<u64>,
     sweeps: u64,
+    /// Up to this version everything has been said again: what is said of earlier ones from now on is out of date.
+    swept: u64,
     pub(crate) delayed: BTreeMap<u64, KeptDelayed>,
     pub(crate) owed: BTreeMap<(u64, Owed), Arc<Message>>,
 }
@@ -90,8 +91,18 @@ pub(crate) struct KeptFilter {
 pub(crate) struct KeptSubscription {
     pub(crate) options: SubscriptionOptions,
     pub(crate) is_exclusive: bool,
-    /// From where on retained messages are owed, and whether from behind there; none if they are not.
-    pub(crate) replay: Option<(String, bool)>,
+    /// The retained messages that are owed; none if none are.
+    pub(crate) replay: Option<KeptReplay>,
+}
+
+/// Retained messages that are owed to a subscription.
+#[derive(Clone, Debug)]
+pub(crate) struct KeptReplay {
+    /// From where on, and whether from behind there.
+    pub(crate) at: String,
+    pub(crate) is_behind: bool,
+    pub(crate) qos: QoS,
+    pub(crate) id: Option<NonZeroU32>,
 }
 
 #[derive(Debug)]
@@ -149,7 +160,6 @@ impl Image {
         Image {
             start_ms,
             seed: None,
-            shards: 1,
             next_number: 1,
             messages: Map::default(),
             messages_max: MESSAGES_MIN,
@@ -158,6 +168,7 @@ impl Image {
             retained_version: 0,
             sweep: None,
             sweeps: 0,
+            swept: 0,
             delayed: BTreeMap::new(),
             owed: BTreeMap::new(),
         }
@@ -227,15 +238,14 @@ impl Image {
         restated: &mut Option<(u64, Option<KeptSession>)>,
     ) -> Result<(), Unreadable> {
         match entry {
-            Entry::Meta { seed, shards } => (self.seed, self.shards) = (Some(seed), shards.max(1)),
+            Entry::Meta { seed } => self.seed = Some(seed),
             Entry::Message { number, is_restated, body } => {
                 self.note_number(number);
                 let message = Arc::new(message(&body, self.start_ms)?);
                 self.messages.insert(number, Known { message, is_restated });
             }
-            Entry::Owed { message, shard } => {
-                let owed = Owed::Shard { shard, of: self.shards };
-                self.owe(message, owed);
+            Entry::Owed { message, shard, shards } => {
+                self.owe(message, Owed::Shard { shard, of: shards.max(1) });
             }
             Entry::Paid { message, shard } => {
                 self.owed
@@ -261,6 +271,7 @@ impl Image {
             Entry::SweepEnd => {
                 if let Some(version) = self.sweep.take() {
                     let sweep = self.sweeps;
+                    self.swept = self.swept.max(version);
                     self.retained.retain(|_, r| r.version > version || r.sweep == sweep);
                 }
             }
@@ -342,6 +353,9 @@ impl Image {
 
     fn set_retained(&mut self, topic: &str, retained: KeptRetained) {
         self.retained_version = self.retained_version.max(retained.version);
+        if self.sweep.is_none() && retained.version <= self.swept {
+            return;
+        }
         match self.retained.get_mut(topic) {
             // Shards hand over what they write in another order than that in which they changed the table.
             Some(known) if known.version > retained.version => {}
@@ -427,10 +441,11 @@ impl KeptSession {
                     KeptFilter { share: filter.share.map(Into::into), pattern: filter.pattern.into() };
                 self.subscriptions.remove(&filter);
             }
-            Entry::Replay { filter, at, is_behind, .. } => {
+            Entry::Replay { filter, at, is_behind, qos, id, .. } => {
                 let filter = KeptFilter { share: None, pattern: (*filter).into() };
                 if let Some(subscription) = self.subscriptions.get_mut(&filter) {
-                    subscription.replay = at.map(|at| (at.to_owned(), *is_behind));
+                    let (is_behind, qos, id) = (*is_behind, *qos, *id);
+                    subscription.replay = at.map(|at| KeptReplay { at: at.to_owned(), is_behind, qos, id });
                 }
             }
             Entry::Push { delivery, .. } => self.queue.extend(kept(delivery, messages)),
@@ -440,12 +455,17 @@ impl KeptSession {
                 }
             }
             Entry::Launch { packet_id, message, .. } => {
-                if let Some(delivery) = self.unqueue(*message) {
+                if let Some(delivery) = self.unqueue(|delivery| delivery.number == *message) {
                     self.fly(*packet_id, delivery);
                 }
             }
-            Entry::Drop { message, .. } => drop(self.unqueue(*message)),
             Entry::Tried { .. } => self.mark_tried(),
+            Entry::Drop { message, group, .. } => {
+                let group_of = |delivery: &KeptDelivery| {
+                    delivery.group.as_ref().map(|(name, filter)| (&**name, &**filter)) == *group
+                };
+                self.unqueue(|delivery| delivery.number == *message && group_of(delivery));
+            }
             Entry::Received { packet_id, .. } => {
                 if let Some(flight) = self.by_packet_id.get(packet_id).and_then(|at| self.flights.get_mut(at))
                 {
@@ -477,8 +497,8 @@ impl KeptSession {
         at_least_once.for_each(|delivery| delivery.was_tried = true);
     }
 
-    fn unqueue(&mut self, number: u64) -> Option<KeptDelivery> {
-        let at = self.queue.iter().position(|delivery| delivery.number == number)?;
+    fn unqueue(&mut self, is_it: impl Fn(&KeptDelivery) -> bool) -> Option<KeptDelivery> {
+        let at = self.queue.iter().position(is_it)?;
         self.queue.remove(at)
     }
 }

@@ -86,6 +86,10 @@ pub(crate) struct Journal {
     batch: u64,
     /// What the event under way has come to must be on disk before it is acknowledged.
     is_awaited: bool,
+    /// So must this batch.
+    awaited: u64,
+    /// The last batch that says that a session has ended.
+    ended: u64,
     numbers: Range<u64>,
     /// The highest number that an entry of this batch has given to a message.
     newest: u64,
@@ -94,6 +98,8 @@ pub(crate) struct Journal {
     restated: HashSet<u64>,
     /// How many checkpoints have begun.
     checkpoints: u64,
+    /// The end of one stands in the batch that is being filled.
+    is_through: bool,
     /// Goes with what is owed to other shards from now on, and went with it until the last checkpoint began.
     debt: Debt,
     earlier_debt: Debt,
@@ -115,11 +121,14 @@ impl Journal {
             open: Vec::new(),
             batch: 1,
             is_awaited: false,
+            awaited: 0,
+            ended: 0,
             numbers: 0..0,
             newest: 0,
             boundary: 0,
             restated: HashSet::new(),
             checkpoints: 0,
+            is_through: false,
             debt: Debt::default(),
             earlier_debt: Debt::default(),
             paid: Vec::new(),
@@ -144,6 +153,7 @@ impl Journal {
     /// An event begins.
     pub(crate) fn begin(&mut self) {
         self.is_awaited = false;
+        self.awaited = 0;
         if self.boundary > 0 && self.shared.checkpoints_done() >= self.checkpoints {
             self.boundary = 0;
             self.restated = HashSet::new();
@@ -178,6 +188,18 @@ impl Journal {
     /// What the event under way comes to rests on what has been written down before.
     pub(crate) fn await_own(&mut self) {
         self.is_awaited |= self.own_durability() == Durability::Sync;
+    }
+
+    /// A session has ended.
+    pub(crate) fn ended(&mut self) {
+        self.ended = self.last_batch();
+    }
+
+    /// What the event under way comes to rests on the ends of sessions.
+    pub(crate) fn await_ends(&mut self) {
+        if self.own_durability() == Durability::Sync {
+            self.awaited = self.ended;
+        }
     }
 
     /// What the event under way comes to rests on a message.
@@ -251,9 +273,10 @@ impl Journal {
         Arc::strong_count(&self.earlier_debt.0) == 1
     }
 
-    /// The shard is through with its checkpoint. Until all are, messages may come here that are not written again yet.
+    /// The shard is through with its checkpoint. Until all are, and have handed that over, messages may come here that do not
+    /// stand in the journal again yet.
     pub(crate) fn end_restating(&mut self) {
-        self.shared.checkpoint_done();
+        self.is_through = true;
     }
 
     fn write_message(&mut self, message: &Message, number: u64, is_restated: bool) {
@@ -272,7 +295,7 @@ impl Journal {
 
     /// The batch that has to be on disk before the event under way may be answered; 0 for none.
     pub(crate) fn waits_for(&self) -> u64 {
-        if self.is_awaited { self.last_batch() } else { 0 }
+        if self.is_awaited { self.last_batch() } else { self.awaited }
     }
 
     /// The batch that holds the last of what was written down.
@@ -315,6 +338,9 @@ impl Journal {
     pub(crate) fn handed(&mut self) {
         self.shared.handed[self.shard].store(self.newest, Ordering::Release);
         self.paid.clear();
+        if std::mem::take(&mut self.is_through) {
+            self.shared.checkpoint_done();
+        }
     }
 
     /// A moment as it is written down.

@@ -1,6 +1,6 @@
 //! From a publish to the receivers, and from their acknowledgements to the next delivery.
 
-use super::keep::stored;
+use super::keep::{dropped, stored};
 use super::{Refusal, Shard, Turn};
 use crate::group::{Group, Search, Strategy};
 use crate::interest::ShardSet;
@@ -100,7 +100,8 @@ impl Shard {
                 && keeping.contains(shard)
                 && self.journal.keep(message, &mut number) > 0;
             let debt = is_owed.then(|| {
-                self.journal.note(&Entry::Owed { message: number, shard: shard as u64 });
+                let (shard, shards) = (shard as u64, self.shared.shards() as u64);
+                self.journal.note(&Entry::Owed { message: number, shard, shards });
                 self.journal.debt()
             });
             out.forward(shard, Parcel::Message { message: message.clone(), number, debt });
@@ -264,7 +265,7 @@ impl Shard {
             let mut drop = |pending: &Pending, journal: &mut Journal| {
                 *expired += 1;
                 if pending.number > 0 {
-                    journal.note(&Entry::Drop { session: number, message: pending.number });
+                    journal.note(&dropped(number, pending));
                 }
             };
             match outgoing.next(window, now, |pending| drop(pending, journal)) {
@@ -303,13 +304,18 @@ impl Shard {
                     let retained = self.shared.retained_below(replay.cursor.first_level());
                     retained.next(&mut replay.cursor, REPLAY_MESSAGES, steps, now, &mut found);
                     let (qos, id) = (replay.qos, replay.subscription_id);
+                    let replay = &outgoing.replays[0];
+                    // Who asked again for the same has it written down from where that begins.
+                    let is_last = outgoing.replays.iter().skip(1).all(|later| later.node != replay.node);
                     if is_kept
                         && qos > QoS::AtMostOnce
+                        && is_last
                         && let Some((filter, _)) = self.subscriptions.get(key, replay.node)
                     {
                         let (at, is_behind) = replay.cursor.place();
                         let at = (!replay.cursor.is_done()).then_some(at);
-                        journal.note(&Entry::Replay { session: number, filter: &filter, at, is_behind });
+                        let filter = &filter;
+                        journal.note(&Entry::Replay { session: number, filter, at, is_behind, qos, id });
                     }
                     if replay.cursor.is_done() {
                         outgoing.replays.pop_front();

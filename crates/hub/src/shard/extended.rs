@@ -119,6 +119,7 @@ impl Shard {
         let names = Names { client_id: Some(&client_id), user_name: Some(&identity) };
         self.subscribe_as(key, names, |wanted| wanted.is_for(language) && wanted.uses_user_name());
         self.session_mut(key).rare().identity = Some(identity);
+        self.write_connect(key);
     }
 
     pub(super) fn subscribe_automatically(&mut self, key: SessionKey, language: Language, names: Names<'_>) {

@@ -105,12 +105,9 @@ impl Shard {
         self.write_connect(key);
     }
 
-    /// A goodbye has changed how long the session outlasts its connection.
-    pub(super) fn note_expiry(&mut self, key: SessionKey) {
-        self.write_connect(key);
-    }
-
-    fn write_connect(&mut self, key: SessionKey) {
+    pub(super) fn write_connect(&mut self, key: SessionKey) {
+        // The client is told that there was no session, or none any more.
+        self.journal.await_ends();
         let session = &self.sessions[key.index() as usize];
         if session.number == 0 {
             return;
@@ -118,7 +115,8 @@ impl Shard {
         let rare = session.rare.as_ref();
         let client = Client {
             client_id: &session.client_id,
-            expiry_s: session.expiry_s,
+            // One that is not kept does not outlast the process, whatever it asked for.
+            expiry_s: if session.is_kept { session.expiry_s } else { 0 },
             identity: rare.and_then(|rare| rare.identity.as_deref()),
             user_name: rare.and_then(|rare| rare.user_name.as_deref()),
         };
@@ -149,11 +147,20 @@ impl Shard {
 
     pub(super) fn note_will(&mut self, key: SessionKey) {
         let session = &self.sessions[key.index() as usize];
-        if session.number == 0 {
-            return;
-        }
         let will = session.rare.as_ref().and_then(|rare| rare.will.as_ref());
         let will = will.and_then(|will| self.journal.will(will));
+        if session.number == 0 {
+            if will.is_some() {
+                // From now on there is something of it to be kept.
+                self.sessions[key.index() as usize].number = self.journal.number();
+                self.write_connect(key);
+                if self.session(key).connection.is_none() {
+                    let ends_at = self.session(key).rare.as_ref().and_then(|rare| rare.ends_at);
+                    self.note_away(key, ends_at, None);
+                }
+            }
+            return;
+        }
         let mut record = Vec::new();
         Entry::Will { session: session.number, will }.encode(&mut record);
         self.journal.write_encoded(&record);
@@ -172,6 +179,7 @@ impl Shard {
         let session = self.session(key).number;
         if session > 0 {
             self.journal.write(&Entry::End { session });
+            self.journal.ended();
         }
     }
 
@@ -188,6 +196,13 @@ impl Shard {
         }
     }
 
+    /// What the event under way comes to rests on what has been written down of a session that is kept.
+    pub(super) fn await_kept(&mut self, key: SessionKey) {
+        if self.kept(key).is_some() {
+            self.journal.await_own();
+        }
+    }
+
     pub(super) fn note_unsubscribed(&mut self, key: SessionKey, filter: Filter<'_>) {
         if let Some(session) = self.kept(key) {
             let filter = FilterRef { share: filter.share, pattern: filter.pattern };
@@ -200,7 +215,8 @@ impl Shard {
             && let Some(session) = self.kept(key)
         {
             let (at, is_behind) = replay.cursor.place();
-            self.journal.write(&Entry::Replay { session, filter, at: Some(at), is_behind });
+            let (at, qos, id) = (Some(at), replay.qos, replay.subscription_id);
+            self.journal.write(&Entry::Replay { session, filter, at, is_behind, qos, id });
         }
     }
 
@@ -243,7 +259,7 @@ impl Shard {
         for taken in taken.iter().filter(|taken| taken.pending.number > 0) {
             self.journal.note(&match taken.packet_id {
                 Some(packet_id) => Entry::Land { session, packet_id },
-                None => Entry::Drop { session, message: taken.pending.number },
+                None => dropped(session, &taken.pending),
             });
         }
     }
@@ -264,7 +280,7 @@ impl Shard {
     }
 
     fn note_meta(&mut self) {
-        self.journal.note(&Entry::Meta { seed: self.shared.seed(), shards: self.shared.shards() as u64 });
+        self.journal.note(&Entry::Meta { seed: self.shared.seed() });
     }
 
     /// Goes on with the checkpoint, until about `bytes_max` have come together for the next batch. Returns whether it is
@@ -343,7 +359,8 @@ impl Shard {
             for replay in outgoing.replays.iter().filter(|replay| replay.qos > QoS::AtMostOnce) {
                 let Some((filter, _)) = self.subscriptions.get(key, replay.node) else { continue };
                 let (at, is_behind) = replay.cursor.place();
-                journal.note(&Entry::Replay { session: number, filter: &filter, at: Some(at), is_behind });
+                let (at, qos, id) = (Some(at), replay.qos, replay.subscription_id);
+                journal.note(&Entry::Replay { session: number, filter: &filter, at, is_behind, qos, id });
             }
             for standing in outgoing.standing() {
                 match standing {
@@ -399,6 +416,12 @@ impl Shard {
         }
         Checkpoint::Retained(after)
     }
+}
+
+/// That a delivery which waits is not to be made any more, as it is written down.
+pub(super) fn dropped(session: u64, pending: &Pending) -> Entry<'_> {
+    let group = pending.group.as_ref().map(|group: &Arc<_>| (group.name(), group.filter()));
+    Entry::Drop { session, message: pending.number, group }
 }
 
 /// A delivery as it is written down.

@@ -467,6 +467,8 @@ impl Shard {
             return Ok(false);
         }
         self.give_back_exclusive(key, filter);
+        // Its end may have been written down for an answer that got lost.
+        self.await_kept(key);
         if let Some(name) = filter.share {
             let shares = self.session_mut(key).rare.as_mut().map(|rare| &mut rare.shares);
             let group = shares.and_then(|shares| shares.remove(&share_key(name, filter.pattern)));

@@ -63,7 +63,7 @@ pub fn restore(image: Image, shared: &Arc<Shared>, now: Time) -> (Vec<Shard>, Ve
         shard.count_stranded();
     }
     let mut out = NobodyConnected::default();
-    Entry::Meta { seed: shared.seed(), shards: shared.shards() as u64 }.encode(&mut out.record);
+    Entry::Meta { seed: shared.seed() }.encode(&mut out.record);
     for number in 0..shards.len() {
         shards[number].publish_due_wills(now, &mut out);
         carry(&mut shards, now, &mut out);
@@ -162,7 +162,11 @@ impl Shard {
         session.window_max = u16::MAX;
         let mut ends_at = kept.ends_at;
         let mut will_at = kept.will_at;
-        if kept.is_connected {
+        if kept.expiry_s == 0 {
+            // Only its will was kept, or its client wanted no more than that.
+            ends_at = Some(now);
+            will_at = kept.will.as_ref().filter(|_| kept.is_connected || will_at.is_some()).map(|_| now);
+        } else if kept.is_connected {
             ends_at = (kept.expiry_s < u32::MAX).then(|| now.plus_s(kept.expiry_s.into()));
             will_at = kept.will.as_ref().map(|will| now.plus_s(will.delay_s.min(kept.expiry_s).into()));
         }
@@ -225,14 +229,14 @@ impl Shard {
             self.session_mut(key).rare().exclusives.insert(pattern.pattern.into());
         }
         let added = self.subscribe_own(key, pattern.pattern, options);
-        if let Some((at, is_behind)) = &kept.replay {
+        if let Some(kept) = &kept.replay {
             let own = if options.no_local { self.publisher_number(Some(key)) } else { None };
             let replay = Replay {
-                cursor: Cursor::new(pattern.pattern).without(own).from(at, *is_behind),
+                cursor: Cursor::new(pattern.pattern).without(own).from(&kept.at, kept.is_behind),
                 node: added.node,
                 is_left_over: true,
-                qos: options.qos,
-                subscription_id: options.id,
+                qos: kept.qos,
+                subscription_id: kept.id,
             };
             let session = &mut self.sessions[key.index() as usize];
             session.outgoing(&self.backlog).replay(replay);

@@ -83,6 +83,8 @@ pub enum Step {
     PublishLater,
     /// The application publishes something for the workers.
     PublishWork,
+    /// The application clears the retained message of a topic.
+    Clear,
 }
 
 /// What kind of worlds there are.
@@ -114,6 +116,9 @@ impl Profile {
             (Step::Checkpoint, *random.one_of(&[0, 2, 20, 60])),
             (Step::PublishLater, random.below(6)),
             (Step::PublishWork, random.below(20)),
+            (Step::Clear, random.below(8)),
+            (Step::Subscribe, random.below(8)),
+            (Step::Unsubscribe, random.below(8)),
         ]);
         let workers = random.below(4);
         self.clients += workers;

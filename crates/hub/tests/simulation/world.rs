@@ -294,6 +294,15 @@ impl World {
                 self.hub.checkpoint(bytes, &mut self.random);
             }
             Step::PublishLater => self.publish_to(at, true, false),
+            Step::Clear => {
+                self.last_message += 1;
+                let topic = format!("kept/{at}/{}", self.random.below(3));
+                let (number, qos) = (self.last_message, self.random.below(3) as u8);
+                let (retain, expiry_s, delay_s) = (true, None, None);
+                let message =
+                    Message { number, topic, qos, retain, expiry_s, payload_bytes: 0, delay_s, clears: true };
+                self.devices[at].client.publish(message, &mut self.history);
+            }
             Step::PublishWork => self.publish_to(at, false, true),
             _ => {}
         }
@@ -324,8 +333,16 @@ impl World {
         self.last_message += 1;
         let number = self.last_message;
         let delay_s = later.then_some(delay_s);
-        let message =
-            Message { number, topic, qos, retain: false, expiry_s: None, payload_bytes: 0, delay_s };
+        let message = Message {
+            number,
+            topic,
+            qos,
+            retain: false,
+            expiry_s: None,
+            payload_bytes: 0,
+            delay_s,
+            clears: false,
+        };
         self.devices[at].client.publish(message, &mut self.history);
     }
 
@@ -359,8 +376,16 @@ impl World {
         let expiry_s = expiry_s.filter(|_| self.devices[at].client.options().version == Version::V5);
         let payload_bytes = if random.chance(10) { random.below(3000) } else { random.below(20) };
         self.last_message += 1;
-        let message =
-            Message { number: self.last_message, topic, qos, retain, expiry_s, payload_bytes, delay_s: None };
+        let message = Message {
+            number: self.last_message,
+            topic,
+            qos,
+            retain,
+            expiry_s,
+            payload_bytes,
+            delay_s: None,
+            clears: false,
+        };
         self.devices[at].client.publish(message, &mut self.history);
     }
 
@@ -377,6 +402,7 @@ impl World {
                 expiry_s: None,
                 payload_bytes: 0,
                 delay_s: None,
+                clears: false,
             };
             let is_v5 = self.devices[at].client.options().version == Version::V5;
             let delay_s = if is_v5 && self.random.chance(50) { self.random.between(1, 20) as u32 } else { 0 };

@@ -99,7 +99,7 @@ pub fn check(entries: &[Entry], allowance: Allowance) -> Result<Summary, String>
                         message.number
                     )));
                 }
-                if message.retain && message.qos == 0 {
+                if message.retain && (message.qos == 0 || message.clears) {
                     weak.insert(message.topic.clone(), message.number);
                     if let Some(kept) = kept.get_mut(&message.topic) {
                         kept.may_be_weak = true;
@@ -122,7 +122,8 @@ pub fn check(entries: &[Entry], allowance: Allowance) -> Result<Summary, String>
                 if known.message.retain && known.number_of_losses == losses {
                     let kept_message = KeptMessage {
                         number: *number,
-                        may_be_weak: weak.get(&known.message.topic).is_some_and(|weak| weak > number),
+                        may_be_weak: known.message.clears
+                            || weak.get(&known.message.topic).is_some_and(|weak| weak > number),
                     };
                     kept.insert(known.message.topic.clone(), kept_message);
                 }

@@ -175,8 +175,11 @@ impl Receiver {
 
     /// A message is sent somewhere.
     pub(super) fn sent(&mut self, message: &Message) {
-        if message.retain && message.qos == 0 {
+        if message.retain && (message.qos == 0 || message.clears) {
             self.replays.weaken(&message.topic);
+        }
+        if message.clears {
+            return;
         }
         let holding = self.filters.iter().filter(|(f, entry)| entry.holds && matches(f, &message.topic));
         let (mut filters, mut promising) = (BTreeSet::new(), BTreeSet::new());
@@ -222,6 +225,10 @@ impl Receiver {
         if self.has_crashed && qos < 2 {
             // So is what it had taken in and not acknowledged when it crashed.
             (once, allowed) = (count(0), known.sends);
+            if known.message.delay_s.is_some() {
+                // That it has been published may be forgotten as well.
+                allowed = usize::MAX;
+            }
         } else if self.has_crashed {
             once = count(2);
         }

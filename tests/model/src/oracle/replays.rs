@@ -17,7 +17,7 @@ pub(super) struct Replays {
 /// What the hub has taken over for retaining, by topic.
 pub(super) type Kept = HashMap<String, KeptMessage>;
 
-/// The last message of a topic that was acknowledged.
+/// The last message of a topic that was acknowledged, also if all that it did was to clear the topic.
 #[derive(Clone, Copy)]
 pub(super) struct KeptMessage {
     pub(super) number: u64,

@@ -56,7 +56,16 @@ impl Story {
 }
 
 fn message(number: u64, qos: u8, retain: bool) -> Message {
-    Message { number, topic: "t/1".into(), qos, retain, expiry_s: None, payload_bytes: 0, delay_s: None }
+    Message {
+        number,
+        topic: "t/1".into(),
+        qos,
+        retain,
+        expiry_s: None,
+        payload_bytes: 0,
+        delay_s: None,
+        clears: false,
+    }
 }
 
 #[test]
