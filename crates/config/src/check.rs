@@ -1,9 +1,9 @@
 //! Whether the answers go together, and the [`Config`] that they make.
 
 use crate::access::Auth;
-use crate::extensions::Reader;
+use crate::extensions::{Reader, slow_reader};
 use crate::limits::Limits;
-use crate::model::{Bind, Config, Listener, Log, LogLevel, Protocols};
+use crate::model::{Bind, Config, Listener, Log, LogLevel, MemoryMax, Protocols};
 use crate::problem::{Place, Problem};
 use crate::settings::{Preset, Section, Setting};
 use crate::sheet::{Answers, Entry, Sheet};
@@ -48,6 +48,7 @@ pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<
     Config {
         allow_anonymous,
         shards,
+        memory_max: memory_max(sheet),
         auth,
         listeners,
         mqtt: extensions.mqtt(),
@@ -58,6 +59,7 @@ pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<
         exclusive: extensions.exclusive(),
         rewrite: extensions.rewrite(),
         subscribe: extensions.subscribe(),
+        slow_readers: extensions.slow_readers(),
         mqtt_sn: extensions.mqtt_sn(),
         limits,
         log: log(sheet),
@@ -78,6 +80,14 @@ fn required(sheet: &Sheet, problems: &mut Vec<Problem>) {
                 }
             }
         }
+    }
+}
+
+fn memory_max(sheet: &Sheet) -> MemoryMax {
+    match sheet.answers.get(Section::Top, "memory_max") {
+        Some((Value::Percent(percent), _)) => MemoryMax::Percent(*percent),
+        Some((Value::Number(bytes), _)) if *bytes > 0 => MemoryMax::Bytes(*bytes),
+        _ => MemoryMax::Unlimited,
     }
 }
 
@@ -129,6 +139,7 @@ impl<'a> Check<'a> {
             protocols: protocols?,
             allow_anonymous: !self.has_users || self.allows_anonymous(answers),
             echo: echo.is_some_and(|(echo, _)| echo),
+            slow_reader: slow_reader(answers, Section::Listener, "slow_reader").unwrap_or_default(),
             connections_max: answers.number(Section::Listener, "connections_max").unwrap_or(0) as usize,
         })
     }

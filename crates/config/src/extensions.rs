@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use trefoil_hub::topic::check_topic;
 use trefoil_hub::{
-    AutomaticSubscription, CLIENT_ID, Filter, QoS, RetainHandling, RewriteError, RewriteRule,
+    AutomaticSubscription, CLIENT_ID, Filter, QoS, RetainHandling, RewriteError, RewriteRule, SlowReader,
     SubscriptionOptions, USER_NAME,
 };
 
@@ -177,6 +177,12 @@ fn mqtt_sn(answers: &Answers) -> MqttSn {
     }
 }
 
+/// A policy for slow readers, if one was written.
+pub(crate) fn slow_reader(answers: &Answers, section: Section, key: &'static str) -> Option<SlowReader> {
+    let (words, _) = answers.words(section, key)?;
+    SlowReader::from_name(words.first()?)
+}
+
 /// Reads the answers to the extensions. What does not go together goes to `problems`.
 pub(crate) struct Reader<'a> {
     pub(crate) sheet: &'a Sheet,
@@ -287,6 +293,14 @@ impl Reader<'_> {
             })
         };
         self.each(Section::Subscribe, subscription)
+    }
+
+    pub(crate) fn slow_readers(&mut self) -> Vec<(String, SlowReader)> {
+        let rule = |reader: &mut Self, Entry { answers, .. }: &Entry| {
+            let filter = reader.filter(Section::SlowReader, answers)?;
+            Some((filter, slow_reader(answers, Section::SlowReader, "policy")?))
+        };
+        self.each(Section::SlowReader, rule)
     }
 
     pub(crate) fn mqtt_sn(&mut self) -> MqttSn {

@@ -59,7 +59,7 @@ pub use extensions::{
     Delayed, Exclusive, Mqtt, MqttSn, MqttSnTopic, RetainedLimit, Rewrite, Shared, SharedStrategy, Sys,
 };
 pub use limits::Limits;
-pub use model::{Bind, Config, Listener, Log, LogLevel, Protocols};
+pub use model::{Bind, Config, Listener, Log, LogLevel, MemoryMax, Protocols};
 pub use problem::{Place, Problem, Problems};
 pub use reference::reference;
 pub use settings::{Kind, Preset, Section, Setting};

@@ -62,10 +62,20 @@ limits! {
     outbox_messages_max: usize = 100_000, Count 1..=HUNDRED_MILLION;
     /// Bytes that may wait in the outbox of one connection.
     outbox_bytes_max: usize = 16_777_216, Bytes 1024..=4095 * MIB;
+    /// Messages of QoS 0 that wait, beyond what is in the outbox, for one connection that is too slow and whose policy
+    /// (`slow_reader`) is `drop_oldest` or `latest_per_topic`. What stands in the outbox cannot be taken back.
+    overflow_messages_max: usize = 10_000, Count 0..=HUNDRED_MILLION;
+    /// Bytes of the same messages.
+    overflow_bytes_max: usize = 4_194_304, Bytes 0..=4095 * MIB;
     /// Messages that are kept for one session whose client is away or does not acknowledge fast enough.
     session_queue_messages_max: usize = 10_000, Count 0..=HUNDRED_MILLION;
     /// Bytes that are kept for one session whose client is away or does not acknowledge fast enough.
     session_queue_bytes_max: usize = 16_777_216, Bytes 0..=4095 * MIB;
+    /// Messages that are kept for all sessions together. Who would get one more is treated as if its own queue were full.
+    /// 0 is no limit.
+    queued_messages_max: usize = 0, Count 0..=HUNDRED_MILLION;
+    /// Bytes that are kept for all sessions together. 0 is no limit.
+    queued_bytes_max: usize = 0, Bytes 0..=4095 * MIB;
     /// Messages of QoS 1 and 2 that are on their way to one session and not yet acknowledged. A client that asks
     /// for fewer gets fewer.
     inflight_max: u16 = 1000, Count 1..=65_535;

@@ -7,7 +7,7 @@ use crate::access::Auth;
 use crate::extensions::{Delayed, Exclusive, Mqtt, MqttSn, RetainedLimit, Rewrite, Shared, Sys};
 use crate::limits::Limits;
 use crate::store::Store;
-use trefoil_hub::AutomaticSubscription;
+use trefoil_hub::{AutomaticSubscription, SlowReader};
 
 /// A whole configuration, checked: the server may rely on every field without looking again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Config {
     pub allow_anonymous: bool,
     /// Threads that serve connections; 0 means one per core.
     pub shards: usize,
+    /// The memory that the hub may take.
+    pub memory_max: MemoryMax,
     /// Who may connect.
     pub auth: Auth,
     /// Where the server accepts. Never empty, and no address (port 0 excepted) occurs twice.
@@ -39,6 +41,9 @@ pub struct Config {
     pub rewrite: Vec<Rewrite>,
     /// What clients are subscribed to when they connect.
     pub subscribe: Vec<AutomaticSubscription>,
+    /// What happens to messages for which a receiver is too slow, by topic, in the order in which they are tried: a valid
+    /// filter, not of a shared subscription, and what holds for it.
+    pub slow_readers: Vec<(String, SlowReader)>,
     /// The MQTT-SN gateway.
     pub mqtt_sn: MqttSn,
     /// What is written to standard error.
@@ -59,6 +64,7 @@ impl Default for Config {
             protocols,
             allow_anonymous: true,
             echo: false,
+            slow_reader: SlowReader::default(),
             connections_max: 0,
         };
         let (tcp, udp, http) = (Bind::Tcp(local(1883)), Bind::Udp(local(1883)), Bind::Tcp(local(8080)));
@@ -66,6 +72,7 @@ impl Default for Config {
         Config {
             allow_anonymous: false,
             shards: 0,
+            memory_max: MemoryMax::Unlimited,
             auth: Auth::default(),
             listeners: vec![
                 listener(tcp, Protocols::usual(&tcp)),
@@ -82,12 +89,25 @@ impl Default for Config {
             exclusive: Exclusive::default(),
             rewrite: Vec::new(),
             subscribe: Vec::new(),
+            slow_readers: Vec::new(),
             mqtt_sn: MqttSn::default(),
             log: Log::default(),
             store: Store::default(),
             warnings: Vec::new(),
         }
     }
+}
+
+/// How much memory the hub may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum MemoryMax {
+    /// As much as there is.
+    #[default]
+    Unlimited,
+    /// So many bytes, at least one.
+    Bytes(u64),
+    /// 1 to 100 percent of the machine's memory.
+    Percent(u8),
 }
 
 /// One address on which the server accepts, and what it speaks there.
@@ -101,6 +121,8 @@ pub struct Listener {
     pub allow_anonymous: bool,
     /// `/ws/echo` sends every message back, for outside WebSocket test suites. Only together with `websocket`.
     pub echo: bool,
+    /// What happens to messages for which a client that connects here is too slow.
+    pub slow_reader: SlowReader,
     /// Connections (over UDP: peers) at one time; 0 means as many as the process may open files.
     pub connections_max: usize,
 }

@@ -86,6 +86,11 @@ fn introduction(section: Section) -> (&'static str, &'static str) {
             "`[[durability]]`",
             "One for each set of topics whose messages are kept otherwise than `store.durability` says.",
         ),
+        Section::SlowReader => (
+            "`[[slow_reader]]`",
+            "One for each set of topics with a policy of their own for receivers that are too slow: \
+             [delivery.md](delivery.md#slow-readers).",
+        ),
     }
 }
 

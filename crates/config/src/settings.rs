@@ -42,11 +42,13 @@ pub enum Section {
     Store,
     /// In each `[[durability]]`.
     Durability,
+    /// In each `[[slow_reader]]`.
+    SlowReader,
 }
 
 impl Section {
     /// All of them, in the order of the reference page.
-    pub const ALL: [Section; 17] = [
+    pub const ALL: [Section; 18] = [
         Section::Top,
         Section::Listener,
         Section::Auth,
@@ -64,6 +66,7 @@ impl Section {
         Section::Log,
         Section::Store,
         Section::Durability,
+        Section::SlowReader,
     ];
 
     /// Its name between the brackets; empty for [`Section::Top`].
@@ -86,6 +89,7 @@ impl Section {
             Section::Log => "log",
             Section::Store => "store",
             Section::Durability => "durability",
+            Section::SlowReader => "slow_reader",
         }
     }
 
@@ -99,6 +103,7 @@ impl Section {
             Section::Subscribe => Some("automatic subscription"),
             Section::MqttSnTopic => Some("predefined topic"),
             Section::Durability => Some("durability of some topics"),
+            Section::SlowReader => Some("policy for slow readers of some topics"),
             _ => None,
         }
     }
@@ -132,6 +137,11 @@ pub enum Kind {
         /// The least that is allowed.
         min: u64,
         /// The most that is allowed.
+        max: u64,
+    },
+    /// An amount of memory: a size, or a part of the machine's, such as `"80 %"`. 0 is no limit.
+    Memory {
+        /// The most bytes that are allowed.
         max: u64,
     },
     /// A duration: seconds as a number, or text such as `"10 s"`.

@@ -1,10 +1,10 @@
 //! The one table of settings, section by section. Those of `[limits]` stand in `limits.rs`.
 
-use crate::settings::Kind::{Address, Bool, Bytes, Choice, Choices, Count, Seconds, Text};
+use crate::settings::Kind::{Address, Bool, Bytes, Choice, Choices, Count, Memory, Seconds, Text};
 use crate::settings::Preset::{Number, Required, Said};
 use crate::settings::Section::{
     Auth, Delayed, Durability, Exclusive, Listener, Log, Mqtt, MqttSn, MqttSnTopic, Retained, Rewrite,
-    Shared, Store, Subscribe, Sys, Top,
+    Shared, SlowReader, Store, Subscribe, Sys, Top,
 };
 use crate::settings::{Kind, Preset, Section, Setting};
 
@@ -13,6 +13,9 @@ pub(crate) const MQTT_SN: &str = "mqtt-sn";
 
 const HUNDRED_MILLION: u64 = 100_000_000;
 const MIB: u64 = 1 << 20;
+
+/// What may happen to messages for which a receiver is too slow.
+const SLOW_READER: Kind = Choice(&["drop_newest", "drop_oldest", "latest_per_topic", "disconnect"]);
 
 /// No setting that counts bytes can be larger.
 const BYTES_MAX: u64 = 4095 * MIB;
@@ -42,6 +45,14 @@ pub(crate) const BEFORE_LIMITS: &[Setting] = &[
         Count { min: 0, max: 64 },
         Number(0),
         "Threads that serve connections. 0 means one per core.",
+    ),
+    setting(
+        Top,
+        "memory_max",
+        Memory { max: 1 << 50 },
+        Number(0),
+        "The memory that the hub may take. From 80 % of it on new clients are refused, from 90 % on slow readers get no \
+         QoS 0, and from 95 % on publishers are not read from.",
     ),
     setting(
         Listener,
@@ -82,6 +93,15 @@ pub(crate) const BEFORE_LIMITS: &[Setting] = &[
         Count { min: 0, max: HUNDRED_MILLION },
         Number(0),
         "Connections (over UDP: peers) of this listener at one time. 0 means as many as the process may open files.",
+    ),
+    setting(
+        Listener,
+        "slow_reader",
+        SLOW_READER,
+        Preset::Text("drop_newest"),
+        "What happens to messages for which a client that connects here is too slow: its outbox (QoS 0) or its session's \
+         queue (QoS 1 and 2) has no room. `drop_newest` and `drop_oldest` drop one; `latest_per_topic` keeps, of what \
+         waits, the newest on each topic; `disconnect` ends the connection.",
     ),
     setting(
         Auth,
@@ -375,5 +395,20 @@ pub(crate) const AFTER_LIMITS: &[Setting] = &[
         Required,
         "When the messages on these topics are on disk that are retained, delayed, or for sessions which outlast their \
          connection.",
+    ),
+    setting(
+        SlowReader,
+        "filter",
+        Text,
+        Required,
+        "Which topics it is for. Of several whose filters match a topic, the first holds.",
+    ),
+    setting(
+        SlowReader,
+        "policy",
+        SLOW_READER,
+        Required,
+        "What happens to messages on these topics for which a receiver is too slow, whichever listener it came by. What a \
+         client says with its subscription, as JSON clients can, goes before.",
     ),
 ];

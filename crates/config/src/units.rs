@@ -58,7 +58,7 @@ pub(crate) struct Number(pub(crate) u64, pub(crate) Kind);
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.1 {
-            Kind::Bytes { .. } => write(f, self.0, BINARY),
+            Kind::Bytes { .. } | Kind::Memory { .. } => write(f, self.0, BINARY),
             Kind::Seconds { .. } => write(f, self.0, DURATIONS),
             _ => write!(f, "{}", self.0),
         }
@@ -91,6 +91,12 @@ impl fmt::Display for Kind {
                 let (min, max) = range(min, max);
                 write!(f, "a size from {min} to {max}, in bytes or as text such as \"16 MiB\"")
             }
+            Kind::Memory { max } => write!(
+                f,
+                "a size of at most {}, in bytes or as text such as \"512 MiB\", or a part of the machine's memory \
+                 such as \"80 %\"; 0 is no limit",
+                Number(max, *self)
+            ),
             Kind::Seconds { min, max } => {
                 let (min, max) = range(min, max);
                 write!(f, "a duration from {min} to {max}, in seconds or as text such as \"10 s\"")

@@ -31,6 +31,8 @@ pub(crate) const LIST_ENTRIES_MAX: usize = 64;
 pub(crate) enum Value {
     Bool(bool),
     Number(u64),
+    /// 1 to 100.
+    Percent(u8),
     Word(&'static str),
     Words(Vec<&'static str>),
     Bind(Bind),
@@ -76,6 +78,10 @@ fn read_single(kind: Kind, raw: &Raw<'_>) -> Result<Value, Wrong> {
         },
         Kind::Count { min, max } => in_range(number(raw, |_| None), min, max),
         Kind::Bytes { min, max } => in_range(number(raw, |text| read_bytes(text).ok()), min, max),
+        Kind::Memory { max } => match text.and_then(percent) {
+            Some(percent) => Ok(Value::Percent(percent)),
+            None => in_range(number(raw, |text| read_bytes(text).ok()), 0, max),
+        },
         Kind::Seconds { min, max } => in_range(number(raw, |text| read_seconds(text).ok()), min, max),
         Kind::Choice(words) => {
             let text = text.ok_or(Wrong::Kind)?;
@@ -90,6 +96,10 @@ fn read_single(kind: Kind, raw: &Raw<'_>) -> Result<Value, Wrong> {
         },
         Kind::Choices(_) => unreachable!("lists are read by read_list"),
     }
+}
+
+fn percent(text: &str) -> Option<u8> {
+    text.strip_suffix('%')?.trim_end().parse().ok().filter(|percent| (1..=100).contains(percent))
 }
 
 fn number(raw: &Raw<'_>, with_unit: impl Fn(&str) -> Option<u64>) -> Option<u64> {

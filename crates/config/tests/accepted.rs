@@ -309,3 +309,54 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn policies_for_slow_readers() {
+    use trefoil_hub::SlowReader;
+    let text = r#"
+[[listener]]
+bind = "127.0.0.1:1"
+slow_reader = "latest_per_topic"
+[[listener]]
+bind = "127.0.0.1:2"
+[[slow_reader]]
+filter = "log/#"
+policy = "drop_oldest"
+[[slow_reader]]
+filter = "jobs/+"
+policy = "disconnect"
+"#;
+    let config = file(text);
+    let of_listeners: Vec<_> = config.listeners.iter().map(|listener| listener.slow_reader).collect();
+    assert_eq!(of_listeners, [SlowReader::LatestPerTopic, SlowReader::DropNewest]);
+    let rules = [("log/#", SlowReader::DropOldest), ("jobs/+", SlowReader::Disconnect)];
+    assert_eq!(config.slow_readers, rules.map(|(filter, policy)| (filter.to_owned(), policy)));
+    let variables = [
+        ("TREFOIL_LISTENER_0_SLOW_READER", "disconnect"),
+        ("TREFOIL_SLOW_READER_0_FILTER", "log/#"),
+        ("TREFOIL_SLOW_READER_0_POLICY", "drop_oldest"),
+    ];
+    let config = with("[[listener]]\nbind = \"127.0.0.1:1\"", &variables);
+    assert_eq!(config.listeners[0].slow_reader, SlowReader::Disconnect);
+    assert_eq!(config.slow_readers, [("log/#".to_owned(), SlowReader::DropOldest)]);
+}
+
+#[test]
+fn memory_is_a_size_or_a_part_of_the_machines() {
+    use trefoil_config::MemoryMax::{Bytes, Percent, Unlimited};
+    for (written, expected) in [
+        ("0", Unlimited),
+        ("1048576", Bytes(1 << 20)),
+        ("\"2 GiB\"", Bytes(2 << 30)),
+        ("\"80 %\"", Percent(80)),
+        ("\"100%\"", Percent(100)),
+    ] {
+        assert_eq!(file(&format!("memory_max = {written}")).memory_max, expected, "{written}");
+        let given = with("", &[("TREFOIL_MEMORY_MAX", written.trim_matches('"'))]);
+        assert_eq!(given.memory_max, expected, "{written}");
+    }
+    for wrong in ["\"0 %\"", "\"101 %\"", "\"much\"", "true", "-1"] {
+        let text = format!("memory_max = {wrong}");
+        assert!(load(Some((Path::new("t.toml"), &text)), &mut std::iter::empty()).is_err(), "{wrong}");
+    }
+}

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Default, Debug)]
 pub struct Backlog {
     in_flight: AtomicUsize,
+    in_flight_bytes: AtomicUsize,
     queued: AtomicUsize,
     queued_bytes: AtomicUsize,
 }
@@ -18,6 +19,7 @@ pub struct Backlog {
 pub(crate) struct Share {
     of: Arc<Backlog>,
     in_flight: usize,
+    in_flight_bytes: usize,
     queued: usize,
     queued_bytes: usize,
 }
@@ -26,6 +28,11 @@ impl Backlog {
     /// Deliveries that have been sent, now or on an earlier connection, and not acknowledged.
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of these.
+    pub fn in_flight_bytes(&self) -> usize {
+        self.in_flight_bytes.load(Ordering::Relaxed)
     }
 
     /// Deliveries that wait, and their bytes.
@@ -40,14 +47,18 @@ impl Share {
     }
 
     /// One more is in flight.
-    pub(crate) fn launched(&mut self) {
-        self.in_flight += 1;
+    pub(crate) fn launched(&mut self, message: &Message) {
+        let bytes = message.cost_bytes();
+        (self.in_flight, self.in_flight_bytes) = (self.in_flight + 1, self.in_flight_bytes + bytes);
+        set(&self.of.in_flight_bytes, |n| n + bytes);
         set(&self.of.in_flight, |n| n + 1);
     }
 
     /// One is no longer in flight.
-    pub(crate) fn landed(&mut self) {
-        self.in_flight -= 1;
+    pub(crate) fn landed(&mut self, message: &Message) {
+        let bytes = message.cost_bytes();
+        (self.in_flight, self.in_flight_bytes) = (self.in_flight - 1, self.in_flight_bytes - bytes);
+        set(&self.of.in_flight_bytes, |n| n - bytes);
         set(&self.of.in_flight, |n| n - 1);
     }
 
@@ -81,6 +92,7 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         set(&self.of.in_flight, |n| n - self.in_flight);
+        set(&self.of.in_flight_bytes, |n| n - self.in_flight_bytes);
         set(&self.of.queued, |n| n - self.queued);
         set(&self.of.queued_bytes, |n| n - self.queued_bytes);
     }

@@ -64,6 +64,7 @@ mod routes;
 mod session;
 mod shard;
 mod shared;
+mod slow_reader;
 mod subscriptions;
 mod time;
 pub mod topic;
@@ -84,6 +85,7 @@ pub use shard::{
     Shard, SubscribeError, Turn, restore,
 };
 pub use shared::{Limits, Shared};
+pub use slow_reader::{Newest, SlowReader};
 pub use subscriptions::{Audience, Receiver, SubscriptionOptions};
 pub use time::Time;
 pub use topic::{Filter, Topic, TopicError};

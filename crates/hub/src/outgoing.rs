@@ -1,11 +1,14 @@
 //! What a session has yet to bring to its client: deliveries in flight, those that wait for a place in the window,
 //! and retained messages still to be fetched.
 
+mod waiting;
+
 use crate::backlog::{Backlog, Share};
 use crate::group::Group;
 use crate::index::NodeId;
 use crate::message::Message;
 use crate::retained::Cursor;
+use crate::slow_reader::Newest;
 use crate::subscriptions::SubscriptionIds;
 use crate::time::Time;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -60,6 +63,8 @@ pub(crate) struct Outgoing {
     /// How many have been sent on this connection and wait for the last acknowledgement.
     outstanding: usize,
     queue: VecDeque<Pending>,
+    /// Where the newest of each topic waits, from when somebody first asks until nothing waits.
+    newest: Option<Box<Newest>>,
     /// Counts along what is in flight and what waits.
     backlog: Share,
     pub(crate) replays: VecDeque<Replay>,
@@ -129,6 +134,7 @@ impl Default for Outgoing {
             resend_at: 0,
             outstanding: 0,
             queue: VecDeque::new(),
+            newest: None,
             backlog: Share::default(),
             replays: VecDeque::new(),
             is_replaying: false,
@@ -181,18 +187,12 @@ impl Outgoing {
         // [MQTT-4.3.2-1] [MQTT-4.3.3-1]: the ids in use all stand before this place.
         let packet_id = self.id_at(self.flights.len());
         // [MQTT-4.3.2-3] [MQTT-4.3.3-3] [v3 MQTT-4.3.2-1] [v3 MQTT-4.3.3-1]: it stays here until it is acknowledged.
+        self.backlog.launched(&pending.message);
         self.flights.push_back(Some(Flight { pending, state: State::Published, is_sent: true }));
         (self.rerelease_at, self.resend_at) = (self.flights.len(), self.flights.len());
         self.outstanding += 1;
-        self.backlog.launched();
         let flight = self.flights.back().and_then(Option::as_ref).expect("it has just been added");
         (packet_id, &flight.pending)
-    }
-
-    /// Lets a delivery wait. The caller has checked the bounds.
-    pub(crate) fn push(&mut self, pending: Pending) {
-        self.backlog.pushed(&pending.message);
-        self.queue.push_back(pending);
     }
 
     /// What may go out now: first what has to be sent again, then what waits. It counts as sent with this. `expired` is
@@ -241,11 +241,7 @@ impl Outgoing {
             if !too_old && !once && (self.outstanding >= window || self.flights.len() >= PACKET_IDS) {
                 return None;
             }
-            let pending = self.queue.pop_front()?;
-            self.backlog.popped(&pending.message);
-            if self.queue.is_empty() && self.queue.capacity() > 1024 {
-                self.queue = VecDeque::new();
-            }
+            let pending = self.pop()?;
             if too_old {
                 expired(&pending);
             } else if once {
@@ -370,7 +366,7 @@ impl Outgoing {
                 if taken.len() < messages_max
                     && let Some(flight) = self.flights[at].take_if(|f| f.may_move() && is_wanted(&f.pending))
                 {
-                    self.backlog.landed();
+                    self.backlog.landed(&flight.pending.message);
                     taken.push(Taken { pending: flight.pending, packet_id });
                 }
             }
@@ -387,6 +383,9 @@ impl Outgoing {
             } else {
                 self.queue.push_back(pending);
             }
+        }
+        if self.newest.take().is_some() && !self.queue.is_empty() {
+            self.find_newest();
         }
         taken
     }
@@ -430,13 +429,13 @@ impl Outgoing {
         while self.flights.len() < at {
             self.flights.push_back(None);
         }
+        self.backlog.launched(&pending.message);
         let state = if is_received { State::Released } else { State::Published };
         let flight = Some(Flight { pending, state, is_sent: false });
         match self.flights.get_mut(at) {
             Some(place) => *place = flight,
             None => self.flights.push_back(flight),
         }
-        self.backlog.launched();
     }
 
     /// Goes on behind the last packet id that was given out.
@@ -450,9 +449,10 @@ impl Outgoing {
     }
 
     fn land(&mut self, at: usize) {
-        self.flights[at] = None;
+        if let Some(flight) = self.flights[at].take() {
+            self.backlog.landed(&flight.pending.message);
+        }
         self.outstanding -= 1;
-        self.backlog.landed();
         while let Some(None) = self.flights.front() {
             self.flights.pop_front();
             self.first_id = next_id(self.first_id);

@@ -5,6 +5,7 @@ use crate::journal::Debt;
 use crate::key::ConnectionKey;
 use crate::message::Message;
 use crate::shard::Turn;
+use crate::slow_reader::SlowReader;
 use std::sync::Arc;
 use trefoil_mqtt::QoS;
 
@@ -19,6 +20,12 @@ pub trait Outlet {
 
     /// Sends the PUBREL of a QoS 2 delivery, once the shard's batch `waits_for` is on disk.
     fn release(&mut self, to: ConnectionKey, packet_id: u16, waits_for: u64);
+
+    /// Ends a connection whose client does not keep up, once what is being dealt with is done: its session has asked for
+    /// that ([`SlowReader::Disconnect`]).
+    fn disconnect(&mut self, to: ConnectionKey) {
+        let _ = to;
+    }
 
     /// Takes a message to another shard.
     fn forward(&mut self, shard: usize, parcel: Parcel);
@@ -40,6 +47,8 @@ pub struct Delivery<'a> {
     /// It must not go out before this batch of the shard is on disk; 0 for at once. Else a receiver could get it again
     /// under another packet id after a crash, and QoS 2 would not be exactly once.
     pub waits_for: u64,
+    /// What the subscription says of it in case that there is no room; at QoS 0 only, since above the hub sees to it.
+    pub slow_reader: Option<SlowReader>,
 }
 
 /// What became of a delivery.

@@ -5,6 +5,7 @@ use crate::group::{Group, Load};
 use crate::key::ConnectionKey;
 use crate::message::Message;
 use crate::outgoing::Outgoing;
+use crate::slow_reader::SlowReader;
 use crate::subscriptions::Filters;
 use crate::time::Time;
 use foldhash::fast::RandomState;
@@ -37,6 +38,8 @@ pub(crate) struct Session {
     pub(crate) expiry_s: u32,
     /// Most deliveries in flight: what the client takes, but not more than the hub's own limit.
     pub(crate) window_max: u16,
+    /// What happens when its queue is full and nobody says anything more exact.
+    pub(crate) slow_reader: SlowReader,
     pub(crate) filters: Filters,
     pub(crate) outgoing: Option<Box<Outgoing>>,
     pub(crate) rare: Option<Box<Rare>>,

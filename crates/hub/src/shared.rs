@@ -1,5 +1,6 @@
 //! What all shards of a process share.
 
+use crate::backlog::Backlog;
 use crate::delayed::Waiting;
 use crate::exclusive::Exclusive;
 use crate::extensions::Extensions;
@@ -7,9 +8,11 @@ use crate::group::Strategy;
 use crate::interest::{Interest, SHARDS_MAX};
 use crate::journal::Keeping;
 use crate::retained::{Quota, Retained};
+use crate::slow_reader::SlowReader;
 use crate::topic::HUB_TOPICS;
 use foldhash::quality::FixedState;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Bounds of the hub, each named with its unit.
@@ -25,6 +28,13 @@ pub struct Limits {
     pub session_queue_messages_max: usize,
     /// Bytes that wait in a session.
     pub session_queue_bytes_max: usize,
+    /// Messages that wait in all sessions together; 0 for no such bound. Shards that queue at the same moment may go
+    /// beyond it by one each.
+    pub queued_messages_max: usize,
+    /// Bytes that wait in all sessions together; 0 for no such bound.
+    pub queued_bytes_max: usize,
+    /// What happens to messages that find no room, by topic; the first filter that matches counts.
+    pub slow_readers: Vec<(String, SlowReader)>,
     /// Seconds that a session may outlast its connection.
     pub session_expiry_s_max: u32,
     /// Retained messages.
@@ -45,6 +55,9 @@ impl Default for Limits {
             inflight_max: 1000,
             session_queue_messages_max: 10_000,
             session_queue_bytes_max: 16 << 20,
+            queued_messages_max: 0,
+            queued_bytes_max: 0,
+            slow_readers: Vec::new(),
             session_expiry_s_max: 7 * 24 * 3600,
             retained_messages_max: 1_000_000,
             retained_bytes_max: 1 << 30,
@@ -79,6 +92,8 @@ pub struct Shared {
     pub(crate) numbers: AtomicU64,
     /// The highest number of a message that each shard has handed over to be written.
     pub(crate) handed: Box<[AtomicU64]>,
+    /// What the sessions of each shard have yet to bring to their clients.
+    pub(crate) backlogs: Box<[Arc<Backlog>]>,
     /// How often a shard has been through with a checkpoint.
     checkpoints: AtomicU64,
     shards: usize,
@@ -108,6 +123,7 @@ impl Shared {
             clears: AtomicBool::new(true),
             numbers: AtomicU64::new(1),
             handed: (0..shards).map(|_| AtomicU64::new(0)).collect(),
+            backlogs: (0..shards).map(|_| Arc::default()).collect(),
             checkpoints: AtomicU64::new(0),
             shards,
             seed,
@@ -174,6 +190,18 @@ impl Shared {
     /// How many delayed messages wait, and their bytes.
     pub fn delayed_size(&self) -> (usize, usize) {
         self.delayed.size()
+    }
+
+    /// How much waits in all sessions together: messages and bytes.
+    pub fn queued(&self) -> (usize, usize) {
+        let each = self.backlogs.iter().map(|backlog| backlog.queued());
+        each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    /// How much has been sent by all sessions together and not been acknowledged: messages and bytes.
+    pub fn in_flight(&self) -> (usize, usize) {
+        let each = self.backlogs.iter().map(|backlog| (backlog.in_flight(), backlog.in_flight_bytes()));
+        each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
     /// How many exclusive subscriptions are held.

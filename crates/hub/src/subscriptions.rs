@@ -2,6 +2,7 @@
 
 use crate::index::{Index, NodeId};
 use crate::key::SessionKey;
+use crate::slow_reader::SlowReader;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -19,11 +20,20 @@ pub struct SubscriptionOptions {
     pub retain_as_published: bool,
     /// The subscription identifier, sent along with each delivery [MQTT-3.3.4-3].
     pub id: Option<NonZeroU32>,
+    /// What happens when its deliveries find no room; none: what holds for the topic or the session. It is not kept for
+    /// the next start.
+    pub slow_reader: Option<SlowReader>,
 }
 
 impl Default for SubscriptionOptions {
     fn default() -> Self {
-        SubscriptionOptions { qos: QoS::AtMostOnce, no_local: false, retain_as_published: false, id: None }
+        SubscriptionOptions {
+            qos: QoS::AtMostOnce,
+            no_local: false,
+            retain_as_published: false,
+            id: None,
+            slow_reader: None,
+        }
     }
 }
 
@@ -235,6 +245,8 @@ pub struct Receiver {
     pub qos: QoS,
     /// Whether it wants the retain flag as published.
     pub retain_as_published: bool,
+    /// What its subscriptions say of deliveries that find no room.
+    pub slow_reader: Option<SlowReader>,
     first_id: u32,
     ids: u32,
 }
@@ -270,6 +282,7 @@ impl Audience {
             session: entry.session,
             qos: entry.options.qos,
             retain_as_published: entry.options.retain_as_published,
+            slow_reader: entry.options.slow_reader,
             first_id,
             ids: self.ids.len() as u32 - first_id,
         });
@@ -289,6 +302,7 @@ impl Audience {
                 Some(last) if last.session == r.session => {
                     last.qos = last.qos.max(r.qos);
                     last.retain_as_published |= r.retain_as_published;
+                    last.slow_reader = last.slow_reader.max(r.slow_reader);
                     last.ids += r.ids;
                 }
                 _ => self.receivers.push(Receiver { first_id: self.ids.len() as u32, ..r }),

@@ -39,6 +39,7 @@ fields! {
     UserProperties = "user_properties",
     Retained = "retained",
     NoLocal = "no_local",
+    SlowReader = "slow_reader",
     Topic = "topic",
     Dup = "dup",
     Pong = "pong",

@@ -70,5 +70,5 @@ pub use outgoing::{
     encode_unsubscribe,
 };
 pub use reply::{MalformedReply, Message, Refusal, Reply, parse_reply};
-pub use request::{Limits, PublishRequest, Request, parse, parse_publish};
+pub use request::{Limits, PublishRequest, Request, SlowReader, parse, parse_publish};
 pub use value::STRING_BYTES_MAX;

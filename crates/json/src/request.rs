@@ -40,6 +40,8 @@ pub enum Request<'a> {
         retained: bool,
         /// Whether the client's own messages are to be left out.
         no_local: bool,
+        /// What happens to messages for which the client is too slow; none: what the hub is set to.
+        slow_reader: Option<SlowReader>,
         /// What the answer carries as `ack`.
         id: Option<u64>,
         /// Whether the filters stood in an array, so that the answer has an array too.
@@ -67,6 +69,35 @@ pub enum Request<'a> {
     },
     /// `{"ack":…}`: the client has taken the delivery with this id.
     Ack(u64),
+}
+
+/// What happens to messages for which a subscriber is too slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlowReader {
+    /// The newest is dropped.
+    DropNewest,
+    /// The oldest that waits is dropped.
+    DropOldest,
+    /// Of what waits on one topic the newest is left.
+    LatestPerTopic,
+    /// The connection ends.
+    Disconnect,
+}
+
+impl SlowReader {
+    /// All of them.
+    pub const ALL: [SlowReader; 4] =
+        [SlowReader::DropNewest, SlowReader::DropOldest, SlowReader::LatestPerTopic, SlowReader::Disconnect];
+
+    /// Its name in the protocol.
+    pub fn name(self) -> &'static str {
+        match self {
+            SlowReader::DropNewest => "drop_newest",
+            SlowReader::DropOldest => "drop_oldest",
+            SlowReader::LatestPerTopic => "latest_per_topic",
+            SlowReader::Disconnect => "disconnect",
+        }
+    }
 }
 
 /// A message that a client publishes.
@@ -143,7 +174,7 @@ const fn fields_of(operation: Field) -> FieldSet {
             Expiry,
             UserProperties,
         ]),
-        Sub => FieldSet::of(&[Sub, Qos, Id, Retained, NoLocal]),
+        Sub => FieldSet::of(&[Sub, Qos, Id, Retained, NoLocal, SlowReader]),
         Unsub => FieldSet::of(&[Unsub, Id]),
         Auth => FieldSet::of(&[Auth, Id]),
         other => FieldSet::of(&[other]),
@@ -250,9 +281,20 @@ impl<'a> Reader<'_, 'a> {
             qos: self.qos(1)?,
             retained: self.boolean(Field::Retained, true)?,
             no_local: self.boolean(Field::NoLocal, false)?,
+            slow_reader: self.slow_reader()?,
             id: self.id()?,
             many,
         })
+    }
+
+    fn slow_reader(&self) -> Outcome<Option<SlowReader>> {
+        let Some(name) = self.plain_string(Field::SlowReader)? else { return Ok(None) };
+        let found = SlowReader::ALL.into_iter().find(|policy| policy.name() == name);
+        let wrong = || {
+            let names = SlowReader::ALL.map(SlowReader::name).join(", ");
+            bad(Field::SlowReader, format!("slow_reader must be one of {names}"))
+        };
+        found.map(Some).ok_or_else(wrong)
     }
 
     fn auth(&self) -> Outcome<Request<'a>> {

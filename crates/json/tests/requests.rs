@@ -4,7 +4,9 @@
 
 use std::borrow::Cow;
 
-use trefoil_json::{Code, Extras, Limits, PublishRequest, Request, RequestError, STRING_BYTES_MAX, parse};
+use trefoil_json::{
+    Code, Extras, Limits, PublishRequest, Request, RequestError, STRING_BYTES_MAX, SlowReader, parse,
+};
 
 fn ok(text: &str) -> Request<'_> {
     parse(text.as_bytes(), Limits::default()).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -114,6 +116,7 @@ fn the_other_operations() {
         qos: 0,
         retained: true,
         no_local: false,
+        slow_reader: None,
         id: None,
         many: false,
     };
@@ -123,10 +126,16 @@ fn the_other_operations() {
         qos: 1,
         retained: false,
         no_local: true,
+        slow_reader: Some(SlowReader::LatestPerTopic),
         id: Some(3),
         many: true,
     };
-    assert_eq!(ok(r#"{"sub":["a","\u002b/b"],"qos":1,"retained":false,"no_local":true,"id":3}"#), subscribe);
+    assert_eq!(
+        ok(
+            r#"{"sub":["a","\u002b/b"],"qos":1,"retained":false,"no_local":true,"slow_reader":"latest_per_topic","id":3}"#
+        ),
+        subscribe
+    );
     let unsubscribe = Request::Unsubscribe { filters: vec!["a".into()], id: Some(0), many: true };
     assert_eq!(ok(r#"{"unsub":["a"],"id":0}"#), unsubscribe);
     assert_eq!(ok(r#"{"ping":null}"#), Request::Ping("null"));

@@ -162,6 +162,7 @@ fn what_the_code_refuses_the_schema_refuses() {
         r#"{"sub":[]}"#,
         r#"{"sub":"t","retain":true}"#,
         r#"{"sub":"t","no_local":0}"#,
+        r#"{"sub":"t","slow_reader":"drop"}"#,
         r#"{"sub":["a",""]}"#,
         r#"{"unsub":"t","qos":1}"#,
         r#"{"unsub":null}"#,

@@ -34,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) keeper: Option<std::sync::Arc<Keeper>>,
     /// Connections now, of all listeners.
     pub(crate) connections: AtomicUsize,
+    /// How much memory there may be, and how much there is.
+    pub(crate) memory: crate::memory::Memory,
     /// When the server started: the zero of all [`trefoil_hub::Time`].
     pub(crate) started: Instant,
 }
@@ -48,6 +50,8 @@ pub(crate) struct ListenerContext {
     pub(crate) allow_anonymous: bool,
     /// Whether `/ws/echo` answers.
     pub(crate) echo: bool,
+    /// What happens to messages for which its connections have no room.
+    pub(crate) slow_reader: trefoil_hub::SlowReader,
     /// Most connections at one time.
     pub(crate) connections_max: usize,
     /// Connections now.

@@ -36,6 +36,7 @@ mod json_message;
 mod keeper;
 mod listener;
 mod mail;
+mod memory;
 mod outbox;
 mod pulse;
 mod refused;
@@ -288,6 +289,7 @@ impl Prepared<'_> {
             // One more for what runs beside the shards.
             stats: (0..=shards).map(|_| Stats::default()).collect(),
             connections: AtomicUsize::new(0),
+            memory: memory::Memory::new(config.memory_max),
             started: Instant::now(),
         });
         if let Some(log) = log {
@@ -426,6 +428,7 @@ fn listener_context(listener: &trefoil_config::Listener, bind: Bind) -> Listener
         protocols: listener.protocols,
         allow_anonymous: listener.allow_anonymous,
         echo: listener.echo,
+        slow_reader: listener.slow_reader,
         connections_max: listener.connections_max,
         connections: AtomicUsize::new(0),
     }
@@ -460,6 +463,9 @@ fn hub_limits(config: &trefoil_config::Config) -> trefoil_hub::Limits {
         inflight_max: limits.inflight_max,
         session_queue_messages_max: limits.session_queue_messages_max,
         session_queue_bytes_max: limits.session_queue_bytes_max,
+        queued_messages_max: limits.queued_messages_max,
+        queued_bytes_max: limits.queued_bytes_max,
+        slow_readers: config.slow_readers.clone(),
         session_expiry_s_max: limits.session_expiry_s_max,
         retained_messages_max: limits.retained_messages_max,
         retained_bytes_max: limits.retained_bytes_max,

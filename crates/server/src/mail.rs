@@ -136,6 +136,11 @@ impl Mailbox {
         self.bytes.load(Ordering::Relaxed) > MAILBOX_BYTES_MAX
     }
 
+    /// Bytes that wait in it.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Posts one piece, whether there is room or not: for what must arrive.
     pub(crate) fn post(&self, mail: Mail) {
         self.post_all(&mut vec![mail]);

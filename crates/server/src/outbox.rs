@@ -63,6 +63,11 @@ impl Pool {
         self.0.pop().unwrap_or_else(|| Vec::with_capacity(PIECE_BYTES_START))
     }
 
+    /// Keeps nothing.
+    pub(crate) fn clear(&mut self) {
+        self.0 = Vec::new();
+    }
+
     fn give(&mut self, mut bytes: Vec<u8>) {
         if self.0.len() < POOLED_MAX && bytes.capacity() <= PIECE_BYTES_MAX {
             bytes.clear();

@@ -39,6 +39,7 @@ mod tests {
     #[test]
     fn idle_shards_have_a_pulse_and_stopped_ones_none() {
         let mut config = Config::default();
+        config.store.durability = trefoil_config::Durability::None;
         config.listeners.truncate(1);
         config.listeners[0].bind = Bind::Tcp("127.0.0.1:0".parse().expect("an address"));
         config.shards = 3;

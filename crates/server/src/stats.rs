@@ -22,10 +22,16 @@ pub(crate) enum Drop {
     Unacknowledged,
     /// An MQTT-SN client has as many topic ids as it may have.
     NoTopicId,
+    /// A newer one on the same topic came while it waited.
+    Replaced,
+    /// As much waited in all sessions together as may.
+    TotalFull,
+    /// Memory was short, and the receiver's socket took no more.
+    Memory,
 }
 
 impl Drop {
-    pub(crate) const ALL: [(Drop, &'static str); 7] = [
+    pub(crate) const ALL: [(Drop, &'static str); 10] = [
         (Drop::OutboxFull, "outbox_full"),
         (Drop::TooLarge, "too_large"),
         (Drop::QueueFull, "queue_full"),
@@ -33,6 +39,9 @@ impl Drop {
         (Drop::NoMember, "no_member"),
         (Drop::Unacknowledged, "unacknowledged"),
         (Drop::NoTopicId, "no_topic_id"),
+        (Drop::Replaced, "replaced"),
+        (Drop::TotalFull, "total_full"),
+        (Drop::Memory, "memory"),
     ];
 }
 
@@ -143,6 +152,10 @@ pub(crate) struct Stats {
     pub(crate) bytes_in: Figure,
     /// Bytes written to sockets.
     pub(crate) bytes_out: Figure,
+    /// Connections closed since they did not keep up and their policy says so.
+    pub(crate) slow_disconnects: Figure,
+    /// Bytes that wait in outboxes now; counted only if there is a limit on memory.
+    pub(crate) outbox_bytes: Figure,
     /// Deliveries dropped, by [`Drop`].
     pub(crate) dropped: [Figure; Drop::ALL.len()],
     /// Messages not retained since the table was full.

@@ -21,7 +21,7 @@ fn check(validator: &Validator, value: &Value) {
 const REQUESTS: [&str; 12] = [
     r##"{"sub":"#","qos":1,"id":1}"##,
     r#"{"sub":["a","b/+"],"qos":0,"id":2,"retained":false,"no_local":false}"#,
-    r#"{"sub":"c"}"#,
+    r#"{"sub":"c","slow_reader":"latest_per_topic"}"#,
     r#"{"pub":"a","data":{"n":[1,2.5,null,true]},"qos":1,"id":18446744073709551615}"#,
     r#"{"pub":"a","data":"text","retain":true,"content_type":"text/plain","response_topic":"r","expiry":1000}"#,
     r#"{"pub":"a","data_base64":"AP8=","correlation_base64":"AAE=","user_properties":[["k","v"],["k","w"]]}"#,
@@ -33,7 +33,8 @@ const REQUESTS: [&str; 12] = [
     r#"{"ack":1}"#,
 ];
 
-const MISTAKES: [&str; 8] = [
+const MISTAKES: [&str; 9] = [
+    r#"{"sub":"a","slow_reader":"oldest"}"#,
     r#"{"pub":"a","qos":7,"id":1}"#,
     r#"{"pub":"a","qos":1}"#,
     r#"{"pub":"a","data":1,"data_base64":"AA=="}"#,

@@ -34,6 +34,7 @@ impl Hub {
             protocols: Protocols::usual(&bind),
             allow_anonymous: true,
             echo: false,
+            slow_reader: Default::default(),
             connections_max: 0,
         };
         let any = "127.0.0.1:0".parse().unwrap();

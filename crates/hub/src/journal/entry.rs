@@ -374,6 +374,7 @@ impl<'a> Entry<'a> {
                     no_local: flags & NO_LOCAL != 0,
                     retain_as_published: flags & AS_PUBLISHED != 0,
                     id: NonZeroU32::new(record.small()?),
+                    ..SubscriptionOptions::default()
                 };
                 let filter = FilterRef::decode(record, flags & SHARED != 0)?;
                 Entry::Subscribe { session, filter, options, is_exclusive: flags & EXCLUSIVE != 0 }
@@ -571,6 +572,7 @@ mod tests {
             no_local: true,
             retain_as_published: true,
             id: NonZeroU32::new(268_435_455),
+            ..SubscriptionOptions::default()
         };
         let will = WillBody { body: body(b"gone"), expiry_s: Some(0), delay_s: 5 };
         let client = Client { client_id: "c", expiry_s: u32::MAX, identity: Some(""), user_name: None };

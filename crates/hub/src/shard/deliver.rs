@@ -7,9 +7,10 @@ use crate::interest::ShardSet;
 use crate::journal::{Durability, Entry, Journal};
 use crate::key::SessionKey;
 use crate::message::Message;
-use crate::outgoing::{Next, Outgoing, Pending};
+use crate::outgoing::{Next, Pending};
 use crate::outlet::{Delivered, Delivery, Outlet, Parcel};
 use crate::retained::{Found, Origin};
+use crate::slow_reader::SlowReader;
 use crate::subscriptions::Audience;
 use crate::time::Time;
 use crate::topic::{HUB_TOPICS, Topic};
@@ -361,6 +362,11 @@ impl Shard {
         self.session(key).outgoing.as_ref().is_some_and(|o| o.is_in_flight(packet_id))
     }
 
+    /// Whether anything above QoS 0 is in flight to a session or waits for it.
+    pub fn has_deliveries(&self, key: SessionKey) -> bool {
+        self.session(key).outgoing.as_ref().is_some_and(|o| !o.is_empty())
+    }
+
     /// PUBREC of a delivery at QoS 2. Returns whether it is known; if so the caller answers with PUBREL.
     pub fn received(&mut self, key: SessionKey, packet_id: u16) -> bool {
         let known = self.session_mut(key).outgoing.as_mut().is_some_and(|o| o.receive(packet_id));
@@ -420,7 +426,7 @@ impl Shard {
                 (message, number),
                 qos,
                 retain,
-                audience.subscription_ids(receiver),
+                (audience.subscription_ids(receiver), receiver.slow_reader),
                 out,
             );
         }
@@ -437,7 +443,7 @@ impl Shard {
         (message, number): (&Arc<Message>, &mut u64),
         qos: QoS,
         retain: bool,
-        subscription_ids: &[u32],
+        (subscription_ids, slow_reader): (&[u32], Option<SlowReader>),
         out: &mut impl Outlet,
     ) {
         if self.drops_expired(now, message) {
@@ -445,8 +451,15 @@ impl Shard {
         }
         if qos == QoS::AtMostOnce {
             if let Some(to) = self.session(key).connection {
-                let delivery =
-                    Delivery { qos, retain, dup: false, packet_id: 0, subscription_ids, waits_for: 0 };
+                let delivery = Delivery {
+                    qos,
+                    retain,
+                    dup: false,
+                    packet_id: 0,
+                    subscription_ids,
+                    waits_for: 0,
+                    slow_reader,
+                };
                 out.deliver(to, message, &delivery);
             }
             return;
@@ -462,7 +475,7 @@ impl Shard {
             subscription_ids,
             group: None,
         };
-        self.deliver_pending(now, key, pending, out);
+        self.deliver_pending(now, key, pending, slow_reader, out);
     }
 
     /// Delivers to a member of a shared subscription that can take it.
@@ -471,15 +484,17 @@ impl Shard {
         now: Time,
         key: SessionKey,
         pending: Pending,
+        slow_reader: Option<SlowReader>,
         out: &mut impl Outlet,
     ) {
         if self.drops_expired(now, &pending.message) {
             return;
         }
         if pending.qos > QoS::AtMostOnce {
-            self.deliver_pending(now, key, pending, out);
+            self.deliver_pending(now, key, pending, slow_reader, out);
         } else if let Some(to) = self.session(key).connection {
-            out.deliver(to, &pending.message, &delivery(&pending, 0, false, &self.journal));
+            let delivery = Delivery { slow_reader, ..delivery(&pending, 0, false, &self.journal) };
+            out.deliver(to, &pending.message, &delivery);
         }
     }
 
@@ -496,14 +511,7 @@ impl Shard {
         if pending.qos == QoS::AtMostOnce {
             return session.connection.is_some_and(|to| out.has_room(to));
         }
-        session.outgoing.as_ref().is_none_or(|o| self.has_room(o, &pending.message))
-    }
-
-    fn has_room(&self, outgoing: &Outgoing, message: &Message) -> bool {
-        let limits = &self.shared.limits;
-        let (messages, bytes) = outgoing.queued();
-        messages < limits.session_queue_messages_max
-            && bytes + message.cost_bytes() <= limits.session_queue_bytes_max
+        session.outgoing.as_ref().is_none_or(|o| self.shortage(o, 1, pending.message.cost_bytes()).is_none())
     }
 
     /// Delivers above QoS 0: at once if nothing waits, else behind what does.
@@ -512,6 +520,7 @@ impl Shard {
         now: Time,
         key: SessionKey,
         pending: Pending,
+        slow_reader: Option<SlowReader>,
         out: &mut impl Outlet,
     ) {
         let session = &mut self.sessions[key.index() as usize];
@@ -536,11 +545,7 @@ impl Shard {
             }
             return;
         }
-        let Some(outgoing) = &self.sessions[key.index() as usize].outgoing else { return };
-        if !self.has_room(outgoing, &pending.message) {
-            self.counters.dropped_queue_full += 1;
-            return;
-        }
+        let Some(pending) = self.find_room(key, pending, slow_reader, out) else { return };
         let group = pending.group.clone();
         let at = self.address(key);
         let session = &mut self.sessions[key.index() as usize];
@@ -577,7 +582,7 @@ fn delivery<'a>(pending: &'a Pending, packet_id: u16, dup: bool, journal: &Journ
         (QoS::ExactlyOnce, 1..) if journal.is_synced(&pending.message.topic) => journal.last_batch(),
         _ => 0,
     };
-    Delivery { qos: *qos, retain: *retain, dup, packet_id, subscription_ids, waits_for }
+    Delivery { qos: *qos, retain: *retain, dup, packet_id, subscription_ids, waits_for, slow_reader: None }
 }
 
 fn pending_of(message: &Arc<Message>, qos: QoS, retain: bool, id: Option<NonZeroU32>) -> Pending {

@@ -7,6 +7,7 @@ mod inspect;
 mod keep;
 mod restore;
 mod share;
+mod slow;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use crate::rewrite::Names;
 use crate::routes::Routes;
 use crate::session::{Session, Will};
 use crate::shared::Shared;
+use crate::slow_reader::SlowReader;
 use crate::subscriptions::{Added, Audience, Filters, Removed, SubscriptionOptions, Subscriptions};
 use crate::time::Time;
 use crate::topic::{Filter, TopicError};
@@ -85,6 +87,10 @@ pub struct Shard {
 pub struct Counters {
     /// Deliveries dropped since the session's queue was full.
     pub dropped_queue_full: u64,
+    /// Deliveries dropped since newer ones on the same topic came.
+    pub dropped_replaced: u64,
+    /// Deliveries dropped since as much waited in all sessions together as may.
+    pub dropped_total_full: u64,
     /// Deliveries dropped since the message had expired.
     pub dropped_expired: u64,
     /// Messages for a shared subscription of which no member could take them.
@@ -125,6 +131,9 @@ pub struct Connect<'a> {
     /// Who it proved to be, if anybody asked. The caller has made sure that no session of
     /// [another](Shard::is_of_another) has this client id.
     pub identity: Option<Arc<str>>,
+    /// What happens when its queue is full, unless its subscription or the topic says otherwise. It holds for a session
+    /// that waits until the next start of the hub.
+    pub slow_reader: SlowReader,
 }
 
 impl<'a> Connect<'a> {
@@ -140,6 +149,7 @@ impl<'a> Connect<'a> {
             user_name: None,
             language: None,
             identity: None,
+            slow_reader: SlowReader::default(),
         }
     }
 }
@@ -220,7 +230,7 @@ impl Shard {
             serial: 0,
             connected: 0,
             shared_subscriptions: 0,
-            backlog: Arc::default(),
+            backlog: shared.backlogs[number].clone(),
             counters: Counters::default(),
             audience: Audience::default(),
             groups: Vec::new(),
@@ -344,6 +354,7 @@ impl Shard {
         let session = &mut self.sessions[key.index() as usize];
         session.expiry_s = expiry_s;
         session.window_max = connect.window_max.clamp(1, inflight_max);
+        session.slow_reader = connect.slow_reader;
         // [MQTT-3.1.3-9]
         if let Some(rare) = &mut session.rare {
             (rare.will_at, rare.ends_at, rare.will, rare.user_name) = (None, None, None, None);
@@ -541,6 +552,7 @@ impl Shard {
             connection: None,
             expiry_s: 0,
             window_max: 1,
+            slow_reader: SlowReader::default(),
             filters: Filters::default(),
             outgoing: None,
             rare: None,

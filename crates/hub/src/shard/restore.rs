@@ -278,7 +278,7 @@ impl Shard {
                     subscription_ids: audience.subscription_ids(receiver).into(),
                     group: None::<Arc<Group>>,
                 };
-                self.deliver_pending(now, receiver.session, pending, out);
+                self.deliver_pending(now, receiver.session, pending, None, out);
             }
         }
     }

@@ -108,7 +108,7 @@ impl Shard {
                     pending.number = self.kept_number(member.at.session, &message, &mut turn.number);
                 }
                 self.note_shared(&mut turn);
-                self.deliver_shared(now, member.at.session, pending, out);
+                self.deliver_shared(now, member.at.session, pending, options.slow_reader, out);
                 if qos > QoS::AtMostOnce && self.session(member.at.session).connection.is_none() {
                     // It was chosen since nobody else was there. Who has come since then found nothing to fetch.
                     self.call_to_fetch(now, group.online(search.passed, 1), out);

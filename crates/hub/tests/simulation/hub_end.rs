@@ -482,6 +482,7 @@ impl HubEnd {
             user_name: None,
             language: None,
             identity: None,
+            slow_reader: trefoil_hub::SlowReader::default(),
         };
         let connected = self.shards[number].connect(now, asked, net);
         if let Some(ConnectionKey(old)) = connected.displaced {

@@ -54,6 +54,7 @@ impl Bench {
             protocols,
             allow_anonymous: true,
             echo: false,
+            slow_reader: Default::default(),
             connections_max: 10,
             connections: AtomicUsize::new(0),
         };
@@ -69,6 +70,7 @@ impl Bench {
             mailboxes: vec![mailbox(poll.registry(), mio::Token(0)).unwrap()],
             stats: vec![Stats::default(), Stats::default()],
             connections: AtomicUsize::new(0),
+            memory: crate::memory::Memory::new(Default::default()),
             started: Instant::now(),
         });
         let passwords = Passwords::new(context.clone(), RUNTIME.handle().clone());

@@ -160,7 +160,10 @@ impl ShardLoop {
         let context = &self.net.context;
         let own = &context.listeners[listener];
         let within = |now: usize, max: usize| max == 0 || now < max;
-        let admitted = within(own.connections.load(Ordering::Relaxed), own.connections_max)
+        // Over TCP there will be words to say why.
+        let is_short = self.net.takes_no_new() && matches!(own.bind, trefoil_config::Bind::Udp(_));
+        let admitted = !is_short
+            && within(own.connections.load(Ordering::Relaxed), own.connections_max)
             && within(context.connections.load(Ordering::Relaxed), context.limits.connections_max);
         if admitted {
             own.connections.fetch_add(1, Ordering::Relaxed);

@@ -66,6 +66,7 @@ impl ShardLoop {
     /// sent.
     pub(super) fn take_out(&mut self, key: ConnectionKey) -> Option<(TcpStream, usize, Vec<u8>)> {
         let mut connection = self.net.connections.try_remove(key.0 as usize)?;
+        self.net.outbox_bytes = self.net.outbox_bytes.saturating_sub(connection.counted_bytes);
         self.net.stats().connections[connection.kind as usize].add(1u64.wrapping_neg());
         debug_assert!(connection.session.is_none() && matches!(connection.form, Form::None));
         let mut output = Vec::new();

@@ -1,6 +1,7 @@
 //! One connection: its socket, what it speaks, and what it has yet to be sent.
 
 use super::mqtt_sn::Client;
+use super::overflow::Overflow;
 use crate::outbox::{Outbox, Pool};
 use crate::stats::Kind;
 use mio::net::TcpStream;
@@ -27,6 +28,8 @@ pub(super) struct Connection {
     /// The largest packet that an MQTT client takes [MQTT-3.1.2-24]; `u32::MAX` unless it said so.
     pub(super) packet_bytes_max: u32,
     pub(super) outbox: Outbox,
+    /// What the outbox has no room for; most have none.
+    pub(super) overflow: Option<Box<Overflow>>,
     /// What may only go out once something is on disk.
     pub(super) held: Option<Box<Held>>,
     /// CONNACK is among what is held, so that nothing goes out before it.
@@ -53,6 +56,14 @@ pub(super) struct Connection {
     pub(super) is_weighed: bool,
     /// There may be more to read than was read so far; it stands in the list of those to be read.
     pub(super) is_readable: bool,
+    /// It has published something.
+    pub(super) is_publisher: bool,
+    /// It is not read from, since memory is short.
+    pub(super) is_paused: bool,
+    /// What it counts in the bytes of all outboxes.
+    pub(super) counted_bytes: usize,
+    /// It does not keep up, and is to be ended for that.
+    pub(super) is_too_slow: bool,
     /// It is not read from, since it does not read what it is sent.
     pub(super) is_held: bool,
     /// A WebSocket close frame has been sent; nothing may follow it.
@@ -245,6 +256,7 @@ impl Connection {
             form: Form::None,
             packet_bytes_max: u32::MAX,
             outbox: Outbox::default(),
+            overflow: None,
             held: None,
             holds_all: false,
             session: None,
@@ -259,6 +271,10 @@ impl Connection {
             is_starved: false,
             is_weighed: false,
             is_readable: false,
+            is_publisher: false,
+            is_paused: false,
+            counted_bytes: 0,
+            is_too_slow: false,
             is_held: false,
             has_said_close: false,
             is_half_closed: false,
@@ -316,6 +332,11 @@ impl Connection {
     pub(super) fn waiting(&self) -> (usize, usize) {
         let (bytes, messages) = self.held.as_ref().map_or((0, 0), |held| held.size());
         (bytes + self.outbox.bytes(), messages + self.outbox.messages())
+    }
+
+    /// Bytes that wait for it, wherever.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.waiting().0 + self.overflow.as_ref().map_or(0, |overflow| overflow.bytes())
     }
 
     /// Whether nothing waits in it.

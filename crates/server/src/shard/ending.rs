@@ -70,6 +70,7 @@ impl ShardLoop {
     /// Forgets a connection and closes its socket.
     pub(super) fn remove(&mut self, key: ConnectionKey) {
         let Some(mut connection) = self.net.connections.try_remove(key.0 as usize) else { return };
+        self.net.outbox_bytes = self.net.outbox_bytes.saturating_sub(connection.counted_bytes);
         debug_assert!(connection.session.is_none(), "a session does not lose its connection unseen");
         self.net.stats().connections[connection.kind as usize].add(1u64.wrapping_neg());
         let listener = usize::from(connection.listener);

@@ -5,11 +5,14 @@ use super::connection::{Connection, Form, Phase};
 use super::net::{DATAGRAM_BYTES_MAX, Net, write_json};
 use super::run::{Size, messages};
 use crate::mail::Mail;
+use crate::memory::NO_QOS_0;
 use crate::outbox::LINK_BYTES_MIN;
 use crate::stats::Drop;
 use bytes::Bytes;
 use std::sync::Arc;
-use trefoil_hub::{ConnectionKey, Delivery, Message, Outlet, Payload, Refusal, SessionKey, Topic};
+use trefoil_hub::{
+    ConnectionKey, Delivery, Message, Outlet, Payload, Refusal, SessionKey, SlowReader, Topic,
+};
 use trefoil_json::MessageView;
 use trefoil_mqtt::{Publish, QoS, SubscriptionIds, Version};
 use trefoil_websocket::{Opcode, encode_header};
@@ -118,12 +121,14 @@ fn encode(publish: &Publish<'_>, out: &mut Vec<u8>) {
 }
 
 impl Net {
-    /// Delivers a run to a connection, with the identifiers of the subscriptions that it is for.
+    /// Delivers a run to a connection, with what the subscriptions that it is for say: their identifiers, and what happens
+    /// if there is no room.
     pub(super) fn deliver_run(
         &mut self,
         to: ConnectionKey,
         run: &mut RunForms<'_>,
         subscription_ids: &[u32],
+        slow_reader: Option<SlowReader>,
     ) {
         let Some(connection) = self.connections.get(to.0 as usize) else { return };
         if connection.phase != Phase::Open {
@@ -148,25 +153,21 @@ impl Net {
             Form::JsonLine => Whole::of(run.links, run.line()),
             Form::Sse => Whole::of(run.links, run.sse()),
             Form::MqttSn(_) => {
-                let delivery = Delivery {
-                    qos: QoS::AtMostOnce,
-                    retain: false,
-                    dup: false,
-                    packet_id: 0,
-                    subscription_ids,
-                    waits_for: 0,
-                };
+                let delivery = of_a_run(subscription_ids, slow_reader);
                 for message in run.messages() {
                     self.deliver(to, message, &delivery);
                 }
                 return;
             }
             Form::Mqtt(_) | Form::JsonDatagram => {
-                return self.deliver_one_by_one(to, run.wire, subscription_ids);
+                return self.deliver_one_by_one(to, run, subscription_ids, slow_reader);
             }
         };
-        if !self.fits(connection, count as usize, whole.as_slice().len()) {
-            return self.deliver_one_by_one(to, run.wire, subscription_ids);
+        if connection.overflow.is_some()
+            || self.memory_stage >= NO_QOS_0 && connection.is_blocked
+            || !self.fits(connection, count as usize, whole.as_slice().len())
+        {
+            return self.deliver_one_by_one(to, run, subscription_ids, slow_reader);
         }
         let connection = &mut self.connections[to.0 as usize];
         match whole {
@@ -178,11 +179,29 @@ impl Net {
         self.mark_dirty(to);
     }
 
-    fn deliver_one_by_one(&mut self, to: ConnectionKey, wire: &[u8], subscription_ids: &[u32]) {
-        let (mut sent, mut sent_bytes, mut full, mut too_large) = (0, 0, 0, 0);
-        for publish in messages(wire) {
-            if !self.fits(&self.connections[to.0 as usize], 1, publish.payload.len()) {
-                full += 1;
+    fn deliver_one_by_one(
+        &mut self,
+        to: ConnectionKey,
+        run: &mut RunForms<'_>,
+        subscription_ids: &[u32],
+        slow_reader: Option<SlowReader>,
+    ) {
+        let (mut sent, mut sent_bytes, mut full, mut too_large, mut short) = (0, 0, 0, 0, 0);
+        let wire = run.wire;
+        for (place, publish) in messages(wire).enumerate() {
+            let connection = &self.connections[to.0 as usize];
+            if self.memory_stage >= NO_QOS_0 && connection.is_blocked {
+                short += 1;
+                continue;
+            }
+            if connection.overflow.is_some() || !self.fits(connection, 1, publish.payload.len()) {
+                if self.policy(to, slow_reader, publish.topic) == SlowReader::DropNewest
+                    && !self.fits(&self.connections[to.0 as usize], 1, publish.payload.len())
+                {
+                    full += 1;
+                } else if let Some(message) = run.messages().get(place) {
+                    self.deliver_late(to, message, &of_a_run(subscription_ids, slow_reader));
+                }
                 continue;
             }
             let connection = &mut self.connections[to.0 as usize];
@@ -206,7 +225,20 @@ impl Net {
         self.stats().payload_out.add(sent_bytes);
         self.count_drop(Drop::OutboxFull, full);
         self.count_drop(Drop::TooLarge, too_large);
+        self.count_drop(Drop::Memory, short);
         self.mark_dirty(to);
+    }
+}
+
+fn of_a_run(subscription_ids: &[u32], slow_reader: Option<SlowReader>) -> Delivery<'_> {
+    Delivery {
+        qos: QoS::AtMostOnce,
+        retain: false,
+        dup: false,
+        packet_id: 0,
+        subscription_ids,
+        waits_for: 0,
+        slow_reader,
     }
 }
 
@@ -352,7 +384,8 @@ impl ShardLoop {
     fn deliver_forms(&mut self, forms: &mut RunForms<'_>) {
         for receiver in self.run_audience.receivers() {
             if let Some(to) = self.hub.connection(receiver.session) {
-                self.net.deliver_run(to, forms, self.run_audience.subscription_ids(receiver));
+                let ids = self.run_audience.subscription_ids(receiver);
+                self.net.deliver_run(to, forms, ids, receiver.slow_reader);
             }
         }
     }

@@ -3,6 +3,7 @@
 
 use super::ShardLoop;
 use super::connection::{Form, Input, MqttInput};
+use super::scarce;
 use crate::beside::hand_back::is_for_shard;
 use crate::beside::{HandOver, origin};
 use crate::stats::Kind;
@@ -37,6 +38,12 @@ impl ShardLoop {
                     return (input.len(), true);
                 }
                 let is_upgrade = upgrades.count() > 0;
+                if self.net.takes_no_new() && !(is_upgrade && matches!(plain_path, "/mqtt" | "/")) {
+                    // Who speaks MQTT is told in its words.
+                    self.net.stats().refused.add(1);
+                    self.http_say_no(key, "503 Service Unavailable", "Retry-After: 5\r\n", scarce::WHY);
+                    return (input.len(), true);
+                }
                 // Who speaks MQTT or JSON in a WebSocket can say who it is in there.
                 let has_other_way = is_upgrade && plain_path != "/ws/echo";
                 let authorization = values(request.headers, "authorization").next();

@@ -47,7 +47,10 @@ impl ShardLoop {
                 connection.is_held = true;
                 continue;
             }
-            self.read(key);
+            self.watch_memory();
+            if !self.is_paused(key) {
+                self.read(key);
+            }
         }
     }
 

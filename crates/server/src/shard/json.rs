@@ -3,13 +3,16 @@
 use super::ShardLoop;
 use super::access::Unheard;
 use super::connection::{Form, Input, Link, Waiting};
+use super::scarce;
 use crate::json_message::{self, bad_topic};
+use crate::memory::NO_PUBLISH;
 use crate::refused;
 use crate::stats::Kind;
 use std::sync::Arc;
 use trefoil_hub::topic::HUB_TOPICS;
 use trefoil_hub::{
-    Connect, ConnectionKey, Ending, Filter, Language, QoS, RetainHandling, SessionKey, SubscriptionOptions,
+    Connect, ConnectionKey, Ending, Filter, Language, QoS, RetainHandling, SessionKey, SlowReader,
+    SubscriptionOptions,
 };
 use trefoil_json::{Code, Limits, PublishRequest, Request, RequestError};
 use trefoil_websocket::{CloseCode, Opcode, encode_frame};
@@ -20,6 +23,11 @@ const FAILURES_MAX: u8 = 3;
 impl ShardLoop {
     pub(super) fn begin_json_lines(&mut self, key: ConnectionKey) {
         self.set_input(key, Kind::JsonTcp, Input::JsonLines);
+        if self.net.takes_no_new() {
+            self.net.stats().refused.add(1);
+            self.json_answer(key, |out| RequestError::new(Code::Overloaded, scarce::WHY).encode(out));
+            return self.close(key);
+        }
         self.json_open(key, Form::JsonLine);
     }
 
@@ -52,6 +60,7 @@ impl ShardLoop {
             user_name: user.as_deref(),
             language: Some(Language::Json),
             identity: user.clone(),
+            slow_reader: self.slow_reader(key),
             ..Connect::new(&client_id, key)
         };
         let connected = self.hub.connect(self.net.now, connect, &mut self.net);
@@ -132,10 +141,11 @@ impl ShardLoop {
         let done = match request {
             Request::Auth { .. } => Ok(()),
             Request::Publish(publish) => self.json_publish(key, session, publish),
-            Request::Subscribe { filters, qos, retained, no_local, id, many } => {
+            Request::Subscribe { filters, qos, retained, no_local, slow_reader, id, many } => {
                 let options = SubscriptionOptions {
                     qos: if *qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce },
                     no_local: *no_local,
+                    slow_reader: slow_reader.and_then(|policy| SlowReader::from_name(policy.name())),
                     ..SubscriptionOptions::default()
                 };
                 let retained = if *retained { RetainHandling::Send } else { RetainHandling::DoNotSend };
@@ -237,6 +247,11 @@ impl ShardLoop {
         if topic.starts_with(HUB_TOPICS) {
             let why = format!("only the hub publishes below {HUB_TOPICS}");
             return Err(RequestError::new(Code::NotAuthorized, why).field("pub"));
+        }
+        self.note_publisher(key);
+        if self.net.memory_stage >= NO_PUBLISH && self.net.get(key).is_some_and(|c| c.is_udp()) {
+            // There is no connection that one could stop reading from.
+            return Err(RequestError::new(Code::Overloaded, scarce::WHY));
         }
         self.net.stats().messages_in.add(1);
         if publish.qos == 0 && !publish.retain && publish.extras.is_empty() {

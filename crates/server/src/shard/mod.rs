@@ -20,8 +20,11 @@ mod keep;
 mod mqtt;
 pub(crate) mod mqtt_sn;
 mod net;
+mod overflow;
 pub(crate) mod run;
+mod scarce;
 mod sessions;
+mod slow;
 mod sse;
 mod stop;
 mod timers;
@@ -112,6 +115,8 @@ pub(crate) struct ShardLoop {
     fences: Vec<u64>,
     /// When to look at the size of the store next; on the first shard only.
     look_at: Time,
+    /// What is done without when memory is short.
+    scarce: scarce::Scarce,
 }
 
 impl ShardLoop {
@@ -134,6 +139,7 @@ impl ShardLoop {
             .collect::<io::Result<_>>()?;
         let mail = context.mailboxes.iter().map(|_| Vec::new()).collect();
         let sn = mqtt_sn::Own::new(number, &context.gateway);
+        let is_limited = context.memory.is_limited();
         let tree = if number == 0 { Tree::new(context.sys.interval_s) } else { None };
         Ok(ShardLoop {
             poll,
@@ -145,6 +151,12 @@ impl ShardLoop {
                 dirty: Vec::new(),
                 mail,
                 untimed: Vec::new(),
+                too_slow: Vec::new(),
+                is_limited,
+                memory_stage: 0,
+                outbox_bytes: 0,
+                replaced: 0,
+                expired: 0,
                 pool: Pool::default(),
                 encodings: Encodings::default(),
                 durable: 0,
@@ -181,6 +193,7 @@ impl ShardLoop {
             checkpoint: None,
             fences: Vec::new(),
             look_at: Time::default(),
+            scarce: scarce::Scarce::new(number == 0 && is_limited),
         })
     }
 
@@ -200,6 +213,7 @@ impl ShardLoop {
     /// Reads and handles all that is ready, and what is due.
     pub(crate) fn take_in(&mut self, events: &Events, now: Instant) {
         self.set_time(now);
+        self.keep_up_with_memory();
         self.note(events);
         self.read_all();
         self.handle_time();
@@ -217,7 +231,10 @@ impl ShardLoop {
         self.mailbox().take(&mut mail);
         for piece in mail.drain(..) {
             match piece {
-                Mail::Run(wire) => self.deliver_foreign_run(wire),
+                Mail::Run(wire) => {
+                    self.deliver_foreign_run(wire);
+                    self.watch_memory();
+                }
                 other => {
                     self.finish_run();
                     self.take(other);
@@ -233,6 +250,7 @@ impl ShardLoop {
 
     /// Writes what became dirty: the last step of a round.
     pub(crate) fn give_out(&mut self) {
+        self.end_slow();
         self.flush_all();
         while let Some(key) = self.net.untimed.pop() {
             self.set_timer(key);
@@ -254,7 +272,8 @@ impl ShardLoop {
         let now = self.net.now;
         let has_work = !self.readable.is_empty() && !self.holds_mail
             || !self.net.dirty.is_empty()
-            || !self.surveys.is_empty();
+            || !self.surveys.is_empty()
+            || !self.net.too_slow.is_empty();
         if has_work || self.is_stopped() {
             return Some(Duration::ZERO);
         }
@@ -268,6 +287,7 @@ impl ShardLoop {
             until(self.statistics_at),
             until(self.tree.as_ref().map(|tree| tree.at)),
             until(self.sweep_at),
+            until(self.scarce.look_at),
             until(self.sn.advertise_at),
             until(self.stop_at),
         ];
@@ -389,6 +409,7 @@ impl ShardLoop {
         self.net.encodings.clear();
         let (stats, hub) = (self.net.stats(), self.hub.counters());
         stats.ticks.add(1);
+        stats.outbox_bytes.set(self.net.outbox_bytes as u64);
         stats.sessions.set(self.hub.session_count() as u64);
         stats.subscriptions.set(self.hub.subscription_count() as u64);
         stats.connected.set(self.hub.connected_count() as u64);
@@ -405,7 +426,9 @@ impl ShardLoop {
         stats.retained_evicted.set(hub.retained_evicted);
         stats.redistributed.set(hub.redistributed);
         stats.dropped[Drop::QueueFull as usize].set(hub.dropped_queue_full);
-        stats.dropped[Drop::Expired as usize].set(hub.dropped_expired);
+        stats.dropped[Drop::TotalFull as usize].set(hub.dropped_total_full);
+        stats.dropped[Drop::Expired as usize].set(hub.dropped_expired + self.net.expired);
+        stats.dropped[Drop::Replaced as usize].set(hub.dropped_replaced + self.net.replaced);
         stats.dropped[Drop::NoMember as usize].set(hub.dropped_no_member);
     }
 }

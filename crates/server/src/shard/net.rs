@@ -4,6 +4,7 @@ use super::connection::{Connection, Form, Link, Phase, Unacknowledged};
 use super::encode::{Encoded, Encodings, Extra, json, plain};
 use crate::context::Context;
 use crate::mail::Mail;
+use crate::memory::NO_QOS_0;
 use crate::outbox::{LINK_BYTES_MIN, Outbox, Pool};
 use crate::stats::{Drop, Kind, Stats};
 use slab::Slab;
@@ -30,6 +31,18 @@ pub(super) struct Net {
     pub(super) mail: Vec<Vec<Mail>>,
     /// UDP peers with a delivery to be sent again if it is not acknowledged, for which a timer has to be set.
     pub(super) untimed: Vec<ConnectionKey>,
+    /// Connections with their serials, to be ended since they do not keep up.
+    pub(super) too_slow: Vec<(ConnectionKey, u32)>,
+    /// There is a limit on memory.
+    pub(super) is_limited: bool,
+    /// What is done without since memory is short: see [`crate::memory`].
+    pub(super) memory_stage: u8,
+    /// Bytes that wait for all connections; counted only if there is a limit on memory.
+    pub(super) outbox_bytes: usize,
+    /// Deliveries dropped while they waited for room in an outbox: since newer ones came, and since they had expired. The
+    /// sessions have counts of their own.
+    pub(super) replaced: u64,
+    pub(super) expired: u64,
     pub(super) pool: Pool,
     pub(super) encodings: Encodings,
     /// Batches of the shard up to this one are on disk.
@@ -243,6 +256,34 @@ impl Net {
         }
         if fits { Ok(()) } else { Err(Drop::TooLarge) }
     }
+
+    /// Puts a delivery into an outbox that has room for it.
+    pub(super) fn deliver_now(
+        &mut self,
+        to: ConnectionKey,
+        message: &Arc<Message>,
+        delivery: &Delivery<'_>,
+    ) -> Delivered {
+        let Some(connection) = self.get(to) else { return Delivered::Dropped };
+        let sent = match &connection.form {
+            Form::None => return Delivered::Dropped,
+            Form::Mqtt(_) => self.send_mqtt(to, message, delivery),
+            Form::MqttSn(_) => self.send_mqtt_sn(to, message, delivery),
+            _ => self.send_json(to, message, delivery),
+        };
+        match sent {
+            Ok(()) => {
+                self.stats().messages_out.add(1);
+                self.stats().payload_out.add(message.payload.len() as u64);
+                self.mark_dirty(to);
+                Delivered::Sent
+            }
+            Err(why) => {
+                self.count_drop(why, 1);
+                Delivered::Dropped
+            }
+        }
+    }
 }
 
 impl Outlet for Net {
@@ -263,28 +304,20 @@ impl Outlet for Net {
         let Some(connection) = self.get(to) else { return Delivered::Dropped };
         // Above QoS 0 the hub has asked for room before.
         if delivery.qos == QoS::AtMostOnce
-            && (connection.phase != Phase::Open || !self.fits(connection, 1, message.payload.len()))
+            && (connection.phase != Phase::Open
+                || connection.overflow.is_some()
+                || self.memory_stage >= NO_QOS_0
+                || !self.fits(connection, 1, message.payload.len()))
         {
-            self.count_drop(Drop::OutboxFull, 1);
-            return Delivered::Dropped;
+            return self.deliver_late(to, message, delivery);
         }
-        let sent = match &connection.form {
-            Form::None => return Delivered::Dropped,
-            Form::Mqtt(_) => self.send_mqtt(to, message, delivery),
-            Form::MqttSn(_) => self.send_mqtt_sn(to, message, delivery),
-            _ => self.send_json(to, message, delivery),
-        };
-        match sent {
-            Ok(()) => {
-                self.stats().messages_out.add(1);
-                self.stats().payload_out.add(message.payload.len() as u64);
-                self.mark_dirty(to);
-                Delivered::Sent
-            }
-            Err(why) => {
-                self.count_drop(why, 1);
-                Delivered::Dropped
-            }
+        self.deliver_now(to, message, delivery)
+    }
+
+    fn disconnect(&mut self, to: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(to.0 as usize) else { return };
+        if connection.phase == Phase::Open && !std::mem::replace(&mut connection.is_too_slow, true) {
+            self.too_slow.push((to, connection.serial));
         }
     }
 

@@ -53,7 +53,8 @@ impl ShardLoop {
         self.finish_run();
         let client_id = self.assign_client_id("sse");
         let identity = self.net.get(key).and_then(|c| c.user.clone());
-        let connect = Connect { identity, ..Connect::new(&client_id, key) };
+        let slow_reader = self.slow_reader(key);
+        let connect = Connect { identity, slow_reader, ..Connect::new(&client_id, key) };
         let connected = self.hub.connect(self.net.now, connect, &mut self.net);
         if let Some(connection) = self.net.get_mut(key) {
             connection.session = Some(connected.session);

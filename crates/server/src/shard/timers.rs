@@ -116,6 +116,10 @@ impl ShardLoop {
             return;
         }
         let Some(connection) = self.net.get_mut(key) else { return };
+        if connection.is_paused {
+            // It may have said something that nobody reads.
+            connection.heard_at = now;
+        }
         let silence = u64::from(connection.silence_ms_max);
         if silence > 0 && connection.heard_at.plus_ms(silence) <= now {
             match &connection.form {

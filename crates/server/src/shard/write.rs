@@ -20,6 +20,7 @@ impl ShardLoop {
             if !connection.is_blocked {
                 self.flush(key);
             }
+            self.net.weigh_outbox(key);
         }
         // What became dirty while these were written goes out in the next tick, which comes at once.
         if self.net.dirty.is_empty() {
@@ -119,6 +120,9 @@ impl ShardLoop {
         let has_room = connection.outbox.bytes() <= bytes_low && connection.outbox.messages() <= messages_low;
         if has_room && std::mem::take(&mut connection.is_held) {
             self.note_readable(key);
+        }
+        if has_room && self.net.get(key).is_some_and(|connection| connection.overflow.is_some()) {
+            self.refill(key);
         }
         let Some(connection) = self.net.get_mut(key) else { return };
         if connection.is_weighed

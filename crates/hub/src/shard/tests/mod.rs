@@ -4,6 +4,7 @@ mod extended;
 mod inspect;
 mod replay;
 mod shared;
+mod slow;
 
 use super::*;
 use crate::Language;
@@ -28,6 +29,8 @@ struct Recorder {
     parcels: VecDeque<(usize, Parcel)>,
     full: Vec<u32>,
     ids: HashMap<u32, Vec<u16>>,
+    /// Whom the hub wanted to be disconnected.
+    disconnected: Vec<u32>,
 }
 
 impl Outlet for Recorder {
@@ -53,6 +56,10 @@ impl Outlet for Recorder {
 
     fn release(&mut self, to: ConnectionKey, packet_id: u16, _: u64) {
         self.sent.entry(to.0).or_default().push(format!("pubrel {packet_id}"));
+    }
+
+    fn disconnect(&mut self, to: ConnectionKey) {
+        self.disconnected.push(to.0);
     }
 
     fn forward(&mut self, shard: usize, parcel: Parcel) {

@@ -73,6 +73,20 @@ impl Collector for Figures {
         page.gauge("uptime_seconds", "Seconds since the start.", context.started.elapsed().as_secs() as i64)?;
         page.gauges("build_info", "What is running; always 1.", "version", [(env!("CARGO_PKG_VERSION"), 1)])?;
         store::figures(context.keeper.as_deref(), &mut page)?;
+        let memory = &context.memory;
+        page.gauge(
+            "memory_stage",
+            "What the hub does without since memory is short: 0 to 3.",
+            memory.stage().into(),
+        )?;
+        if memory.is_limited() {
+            page.gauge(
+                "memory_max_bytes",
+                "Memory that the hub may take.",
+                memory.bytes_max().cast_signed(),
+            )?;
+            page.gauge("memory_used_bytes", "What of it was taken lately.", memory.used().cast_signed())?;
+        }
         for (name, help, value) in process::figures() {
             page.gauge(name, help, value)?;
         }
@@ -95,7 +109,7 @@ impl Figures {
                 &s.queued_bytes
             }),
         ];
-        const COUNTERS: [(&str, &str, Read); 16] = [
+        const COUNTERS: [(&str, &str, Read); 17] = [
             ("connections_accepted", "Connections accepted.", |s| &s.accepted),
             ("connections_refused", "Connections refused since a limit was reached.", |s| &s.refused),
             ("protocol_errors", "Connections closed since the peer broke its protocol.", |s| {
@@ -121,6 +135,9 @@ impl Figures {
                 &s.mqtt_sn_resends
             }),
             ("mqtt_sn_lost", "MQTT-SN clients that fell silent or did not answer.", |s| &s.mqtt_sn_lost),
+            ("slow_disconnects", "Connections closed since their clients did not keep up.", |s| {
+                &s.slow_disconnects
+            }),
             ("not_retained", "Messages not retained since there was no room.", |s| &s.not_retained),
             ("retained_evicted", "Retained messages that gave way to newer ones of their limit.", |s| {
                 &s.retained_evicted

@@ -104,6 +104,10 @@ async fn deliver(context: &Context, message: Message) -> Result<Published, Refus
     // One topic always goes to the same shard, so that its messages keep their order.
     let shard = context.hub.shard_of(&message.topic);
     let unavailable = |status, code, reason| Refusal::new(status, code, reason).header(RETRY_AFTER, "1");
+    if context.memory.stage() >= crate::memory::NO_PUBLISH {
+        let reason = "the hub is short of memory; try again later";
+        return Err(unavailable(StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, reason));
+    }
     let reply = context.mailboxes[shard].publish(Arc::new(message)).map_err(|_| {
         let reason = "too many messages wait to be delivered; try again in a moment";
         unavailable(StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, reason)

@@ -3,6 +3,7 @@
 use super::authenticate::Proof;
 use crate::shard::ShardLoop;
 use crate::shard::connection::{Aliases, Form, MqttForm, MqttInput};
+use crate::shard::scarce;
 use std::collections::HashMap;
 use trefoil_auth::scram;
 use trefoil_hub::topic::HUB_TOPICS;
@@ -96,6 +97,13 @@ impl ShardLoop {
             let why = "the session of this client id belongs to another user";
             return self.mqtt_deny(key, version, ReasonCode::NotAuthorized, why);
         }
+        // Who has a session takes from it what waits there, or ends it.
+        if self.net.takes_no_new() && !self.hub.has_session(client_id) {
+            self.net.stats().refused.add(1);
+            let reason =
+                if version == Version::V5 { ReasonCode::ServerBusy } else { ReasonCode::ServerUnavailable };
+            return self.mqtt_refuse_connect(key, Some(version), reason, &scarce::WHY);
+        }
         let sessions_max = self.net.context.limits.sessions_max;
         if self.net.context.session_count() >= sessions_max && !self.hub.has_session(client_id) {
             let reason = match version {
@@ -173,6 +181,7 @@ impl ShardLoop {
                 user_name: proof.user.as_deref().or(connect.user_name),
                 language: Some(Language::Mqtt),
                 identity: proof.user.clone(),
+                slow_reader: self.slow_reader(key),
             },
             &mut self.net,
         );

@@ -232,11 +232,14 @@ impl ShardLoop {
         let Some(connection) = self.net.get(key) else { return };
         let client_id = connection.session.and_then(|s| self.hub.client_id(s)).map_or("", |id| id);
         tracing::debug!(client_id, reason = reason.name(), why, "an MQTT connection is closed");
-        let is_fault = !matches!(
-            reason,
-            ReasonCode::SessionTakenOver | ReasonCode::KeepAliveTimeout | ReasonCode::AdministrativeAction
-        );
-        if is_fault {
+        let close = match reason {
+            ReasonCode::SessionTakenOver
+            | ReasonCode::KeepAliveTimeout
+            | ReasonCode::AdministrativeAction => None,
+            ReasonCode::QuotaExceeded => Some(CloseCode::POLICY_VIOLATION),
+            _ => Some(CloseCode::PROTOCOL_ERROR),
+        };
+        if close == Some(CloseCode::PROTOCOL_ERROR) {
             self.net.stats().protocol_errors.add(1);
         }
         // [MQTT-3.14.0-1]: who has had no CONNACK has no form yet.
@@ -250,8 +253,8 @@ impl ShardLoop {
                 self.net.answer(key, |out| goodbye.encode(Version::V5, out));
             }
         }
-        if is_fault {
-            self.say_close(key, CloseCode::PROTOCOL_ERROR, why);
+        if let Some(code) = close {
+            self.say_close(key, code, why);
         }
         self.close(key);
     }

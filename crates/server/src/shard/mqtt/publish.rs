@@ -45,6 +45,7 @@ impl ShardLoop {
             Ok(topic) => topic,
             Err((reason, why)) => return self.mqtt_fail(key, reason, &why),
         };
+        self.note_publisher(key);
         self.net.stats().messages_in.add(1);
         if topic.starts_with(HUB_TOPICS) {
             return self.refuse_hub_topic(key, version, state.wants_reasons, &publish);

@@ -28,6 +28,8 @@ impl ShardLoop {
                 no_local: wanted.no_local,
                 retain_as_published: wanted.retain_as_published,
                 id: subscribe.subscription_id.and_then(NonZeroU32::new),
+                // MQTT has no way to say it.
+                slow_reader: None,
             };
             let made = self.hub.subscribe(session, wanted.filter, options, wanted.retain_handling);
             reasons.push(match made {

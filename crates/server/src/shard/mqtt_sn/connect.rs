@@ -140,6 +140,7 @@ impl ShardLoop {
                 user_name: None,
                 language: Some(Language::MqttSn),
                 identity: None,
+                slow_reader: self.slow_reader(key),
             },
             &mut self.net,
         );

@@ -1,0 +1,69 @@
+//! The deliveries of a session that wait for a place in the window.
+
+use super::{Outgoing, Pending};
+use crate::slow_reader::Newest;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+impl Outgoing {
+    /// Lets a delivery wait. The caller has checked the bounds.
+    pub(crate) fn push(&mut self, pending: Pending) {
+        self.backlog.pushed(&pending.message);
+        if let Some(newest) = &mut self.newest {
+            newest.pushed(&pending.message.topic, self.queue.len());
+        }
+        self.queue.push_back(pending);
+    }
+
+    /// Puts a delivery in the place of the one that waits on the same topic, so that no topic is kept from its turn by
+    /// being in demand. Returns that one.
+    ///
+    /// # Errors
+    /// The delivery, if there is no such one. What came by a shared subscription stands for itself.
+    pub(crate) fn replace(&mut self, pending: Pending) -> Result<Pending, Pending> {
+        if self.newest.is_none() {
+            self.find_newest();
+        }
+        let place = self.newest.as_ref().and_then(|newest| newest.find(&pending.message.topic));
+        let waiting = place.and_then(|place| self.queue.get_mut(place));
+        let Some(waiting) = waiting.filter(|waiting| waiting.is_of_the_group_of(&pending)) else {
+            return Err(pending);
+        };
+        self.backlog.popped(&waiting.message);
+        self.backlog.pushed(&pending.message);
+        Ok(std::mem::replace(waiting, pending))
+    }
+
+    /// Takes off what has waited longest. What is in flight is not among it.
+    pub(crate) fn pop(&mut self) -> Option<Pending> {
+        let pending = self.queue.pop_front()?;
+        self.backlog.popped(&pending.message);
+        if let Some(newest) = &mut self.newest {
+            newest.popped(&pending.message.topic);
+        }
+        if self.queue.is_empty() {
+            self.newest = None;
+            if self.queue.capacity() > 1024 {
+                self.queue = VecDeque::new();
+            }
+        }
+        Some(pending)
+    }
+
+    pub(super) fn find_newest(&mut self) {
+        let mut newest = Box::<Newest>::default();
+        for (place, pending) in self.queue.iter().enumerate() {
+            newest.pushed(&pending.message.topic, place);
+        }
+        self.newest = Some(newest);
+    }
+}
+
+impl Pending {
+    fn is_of_the_group_of(&self, other: &Pending) -> bool {
+        match (&self.group, &other.group) {
+            (Some(own), Some(others)) => Arc::ptr_eq(own, others),
+            (own, others) => own.is_none() && others.is_none(),
+        }
+    }
+}

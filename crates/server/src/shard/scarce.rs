@@ -1,0 +1,132 @@
+//! What a shard does when memory is short: see [`crate::memory`].
+
+use super::ShardLoop;
+use super::net::Net;
+use crate::memory::{NO_NEW, NO_PUBLISH};
+use trefoil_hub::{ConnectionKey, Time};
+
+/// How often the first shard looks how much memory is taken; when it is short, more often. Shards look by themselves
+/// besides, whenever much has come in or gone out.
+const LOOK_MS: u64 = 1000;
+const LOOK_AGAIN_MS: u64 = 100;
+
+/// What each delivery counts beside its payload when a shard asks itself whether to look.
+const DELIVERY_BYTES: u64 = 64;
+
+/// Why somebody is sent away.
+pub(super) const WHY: &str = "the hub is short of memory (memory_max); try again later";
+
+/// What a shard knows of that.
+#[derive(Default)]
+pub(super) struct Scarce {
+    /// How much had come in and gone out when the shard last looked.
+    moved: u64,
+    /// When to look next; on the first shard only, if there is a limit.
+    pub(super) look_at: Option<Time>,
+    /// Publishers that are not read from.
+    paused: Vec<ConnectionKey>,
+}
+
+impl Scarce {
+    pub(super) fn new(is_first: bool) -> Scarce {
+        Scarce { look_at: is_first.then(Time::default), ..Scarce::default() }
+    }
+}
+
+impl Net {
+    /// Whether nobody may come who is not known.
+    pub(super) fn takes_no_new(&self) -> bool {
+        self.memory_stage >= NO_NEW
+    }
+
+    /// Counts what waits for a connection.
+    pub(super) fn weigh_outbox(&mut self, key: ConnectionKey) {
+        if !self.is_limited {
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(key.0 as usize) else { return };
+        let bytes = connection.held_bytes();
+        self.outbox_bytes = (self.outbox_bytes + bytes).saturating_sub(connection.counted_bytes);
+        connection.counted_bytes = bytes;
+    }
+}
+
+impl ShardLoop {
+    /// Looks how much memory is taken if much may have changed. To be called often.
+    pub(super) fn watch_memory(&mut self) {
+        if !self.net.is_limited {
+            return;
+        }
+        let stats = self.net.stats();
+        let moved =
+            stats.bytes_in.get() + stats.payload_out.get() + DELIVERY_BYTES * stats.messages_out.get();
+        if moved.wrapping_sub(self.scarce.moved) >= self.net.context.memory.step() {
+            self.scarce.moved = moved;
+            self.look_at_memory();
+        }
+        self.net.memory_stage = self.net.context.memory.stage();
+    }
+
+    /// The same by the clock, and goes on with publishers that have waited.
+    pub(super) fn keep_up_with_memory(&mut self) {
+        if !self.net.is_limited {
+            return;
+        }
+        let now = self.net.now;
+        if self.scarce.look_at.is_some_and(|at| at <= now) {
+            self.look_at_memory();
+            let is_short = self.net.context.memory.stage() > 0;
+            self.scarce.look_at = Some(now.plus_ms(if is_short { LOOK_AGAIN_MS } else { LOOK_MS }));
+        }
+        self.net.memory_stage = self.net.context.memory.stage();
+        if self.net.takes_no_new() {
+            self.net.pool.clear();
+        }
+        if self.net.memory_stage >= NO_PUBLISH {
+            return;
+        }
+        for key in std::mem::take(&mut self.scarce.paused) {
+            if let Some(connection) = self.net.get_mut(key) {
+                connection.is_paused = false;
+                self.note_readable(key);
+            }
+        }
+    }
+
+    /// A connection publishes.
+    pub(super) fn note_publisher(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.is_publisher = true;
+        }
+    }
+
+    fn look_at_memory(&mut self) {
+        for at in 0..self.net.dirty.len() {
+            self.net.weigh_outbox(self.net.dirty[at]);
+        }
+        self.net.stats().outbox_bytes.set(self.net.outbox_bytes as u64);
+        let context = self.net.context.clone();
+        context.memory.look(&context);
+    }
+
+    /// Whether a connection is not to be read from now: it has published before, and nothing is in flight towards it. Who
+    /// has yet to acknowledge something is read from, or what waits for it could never go.
+    pub(super) fn is_paused(&mut self, key: ConnectionKey) -> bool {
+        if self.net.memory_stage < NO_PUBLISH {
+            return false;
+        }
+        let Some(connection) = self.net.get(key) else { return false };
+        if connection.is_paused {
+            return true;
+        }
+        let owes = connection.session.is_some_and(|session| self.hub.has_deliveries(session));
+        if !connection.is_publisher || owes {
+            return false;
+        }
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.is_paused = true;
+            self.scarce.paused.push(key);
+        }
+        true
+    }
+}

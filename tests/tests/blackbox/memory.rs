@@ -1,0 +1,122 @@
+//! A hub whose memory is short: it stays within its limit, serves those who keep up, and recovers.
+
+use std::io::{Read, Write};
+use std::thread;
+use trefoil_tests::mqtt::{self, Connect, Message};
+use trefoil_tests::{CONFIG, Hub, connect, lines, wait_until};
+
+const MEMORY_MAX: u64 = 96 << 20;
+
+fn hub(more: &str) -> Hub {
+    Hub::with_config(&format!("memory_max = \"96 MiB\"\n{CONFIG}\n[store]\ndurability = \"none\"\n{more}"))
+}
+
+fn stage(hub: &Hub) -> u64 {
+    hub.metric("trefoil_memory_stage ")
+}
+
+fn check_memory(hub: &Hub) {
+    let bytes = hub.resident_bytes();
+    assert!(bytes < MEMORY_MAX, "the hub holds {bytes} bytes:\n{}", hub.log());
+}
+
+/// What a WebSocket handshake for JSON is answered with.
+fn handshake_status(hub: &Hub) -> String {
+    let mut stream = connect(hub.http_port());
+    stream.write_all(&trefoil_tests::websocket::handshake("/ws", "")).unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    String::from_utf8_lossy(&status[9..]).into_owned()
+}
+
+#[test]
+fn slow_readers_do_not_take_all_the_memory() {
+    // Together they may hold twice what there is.
+    const READERS: usize = 12;
+    let hub = hub("");
+    let mut neighbour = mqtt::Connection::new(hub.tcp_port(), 4, "neighbour");
+    neighbour.subscribe("neighbour", 0);
+    let mut readers = Vec::new();
+    for number in 0..READERS {
+        let mut reader = mqtt::Connection::new(hub.tcp_port(), 4, &format!("reader-{number}"));
+        reader.subscribe(&format!("flood/{number}"), 0);
+        readers.push(reader);
+    }
+    let mut publisher = mqtt::Connection::new(hub.tcp_port(), 4, "publisher");
+    let shed = || hub.metric("trefoil_dropped_total{reason=\"memory\"}");
+    let mut rounds = 0;
+    while shed() < 1000 {
+        assert!(rounds < 1000, "nothing is shed at stage {}:\n{}", stage(&hub), hub.log());
+        for number in 0..READERS {
+            publisher.send(&mqtt::publish_packet(4, &format!("flood/{number}"), &[b'x'; 8192]).repeat(8));
+        }
+        // Who keeps up gets everything.
+        publisher.publish("neighbour", rounds.to_string().as_bytes());
+        assert_eq!(neighbour.receive_publish().payload, rounds.to_string().into_bytes());
+        check_memory(&hub);
+        rounds += 1;
+    }
+    assert_eq!(stage(&hub), 2);
+    let refused =
+        |version| mqtt::Connection::asking(hub.tcp_port(), &Connect::new(version, "new")).1.unwrap();
+    assert_eq!((refused(5).code, refused(4).code), (0x89, 3), "server busy; server unavailable");
+    let mut line = lines::Connection::new(hub.tcp_port());
+    assert_eq!(line.ask(r#"{"sub":"x"}"#)["error"]["code"], "overloaded");
+    assert_eq!(line.line(), None);
+    assert_eq!(handshake_status(&hub), "503");
+    assert!(hub.metric("trefoil_connections_refused_total") >= 4);
+    // Without them there is enough.
+    drop(readers);
+    wait_until("memory is there again", || stage(&hub) == 0);
+    mqtt::Connection::new(hub.tcp_port(), 5, "new").ping();
+    assert_eq!(handshake_status(&hub), "101");
+    let log = hub.log();
+    assert!(log.contains("memory is short") && log.contains("everything is as usual again"), "{log}");
+    publisher.publish("neighbour", b"last");
+    assert_eq!(neighbour.receive_publish().payload, b"last");
+}
+
+#[test]
+fn publishers_wait_until_those_who_are_away_have_come_back() {
+    const SESSIONS: usize = 8;
+    const EACH: usize = 200;
+    let hub = hub("");
+    let session = |number: usize| Connect::new(5, format!("away-{number}")).session_expiry_s(1000);
+    for number in 0..SESSIONS {
+        let (mut client, _) = mqtt::Connection::with(hub.tcp_port(), &session(number));
+        client.subscribe(&format!("queue/{number}"), 1);
+        client.break_off();
+    }
+    let mut publisher = mqtt::Connection::new(hub.tcp_port(), 5, "publisher");
+    thread::scope(|scope| {
+        let publishing = scope.spawn(move || {
+            for message in 0..SESSIONS * EACH {
+                let mut payload = format!("{} ", message / SESSIONS).into_bytes();
+                payload.resize(65_536, b'x');
+                let message = Message::new(format!("queue/{}", message % SESSIONS), payload);
+                publisher.publish_and_wait(&message.qos(1, 1));
+            }
+        });
+        wait_until("publishers are not read from", || {
+            check_memory(&hub);
+            stage(&hub) == 3
+        });
+        assert!(!publishing.is_finished());
+        for number in 0..SESSIONS {
+            let port = hub.tcp_port();
+            scope.spawn(move || {
+                // It is let in, since it takes away what is there.
+                let (mut client, answer) = mqtt::Connection::with(port, &session(number).resume());
+                assert_eq!(answer.flags, 1, "session present");
+                for message in 0..EACH {
+                    let got = client.receive_and_ack();
+                    assert!(got.payload.starts_with(format!("{message} ").as_bytes()));
+                }
+                client.ping();
+            });
+        }
+    });
+    check_memory(&hub);
+    wait_until("memory is there again", || stage(&hub) == 0);
+    assert_eq!(hub.metric("trefoil_dropped_total{reason=\"queue_full\"}"), 0);
+}
