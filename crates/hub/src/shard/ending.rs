@@ -48,7 +48,8 @@ impl Shard {
             let expiry_s = asked_s.min(session_expiry_s_max);
             let was_s = std::mem::replace(&mut session.expiry_s, expiry_s);
             if expiry_s > 0 && expiry_s != was_s {
-                self.note_expiry(key);
+                // How long the client is away is counted from it after a restart, too.
+                self.write_connect(key);
             }
         }
         let session = self.session_mut(key);

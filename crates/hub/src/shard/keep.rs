@@ -105,11 +105,6 @@ impl Shard {
         self.write_connect(key);
     }
 
-    /// A goodbye has changed how long the session outlasts its connection.
-    pub(super) fn note_expiry(&mut self, key: SessionKey) {
-        self.write_connect(key);
-    }
-
     pub(super) fn write_connect(&mut self, key: SessionKey) {
         // The client is told that there was no session, or none any more.
         self.journal.await_ends();
