@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Backlog {
     in_flight: AtomicUsize,
     in_flight_bytes: AtomicUsize,
+    /// Whether the bytes of what is in flight are counted, which costs something with each delivery.
+    weighs: bool,
     queued: AtomicUsize,
     queued_bytes: AtomicUsize,
 }
@@ -30,7 +32,12 @@ impl Backlog {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Bytes of these.
+    /// Nothing yet.
+    pub(crate) fn new(weighs: bool) -> Backlog {
+        Backlog { weighs, ..Backlog::default() }
+    }
+
+    /// Bytes of these; 0 unless [`Limits::weighs_in_flight`](crate::Limits::weighs_in_flight) asks for them.
     pub fn in_flight_bytes(&self) -> usize {
         self.in_flight_bytes.load(Ordering::Relaxed)
     }
@@ -48,18 +55,24 @@ impl Share {
 
     /// One more is in flight.
     pub(crate) fn launched(&mut self, message: &Message) {
-        let bytes = message.cost_bytes();
-        (self.in_flight, self.in_flight_bytes) = (self.in_flight + 1, self.in_flight_bytes + bytes);
-        set(&self.of.in_flight_bytes, |n| n + bytes);
+        self.in_flight += 1;
         set(&self.of.in_flight, |n| n + 1);
+        if self.of.weighs {
+            let bytes = message.cost_bytes();
+            self.in_flight_bytes += bytes;
+            set(&self.of.in_flight_bytes, |n| n + bytes);
+        }
     }
 
     /// One is no longer in flight.
     pub(crate) fn landed(&mut self, message: &Message) {
-        let bytes = message.cost_bytes();
-        (self.in_flight, self.in_flight_bytes) = (self.in_flight - 1, self.in_flight_bytes - bytes);
-        set(&self.of.in_flight_bytes, |n| n - bytes);
+        self.in_flight -= 1;
         set(&self.of.in_flight, |n| n - 1);
+        if self.of.weighs {
+            let bytes = message.cost_bytes();
+            self.in_flight_bytes -= bytes;
+            set(&self.of.in_flight_bytes, |n| n - bytes);
+        }
     }
 
     /// One more waits.

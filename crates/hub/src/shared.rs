@@ -33,6 +33,8 @@ pub struct Limits {
     pub queued_messages_max: usize,
     /// Bytes that wait in all sessions together; 0 for no such bound.
     pub queued_bytes_max: usize,
+    /// Whether the bytes of what is in flight are counted: see [`Shared::in_flight`].
+    pub weighs_in_flight: bool,
     /// What happens to messages that find no room, by topic; the first filter that matches counts.
     pub slow_readers: Vec<(String, SlowReader)>,
     /// Seconds that a session may outlast its connection.
@@ -57,6 +59,7 @@ impl Default for Limits {
             session_queue_bytes_max: 16 << 20,
             queued_messages_max: 0,
             queued_bytes_max: 0,
+            weighs_in_flight: false,
             slow_readers: Vec::new(),
             session_expiry_s_max: 7 * 24 * 3600,
             retained_messages_max: 1_000_000,
@@ -110,6 +113,8 @@ impl Shared {
         assert!((1..=SHARDS_MAX).contains(&shards), "a hub has 1 to {SHARDS_MAX} shards, not {shards}");
         let retained = Retained::new(limits.retained_messages_max, limits.retained_bytes_max)
             .with_quotas(&limits.retained_quotas);
+        let backlog = || Arc::new(Backlog::new(limits.weighs_in_flight));
+        let backlogs = (0..shards).map(|_| backlog()).collect();
         Shared {
             interest: Interest::new(seed, limits.share_strategy),
             retained,
@@ -123,7 +128,7 @@ impl Shared {
             clears: AtomicBool::new(true),
             numbers: AtomicU64::new(1),
             handed: (0..shards).map(|_| AtomicU64::new(0)).collect(),
-            backlogs: (0..shards).map(|_| Arc::default()).collect(),
+            backlogs,
             checkpoints: AtomicU64::new(0),
             shards,
             seed,
@@ -198,7 +203,8 @@ impl Shared {
         each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
-    /// How much has been sent by all sessions together and not been acknowledged: messages and bytes.
+    /// How much has been sent by all sessions together and not been acknowledged: messages, and their bytes where the limits
+    /// ask for them to be counted.
     pub fn in_flight(&self) -> (usize, usize) {
         let each = self.backlogs.iter().map(|backlog| (backlog.in_flight(), backlog.in_flight_bytes()));
         each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))

@@ -465,6 +465,7 @@ fn hub_limits(config: &trefoil_config::Config) -> trefoil_hub::Limits {
         session_queue_bytes_max: limits.session_queue_bytes_max,
         queued_messages_max: limits.queued_messages_max,
         queued_bytes_max: limits.queued_bytes_max,
+        weighs_in_flight: config.memory_max != trefoil_config::MemoryMax::Unlimited,
         slow_readers: config.slow_readers.clone(),
         session_expiry_s_max: limits.session_expiry_s_max,
         retained_messages_max: limits.retained_messages_max,
