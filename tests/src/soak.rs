@@ -168,14 +168,8 @@ impl Soak {
     /// # Errors
     /// What is not.
     pub fn check(&self, level: &Level) -> Result<(), String> {
+        self.check_counts(level)?;
         let first = self.first.as_ref().unwrap_or(&self.start);
-        if level.figures != self.start.figures {
-            return Err(format!("counts: {:?} at the start, {:?} now", self.start.figures, level.figures));
-        }
-        if level.descriptors != self.start.descriptors {
-            let (before, now) = (self.start.descriptors, level.descriptors);
-            return Err(format!("descriptors: {before} at the start, {now} now"));
-        }
         for (what, before, now) in [
             ("resident", first.resident_bytes, level.resident_bytes),
             ("proportional", first.proportional_bytes, level.proportional_bytes),
@@ -185,6 +179,26 @@ impl Soak {
             }
         }
         Ok(())
+    }
+
+    /// Whether counts and descriptors are as at the start.
+    ///
+    /// # Errors
+    /// What is not.
+    pub fn check_counts(&self, level: &Level) -> Result<(), String> {
+        if level.figures != self.start.figures {
+            return Err(format!("counts: {:?} at the start, {:?} now", self.start.figures, level.figures));
+        }
+        if level.descriptors != self.start.descriptors {
+            let (before, now) = (self.start.descriptors, level.descriptors);
+            return Err(format!("descriptors: {before} at the start, {now} now"));
+        }
+        Ok(())
+    }
+
+    /// Measures memory from this level on.
+    pub fn measure_from(&mut self, level: Level) {
+        self.first = Some(level);
     }
 }
 
