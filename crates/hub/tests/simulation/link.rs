@@ -86,7 +86,8 @@ pub struct Held {
     pub bytes: Vec<u8>,
     /// The batch of the connection's shard; 0 for none.
     pub waits_for: u64,
-    pub is_welcome: bool,
+    /// What comes after it at QoS 0 must not leave before it: it is a CONNACK, or at QoS 0 as well.
+    pub is_passed_by_none: bool,
     /// When it was written.
     pub at_ms: u64,
 }

@@ -95,10 +95,11 @@ impl Net {
         write(&mut bytes);
         if let (Some(disk), Some(link)) = (&mut self.disk, self.links.get_mut(&key)) {
             let is_welcome = bytes.first().is_some_and(|first| first >> 4 == 2);
-            let held = Held { bytes, waits_for, is_welcome, at_ms: self.now.as_ms() };
+            let is_passed_by_none = is_welcome || may_pass;
+            let held = Held { bytes, waits_for, is_passed_by_none, at_ms: self.now.as_ms() };
             let waits = !link.held.is_empty() || !disk.may_go(link.shard, &held);
             // Nothing may come before CONNACK.
-            if waits && !(may_pass && link.held.iter().all(|held| !held.is_welcome)) {
+            if waits && !(may_pass && link.held.iter().all(|held| !held.is_passed_by_none)) {
                 disk.figures.held += usize::from(held.waits_for > 0);
                 link.held.push_back(held);
                 return;
