@@ -193,7 +193,9 @@ impl Receiver {
             self.came.insert(message.number, false);
         }
         if !filters.is_empty() {
-            self.covered.insert(message.number, Cover { filters, promising, may_shift: false });
+            // What is asked for and not answered may be made before the message reaches the hub, or after.
+            let may_shift = self.open.values().any(|requests| !requests.is_empty());
+            self.covered.insert(message.number, Cover { filters, promising, may_shift });
         }
     }
 

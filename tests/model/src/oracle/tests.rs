@@ -155,3 +155,21 @@ fn filters_match_as_the_specification_says() {
         assert!(!matches(filter, topic), "{filter} {topic}");
     }
 }
+
+#[test]
+fn a_message_that_crosses_a_subscription_may_come_late() {
+    let story = || {
+        let weak = Event::Subscribing { filter: "t/+".into(), qos: 0, wants_retained: false, request: 1 };
+        let weak = Story(History::default()).event(1, weak);
+        weak.event(1, Event::Subscribed { filter: "t/+".into(), qos: 0, request: 1 })
+    };
+    let strong = || Event::Subscribing { filter: "t/#".into(), qos: 1, wants_retained: false, request: 2 };
+    // The first one reached the hub before the request, at QoS 0, and got lost; then it came again.
+    let crossed = story().event(1, strong()).sent(&[1, 2], 1).came(&[2], 1).resent(&[1, 2]);
+    let crossed = crossed.acknowledged(&[1, 2]).came(&[1, 2], 1);
+    crossed.verdict().expect("nobody knows when the subscription was made");
+    let story =
+        story().event(1, strong()).event(1, Event::Subscribed { filter: "t/#".into(), qos: 1, request: 2 });
+    let story = story.sent(&[1, 2], 1).came(&[2], 1).resent(&[1, 2]).acknowledged(&[1, 2]);
+    story.came(&[1, 2], 1).fails_with("for the first time after");
+}
