@@ -1,6 +1,6 @@
 //! From a publish to the receivers, and from their acknowledgements to the next delivery.
 
-use super::keep::{dropped, stored};
+use super::keep::{dropped, is_owed, stored};
 use super::{Refusal, Shard, Turn};
 use crate::group::{Group, Search, Strategy};
 use crate::interest::ShardSet;
@@ -307,7 +307,7 @@ impl Shard {
                     let (qos, id) = (replay.qos, replay.subscription_id);
                     let replay = &outgoing.replays[0];
                     // Who asked again for the same has it written down from where that begins.
-                    let is_last = outgoing.replays.iter().skip(1).all(|later| later.node != replay.node);
+                    let is_last = !outgoing.replays.iter().skip(1).any(|later| is_owed(later, replay.node));
                     if is_kept
                         && qos > QoS::AtMostOnce
                         && is_last

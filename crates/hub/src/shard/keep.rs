@@ -1,6 +1,7 @@
 //! What a shard writes down, and how it says all of it again at a checkpoint.
 
 use super::Shard;
+use crate::index::NodeId;
 use crate::journal::{Batch, Client, Entry, FilterRef, Ids, Stored};
 use crate::key::SessionKey;
 use crate::message::Message;
@@ -210,13 +211,20 @@ impl Shard {
         }
     }
 
-    pub(super) fn note_replay(&mut self, key: SessionKey, replay: &Replay, filter: &str) {
-        if replay.qos > QoS::AtMostOnce
-            && let Some(session) = self.kept(key)
-        {
-            let (at, is_behind) = replay.cursor.place();
-            let (at, qos, id) = (Some(at), replay.qos, replay.subscription_id);
-            self.journal.write(&Entry::Replay { session, filter, at, is_behind, qos, id });
+    /// A subscription wants its retained messages. At QoS 0 they are not kept, and yet may take the place of what was.
+    pub(super) fn start_replay(&mut self, key: SessionKey, replay: Replay, filter: &str) {
+        let (node, qos, id) = (replay.node, replay.qos, replay.subscription_id);
+        let session = &mut self.sessions[key.index() as usize];
+        let (number, is_kept) = (session.number, session.is_kept);
+        let outgoing = session.outgoing(&self.backlog);
+        let (at, is_behind) = replay.cursor.place();
+        let at = (qos > QoS::AtMostOnce).then(|| at.to_owned());
+        let was_owed = outgoing.replays.iter().any(|old| is_owed(old, node));
+        outgoing.replay(replay);
+        let is_gone = was_owed && !outgoing.replays.iter().any(|old| is_owed(old, node));
+        if is_kept && (at.is_some() || is_gone) {
+            let at = at.as_deref();
+            self.journal.write(&Entry::Replay { session: number, filter, at, is_behind, qos, id });
         }
     }
 
@@ -416,6 +424,11 @@ impl Shard {
         }
         Checkpoint::Retained(after)
     }
+}
+
+/// Whether these are the retained messages of a subscription, and kept.
+pub(super) fn is_owed(replay: &Replay, node: NodeId) -> bool {
+    replay.node == node && replay.qos > QoS::AtMostOnce
 }
 
 /// That a delivery which waits is not to be made any more, as it is written down.

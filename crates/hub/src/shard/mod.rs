@@ -432,9 +432,7 @@ impl Shard {
                     qos: options.qos,
                     subscription_id: options.id,
                 };
-                self.note_replay(key, &replay, parsed.pattern);
-                let session = &mut self.sessions[key.index() as usize];
-                session.outgoing(&self.backlog).replay(replay);
+                self.start_replay(key, replay, parsed.pattern);
             }
             return Ok(options.qos);
         };

@@ -169,3 +169,46 @@ fn a_shard_is_through_with_a_checkpoint_when_what_it_owed_is_paid() {
     let client = kept.world.lasting(0, "a");
     assert_eq!(kept.world.out.sent[&client.connection].len(), 1);
 }
+
+/// A hub with a retained message, and a client that has asked for it at QoS 2 while there was no room for it.
+fn asked() -> (Kept, Client) {
+    let mut kept = Kept::new(1);
+    let message = Message { retain: true, qos: QoS::ExactlyOnce, ..will("kept").message };
+    kept.world.shards[0].publish(Time::default(), None, &Arc::new(message), &mut kept.world.out);
+    let client = kept.world.lasting(0, "a");
+    kept.world.out.full.push(client.connection);
+    kept.world.subscribe(client, "kept", QoS::ExactlyOnce);
+    (kept, client)
+}
+
+/// How much a client gets of a hub that has crashed.
+fn after_a_crash(mut kept: Kept) -> usize {
+    kept.hand_over();
+    kept.crash(1);
+    let client = kept.world.lasting(0, "a");
+    assert!(client.present);
+    kept.world.out.sent.get(&client.connection).map_or(0, Vec::len)
+}
+
+#[test]
+fn retained_messages_that_have_come_do_not_come_again_since_they_were_asked_for_at_qos_0_as_well() {
+    let (mut kept, client) = asked();
+    kept.world.subscribe(client, "kept", QoS::AtMostOnce);
+    kept.world.out.full.clear();
+    kept.world.shards[0].resume(Time::default(), client.session, &mut kept.world.out);
+    assert_eq!(kept.world.out.sent[&client.connection].len(), 2);
+    assert!(kept.world.shards[0].received(client.session, 1));
+    assert!(kept.world.shards[0].complete(Time::default(), client.session, 1, &mut kept.world.out));
+    assert_eq!(after_a_crash(kept), 0);
+}
+
+#[test]
+fn what_takes_the_place_of_retained_messages_that_are_owed_does_so_across_a_crash() {
+    let (kept, _) = asked();
+    assert_eq!(after_a_crash(kept), 1);
+    let (mut kept, client) = asked();
+    kept.world.out.full.push(client.connection + 1);
+    let client = kept.world.lasting(0, "a");
+    kept.world.subscribe(client, "kept", QoS::AtMostOnce);
+    assert_eq!(after_a_crash(kept), 0);
+}
