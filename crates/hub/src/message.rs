@@ -3,7 +3,7 @@
 use crate::payload::Payload;
 use crate::time::Time;
 use crate::topic::Topic;
-use trefoil_mqtt::{QoS, UserPropertiesBuf};
+use trefoil_mqtt::{MessageProperties, QoS, UserPropertiesBuf};
 
 /// A message on its way. Shared (`Arc`) by all who wait for it; never changed once it is in.
 #[derive(Clone, Debug)]
@@ -58,6 +58,33 @@ pub struct Properties {
 }
 
 impl Properties {
+    /// A copy of those of a packet; none if it has none. Its expiry is the [message's](Message::expires_at).
+    pub fn copy(properties: &MessageProperties<'_>) -> Option<Box<Properties>> {
+        let without_expiry = MessageProperties { expiry_s: None, ..*properties };
+        if without_expiry.is_empty() {
+            return None;
+        }
+        Some(Box::new(Properties {
+            payload_format: properties.payload_format,
+            content_type: properties.content_type.map(Into::into),
+            response_topic: properties.response_topic.map(Into::into),
+            correlation_data: properties.correlation_data.map(Into::into),
+            user_properties: UserPropertiesBuf::from(properties.user_properties),
+        }))
+    }
+
+    /// The same as those of a packet, without an expiry.
+    pub fn as_mqtt(&self) -> MessageProperties<'_> {
+        MessageProperties {
+            payload_format: self.payload_format,
+            expiry_s: None,
+            content_type: self.content_type.as_deref(),
+            response_topic: self.response_topic.as_deref(),
+            correlation_data: self.correlation_data.as_deref(),
+            user_properties: self.user_properties.as_ref(),
+        }
+    }
+
     fn cost_bytes(&self) -> usize {
         let text = |s: &Option<Box<str>>| s.as_ref().map_or(0, |s| s.len());
         size_of::<Properties>()

@@ -16,7 +16,7 @@ use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
-use trefoil_mqtt::{MessageProperties, QoS, UserPropertiesBuf};
+use trefoil_mqtt::QoS;
 
 /// So many messages are known before those that nobody speaks of any more are looked for.
 const MESSAGES_MIN: usize = 1 << 16;
@@ -545,24 +545,11 @@ fn message(body: &Body<'_>, start_ms: u64) -> Result<Message, Unreadable> {
         qos: publish.qos,
         retain: publish.retain,
         expires_at: body.expires_at.map(|at| moment(at, start_ms)),
-        properties: owned(&publish.properties),
+        properties: Properties::copy(&publish.properties),
     })
 }
 
 fn will_of(will: &WillBody<'_>, start_ms: u64) -> Result<Will, Unreadable> {
     let expiry_s = will.expiry_s.map(|s| u32::try_from(s).unwrap_or(u32::MAX));
     Ok(Will { message: message(&will.body, start_ms)?, expiry_s, delay_s: will.delay_s })
-}
-
-fn owned(properties: &MessageProperties<'_>) -> Option<Box<Properties>> {
-    if properties.is_empty() {
-        return None;
-    }
-    Some(Box::new(Properties {
-        payload_format: properties.payload_format,
-        content_type: properties.content_type.map(Into::into),
-        response_topic: properties.response_topic.map(Into::into),
-        correlation_data: properties.correlation_data.map(Into::into),
-        user_properties: UserPropertiesBuf::from(properties.user_properties),
-    }))
 }

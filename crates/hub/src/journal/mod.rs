@@ -30,7 +30,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use trefoil_mqtt::{MessageProperties, Publish, QoS};
+use trefoil_mqtt::{Publish, QoS};
 
 /// A record is closed with the event that brings it to this size.
 const RECORD_BYTES: usize = 256 << 10;
@@ -362,7 +362,7 @@ impl Journal {
             retain: message.retain,
             topic: &message.topic,
             packet_id: u16::from(message.qos > QoS::AtMostOnce),
-            properties: message.properties.as_deref().map(properties).unwrap_or_default(),
+            properties: message.properties.as_deref().map(Properties::as_mqtt).unwrap_or_default(),
             payload: &message.payload,
             ..Publish::default()
         };
@@ -377,16 +377,5 @@ impl Journal {
             expiry_s: will.expiry_s.map(u64::from),
             delay_s: will.delay_s,
         })
-    }
-}
-
-fn properties(properties: &Properties) -> MessageProperties<'_> {
-    MessageProperties {
-        payload_format: properties.payload_format,
-        expiry_s: None,
-        content_type: properties.content_type.as_deref(),
-        response_topic: properties.response_topic.as_deref(),
-        correlation_data: properties.correlation_data.as_deref(),
-        user_properties: properties.user_properties.as_ref(),
     }
 }

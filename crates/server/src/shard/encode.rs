@@ -4,7 +4,7 @@ use crate::outbox::LINK_BYTES_MIN;
 use std::sync::Arc;
 use trefoil_hub::{Delivery, Message, Properties, Time};
 use trefoil_json::{ExtrasRef, MessageView};
-use trefoil_mqtt::{MessageProperties, Publish, QoS, SubscriptionIds, Version};
+use trefoil_mqtt::{Publish, QoS, SubscriptionIds, Version};
 
 /// The encodings of the message that is being delivered. A message's first receiver gets it written straight into the
 /// outbox, since it may be the only one; they are made when a second one comes.
@@ -116,7 +116,7 @@ pub(super) fn plain(message: &Message, qos: QoS) -> Publish<'_> {
         qos,
         topic: &message.topic,
         packet_id: u16::from(qos > QoS::AtMostOnce),
-        properties: mqtt_properties(message.properties.as_deref()),
+        properties: message.properties.as_deref().map(Properties::as_mqtt).unwrap_or_default(),
         payload: &message.payload,
         ..Publish::default()
     }
@@ -135,16 +135,4 @@ pub(super) fn json(message: &Message, retain: bool, now: Time, out: &mut Vec<u8>
     };
     let view = MessageView { topic: &message.topic, payload: &message.payload, retain, extras };
     trefoil_json::encode_message(&view, None, out);
-}
-
-fn mqtt_properties(properties: Option<&Properties>) -> MessageProperties<'_> {
-    let Some(p) = properties else { return MessageProperties::default() };
-    MessageProperties {
-        payload_format: p.payload_format,
-        expiry_s: None,
-        content_type: p.content_type.as_deref(),
-        response_topic: p.response_topic.as_deref(),
-        correlation_data: p.correlation_data.as_deref(),
-        user_properties: p.user_properties.as_ref(),
-    }
 }

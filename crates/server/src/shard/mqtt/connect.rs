@@ -7,7 +7,7 @@ use crate::shard::scarce;
 use std::collections::HashMap;
 use trefoil_auth::scram;
 use trefoil_hub::topic::HUB_TOPICS;
-use trefoil_hub::{ConnectionKey, Language, Message, Payload, Topic, TopicError, Will};
+use trefoil_hub::{ConnectionKey, Language, Message, Payload, Properties, Topic, TopicError, Will};
 use trefoil_mqtt::{ConnAck, ConnAckProperties, Connect, Packet, ReasonCode, Version, decode};
 use trefoil_websocket::CloseCode;
 
@@ -302,7 +302,7 @@ fn will(will: &trefoil_mqtt::Will<'_>, levels_max: usize) -> Result<Will, TopicE
         qos: will.qos,
         retain: will.retain,
         expires_at: None,
-        properties: super::publish::owned(&will.properties),
+        properties: Properties::copy(&will.properties),
     };
     Ok(Will { message, expiry_s: will.properties.expiry_s, delay_s: will.delay_s })
 }

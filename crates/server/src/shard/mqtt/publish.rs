@@ -7,9 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use trefoil_hub::topic::{self, HUB_TOPICS};
 use trefoil_hub::{ConnectionKey, Message, Payload, Properties, Published, QoS, SessionKey, Topic};
-use trefoil_mqtt::{
-    MessageProperties, PacketType, Publish, ReasonCode, UserPropertiesBuf, Version, decode_publish,
-};
+use trefoil_mqtt::{PacketType, Publish, ReasonCode, Version, decode_publish};
 
 /// What a message came to that had been published before.
 const DONE: Published = Published { matched: true, not_retained: false, refused: None };
@@ -62,7 +60,7 @@ impl ShardLoop {
             qos: publish.qos,
             retain: publish.retain,
             expires_at: publish.properties.expiry_s.map(|s| self.net.now.plus_s(s.into())),
-            properties: owned(&publish.properties),
+            properties: Properties::copy(&publish.properties),
         });
         // [MQTT-3.3.4-1] [v3 MQTT-3.3.4-1]
         match publish.qos {
@@ -223,19 +221,4 @@ fn words(published: Published) -> Option<Cow<'static, str>> {
         "delivered, but there is no room to retain it (limits.retained_messages_max, _bytes_max)";
     let refused = published.refused.map(|why| why.to_string().into());
     refused.or(published.not_retained.then_some(NO_ROOM.into()))
-}
-
-/// The properties that are kept with a message.
-pub(super) fn owned(properties: &MessageProperties<'_>) -> Option<Box<Properties>> {
-    let without_expiry = MessageProperties { expiry_s: None, ..*properties };
-    if without_expiry.is_empty() {
-        return None;
-    }
-    Some(Box::new(Properties {
-        payload_format: properties.payload_format,
-        content_type: properties.content_type.map(Into::into),
-        response_topic: properties.response_topic.map(Into::into),
-        correlation_data: properties.correlation_data.map(Into::into),
-        user_properties: UserPropertiesBuf::from(properties.user_properties),
-    }))
 }
