@@ -5,6 +5,7 @@ use trefoil_tests::mqtt::{Connect, Connection, Disconnect, VERSIONS, Will, packe
 use trefoil_tests::scram::Scram;
 use trefoil_tests::{Hub, set_user, trefoil, wait_until, websocket};
 
+const PACKET_TOO_LARGE: u8 = 0x95;
 const METHOD: &str = "SCRAM-SHA-256";
 
 /// Reason codes.
@@ -320,7 +321,10 @@ fn no_auth_is_longer_than_the_client_takes() {
     let length = challenge.bytes().len() as u32;
     assert_eq!(challenge.disconnect().properties.ids(), [id::AUTHENTICATION_METHOD, id::AUTHENTICATION_DATA]);
     assert!(ask(length).is_some());
-    assert!(ask(length - 1).is_none());
+    // A refusal says why, as long as that fits.
+    assert_eq!(ask(length - 1).unwrap().connack().code, PACKET_TOO_LARGE);
+    assert_eq!(ask(5).unwrap().connack().code, PACKET_TOO_LARGE);
+    assert!(ask(4).is_none());
 }
 
 #[test]

@@ -266,8 +266,13 @@ impl ShardLoop {
         };
         let fits = self.net.answer(key, |out| auth.encode(Version::V5, out));
         if !fits {
-            tracing::debug!("an MQTT client takes no packet that is large enough for AUTH");
-            self.close(key);
+            let why = "AUTH is longer than the client takes";
+            match self.net.get(key).is_some_and(|connection| connection.session.is_some()) {
+                true => self.mqtt_fail(key, ReasonCode::PacketTooLarge, why),
+                false => {
+                    self.mqtt_refuse_connect(key, Some(Version::V5), ReasonCode::PacketTooLarge, &why);
+                }
+            }
         }
         fits
     }
