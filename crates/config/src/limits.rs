@@ -96,7 +96,7 @@ limits! {
     /// means as the client asks.
     keep_alive_s_max: u16 = 0, Seconds 0..=65_535;
     /// Retained messages at one time.
-    retained_messages_max: usize = 1_000_000, Count 0..=HUNDRED_MILLION;
+    retained_messages_max: usize = 2_000_000, Count 0..=HUNDRED_MILLION;
     /// Bytes of all retained messages together.
     retained_bytes_max: usize = 1_073_741_824, Bytes 0..=4095 * MIB;
     /// Subscriptions of one session at one time.

@@ -62,7 +62,7 @@ impl Default for Limits {
             weighs_in_flight: false,
             slow_readers: Vec::new(),
             session_expiry_s_max: 7 * 24 * 3600,
-            retained_messages_max: 1_000_000,
+            retained_messages_max: 2_000_000,
             retained_bytes_max: 1 << 30,
             retained_quotas: Vec::new(),
             share_strategy: Strategy::default(),
