@@ -5,7 +5,6 @@ use trefoil_tests::mqtt::{Connect, Connection, Disconnect, VERSIONS, Will, packe
 use trefoil_tests::scram::Scram;
 use trefoil_tests::{Hub, set_user, trefoil, wait_until, websocket};
 
-const PACKET_TOO_LARGE: u8 = 0x95;
 const METHOD: &str = "SCRAM-SHA-256";
 
 /// Reason codes.
@@ -15,6 +14,7 @@ const PROTOCOL_ERROR: u8 = 0x82;
 const BAD_PASSWORD: u8 = 0x86;
 const NOT_AUTHORIZED: u8 = 0x87;
 const BAD_METHOD: u8 = 0x8C;
+const PACKET_TOO_LARGE: u8 = 0x95;
 
 fn hub() -> Hub {
     Hub::with_users(&[("ann", "ann's password"), ("bob", "bob's password")], "")
