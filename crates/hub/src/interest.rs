@@ -24,12 +24,6 @@ impl ShardSet {
         ShardSet(self.0 & !(1 << shard))
     }
 
-    /// Those that are in both.
-    #[must_use]
-    pub fn and(self, other: ShardSet) -> ShardSet {
-        ShardSet(self.0 & other.0)
-    }
-
     /// Whether `shard` is in it.
     pub fn contains(self, shard: usize) -> bool {
         self.0 & 1 << shard != 0
