@@ -61,8 +61,7 @@ fn main() -> io::Result<()> {
     leave_sessions(&options)?;
     let mut load = Load::new(&options)?;
     load.run()?;
-    println!("{}", load.report());
-    Ok(())
+    writeln!(io::stdout(), "{}", load.report())
 }
 
 /// Makes the sessions, each with a topic of its own, and goes.
