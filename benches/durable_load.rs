@@ -171,10 +171,11 @@ impl<'a> Load<'a> {
             }
         }
         let mut events = Events::with_capacity(4096);
-        while Instant::now() < end || self.publishers.iter().any(|publisher| !publisher.out.is_empty()) {
+        let is_on = |load: &Self| Instant::now() < end && load.sent < load.options.count;
+        while is_on(self) || self.publishers.iter().any(|publisher| !publisher.out.is_empty()) {
             let wait = if self.options.rate.is_some() { 1 } else { 1000 };
             self.poll.poll(&mut events, Some(Duration::from_millis(wait)))?;
-            let goes_on = Instant::now() < end;
+            let goes_on = is_on(self);
             for event in &events {
                 let n = event.token().0;
                 let came = self.read(n)?;
