@@ -20,6 +20,8 @@ pub(super) fn figures(keeper: Option<&Keeper>, page: &mut Page<'_, '_>) -> fmt::
     ] {
         page.gauge(name, help, value.cast_signed())?;
     }
+    let is_making = keeper.is_some_and(Keeper::is_making_checkpoint);
+    page.gauge("store_checkpoint_under_way", "1 while the store is made smaller.", i64::from(is_making))?;
     for (name, help, value) in [
         ("store_batches", "Batches of records written to the store.", now.batches),
         ("store_records", "Records written to the store.", now.records),
