@@ -1,6 +1,8 @@
 //! Nothing that was acknowledged is lost when the hub is killed. `cargo xtask crash` does the same for hours.
 
+use std::io::{Read, Write};
 use trefoil_tests::crash::{Plan, Report, run};
+use trefoil_tests::{Hub, websocket};
 
 /// Seeds that every run takes.
 const SEEDS: [u64; 3] = [1, 2, 3];
@@ -44,4 +46,25 @@ fn what_was_acknowledged_survives_every_kill() {
 #[test]
 fn what_was_acknowledged_survives_every_broken_connection() {
     kept(&Plan { spares_the_hub: true, ..Plan::new(seeds()[0], 40) });
+}
+
+/// A handshake is answered in clear while others wait for the disk.
+#[test]
+fn a_handshake_does_not_wait_for_what_others_keep() {
+    const TRIES: usize = 200;
+    let hub = Hub::with_config("shards = 1\n\n[[listener]]\nbind = \"127.0.0.1:0\"\n");
+    let mut publisher = trefoil_tests::connect(hub.tcp_port());
+    for number in 0..TRIES {
+        let mut stream = trefoil_tests::connect(hub.tcp_port());
+        let request = websocket::handshake("/mqtt", "Sec-WebSocket-Protocol: mqtt\r\n");
+        let line = format!("{{\"pub\":\"kept/{number}\",\"data\":1,\"qos\":1,\"retain\":true,\"id\":1}}\n");
+        publisher.write_all(line.as_bytes()).unwrap();
+        stream.write_all(&request).unwrap();
+        let mut begin = [0; 12];
+        stream.read_exact(&mut begin).unwrap();
+        assert_eq!(String::from_utf8_lossy(&begin), "HTTP/1.1 101", "at handshake {number}");
+        let mut answer = [0; 10];
+        publisher.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"{\"ack\":1}\n");
+    }
 }
