@@ -202,7 +202,7 @@ impl Keeper {
         }
     }
 
-    /// Whether a checkpoint is being made.
+    /// Whether all that is live is being written anew.
     pub(crate) fn is_making_checkpoint(&self) -> bool {
         self.checkpoint().is_some()
     }

@@ -27,6 +27,8 @@ pub struct WeakTally {
 struct Known<'a> {
     message: &'a Message,
     publisher: usize,
+    /// At which entry it was sent first.
+    first_at: usize,
     /// At which entry it was sent last, before it was acknowledged.
     sent_at: usize,
     /// In which life it was acknowledged.
@@ -41,6 +43,9 @@ pub(super) fn weak(evidence: &Evidence) -> Result<WeakTally, String> {
     let mut newest: HashMap<(usize, usize, &str, u8, u8), u64> = HashMap::new();
     // By receiver and message: the lives in which it came.
     let mut came: BTreeMap<(usize, u64), Vec<usize>> = BTreeMap::new();
+    // By receiver: since which entry its subscriptions are there. What was sent before, and again after, may have reached
+    // the hub both before and after they were made.
+    let mut subscribed: HashMap<usize, usize> = HashMap::new();
     // By receiver: what it has asked for.
     let mut filters: HashMap<usize, Vec<(&str, u8)>> = HashMap::new();
     let mut tally =
@@ -49,7 +54,7 @@ pub(super) fn weak(evidence: &Evidence) -> Result<WeakTally, String> {
         let fault = |why: String| format!("without a sync: {why}\n  at: {entry}, in life {life} of the hub");
         match &entry.event {
             Event::Sent(message) => {
-                let known = Known { message, publisher: entry.client, sent_at: at, acknowledged: None };
+                let known = Known { message, publisher: entry.client, first_at: at, sent_at: at, acknowledged: None };
                 sent.insert(message.number, known);
             }
             Event::Resent(number) => {
@@ -63,6 +68,10 @@ pub(super) fn weak(evidence: &Evidence) -> Result<WeakTally, String> {
             }
             Event::Subscribing { filter, qos, .. } => {
                 filters.entry(entry.client).or_default().push((filter, *qos));
+                subscribed.remove(&entry.client);
+            }
+            Event::Subscribed { .. } => {
+                subscribed.insert(entry.client, at);
             }
             Event::Delivered { number, topic, qos, .. } => {
                 let known = sent.get(number).ok_or_else(|| fault("a message that nobody sent".into()))?;
@@ -72,7 +81,8 @@ pub(super) fn weak(evidence: &Evidence) -> Result<WeakTally, String> {
                 }
                 tally.delivered += 1;
                 let copies = came.entry((entry.client, *number)).or_default();
-                if copies.is_empty() {
+                let is_ordered = subscribed.get(&entry.client).is_some_and(|since| *since < known.first_at);
+                if copies.is_empty() && is_ordered {
                     let stream = (entry.client, known.publisher, &**topic, known.message.qos, *qos);
                     let newest = newest.entry(stream).or_default();
                     if *newest > *number {
@@ -124,13 +134,16 @@ pub(super) fn weak(evidence: &Evidence) -> Result<WeakTally, String> {
 mod tests {
     use super::*;
 
-    /// Message 1 is sent and acknowledged in life 0, to client 2, which has its subscription.
-    fn story(topic: &str, qos: u8, ends: &[End]) -> Evidence {
+    /// Messages 1 and 2 are sent and acknowledged in life 0. Client 2 has asked for its subscription, and has it or not.
+    fn story(topic: &str, qos: u8, ends: &[End], is_subscribed: bool) -> Evidence {
         let mut evidence = Evidence::default();
         evidence.weak.ends = ends.to_vec();
         evidence.weak.steady = vec![(2, 0, 0)];
         let asked = Event::Subscribing { filter: "#".into(), qos: 2, wants_retained: false, request: 1 };
         happens(&mut evidence, 2, 0, asked);
+        if is_subscribed {
+            happens(&mut evidence, 2, 0, Event::Subscribed { filter: "#".into(), qos: 2, request: 1 });
+        }
         for number in [1, 2] {
             let (topic, payload_bytes) = (topic.into(), 0);
             let (retain, expiry_s, delay_s, clears) = (false, None, None, false);
@@ -171,7 +184,7 @@ mod tests {
             ("n/0", 1, &[Killed], &[(3, 0)], "nobody sent"),
         ];
         for (topic, qos, ends, copies, says) in cases {
-            let mut evidence = story(topic, qos, ends);
+            let mut evidence = story(topic, qos, ends, true);
             comes(&mut evidence, topic, qos, copies);
             match weak(&evidence) {
                 Ok(_) => assert_eq!(says, "", "{topic} {qos} {ends:?} {copies:?}"),
@@ -179,6 +192,15 @@ mod tests {
                     assert!(!says.is_empty() && why.contains(says), "{topic} {ends:?} {copies:?}: {why}")
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_crosses_a_subscription_may_come_in_any_order() {
+        for (is_subscribed, is_fine) in [(true, false), (false, true)] {
+            let mut evidence = story("n/0", 1, &[], is_subscribed);
+            comes(&mut evidence, "n/0", 1, &[(2, 0), (1, 0)]);
+            assert_eq!(weak(&evidence).is_ok(), is_fine, "{is_subscribed}");
         }
     }
 }
