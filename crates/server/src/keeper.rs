@@ -23,8 +23,17 @@ const RECORD_BYTES_BESIDE: usize = 1 << 20;
 /// A checkpoint waits while so much is on its way to the disk.
 const WAITING_BYTES_MAX: u64 = 1 << 20;
 
-/// About what a session takes in the store beside its messages.
+/// About what a session takes in the store beside what it has.
 const SESSION_BYTES: u64 = 256;
+
+/// About what a subscription takes there.
+const SUBSCRIPTION_BYTES: u64 = 64;
+
+/// About what a delivery takes there beside its message.
+const DELIVERY_BYTES: u64 = 32;
+
+/// For what is in flight where its bytes are not counted: about what a message takes.
+const MESSAGE_BYTES: u64 = 256;
 
 /// The store, opened and read, before there are shards.
 pub(crate) struct Opened {
@@ -190,13 +199,7 @@ impl Keeper {
         // What is live is an estimate. Where it is far too low, one checkpoint must not follow the other for nothing.
         let has_grown = figures.disk_bytes > last.1.saturating_add(self.slack_bytes);
         drop(last);
-        let total =
-            |of: fn(&crate::stats::Stats) -> &crate::stats::Figure| crate::stats::total(&context.stats, of);
-        let (_, retained_bytes) = context.hub.retained.size();
-        let live = total(|s| &s.queued_bytes)
-            + retained_bytes as u64
-            + context.hub.delayed_size().1 as u64
-            + total(|s| &s.sessions) * SESSION_BYTES;
+        let live = live_bytes(context);
         if has_grown && figures.disk_bytes > live.saturating_mul(2).saturating_add(self.slack_bytes) {
             self.begin_checkpoint(context);
         }
@@ -243,6 +246,25 @@ impl Keeper {
             writer.stop();
         }
     }
+}
+
+/// About what a checkpoint would write. It is too much where sessions are not kept, and where a message waits for several.
+fn live_bytes(context: &Context) -> u64 {
+    let total =
+        |of: fn(&crate::stats::Stats) -> &crate::stats::Figure| crate::stats::total(&context.stats, of);
+    let (queued, queued_bytes) = context.hub.queued();
+    let (in_flight, in_flight_bytes) = context.hub.in_flight();
+    let in_flight_bytes = match in_flight_bytes {
+        0 => in_flight as u64 * MESSAGE_BYTES,
+        counted => counted as u64,
+    };
+    let (_, retained_bytes) = context.hub.retained.size();
+    let messages =
+        queued_bytes as u64 + in_flight_bytes + retained_bytes as u64 + context.hub.delayed_size().1 as u64;
+    messages
+        + (queued + in_flight) as u64 * DELIVERY_BYTES
+        + total(|s| &s.sessions) * SESSION_BYTES
+        + (total(|s| &s.subscriptions) + total(|s| &s.shared_subscriptions)) * SUBSCRIPTION_BYTES
 }
 
 /// Takes what the writer tells to the shards.

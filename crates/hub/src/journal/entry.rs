@@ -114,6 +114,12 @@ pub(crate) enum Entry<'a> {
     Tried {
         session: u64,
     },
+    /// A delivery at QoS 2 of a message that is not kept has been given a packet id: after a crash the client may still have
+    /// that in use, and is told to let go of it.
+    Exchange {
+        session: u64,
+        packet_id: u16,
+    },
     /// PUBREC has come.
     Received {
         session: u64,
@@ -331,6 +337,7 @@ impl<'a> Entry<'a> {
             Entry::RestateBegin { session } => numbers(29, &[*session]),
             Entry::RestateEnd { session } => numbers(30, &[*session]),
             Entry::Tried { session } => numbers(31, &[*session]),
+            Entry::Exchange { session, packet_id } => numbers(32, &[*session, (*packet_id).into()]),
         }
     }
 
@@ -428,6 +435,7 @@ impl<'a> Entry<'a> {
             29 => Entry::RestateBegin { session: record.number()? },
             30 => Entry::RestateEnd { session: record.number()? },
             31 => Entry::Tried { session: record.number()? },
+            32 => Entry::Exchange { session: record.number()?, packet_id: record.small()? },
             _ => return Err(Unreadable("its kind is not known")),
         })
     }

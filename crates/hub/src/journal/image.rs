@@ -122,7 +122,8 @@ pub(crate) struct KeptDelivery {
 #[derive(Debug)]
 pub(crate) struct KeptFlight {
     pub(crate) packet_id: u16,
-    pub(crate) delivery: KeptDelivery,
+    /// None: the message was not kept, and all that is left of the exchange is its end.
+    pub(crate) delivery: Option<KeptDelivery>,
     pub(crate) is_received: bool,
 }
 
@@ -327,6 +328,7 @@ impl Image {
             | Entry::Launch { session, .. }
             | Entry::Drop { session, .. }
             | Entry::Tried { session }
+            | Entry::Exchange { session, .. }
             | Entry::Received { session, .. }
             | Entry::Land { session, .. }
             | Entry::Incoming { session, .. }
@@ -460,14 +462,15 @@ impl KeptSession {
             Entry::Push { delivery, .. } => self.queue.extend(kept(delivery, messages)),
             Entry::Fly { packet_id, delivery, .. } => {
                 if let Some(delivery) = kept(delivery, messages) {
-                    self.fly(*packet_id, delivery);
+                    self.fly(*packet_id, Some(delivery));
                 }
             }
             Entry::Launch { packet_id, message, .. } => {
                 if let Some(delivery) = self.unqueue(|delivery| delivery.number == *message) {
-                    self.fly(*packet_id, delivery);
+                    self.fly(*packet_id, Some(delivery));
                 }
             }
+            Entry::Exchange { packet_id, .. } => self.fly(*packet_id, None),
             Entry::Tried { .. } => self.mark_tried(),
             Entry::Drop { message, group, .. } => {
                 let group_of = |delivery: &KeptDelivery| {
@@ -493,11 +496,12 @@ impl KeptSession {
         Ok(())
     }
 
-    fn fly(&mut self, packet_id: u16, delivery: KeptDelivery) {
+    fn fly(&mut self, packet_id: u16, delivery: Option<KeptDelivery>) {
         self.flown += 1;
         self.packet_id = packet_id;
         self.by_packet_id.insert(packet_id, self.flown);
-        self.flights.insert(self.flown, KeptFlight { packet_id, delivery, is_received: false });
+        let is_received = delivery.is_none();
+        self.flights.insert(self.flown, KeptFlight { packet_id, delivery, is_received });
     }
 
     /// What waits at QoS 1 may have been sent. At QoS 2 nothing is before it is written down.

@@ -192,14 +192,27 @@ impl Journal {
         self.is_awaited |= self.own_durability() == Durability::Sync;
     }
 
+    /// What the event under way comes to is the next step of an exchange at QoS 2 that is kept with its session. It waits
+    /// for the disk whatever the durability is: of a message something may be lost, but not what a packet id stands for,
+    /// or a later message would be taken for one that came before.
+    pub(crate) fn await_exchange(&mut self) {
+        self.is_awaited |= self.keeps_sessions();
+    }
+
+    /// What the event under way comes to rests on all that has been written down before, whatever that is.
+    pub(crate) fn await_all(&mut self) {
+        self.is_awaited = true;
+    }
+
     /// A session has ended.
     pub(crate) fn ended(&mut self) {
         self.ended = self.last_batch();
     }
 
-    /// What the event under way comes to rests on the ends of sessions.
+    /// What the event under way comes to rests on the ends of sessions: packet ids of one that is over must not come back
+    /// into use, whatever the durability is.
     pub(crate) fn await_ends(&mut self) {
-        if self.own_durability() == Durability::Sync {
+        if self.keeps_sessions() {
             self.awaited = self.ended;
         }
     }

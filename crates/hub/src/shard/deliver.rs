@@ -1,20 +1,20 @@
 //! From a publish to the receivers, and from their acknowledgements to the next delivery.
 
-use super::keep::{dropped, is_owed, stored};
+use super::keep::{dropped, flown, is_owed, launched, stored};
 use super::{Refusal, Shard, Turn};
 use crate::group::{Group, Search, Strategy};
 use crate::interest::ShardSet;
-use crate::journal::{Durability, Entry, Journal};
+use crate::journal::{Entry, Journal};
 use crate::key::SessionKey;
 use crate::message::Message;
 use crate::outgoing::{Next, Pending};
 use crate::outlet::{Delivered, Delivery, Outlet, Parcel};
-use crate::retained::{Found, Origin};
+use crate::retained::Found;
 use crate::slow_reader::SlowReader;
 use crate::subscriptions::Audience;
 use crate::time::Time;
-use crate::topic::{HUB_TOPICS, Topic};
-use std::num::{NonZeroU32, NonZeroU64};
+use crate::topic::Topic;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use trefoil_mqtt::QoS;
 
@@ -91,8 +91,20 @@ impl Shard {
         mut number: u64,
         out: &mut impl Outlet,
     ) -> Published {
-        // [MQTT-3.3.1-8] [v3 MQTT-3.3.1-12]
-        let not_retained = message.retain && !self.retain(publisher, message, &mut number);
+        let has_room = self.retain_if_asked(publisher, message, &mut number);
+        let matched = self.deliver_everywhere(now, publisher, message, number, out);
+        Published { matched, not_retained: !has_room, refused: None }
+    }
+
+    /// Delivers to all who want a message, here and through other shards. Returns whether there is anybody.
+    pub(super) fn deliver_everywhere(
+        &mut self,
+        now: Time,
+        publisher: Option<SessionKey>,
+        message: &Arc<Message>,
+        mut number: u64,
+        out: &mut impl Outlet,
+    ) -> bool {
         let local = self.deliver_here(now, publisher, message, &mut number, out);
         let mut groups = std::mem::take(&mut self.groups);
         let (others, keeping) = self.remembered_elsewhere(&message.topic, &mut groups);
@@ -117,37 +129,7 @@ impl Shard {
             self.share(now, Turn { message: message.clone(), number, debt: None, group, search }, out);
         }
         self.groups = groups;
-        Published { matched, not_retained, refused: None }
-    }
-
-    /// Enters a retained message, or removes one. Returns whether there was room.
-    fn retain(&mut self, publisher: Option<SessionKey>, message: &Arc<Message>, number: &mut u64) -> bool {
-        let level = message.topic.split('/').next().unwrap_or_default();
-        let publisher = self.publisher_number(publisher);
-        let is_own = message.topic.starts_with(HUB_TOPICS);
-        let kept = match is_own || message.payload.is_empty() {
-            true => 0,
-            false => self.journal.keep(message, number),
-        };
-        let origin = Origin { publisher, number: kept, shard: self.number as u8 };
-        let outcome = self.shared.retained_below(level).set_from(message, origin);
-        self.counters.retained_evicted += outcome.evicted.len() as u64;
-        self.counters.not_retained += u64::from(outcome.is_full);
-        if !is_own && self.journal.durability(&message.topic) != Durability::None {
-            let version = outcome.version;
-            self.journal.await_message(&message.topic);
-            self.journal.note(&match outcome.is_gone {
-                true => Entry::Unretain { version, topic: &message.topic },
-                false => {
-                    let publisher = publisher.map(NonZeroU64::get);
-                    Entry::Retain { version, publisher, message: kept }
-                }
-            });
-            for (topic, version) in &outcome.evicted {
-                self.journal.note(&Entry::Unretain { version: *version, topic });
-            }
-        }
-        !outcome.is_full
+        matched
     }
 
     /// Takes what another shard sent.
@@ -271,12 +253,10 @@ impl Shard {
             };
             match outgoing.next(window, now, |pending| drop(pending, journal)) {
                 Some(Next::Publish { packet_id, is_new, dup, pending }) => {
-                    if is_new && pending.number > 0 {
-                        let message = pending.number;
-                        journal.note(&Entry::Launch { session: number, packet_id, message });
+                    if is_new && is_kept {
+                        launched(number, packet_id, pending).iter().for_each(|entry| journal.note(entry));
                     }
-                    let delivery = delivery(pending, packet_id, dup, journal);
-                    let is_kept = pending.number > 0;
+                    let delivery = delivery(pending, packet_id, dup, waits_for(pending, is_kept, journal));
                     if out.deliver(to, &pending.message, &delivery) == Delivered::Dropped {
                         outgoing.abandon(packet_id);
                         if is_kept {
@@ -285,7 +265,7 @@ impl Shard {
                     }
                 }
                 Some(Next::PublishOnce(pending)) => {
-                    out.deliver(to, &pending.message, &delivery(&pending, 0, false, journal));
+                    out.deliver(to, &pending.message, &delivery(&pending, 0, false, 0));
                 }
                 Some(Next::Release { packet_id }) => {
                     out.release(to, packet_id, if is_kept { journal.last_batch() } else { 0 });
@@ -493,7 +473,7 @@ impl Shard {
         if pending.qos > QoS::AtMostOnce {
             self.deliver_pending(now, key, pending, slow_reader, out);
         } else if let Some(to) = self.session(key).connection {
-            let delivery = Delivery { slow_reader, ..delivery(&pending, 0, false, &self.journal) };
+            let delivery = Delivery { slow_reader, ..delivery(&pending, 0, false, 0) };
             out.deliver(to, &pending.message, &delivery);
         }
     }
@@ -525,18 +505,18 @@ impl Shard {
     ) {
         let session = &mut self.sessions[key.index() as usize];
         let (window, connection, number) = (session.window(), session.connection, session.number);
+        let is_kept = session.is_kept;
         let outgoing = session.outgoing(&self.backlog);
         let journal = &mut self.journal;
-        let is_kept = pending.number > 0;
         if let Some(to) = connection
             && outgoing.is_clear(window)
             && out.has_room(to)
         {
             let (packet_id, pending) = outgoing.launch(pending);
             if is_kept {
-                journal.note(&Entry::Fly { session: number, packet_id, delivery: stored(pending) });
+                flown(number, packet_id, pending).iter().for_each(|entry| journal.note(entry));
             }
-            let delivery = delivery(pending, packet_id, false, journal);
+            let delivery = delivery(pending, packet_id, false, waits_for(pending, is_kept, journal));
             if out.deliver(to, &pending.message, &delivery) == Delivered::Dropped {
                 outgoing.abandon(packet_id);
                 if is_kept {
@@ -551,7 +531,7 @@ impl Shard {
         let session = &mut self.sessions[key.index() as usize];
         let outgoing = session.outgoing(&self.backlog);
         let was_idle = outgoing.queued().0 == 0;
-        if is_kept {
+        if pending.number > 0 {
             self.journal.note(&Entry::Push { session: number, delivery: stored(&pending) });
         }
         outgoing.push(pending);
@@ -575,13 +555,14 @@ impl Shard {
     }
 }
 
-/// At QoS 2 the receiver must not see a packet id of which nothing would be known after a crash.
-fn delivery<'a>(pending: &'a Pending, packet_id: u16, dup: bool, journal: &Journal) -> Delivery<'a> {
-    let Pending { qos, retain, subscription_ids, number, .. } = pending;
-    let waits_for = match (*qos, *number) {
-        (QoS::ExactlyOnce, 1..) if journal.is_synced(&pending.message.topic) => journal.last_batch(),
-        _ => 0,
-    };
+/// At QoS 2 the receiver must not see a packet id of which nothing would be known after a crash, nor a message that would
+/// be taken in again.
+fn waits_for(pending: &Pending, is_kept: bool, journal: &Journal) -> u64 {
+    if is_kept && pending.qos == QoS::ExactlyOnce { journal.last_batch() } else { 0 }
+}
+
+fn delivery(pending: &Pending, packet_id: u16, dup: bool, waits_for: u64) -> Delivery<'_> {
+    let Pending { qos, retain, subscription_ids, .. } = pending;
     Delivery { qos: *qos, retain: *retain, dup, packet_id, subscription_ids, waits_for, slow_reader: None }
 }
 

@@ -239,7 +239,7 @@ impl Shard {
             if is_known {
                 self.journal.note(&Entry::Received { session, packet_id });
             }
-            self.journal.await_own();
+            self.journal.await_exchange();
         }
     }
 
@@ -250,6 +250,10 @@ impl Shard {
             }
             self.journal.await_own();
         }
+        if !is_new {
+            // The answer of then got lost, perhaps while it waited for the disk.
+            self.journal.await_all();
+        }
     }
 
     pub(super) fn note_released(&mut self, key: SessionKey, packet_id: u16, was_known: bool) {
@@ -257,7 +261,7 @@ impl Shard {
             if was_known {
                 self.journal.note(&Entry::Released { session, packet_id });
             }
-            self.journal.await_own();
+            self.journal.await_exchange();
         }
     }
 
@@ -376,7 +380,7 @@ impl Shard {
                         journal.note(&Entry::Push { session: number, delivery: stored(pending) });
                     }
                     Standing::InFlight { packet_id, is_received, pending } => {
-                        journal.note(&Entry::Fly { session: number, packet_id, delivery: stored(pending) });
+                        flown(number, packet_id, pending).iter().for_each(|entry| journal.note(entry));
                         if is_received {
                             journal.note(&Entry::Received { session: number, packet_id });
                         }
@@ -435,6 +439,24 @@ pub(super) fn is_owed(replay: &Replay, node: NodeId) -> bool {
 pub(super) fn dropped(session: u64, pending: &Pending) -> Entry<'_> {
     let group = pending.group.as_ref().map(|group: &Arc<_>| (group.name(), group.filter()));
     Entry::Drop { session, message: pending.number, group }
+}
+
+/// That a delivery has been given a packet id, as it is written down, if it is. At QoS 2 the id is in any case: the client
+/// keeps it beyond its connection, so that what it stands for must not be forgotten even where the message may be.
+pub(super) fn flown(session: u64, packet_id: u16, pending: &Pending) -> Option<Entry<'_>> {
+    match (pending.number, pending.qos) {
+        (1.., _) => Some(Entry::Fly { session, packet_id, delivery: stored(pending) }),
+        (0, QoS::ExactlyOnce) => Some(Entry::Exchange { session, packet_id }),
+        _ => None,
+    }
+}
+
+/// The same for one that has waited.
+pub(super) fn launched(session: u64, packet_id: u16, pending: &Pending) -> Option<Entry<'_>> {
+    match pending.number {
+        0 => flown(session, packet_id, pending),
+        message => Some(Entry::Launch { session, packet_id, message }),
+    }
 }
 
 /// A delivery as it is written down.

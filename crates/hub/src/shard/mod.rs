@@ -6,6 +6,7 @@ mod extended;
 mod inspect;
 mod keep;
 mod restore;
+mod retain;
 mod share;
 mod slow;
 #[cfg(test)]

@@ -10,10 +10,11 @@ use crate::key::{ConnectionKey, SessionKey};
 use crate::message::Message;
 use crate::outgoing::{Pending, Replay};
 use crate::outlet::{Delivered, Delivery, Outlet, Parcel};
+use crate::payload::Payload;
 use crate::retained::{Cursor, Origin};
-use crate::subscriptions::Audience;
+use crate::subscriptions::{Audience, SubscriptionIds};
 use crate::time::Time;
-use crate::topic::Filter;
+use crate::topic::{Filter, Topic};
 use crate::{Shared, group::Group};
 use foldhash::quality::FixedState;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -212,7 +213,8 @@ impl Shard {
         }
         let outgoing = session.outgoing(&self.backlog);
         for flight in waiting.flights.into_values() {
-            outgoing.restore_flight(flight.packet_id, pending(flight.delivery), flight.is_received);
+            let delivery = flight.delivery.map_or_else(forgotten, pending);
+            outgoing.restore_flight(flight.packet_id, delivery, flight.is_received);
         }
         outgoing.restore_last_id(waiting.packet_id);
         waiting.queue.into_iter().for_each(|delivery| outgoing.push(pending(delivery)));
@@ -281,6 +283,27 @@ impl Shard {
                 self.deliver_pending(now, receiver.session, pending, None, out);
             }
         }
+    }
+}
+
+/// Stands for a delivery at QoS 2 whose message was not kept. The client is only asked to end the exchange.
+fn forgotten() -> Pending {
+    let message = Message {
+        topic: Topic::new("forgotten", usize::MAX).expect("it is one level without wildcards"),
+        payload: Payload::copy_from_slice(&[]),
+        qos: QoS::ExactlyOnce,
+        retain: false,
+        expires_at: None,
+        properties: None,
+    };
+    Pending {
+        message: Arc::new(message),
+        number: 0,
+        qos: QoS::ExactlyOnce,
+        retain: false,
+        was_tried: false,
+        subscription_ids: SubscriptionIds::new(),
+        group: None,
     }
 }
 

@@ -102,6 +102,7 @@ impl ShardLoop {
     pub(super) fn let_out(&mut self, durable: u64) {
         self.net.durable = self.net.durable.max(durable);
         let durable = self.net.durable;
+        self.hub.on_disk(self.net.now, durable, &mut self.net);
         while let Some((_, key, serial)) = self.net.holding.pop_front_if(|(batch, ..)| *batch <= durable) {
             let pool = &mut self.net.pool;
             let connection = self.net.connections.get_mut(key.0 as usize);

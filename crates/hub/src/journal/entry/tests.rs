@@ -86,6 +86,7 @@ fn what_is_written_is_read() {
         },
         Entry::Push { session: 4, delivery: plain.clone() },
         Entry::Fly { session: 4, packet_id: u16::MAX, delivery: plain },
+        Entry::Exchange { session: 4, packet_id: u16::MAX },
         Entry::Launch { session: 4, packet_id: 2, message: 9 },
         Entry::Drop { session: 4, message: 9, group: None },
         Entry::Drop { session: 4, message: 9, group: Some(("g", "a/#")) },

@@ -3,6 +3,7 @@
 mod extended;
 mod inspect;
 mod keep;
+mod loose;
 mod replay;
 mod shared;
 mod slow;
@@ -30,6 +31,8 @@ struct Recorder {
     parcels: VecDeque<(usize, Parcel)>,
     full: Vec<u32>,
     ids: HashMap<u32, Vec<u16>>,
+    /// The batches that deliveries above QoS 0 wait for.
+    waits_for: HashMap<u32, Vec<u64>>,
     /// Whom the hub wanted to be disconnected.
     disconnected: Vec<u32>,
 }
@@ -51,6 +54,7 @@ impl Outlet for Recorder {
         self.sent.entry(to.0).or_default().push(line);
         if d.packet_id != 0 {
             self.ids.entry(to.0).or_default().push(d.packet_id);
+            self.waits_for.entry(to.0).or_default().push(d.waits_for);
         }
         Delivered::Sent
     }
