@@ -382,6 +382,14 @@ pub(crate) const AFTER_LIMITS: &[Setting] = &[
         "How long what nobody waits for may be on its way to the disk.",
     ),
     setting(
+        Store,
+        "slack_bytes",
+        Bytes { min: MIB, max: BYTES_MAX },
+        Number(64 * MIB),
+        "How much more than twice what is live the store may take on disk before it is made smaller. Less saves disk, and \
+         writes what is live more often.",
+    ),
+    setting(
         Durability,
         "filter",
         Text,

@@ -79,6 +79,7 @@ fn the_example_of_the_design_is_accepted_with_a_warning() {
         path = "trefoil-data"
         durability = "interval"
         interval_ms = 250
+        slack_bytes = "2 MiB"
         [[durability]]
         filter = "alarms/#"
         durability = "sync"
@@ -97,6 +98,7 @@ fn the_example_of_the_design_is_accepted_with_a_warning() {
         path: "trefoil-data".into(),
         durability: trefoil_config::Durability::Interval,
         interval_ms: 250,
+        slack_bytes: 2 << 20,
         topics: vec![("alarms/#".to_owned(), trefoil_config::Durability::Sync)],
     };
     assert_eq!(config.store, store);

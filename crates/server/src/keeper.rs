@@ -20,9 +20,6 @@ const RECORD_BYTES_MIN: usize = 64 << 20;
 /// What stands in a record beside the largest packet.
 const RECORD_BYTES_BESIDE: usize = 1 << 20;
 
-/// The store may grow to this and twice what is live before a checkpoint makes it smaller.
-const SLACK_BYTES: u64 = 64 << 20;
-
 /// A checkpoint waits while so much is on its way to the disk.
 const WAITING_BYTES_MAX: u64 = 1 << 20;
 
@@ -120,7 +117,6 @@ impl Opened {
 }
 
 /// What the writer and the shards know of each other.
-#[derive(Default)]
 pub(crate) struct Keeper {
     writer: OnceLock<Writer>,
     state: Mutex<State>,
@@ -128,6 +124,8 @@ pub(crate) struct Keeper {
     checkpoint: Mutex<Option<Checkpoint>>,
     /// How many checkpoints were complete when somebody last looked, and how large the store was after the last of them.
     last: Mutex<(u64, u64)>,
+    /// By how much the store may exceed twice what is live before a checkpoint makes it smaller.
+    slack_bytes: u64,
 }
 
 /// A checkpoint that is being made.
@@ -138,6 +136,17 @@ struct Checkpoint {
 }
 
 impl Keeper {
+    /// One without a thread that writes.
+    pub(crate) fn new(config: &Config) -> Keeper {
+        Keeper {
+            writer: OnceLock::new(),
+            state: Mutex::default(),
+            checkpoint: Mutex::default(),
+            last: Mutex::default(),
+            slack_bytes: config.store.slack_bytes,
+        }
+    }
+
     /// Starts the thread that writes.
     ///
     /// # Errors
@@ -188,9 +197,10 @@ impl Keeper {
             *last = (figures.checkpoints, figures.disk_bytes);
         }
         // What is live is an estimate. Where it is far too low, one checkpoint must not follow the other for nothing.
-        let has_grown = figures.disk_bytes > last.1.saturating_add(SLACK_BYTES);
+        let has_grown = figures.disk_bytes > last.1.saturating_add(self.slack_bytes);
         drop(last);
-        if has_grown && figures.disk_bytes > live_bytes(context).saturating_mul(2) + SLACK_BYTES {
+        let live = live_bytes(context);
+        if has_grown && figures.disk_bytes > live.saturating_mul(2).saturating_add(self.slack_bytes) {
             self.begin_checkpoint(context);
         }
     }

@@ -285,7 +285,7 @@ impl Prepared<'_> {
                 .collect(),
             hub: shared,
             mailboxes,
-            keeper: log.is_some().then(Arc::default),
+            keeper: log.is_some().then(|| Arc::new(Keeper::new(config))),
             // One more for what runs beside the shards.
             stats: (0..=shards).map(|_| Stats::default()).collect(),
             connections: AtomicUsize::new(0),
