@@ -50,7 +50,7 @@ impl fmt::Debug for Secret {
 /// Who is not among them is treated like one who is and errs: the same work is done with a record that is made up for
 /// the name, at the cost of one of the real records, and it is the same each time for the same name.
 ///
-/// Those of the file go before those that were [added](Users::with): whoever may write the file has the last word.
+/// Those of the file go before those that were [added](Users::set): whoever may write the file has the last word.
 #[derive(Clone, Debug)]
 pub struct Users {
     file: Arc<Table>,
@@ -175,18 +175,17 @@ impl Users {
         Err(UsersError { problems })
     }
 
-    /// The same with another user beside the file, or with another record of one, or without one.
+    /// Adds a user beside the file, or gives one another record, or takes one out.
     ///
     /// # Errors
     /// Why the name cannot be one.
-    pub fn with(&self, name: &str, record: Option<Record>) -> Result<Users, String> {
+    pub fn set(&mut self, name: &str, record: Option<Record>) -> Result<(), String> {
         let name = check_name(name)?;
-        let mut users = self.clone();
-        users.added.remove(&name);
+        self.added.remove(&name);
         if let Some(record) = record {
-            users.added.add(name.into(), record);
+            self.added.add(name.into(), record);
         }
-        Ok(users)
+        Ok(())
     }
 
     /// These, with those that others have beside their file.
