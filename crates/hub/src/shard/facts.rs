@@ -28,10 +28,10 @@ impl Shard {
 
     /// Says some of them again at a checkpoint.
     pub(super) fn restate_facts(&mut self, after: Option<(u8, Box<str>)>, bytes_max: usize) -> Checkpoint {
-        let mut last = None;
+        let mut last = after.clone();
         for fact in self.facts.behind(after.as_ref()) {
             if self.journal.bytes() >= bytes_max {
-                return Checkpoint::Facts(last.or(after));
+                return Checkpoint::Facts(last);
             }
             self.journal.note(&Entry::Fact(fact));
             last = Some((fact.kind, fact.key.into()));
