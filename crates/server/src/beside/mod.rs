@@ -7,6 +7,7 @@
 //! [`Arrival`](crate::mail::Arrival).
 
 mod access;
+mod admin;
 mod connection;
 mod console;
 mod guard;

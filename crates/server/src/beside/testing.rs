@@ -64,6 +64,7 @@ impl Bench {
             limits,
             gateway: crate::shard::mqtt_sn::Gateway::new(&trefoil_config::Config::default()),
             access: None,
+            bans: crate::access::Bans::new(&Default::default(), std::iter::empty()),
             keeper: None,
             listeners: vec![listener],
             hub: Arc::new(Shared::new(1, 0, trefoil_hub::Limits::default())),

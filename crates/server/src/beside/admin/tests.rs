@@ -1,0 +1,1 @@
+//! Requests that are refused before any shard has to do with them.
