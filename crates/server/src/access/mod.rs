@@ -7,6 +7,8 @@ pub(crate) mod bans;
 mod basic;
 mod failures;
 pub(crate) mod kept;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use bans::{Bans, Network, Target};
 pub(crate) use basic::{CHALLENGE, Credentials};

@@ -21,7 +21,7 @@ mod rewind;
 mod routes;
 mod sessions;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

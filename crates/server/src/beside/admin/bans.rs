@@ -52,7 +52,9 @@ fn entry(ban: &Ban, now_ms: u64) -> Value {
 pub(in crate::beside) async fn list(
     State(site): State<Site>,
     Query(asked): Query<Vec<(String, String)>>,
+    Extension(asker): Extension<Asker>,
 ) -> Result<Json<List>, Refusal> {
+    may_change(&site.context, &asker)?;
     let limit = limit(&asked)?;
     let context = &site.context;
     let keep = |key: String, value| crate::access::kept::keep(context, Kind::Ban, &key, value, None);

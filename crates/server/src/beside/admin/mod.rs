@@ -27,10 +27,10 @@ const LIMIT: usize = 1000;
 const LIMIT_MAX: usize = 100_000;
 
 /// Where nobody is asked who they are, all may do all. Where somebody is, those who may stay unnamed elsewhere may not
-/// say who comes in.
+/// say who comes in, nor see who does.
 fn may_change(context: &Context, asker: &Asker) -> Result<(), Refusal> {
     match context.access.is_some() && asker.user().is_none() {
-        true => Err(Refusal::unauthorized("who changes bans or users has to say who it is")),
+        true => Err(Refusal::unauthorized("who sees or changes bans or users has to say who it is")),
         false => Ok(()),
     }
 }

@@ -44,7 +44,10 @@ struct Entry {
 pub(in crate::beside) async fn list(
     State(site): State<Site>,
     Query(asked): Query<Vec<(String, String)>>,
+    Extension(asker): Extension<Asker>,
 ) -> Result<Json<List>, Refusal> {
+    // Their names are half of what it takes to be one of them.
+    may_change(&site.context, &asker)?;
     let limit = limit(&asked)?;
     let users = known(&site)?.users();
     let record = |kind| match kind {
