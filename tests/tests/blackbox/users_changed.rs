@@ -277,11 +277,11 @@ fn who_is_no_user_makes_none() {
     assert_eq!(list(&hub), named([("admin", "file")]));
     // Where nobody is asked who they are, users would be of no use.
     let hub = Hub::start();
-    for (method, path, body) in [
-        ("POST", "/api/v1/users", Some(&body)),
-        ("GET", "/api/v1/users", None),
-        ("DELETE", "/api/v1/users/eve", None),
-    ] {
+    let none = json!({"total": 0, "asked": false, "kept": true, "users": []});
+    assert_eq!(ask(&hub, "GET", "/api/v1/users", None, &[]), (200, none));
+    for (method, path, body) in
+        [("POST", "/api/v1/users", Some(&body)), ("DELETE", "/api/v1/users/eve", None)]
+    {
         let (status, answer) = ask(&hub, method, path, body, &[]);
         assert_eq!((status, &answer["error"]["code"]), (409, &json!("conflict")), "{answer}");
     }

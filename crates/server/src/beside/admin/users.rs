@@ -23,6 +23,8 @@ const SALT_BYTES: usize = 16;
 pub(in crate::beside) struct List {
     /// How many there are, those included that are not listed.
     total: usize,
+    /// Whether anybody is asked who they are; where nobody is, there are no users.
+    asked: bool,
     /// Those of the store survive a restart of the hub.
     kept: bool,
     users: Vec<Entry>,
@@ -49,7 +51,11 @@ pub(in crate::beside) async fn list(
     // Their names are half of what it takes to be one of them.
     may_change(&site.context, &asker)?;
     let limit = limit(&asked)?;
-    let users = known(&site)?.users();
+    let kept = site.context.keeper.is_some();
+    let Some(access) = &site.context.access else {
+        return Ok(Json(List { total: 0, asked: false, kept, users: Vec::new() }));
+    };
+    let users = access.users();
     let record = |kind| match kind {
         RecordKind::ScramSha256 => "scram-sha-256",
         RecordKind::Argon2id => "argon2id",
@@ -67,7 +73,7 @@ pub(in crate::beside) async fn list(
         hidden: false,
     });
     let listed = of_store.chain(of_file).take(limit).collect();
-    Ok(Json(List { total: users.len(), kept: site.context.keeper.is_some(), users: listed }))
+    Ok(Json(List { total: users.len(), asked: true, kept, users: listed }))
 }
 
 /// Adds a user.
