@@ -130,7 +130,7 @@ pub(crate) const BEFORE_LIMITS: &[Setting] = &[
     setting(
         Auth,
         "users_max",
-        Count { min: 0, max: 1_000_000 },
+        Count { min: 0, max: 100_000 },
         Number(10_000),
         "Users that may be added over HTTP while the hub runs, beside those of the file. 0 lets nobody add any.",
     ),
@@ -145,7 +145,7 @@ pub(crate) const BEFORE_LIMITS: &[Setting] = &[
     setting(
         Bans,
         "bans_max",
-        Count { min: 0, max: 1_000_000 },
+        Count { min: 0, max: 100_000 },
         Number(10_000),
         "Bans at one time. Those that the hub sets by itself (`failures_ban_s`) are at most half of them.",
     ),

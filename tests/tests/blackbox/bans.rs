@@ -202,10 +202,14 @@ fn an_address_is_cut_off_and_nothing_of_it_is_read() {
         assert!(socket.recv(&mut answer).is_err(), "without an answer");
     }
     assert!(refused() > before + 2);
-    // mosquitto_sub tries again and again, and comes in as soon as it may.
     assert_eq!(hub.stat("sessions"), 1);
+    let publish = || {
+        let arguments = ["-A", "127.0.0.2", "-p", &port, "-V", "5", "-t", "t", "-m", "x"];
+        Program::new("mosquitto_pub").args(arguments).run()
+    };
+    assert!(!publish().status.success());
     take_back(&hub, "address/127.0.0.2", &[]);
-    wait_until("it is here again", || hub.stat("subscriptions") == 1);
+    publish().success();
     drop((mqtt, bystander));
 
     ban(&hub, json!({"address": "127.0.0.2/31"}), &[]);
@@ -215,6 +219,22 @@ fn an_address_is_cut_off_and_nothing_of_it_is_read() {
     curl("127.0.0.3").success();
     ban(&hub, json!({"address": "127.0.0.2/31"}), &[]);
     take_back(&hub, "address/127.0.0.2/31", &[]);
+}
+
+#[test]
+fn a_connection_that_waits_for_its_next_request_is_served_no_more() {
+    let hub = Hub::start();
+    let port = hub.http_port().to_string();
+    let mut page = Program::new("nc").args(["-s", "127.0.0.2", "127.0.0.1", &port]).open_stdin().spawn();
+    let get = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    page.write(get);
+    assert!(page.lines(1)[0].starts_with("HTTP/1.1 200 "));
+    ban(&hub, json!({"address": "127.0.0.2"}), &[]);
+    page.write(get);
+    page.close_stdin();
+    let said = String::from_utf8(page.wait().stdout).unwrap();
+    assert_eq!(said.matches("HTTP/1.1 ").count(), 2, "{said}");
+    assert!(said.contains("HTTP/1.1 403 ") && said.contains("this address is banned"), "{said}");
 }
 
 /// A peer with another address than that of this machine's usual ones.

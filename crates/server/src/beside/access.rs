@@ -27,9 +27,14 @@ pub(super) struct Caller(Arc<CallerInner>);
 #[derive(Default)]
 struct CallerInner {
     address: Option<IpAddr>,
-    /// The header that was right last, whose it is, and the users of then: a request with the same one need not be hashed
-    /// again.
-    known: Mutex<Option<(HeaderValue, Arc<str>, Arc<Users>)>>,
+    known: Mutex<Option<Known>>,
+}
+
+/// The header that was right last, whose it is, and the users of then: a request with the same one need not be hashed again.
+struct Known {
+    header: HeaderValue,
+    user: Arc<str>,
+    users: Arc<Users>,
 }
 
 /// Who has sent a request: a user, or nobody in particular.
@@ -54,8 +59,9 @@ impl Caller {
 
     fn known(&self, header: &HeaderValue, users: &Arc<Users>) -> Option<Arc<str>> {
         let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, user, _) = known.as_ref().filter(|(h, _, u)| h == header && Arc::ptr_eq(u, users))?;
-        Some(user.clone())
+        let known =
+            known.as_ref().filter(|known| known.header == header && Arc::ptr_eq(&known.users, users))?;
+        Some(known.user.clone())
     }
 }
 
@@ -125,7 +131,7 @@ async fn check(
     match verdict {
         // Unless another password was set meanwhile, or the user deleted.
         Verdict::Right(user) if Arc::ptr_eq(&now, &users) || now.agree_on(&user, &users) => {
-            let known = Some((header, user.clone(), users));
+            let known = Some(Known { header, user: user.clone(), users });
             *caller.0.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
             Ok(user)
         }

@@ -10,6 +10,7 @@ use crate::beside::refusal::Refusal;
 use crate::beside::routes::Site;
 use axum::extract::{Extension, Path, Query, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::CONNECTION;
 use axum::{Json, response::IntoResponse, response::Response};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -177,5 +178,5 @@ pub(in crate::beside) async fn take_back(
 
 /// What a request is told that comes from somebody who is banned.
 pub(in crate::beside) fn banned(why: &'static str) -> Refusal {
-    Refusal::new(StatusCode::FORBIDDEN, Code::NotAuthorized, why)
+    Refusal::new(StatusCode::FORBIDDEN, Code::NotAuthorized, why).header(CONNECTION, "close")
 }

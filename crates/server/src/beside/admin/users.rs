@@ -187,7 +187,7 @@ async fn apply(
     tracing::info!(by, "the user {user:?} is {done}");
     // One that was hidden behind the file is there as before.
     let is_over = was_known && !keep_connections && !access.users().is_in_file(&user);
-    let purge = is_over.then(|| Purge { whom: Target::User(user), is_ban: false, why });
+    let purge = is_over.then_some(Purge { whom: Target::User(user), is_ban: false, why });
     let is_kept = kept.is_kept();
     Ok((was_known, kept.finish(purge).await?, is_kept))
 }
