@@ -1,9 +1,10 @@
 //! Bans: by client id, by user, by address; who is cut, who is refused, and what is left after a crash.
 
+use super::store_full::Disk;
 use serde_json::{Value, json};
 use std::net::UdpSocket;
 use trefoil_tests::mqtt::property::{id, section, text};
-use trefoil_tests::mqtt::{Connect, Connection, packet};
+use trefoil_tests::mqtt::{Connect, Connection, Message, packet};
 use trefoil_tests::mqtt_sn::{CLEAN, Device, connect_body, kind};
 use trefoil_tests::scram::Scram;
 use trefoil_tests::{CONFIG, DEADLINE, Hub, Program, lines, python, wait_until, websocket};
@@ -382,6 +383,38 @@ fn without_a_store_they_are_only_remembered_and_the_answer_says_so() {
     assert_eq!(ask(&hub, "GET", "/api/v1/bans", None, &[]).1["kept"], false);
     let hub = Hub::resume(hub.leave("KILL"), &config);
     assert_eq!(code(&hub, &Connect::new(5, "pump")), 0);
+}
+
+/// Who floods a hub until its disk is full must be stopped while it is.
+#[test]
+fn a_ban_holds_while_the_disk_is_full_and_is_kept_as_soon_as_there_is_room() {
+    let disk = Disk::mount();
+    let path = disk.path().join("store");
+    let config = format!("{CONFIG}\n[store]\npath = {path:?}\n");
+    let hub = Hub::with_config(&config);
+    let request = Connect::new(5, "kept").resume().session_expiry_s(3600);
+    let (mut kept, _) = Connection::with(hub.tcp_port(), &request);
+    kept.subscribe("kept", 1);
+    kept.leave();
+    disk.fill();
+    let mut flood = Connection::new(hub.tcp_port(), 5, "flood");
+    let mut accepts = |id| {
+        flood.send(&Message::new("kept", vec![b'x'; 50_000]).qos(1, id).packet(5));
+        flood.receive().ack(0x40).reason == 0
+    };
+    assert!(!(1..200).all(&mut accepts), "the disk was never full");
+    // It goes into what is held in reserve, or is only remembered for now.
+    let (status, answer) = post(&hub, &json!({"client_id": "flood"}), &[]);
+    assert!(status == 201 || status == 507 && answer["error"]["code"] == "quota", "{status} {answer}");
+    eprintln!("{status}");
+    flood.expect_end(ADMINISTRATIVE);
+    assert_eq!(code(&hub, &Connect::new(5, "flood")), BANNED);
+    disk.free();
+    wait_until("there is room", || ask(&hub, "GET", "/healthz", None, &[]).0 == 200);
+    ban(&hub, json!({"client_id": "other"}), &[]);
+    let hub = Hub::resume(hub.leave("KILL"), &config);
+    assert_eq!(code(&hub, &Connect::new(5, "flood")), BANNED);
+    assert_eq!(list(&hub, &[]).len(), 2);
 }
 
 #[test]
