@@ -185,7 +185,9 @@ pub(crate) fn judge(
     verdict
 }
 
-/// Never this machine itself: whoever is here can do worse, and must be able to mend it.
+/// Never this machine itself: whoever is here can do worse, and must be able to mend it. Who is connected stays, as when its
+/// address is not listened to: neighbours behind a NAT shall not be cut off by a stranger's guesses, and strangers not have
+/// the shards look through all connections.
 fn ban_who_failed(context: &Context, address: IpAddr) {
     if address.to_canonical().is_loopback() {
         return;
@@ -193,7 +195,7 @@ fn ban_who_failed(context: &Context, address: IpAddr) {
     let bits = if address.to_canonical().is_ipv4() { 32 } else { 64 };
     let (target, set_at_ms) = (Target::Address(Network::of(address, bits)), bans::now_ms());
     let ban = Ban {
-        target: target.clone(),
+        target,
         reason: Some("too many attempts to prove an identity have failed".into()),
         by: None,
         set_at_ms,
@@ -202,12 +204,8 @@ fn ban_who_failed(context: &Context, address: IpAddr) {
         refused: Default::default(),
     };
     let keep = |key: String, value| kept::keep(context, Kind::Ban, &key, value, None);
-    match context.bans.set(ban, &keep) {
-        // Nobody waits for them.
-        Ok(_) => drop(Purge::banned(target).begin(context)),
-        Err(_) => {
-            tracing::warn!("{address} is not banned for its failures: there are as many bans as there may be")
-        }
+    if context.bans.set(ban, &keep).is_err() {
+        tracing::warn!("{address} is not banned for its failures: there are as many bans as there may be");
     }
 }
 
