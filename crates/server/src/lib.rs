@@ -45,7 +45,8 @@ mod stats;
 pub mod store;
 mod sys;
 
-use access::Access;
+use access::kept::Kind as KeptKind;
+use access::{Access, Bans};
 use beside::Beside;
 use context::{Context, ListenerContext};
 use inherited::Inherited;
@@ -268,6 +269,10 @@ impl Prepared<'_> {
 
     fn run(self, shares: Vec<Vec<listener::Share>>, (shared, hubs, log): Hub) -> io::Result<Server> {
         let Prepared { config, access, shards, listening, sockets, .. } = self;
+        if let Some(access) = &access {
+            access.add_kept(hubs[0].facts(KeptKind::User as u8));
+        }
+        let bans = Bans::new(&config.bans, hubs[0].facts(KeptKind::Ban as u8));
         let polls = (0..shards).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let mailboxes =
             polls.iter().map(|p| mail::mailbox(p.registry(), shard::WAKER)).collect::<io::Result<_>>()?;
@@ -277,6 +282,7 @@ impl Prepared<'_> {
             gateway: Gateway::new(config),
             sys: config.sys.clone(),
             access,
+            bans,
             listeners: config
                 .listeners
                 .iter()

@@ -5,6 +5,7 @@
 mod bad_json;
 mod bad_mqtt;
 mod bad_websocket;
+mod bans;
 mod broken_connections;
 mod chaos;
 mod cli;
@@ -43,3 +44,4 @@ mod store_full;
 mod systemd;
 mod upgrade;
 mod users;
+mod users_changed;

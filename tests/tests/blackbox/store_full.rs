@@ -11,10 +11,10 @@ use trefoil_tests::{CONFIG, Hub, Program, lines, wait_until};
 const DISK: &str = "size=16m";
 
 /// A small disk in memory; it is taken away again.
-struct Disk(tempfile::TempDir);
+pub(super) struct Disk(tempfile::TempDir);
 
 impl Disk {
-    fn mount() -> Disk {
+    pub(super) fn mount() -> Disk {
         let folder = tempfile::tempdir().unwrap();
         let outcome =
             Command::new("mount").args(["-t", "tmpfs", "-o", DISK, "tmpfs"]).arg(folder.path()).output();
@@ -27,7 +27,7 @@ impl Disk {
         Disk(folder)
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.0.path()
     }
 
@@ -36,12 +36,12 @@ impl Disk {
     }
 
     /// Takes all room that is left.
-    fn fill(&self) {
+    pub(super) fn fill(&self) {
         let mut file = std::fs::File::create(self.ballast()).unwrap();
         while file.write_all(&[0; 4096]).is_ok() {}
     }
 
-    fn free(&self) {
+    pub(super) fn free(&self) {
         std::fs::remove_file(self.ballast()).unwrap();
     }
 }

@@ -3,6 +3,7 @@
 //! Sessions and messages go by numbers that no other one ever has. Moments are milliseconds since 1970, since the clock
 //! of the hub begins anew with each start.
 
+use super::facts::{FACT, Fact};
 use super::wire::{Reader, Unreadable, put_bytes, put_number, put_optional, put_optional_text};
 use crate::subscriptions::SubscriptionOptions;
 use std::num::NonZeroU32;
@@ -173,6 +174,8 @@ pub(crate) enum Entry<'a> {
     RestateEnd {
         session: u64,
     },
+    /// What others have the hub keep for them.
+    Fact(Fact<'a>),
 }
 
 /// A message as it is written down: its properties and its payload as in a PUBLISH packet of MQTT 5.0.
@@ -338,6 +341,7 @@ impl<'a> Entry<'a> {
             Entry::RestateEnd { session } => numbers(30, &[*session]),
             Entry::Tried { session } => numbers(31, &[*session]),
             Entry::Exchange { session, packet_id } => numbers(32, &[*session, (*packet_id).into()]),
+            Entry::Fact(fact) => fact.encode(out),
         }
     }
 
@@ -436,6 +440,7 @@ impl<'a> Entry<'a> {
             30 => Entry::RestateEnd { session: record.number()? },
             31 => Entry::Tried { session: record.number()? },
             32 => Entry::Exchange { session: record.number()?, packet_id: record.small()? },
+            FACT => Entry::Fact(Fact::decode(record)?),
             _ => return Err(Unreadable("its kind is not known")),
         })
     }

@@ -5,6 +5,7 @@
 //! is said again later.
 
 use super::entry::{Body, Client, Entry, Stored, WillBody};
+use super::facts::Facts;
 use super::wire::{Reader, Unreadable};
 use crate::message::{Message, Properties};
 use crate::payload::Payload;
@@ -45,6 +46,7 @@ pub struct Image {
     swept: u64,
     pub(crate) delayed: BTreeMap<u64, KeptDelayed>,
     pub(crate) owed: BTreeMap<(u64, Owed), Arc<Message>>,
+    pub(crate) facts: Facts,
 }
 
 /// Who is still to be given a message.
@@ -175,6 +177,7 @@ impl Image {
             swept: 0,
             delayed: BTreeMap::new(),
             owed: BTreeMap::new(),
+            facts: Facts::default(),
         }
     }
 
@@ -292,6 +295,7 @@ impl Image {
                 }
             }
             Entry::Published { message } => drop(self.delayed.remove(&message)),
+            Entry::Fact(fact) => self.facts.set(fact),
             Entry::End { session } => {
                 self.note_number(session)?;
                 self.sessions.remove(&session);

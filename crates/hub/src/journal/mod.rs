@@ -10,12 +10,14 @@
 //! read as a whole or not at all.
 
 mod entry;
+mod facts;
 mod image;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 pub(crate) use entry::{Body, Client, Entry, FilterRef, Ids, Stored, WillBody};
+pub(crate) use facts::{Fact, Facts};
 pub use image::{Image, ImageSize};
 pub(crate) use image::{
     KeptDelivery, KeptFilter, KeptFlight, KeptRetained, KeptSession, KeptSubscription, Owed,
@@ -175,6 +177,12 @@ impl Journal {
     pub(crate) fn write_encoded(&mut self, entry: &[u8]) {
         self.open.extend_from_slice(entry);
         self.await_own();
+    }
+
+    /// Writes down what its caller has to wait for, whatever the durability is.
+    pub(crate) fn write_anyway(&mut self, entry: &Entry<'_>) {
+        self.note(entry);
+        self.is_awaited = true;
     }
 
     /// Whether sessions are kept.

@@ -24,6 +24,8 @@ pub(super) enum Checkpoint {
     Sessions(usize),
     /// The number of the next delayed message.
     Delayed(u64),
+    /// Behind which of them the facts are still to come; on the first shard only.
+    Facts(Option<(u8, Box<str>)>),
     /// Behind which topic the retained messages are still to come; on the first shard only.
     Retained(Option<String>),
     /// Until what was owed to others when it began has been dealt with: that stands in no other place.
@@ -306,6 +308,7 @@ impl Shard {
             checkpoint = match checkpoint {
                 Checkpoint::Sessions(place) => self.restate_next_session(place, bytes_max),
                 Checkpoint::Delayed(from) => self.restate_delayed(from, bytes_max),
+                Checkpoint::Facts(after) => self.restate_facts(after, bytes_max),
                 Checkpoint::Retained(after) => self.restate_retained(after),
                 Checkpoint::Debts => {
                     if self.journal.is_clear() {
@@ -403,12 +406,7 @@ impl Shard {
             let at = self.journal.moment(kept.at);
             self.journal.note(&Entry::Delay { message: number, at, publisher: kept.publisher });
         }
-        if self.number > 0 {
-            return Checkpoint::Debts;
-        }
-        // All changes up to here are in the table.
-        self.journal.note(&Entry::SweepBegin { version: self.shared.retained.version() });
-        Checkpoint::Retained(None)
+        if self.number > 0 { Checkpoint::Debts } else { Checkpoint::Facts(None) }
     }
 
     fn restate_retained(&mut self, mut after: Option<String>) -> Checkpoint {

@@ -3,6 +3,7 @@
 mod deliver;
 mod ending;
 mod extended;
+mod facts;
 mod inspect;
 mod keep;
 mod restore;
@@ -17,7 +18,7 @@ use crate::delayed::Delayed;
 use crate::exclusive;
 use crate::extensions::Language;
 use crate::group::{Address, Group, Member};
-use crate::journal::Journal;
+use crate::journal::{Facts, Journal};
 use crate::key::{ConnectionKey, SessionKey};
 use crate::outgoing::Replay;
 use crate::outlet::Outlet;
@@ -81,6 +82,8 @@ pub struct Shard {
     were_connected: HashSet<SessionKey>,
     /// How far the checkpoint has come that is being made.
     checkpoint: Option<keep::Checkpoint>,
+    /// What others have it keep; on the first shard only.
+    facts: Facts,
 }
 
 /// What the shard has counted since it was made.
@@ -241,6 +244,7 @@ impl Shard {
             journal: Journal::new(number, shared.clone()),
             were_connected: HashSet::new(),
             checkpoint: None,
+            facts: Facts::default(),
             shared,
         }
     }

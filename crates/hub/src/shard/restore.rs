@@ -33,7 +33,8 @@ use super::Turn;
 /// The record that is returned says what has changed with that. It has to be on disk before anything else is written.
 pub fn restore(image: Image, shared: &Arc<Shared>, now: Time) -> (Vec<Shard>, Vec<u8>) {
     let mut shards: Vec<Shard> = (0..shared.shards()).map(|n| Shard::new(n, shared.clone())).collect();
-    let Image { sessions, retained, retained_version, delayed, owed, .. } = image;
+    let Image { sessions, retained, retained_version, delayed, owed, facts, .. } = image;
+    shards[0].facts = facts;
     restore_retained(shared, retained, retained_version);
     // By client id, so that the same image always makes the same shards.
     let mut sessions: Vec<(u64, KeptSession)> = sessions.into_iter().collect();

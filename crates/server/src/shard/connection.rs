@@ -8,6 +8,7 @@ use mio::net::TcpStream;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use trefoil_auth::Users;
 use trefoil_auth::scram::Challenge;
 use trefoil_hub::{SessionKey, Time, Topic};
 use trefoil_mqtt::Version;
@@ -133,6 +134,8 @@ pub(super) enum Input {
 /// A wait for a password to be looked at.
 pub(super) struct Wait {
     pub(super) what: Waiting,
+    /// The users among whom it is looked for.
+    pub(super) users: Arc<Users>,
     /// What tells whoever looks at passwords that the connection is still there.
     pub(super) _asker: Arc<()>,
 }
@@ -153,6 +156,8 @@ pub(super) struct Scram {
     pub(super) connect: Option<Box<[u8]>>,
     /// What it was asked; none when it has yet to begin.
     pub(super) challenge: Option<Challenge>,
+    /// The users of when it was asked.
+    pub(super) users: Option<Arc<Users>>,
 }
 
 /// What is remembered between the packets of an MQTT client.

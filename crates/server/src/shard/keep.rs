@@ -42,6 +42,8 @@ pub(super) enum Answer {
     Published { reply: oneshot::Sender<Published>, published: Published },
     /// To the wish that a session ends.
     Dropped { reply: oneshot::Sender<bool>, was_there: bool },
+    /// To the wish that something is kept.
+    Kept { reply: oneshot::Sender<()> },
 }
 
 impl Answer {
@@ -53,6 +55,9 @@ impl Answer {
             Answer::Dropped { reply, was_there } => {
                 let _ = reply.send(was_there);
             }
+            Answer::Kept { reply } => {
+                let _ = reply.send(());
+            }
         }
     }
 
@@ -63,7 +68,7 @@ impl Answer {
                 let _ = reply.send(Published { refused: Some(Refusal::NotKept), ..published });
             }
             // Without an answer it is known to be done and not known to be kept.
-            Answer::Dropped { .. } => {}
+            Answer::Dropped { .. } | Answer::Kept { .. } => {}
         }
     }
 }

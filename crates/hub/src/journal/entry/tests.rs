@@ -103,6 +103,8 @@ fn what_is_written_is_read() {
         Entry::RestateBegin { session: 4 },
         Entry::RestateEnd { session: 4 },
         Entry::Tried { session: 4 },
+        Entry::Fact(Fact { kind: 2, key: "k", value: b"v" }),
+        Entry::Fact(Fact { kind: 255, key: "", value: b"" }),
     ];
     let mut out = Vec::new();
     entries.iter().for_each(|entry| entry.encode(&mut out));

@@ -1,6 +1,7 @@
 //! CONNECT and its answer.
 
 use super::authenticate::Proof;
+use crate::access::kept::{CLIENT_ID_IS_BANNED, USER_IS_BANNED};
 use crate::shard::ShardLoop;
 use crate::shard::connection::{Aliases, Form, MqttForm, MqttInput};
 use crate::shard::scarce;
@@ -90,9 +91,15 @@ impl ShardLoop {
             self.is_leaving = Some(shard);
             return;
         }
+        if self.net.context.bans.refuses_client_id(client_id) {
+            return self.mqtt_deny(key, version, ReasonCode::Banned, CLIENT_ID_IS_BANNED);
+        }
         let Some(proof) = proof.or_else(|| self.mqtt_authenticate(key, state, packet, connect)) else {
             return;
         };
+        if proof.user.as_ref().is_some_and(|user| self.net.context.bans.refuses_user(user)) {
+            return self.mqtt_deny(key, version, ReasonCode::Banned, USER_IS_BANNED);
+        }
         if self.hub.is_of_another(self.net.now, client_id, proof.user.as_ref()) {
             let why = "the session of this client id belongs to another user";
             return self.mqtt_deny(key, version, ReasonCode::NotAuthorized, why);
@@ -329,5 +336,6 @@ fn has_v3_return_code(reason: ReasonCode) -> bool {
             | ReasonCode::ServerUnavailable
             | ReasonCode::BadUserNameOrPassword
             | ReasonCode::NotAuthorized
+            | ReasonCode::Banned
     )
 }

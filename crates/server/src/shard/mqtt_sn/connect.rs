@@ -15,6 +15,9 @@ use trefoil_mqtt_sn::{ConnAck, Connect, Packet, ReturnCode};
 
 impl ShardLoop {
     pub(super) fn sn_connect(&mut self, number: usize, from: SocketAddr, way: Way, connect: &Connect<'_>) {
+        if self.net.context.bans.refuses_client_id(connect.client_id) {
+            return self.sn_refuse(number, from, way, ReturnCode::NOT_SUPPORTED);
+        }
         let Some(key) = self.sn_find_or_add(number, from, connect.client_id) else {
             self.net.stats().refused.add(1);
             return self.sn_refuse(number, from, way, ReturnCode::CONGESTION);
