@@ -189,7 +189,7 @@ impl Journal {
 
     /// What the event under way comes to rests on what has been written down before.
     pub(crate) fn await_own(&mut self) {
-        self.is_awaited |= self.own_durability() == Durability::Sync;
+        self.is_awaited |= self.is_sync();
     }
 
     /// A session has ended.
@@ -197,11 +197,21 @@ impl Journal {
         self.ended = self.last_batch();
     }
 
-    /// What the event under way comes to rests on the ends of sessions.
+    /// What the event under way comes to rests on the ends of sessions. While nothing comes to disk it does not, or nobody
+    /// could come once any session has ended.
     pub(crate) fn await_ends(&mut self) {
-        if self.own_durability() == Durability::Sync {
+        if self.is_sync() && self.shared.writes() {
             self.awaited = self.ended;
         }
+    }
+
+    /// Whether what is not a message has to be on disk before it is acknowledged, and cannot be now.
+    pub(crate) fn fails(&self) -> bool {
+        self.is_sync() && !self.shared.writes()
+    }
+
+    fn is_sync(&self) -> bool {
+        self.own_durability() == Durability::Sync
     }
 
     /// What the event under way comes to rests on a message.
