@@ -39,6 +39,7 @@ mod smart_transport;
 mod soak;
 mod stopping;
 mod store;
+mod store_faults;
 mod store_full;
 mod systemd;
 mod upgrade;
