@@ -3,8 +3,9 @@
 use crate::store::ask;
 use crate::store_full::{lasting, post};
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use trefoil_tests::mqtt::{Connect, Connection, Message, Will};
-use trefoil_tests::{Bystander, Disk, Hub, Program, Running, lines, wait_until};
+use trefoil_tests::{Bystander, Disk, Exchange, Hub, Program, Running, connect, lines, wait_until};
 
 /// Everything that writes.
 const READ_ONLY: &str = "write EROFS\nopen EROFS\nunlink EROFS\nftruncate EROFS";
@@ -426,4 +427,43 @@ fn writes_that_take_less_than_they_are_given_are_noticed_by_nobody() {
     let (_hub, found) = killed(&disk, hub);
     assert_eq!(found[..2], BEFORE);
     assert_eq!(found[2..], payloads);
+}
+
+/// What may wait for the disk, and what may have been read before that was noticed.
+const WAITING_BYTES_MAX: u64 = (64 << 20) + (8 << 20);
+
+#[test]
+fn who_publishes_more_than_the_disk_takes_is_not_read_from_and_others_are() {
+    let disk = Disk::new();
+    let hub = begin(&disk);
+    let (tcp, bystander) = (hub.tcp_port(), Bystander::start(&hub));
+    disk.fails("sync hold");
+    let waiting = Waiting::send(&hub);
+    // None of them waits for anything: at QoS 0, and at QoS 1 as MQTT 3 has no word to stop them.
+    let payload = "x".repeat(50_000);
+    let at_0 = Message::new("r", &payload).retain().packet(4);
+    let at_1 = Message::new("kept/y", &payload).qos(1, 1).packet(4);
+    let json = format!("{{\"pub\":\"r\",\"data\":\"{payload}\",\"retain\":true}}\n").into_bytes();
+    let mqtt = |client_id| Connection::new(tcp, 4, client_id).stream;
+    let floods = [(at_0, mqtt("floods at 0")), (at_1, mqtt("floods at 1")), (json, connect(tcp))];
+    let bytes_waiting = || hub.metric("trefoil_store_waiting_bytes");
+    std::thread::scope(|scope| {
+        for (bytes, mut stream) in floods {
+            let mut reader = stream.try_clone().unwrap();
+            scope.spawn(move || {
+                // Each offers more than may wait of all.
+                (0..2000).for_each(|_| stream.write_all(&bytes).expect("the hub reads on in the end"));
+                stream.shutdown(std::net::Shutdown::Write).unwrap();
+            });
+            scope.spawn(move || reader.rest());
+        }
+        wait_until("none of the three is read from", || hub.metric("trefoil_store_pauses_total") >= 3);
+        assert!(bytes_waiting() < WAITING_BYTES_MAX, "{} bytes wait for the disk", bytes_waiting());
+        serves_what_needs_no_disk(&hub);
+        assert!(bytes_waiting() < WAITING_BYTES_MAX, "{} bytes wait for the disk", bytes_waiting());
+        disk.works();
+    });
+    waiting.are_acknowledged();
+    bystander.unharmed();
+    wait_until("nothing waits any more", || bytes_waiting() == 0);
 }

@@ -55,6 +55,11 @@ impl Shard {
         self.journal.handed();
     }
 
+    /// How many bytes have been written down since the last batch.
+    pub fn journal_bytes(&self) -> usize {
+        self.journal.bytes()
+    }
+
     /// The number of the last batch with something in it, taken or not.
     pub fn last_batch(&self) -> u64 {
         self.journal.last_batch()

@@ -88,6 +88,7 @@ impl ShardLoop {
             Some(batch) => {
                 keeper.submit(self.net.number, batch, is_awaited);
                 self.hub.handed_over();
+                self.scarce.is_behind = keeper.is_behind(self.scarce.is_behind);
             }
             // What it waits for has been handed over before, and then nobody was in a hurry.
             None if is_awaited => {

@@ -72,7 +72,8 @@ impl Collector for Figures {
         page.gauge("exclusive_subscriptions", "Exclusive subscriptions held now.", exclusive)?;
         page.gauge("uptime_seconds", "Seconds since the start.", context.started.elapsed().as_secs() as i64)?;
         page.gauges("build_info", "What is running; always 1.", "version", [(env!("CARGO_PKG_VERSION"), 1)])?;
-        store::figures(context.keeper.as_deref(), &mut page)?;
+        let pauses = total(&context.stats, |stats| &stats.store_pauses);
+        store::figures(context.keeper.as_deref(), pauses, &mut page)?;
         let memory = &context.memory;
         page.gauge(
             "memory_stage",
