@@ -43,4 +43,5 @@ mod store_faults;
 mod store_full;
 mod systemd;
 mod upgrade;
+mod upgrade_load;
 mod users;
