@@ -467,3 +467,26 @@ fn who_publishes_more_than_the_disk_takes_is_not_read_from_and_others_are() {
     bystander.unharmed();
     wait_until("nothing waits any more", || bytes_waiting() == 0);
 }
+
+/// Neither process could open the store, and nobody would serve.
+#[test]
+fn no_process_takes_over_while_the_disk_fails() {
+    let disk = Disk::new();
+    let mut hub = fail(&disk, "sync", DEAD);
+    let pid = hub.pid();
+    let bystander = Bystander::start(&hub);
+    let said = hub.ask_for_upgrade().run().failure(1);
+    assert!(said.contains("the upgrade failed") && said.contains("the store cannot be written"), "{said}");
+    hub.signal("USR2");
+    wait_until("the signal is answered, too", || {
+        hub.log().matches("the upgrade failed, and this process goes on").count() == 2
+    });
+    bystander.unharmed();
+    serves_what_needs_no_disk(&hub);
+    assert_eq!(hub.pid(), pid);
+    disk.works();
+    is_working(&hub);
+    hub.upgrade();
+    let (_hub, payloads) = killed(&disk, hub);
+    assert_eq!(payloads[..2], BEFORE);
+}

@@ -143,6 +143,40 @@ fn a_full_disk_refuses_what_needs_it_and_nothing_else_until_there_is_room() {
 }
 
 #[test]
+fn a_hub_is_upgraded_and_starts_on_a_full_disk() {
+    let disk = Disk::mount();
+    let path = disk.path().join("store");
+    let config = format!("{CONFIG}\n[store]\npath = {path:?}\n");
+    let mut hub = Hub::with_config(&config);
+    let (mut kept, _) = lasting(&hub, "kept");
+    kept.subscribe("kept/#", 1);
+    kept.leave();
+    let mut publisher = Connection::new(hub.tcp_port(), 5, "publisher");
+    disk.fill();
+    let accepted = (1..200).take_while(|&id| reason(&mut publisher, id, &[b'x'; 50_000]) == 0).count();
+    assert!(accepted < 199, "the disk was never full");
+    // Part of the reserve is used up now, and the next process has to make do with what is left of it.
+    for how in ["upgrade", "TERM", "KILL"] {
+        match how {
+            "upgrade" => hub.upgrade(),
+            signal => hub = Hub::resume(hub.leave(signal), &config),
+        }
+        assert_eq!(ask(&hub, "GET", "/healthz").1["status"], "degraded", "{how}");
+        assert_eq!(hub.metric("trefoil_store_state{state=\"full\"}"), 1);
+        let (mut kept, is_present) = lasting(&hub, "kept");
+        assert!(is_present, "{how}");
+        assert_eq!(kept.receive_publish().payload.len(), 50_000);
+        let mut publisher = Connection::new(hub.tcp_port(), 5, "publisher");
+        assert_eq!(reason(&mut publisher, 1, b"refused"), 0x97);
+    }
+    disk.free();
+    wait_until("the hub goes on by itself", || ask(&hub, "GET", "/healthz").0 == 200);
+    let (mut kept, _) = lasting(&hub, "kept");
+    (0..accepted).for_each(|_| assert_eq!(kept.receive_and_ack().payload.len(), 50_000));
+    kept.ping();
+}
+
+#[test]
 fn a_disk_that_is_read_only_at_the_start_is_named_with_what_to_do() {
     let disk = Disk::mount();
     let path = disk.path().join("store");
