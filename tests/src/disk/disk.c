@@ -29,8 +29,9 @@
 
 #define FILES_MAX 65536
 
-/* By descriptor: 0 for a file that is none of ours, or 1 more than the bytes of it that are synced. */
-static _Atomic long long synced[FILES_MAX];
+/* By descriptor. `opened` is 0 for a file that is none of ours, or 1 more than the bytes that it had when it was opened,
+ * which no sync loses. What was written behind those and is not synced lies between `from` and `to`. */
+static struct { _Atomic long long opened, from, to; } files[FILES_MAX];
 
 static const struct { const char *name; int error; } ERRORS[] = {
     {"EIO", EIO}, {"ENOSPC", ENOSPC}, {"EROFS", EROFS}, {"EDQUOT", EDQUOT},
@@ -97,7 +98,7 @@ static int is_ours(const char *path) {
     return folder && !strncmp(path, folder, strlen(folder));
 }
 
-static int is_tracked(int fd) { return fd >= 0 && fd < FILES_MAX && synced[fd] > 0; }
+static int is_tracked(int fd) { return fd >= 0 && fd < FILES_MAX && files[fd].opened > 0; }
 
 static long long size(int fd) {
     struct stat stat;
@@ -113,16 +114,19 @@ int open64(const char *path, int flags, ...) {
     int ours = is_ours(path);
     if (ours && (flags & (O_WRONLY | O_RDWR)) && fails("open", fault)) return -1;
     int fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_LARGEFILE, mode);
-    if (fd >= 0 && fd < FILES_MAX) synced[fd] = ours ? 1 + size(fd) : 0;
+    if (fd >= 0 && fd < FILES_MAX) {
+        files[fd].opened = ours ? 1 + size(fd) : 0;
+        files[fd].from = files[fd].to = 0;
+    }
     return fd;
 }
 
 int close(int fd) {
-    if (fd >= 0 && fd < FILES_MAX) synced[fd] = 0;
+    if (fd >= 0 && fd < FILES_MAX) files[fd].opened = 0;
     return (int)syscall(SYS_close, fd);
 }
 
-ssize_t write(int fd, const void *bytes, size_t count) {
+ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t at) {
     static int turn;
     if (is_tracked(fd)) {
         char fault[16];
@@ -132,14 +136,20 @@ ssize_t write(int fd, const void *bytes, size_t count) {
             count = (count + 1) / 2;
         }
     }
-    return syscall(SYS_write, fd, bytes, count);
+    ssize_t written = syscall(SYS_pwrite64, fd, bytes, count, at);
+    if (written > 0 && is_tracked(fd) && at >= files[fd].opened - 1) {
+        if (!files[fd].to || at < files[fd].from) files[fd].from = at;
+        if (at + written > files[fd].to) files[fd].to = at + written;
+    }
+    return written;
 }
 
 int ftruncate64(int fd, off64_t length) {
     if (is_tracked(fd)) {
         char fault[16];
         if (fails("ftruncate", fault)) return -1;
-        if (synced[fd] > length + 1) synced[fd] = length + 1;
+        if (files[fd].opened > length + 1) files[fd].opened = length + 1;
+        if (files[fd].to > length) files[fd].to = length;
     }
     return (int)syscall(SYS_ftruncate, fd, length);
 }
@@ -153,21 +163,14 @@ int unlink(const char *path) {
 static int sync_of(int fd, int number) {
     struct stat stat;
     char fault[16];
+    if (!is_tracked(fd)) return (int)syscall(number, fd);
     int is_folder = !fstat(fd, &stat) && S_ISDIR(stat.st_mode);
-    if (is_tracked(fd) && fails(is_folder ? "syncdir" : "sync", fault)) {
-        static const char zeros[4096];
-        int error = errno;
-        long long end = size(fd);
-        for (long long at = synced[fd] - 1; !is_folder && at < end; at += sizeof zeros) {
-            size_t count = end - at < (long long)sizeof zeros ? (size_t)(end - at) : sizeof zeros;
-            if (syscall(SYS_pwrite64, fd, zeros, count, at) < 0) abort();
-        }
-        if (!is_folder) synced[fd] = 1 + end;
-        return errno = error, -1;
+    int error = fails(is_folder ? "syncdir" : "sync", fault) ? errno : 0;
+    for (long long at = files[fd].from; error && at < files[fd].to; at++) {
+        if (syscall(SYS_pwrite64, fd, "", 1, at) < 0) abort();
     }
-    int result = (int)syscall(number, fd);
-    if (!result && is_tracked(fd) && !is_folder) synced[fd] = 1 + size(fd);
-    return result;
+    files[fd].to = 0;
+    return error ? (errno = error, -1) : (int)syscall(number, fd);
 }
 
 int fdatasync(int fd) { return sync_of(fd, SYS_fdatasync); }
