@@ -23,6 +23,10 @@ const RECORD_BYTES_BESIDE: usize = 1 << 20;
 /// A checkpoint waits while so much is on its way to the disk.
 const WAITING_BYTES_MAX: u64 = 1 << 20;
 
+/// While more than this is on its way to the disk, those whose messages it is are not read from; they are again from half
+/// of it on.
+const BEHIND_BYTES: u64 = 64 << 20;
+
 /// About what a session takes in the store beside what it has.
 const SESSION_BYTES: u64 = 256;
 
@@ -184,6 +188,12 @@ impl Keeper {
     pub(crate) fn has_room(&self) -> bool {
         let is_idle = self.writer.get().is_none_or(|writer| writer.waiting_bytes() < WAITING_BYTES_MAX);
         is_idle && self.state() != State::Full
+    }
+
+    /// Whether so much is on its way to the disk that nobody should add to it, if it `was` so before.
+    pub(crate) fn is_behind(&self, was: bool) -> bool {
+        let limit = if was { BEHIND_BYTES / 2 } else { BEHIND_BYTES };
+        self.writer.get().is_some_and(|writer| writer.waiting_bytes() > limit)
     }
 
     /// Begins a checkpoint if the store has become much larger than what is live.

@@ -338,6 +338,14 @@ impl Server {
         self.sockets.iter().map(Socket::try_clone).collect()
     }
 
+    /// Why no other process could go on with the store now, if none could: the disk fails, or has failed and what this
+    /// process knows is not on it yet.
+    pub fn store_failure(&self) -> Option<String> {
+        let state = self.context.keeper.as_ref()?.state();
+        let is_bad = matches!(state, trefoil_store::State::Failed { .. } | trefoil_store::State::Healed);
+        keeper::report::reason(&state).filter(|_| is_bad)
+    }
+
     /// What tells whether the shards still go round.
     pub fn pulse(&self) -> Pulse {
         Pulse::new(&self.context)

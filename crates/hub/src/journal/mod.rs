@@ -197,7 +197,7 @@ impl Journal {
 
     /// What the event under way comes to rests on what has been written down before.
     pub(crate) fn await_own(&mut self) {
-        self.is_awaited |= self.own_durability() == Durability::Sync;
+        self.is_awaited |= self.is_sync();
     }
 
     /// What the event under way comes to is the next step of an exchange at QoS 2 that is kept with its session. It waits
@@ -218,11 +218,21 @@ impl Journal {
     }
 
     /// What the event under way comes to rests on the ends of sessions: packet ids of one that is over must not come back
-    /// into use, whatever the durability is.
+    /// into use, whatever the durability is. While nothing comes to disk it does not rest on them, or nobody could come
+    /// once any session has ended.
     pub(crate) fn await_ends(&mut self) {
-        if self.keeps_sessions() {
+        if self.keeps_sessions() && self.shared.writes() {
             self.awaited = self.ended;
         }
+    }
+
+    /// Whether what is not a message has to be on disk before it is acknowledged, and cannot be now.
+    pub(crate) fn fails(&self) -> bool {
+        self.is_sync() && !self.shared.writes()
+    }
+
+    fn is_sync(&self) -> bool {
+        self.own_durability() == Durability::Sync
     }
 
     /// What the event under way comes to rests on a message.

@@ -6,6 +6,7 @@ use crate::journal::{Batch, Client, Entry, FilterRef, Ids, Stored};
 use crate::key::SessionKey;
 use crate::message::Message;
 use crate::outgoing::{Pending, Replay, Standing, Taken};
+use crate::session::Will;
 use crate::subscriptions::SubscriptionOptions;
 use crate::time::Time;
 use crate::topic::Filter;
@@ -56,6 +57,11 @@ impl Shard {
         self.journal.handed();
     }
 
+    /// How many bytes have been written down since the last batch.
+    pub fn journal_bytes(&self) -> usize {
+        self.journal.bytes()
+    }
+
     /// The number of the last batch with something in it, taken or not.
     pub fn last_batch(&self) -> u64 {
         self.journal.last_batch()
@@ -82,6 +88,18 @@ impl Shard {
         let mut groups = Vec::new();
         let (_, keeping) = self.shared.interest.of(&message.topic, &mut groups);
         !keeping.is_empty() || groups.iter().any(|group| group.has_kept())
+    }
+
+    /// Whether a client cannot come now, since its session or will has to be kept, or since one that is kept would end.
+    pub fn cannot_keep_client(&self, client_id: &str, expiry_s: u32, will: Option<&Will>) -> bool {
+        let is_kept = || self.find(client_id).is_some_and(|session| self.session(session).number > 0);
+        let has_will = || will.is_some_and(|will| self.journal.will(will).is_some());
+        self.journal.fails() && (expiry_s > 0 || has_will() || is_kept())
+    }
+
+    /// Whether a subscription of a session has to be kept, and cannot be now.
+    pub(super) fn cannot_keep_subscription(&self, key: SessionKey) -> bool {
+        self.journal.fails() && self.session(key).is_kept
     }
 
     /// The number of a message for a delivery to a session: 0 if that is not kept.

@@ -187,6 +187,8 @@ pub enum SubscribeError {
     ExclusiveShare,
     /// Another session holds it.
     Taken,
+    /// It has to be kept on disk, which cannot be done now.
+    NotKept,
     /// It is to be exclusive, and the session has a subscription to the same filter that is not.
     NotExclusively,
     /// The session has a subscription to the same filter that is exclusive, and this one is not to be.
@@ -207,6 +209,7 @@ impl fmt::Display for SubscribeError {
                 f.write_str("this hub has no exclusive subscriptions (exclusive.enabled)")
             }
             SubscribeError::ExclusiveShare => f.write_str("a subscription cannot be exclusive and shared"),
+            SubscribeError::NotKept => f.write_str("the subscription has to be kept, and cannot be now"),
             SubscribeError::Taken => f.write_str("another session has this exclusive subscription"),
             SubscribeError::NotExclusively => f.write_str(
                 "the session has this subscription already, not exclusively; unsubscribe it first",
@@ -393,6 +396,9 @@ impl Shard {
         options: SubscriptionOptions,
         retained: RetainHandling,
     ) -> Result<QoS, SubscribeError> {
+        if self.cannot_keep_subscription(key) {
+            return Err(SubscribeError::NotKept);
+        }
         let rewritten = self.rewritten_filter(key, filter);
         self.subscribe_to(key, rewritten.as_deref().unwrap_or(filter), options, retained)
     }

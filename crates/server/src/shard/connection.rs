@@ -59,7 +59,9 @@ pub(super) struct Connection {
     pub(super) is_readable: bool,
     /// It has published something.
     pub(super) is_publisher: bool,
-    /// It is not read from, since memory is short.
+    /// What it has sent had to be kept on disk.
+    pub(super) needs_disk: bool,
+    /// It is not read from, since memory is short or the disk is behind.
     pub(super) is_paused: bool,
     /// What it counts in the bytes of all outboxes.
     pub(super) counted_bytes: usize,
@@ -277,6 +279,7 @@ impl Connection {
             is_weighed: false,
             is_readable: false,
             is_publisher: false,
+            needs_disk: false,
             is_paused: false,
             counted_bytes: 0,
             is_too_slow: false,

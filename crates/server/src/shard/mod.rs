@@ -218,6 +218,7 @@ impl ShardLoop {
     pub(crate) fn take_in(&mut self, events: &Events, now: Instant) {
         self.set_time(now);
         self.keep_up_with_memory();
+        self.keep_up_with_disk();
         self.note(events);
         self.read_all();
         self.handle_time();
@@ -284,7 +285,7 @@ impl ShardLoop {
             return Some(Duration::ZERO);
         }
         let until = |at: Option<Time>| at.map(|at| at.since(now));
-        let retry = self.holds_mail.then_some(RETRY_MS);
+        let retry = (self.holds_mail || self.scarce.is_behind).then_some(RETRY_MS);
         let timers = [
             retry,
             self.timers.wait_ms(now),

@@ -81,7 +81,8 @@ impl Collector for Figures {
             let counts = [("file", users.in_file().len() as i64), ("store", users.added().len() as i64)];
             page.gauges("users", "Users, by where they stand.", "source", counts)?;
         }
-        store::figures(context.keeper.as_deref(), &mut page)?;
+        let pauses = total(&context.stats, |stats| &stats.store_pauses);
+        store::figures(context.keeper.as_deref(), pauses, &mut page)?;
         let memory = &context.memory;
         page.gauge(
             "memory_stage",

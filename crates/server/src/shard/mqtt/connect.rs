@@ -104,6 +104,10 @@ impl ShardLoop {
             let why = "the session of this client id belongs to another user";
             return self.mqtt_deny(key, version, ReasonCode::NotAuthorized, why);
         }
+        let expiry_s = asked_expiry_s(connect).min(self.net.context.limits.session_expiry_s_max);
+        if self.hub.cannot_keep_client(client_id, expiry_s, will.as_ref()) {
+            return self.mqtt_deny_unkept(key, version);
+        }
         // Who has a session takes from it what waits there, or ends it.
         if self.net.takes_no_new() && !self.hub.has_session(client_id) {
             self.net.stats().refused.add(1);
@@ -140,12 +144,7 @@ impl ShardLoop {
         self.finish_run();
         self.begin_event();
         let (version, properties, limits) = (connect.version, &connect.properties, &self.net.context.limits);
-        // [MQTT-3.1.2-23] [v3 MQTT-3.1.2-4] [v3 MQTT-3.1.2-6]
-        let asked_expiry_s = match version {
-            Version::V5 => properties.session_expiry_s.unwrap_or(0),
-            _ if connect.clean_start => 0,
-            _ => u32::MAX,
-        };
+        let asked_expiry_s = asked_expiry_s(connect);
         let expiry_s = asked_expiry_s.min(limits.session_expiry_s_max);
         let keep_alive_s = keep_alive_s(connect, limits.keep_alive_s_max);
         let aliases = aliases(properties.topic_alias_max.unwrap_or(0).min(limits.topic_alias_out_max));
@@ -246,6 +245,15 @@ impl ShardLoop {
         self.close(key);
     }
 
+    /// Refuses a client of whom something has to be kept while the disk takes nothing.
+    pub(in crate::shard) fn mqtt_deny_unkept(&mut self, key: ConnectionKey, version: Version) {
+        let reason = match version {
+            Version::V5 => ReasonCode::QuotaExceeded,
+            _ => ReasonCode::ServerUnavailable,
+        };
+        self.mqtt_deny(key, version, reason, "the session or will has to be kept, and cannot be now");
+    }
+
     fn mqtt_say_no(
         &mut self,
         key: ConnectionKey,
@@ -312,6 +320,15 @@ fn will(will: &trefoil_mqtt::Will<'_>, levels_max: usize) -> Result<Will, TopicE
         properties: Properties::copy(&will.properties),
     };
     Ok(Will { message, expiry_s: will.properties.expiry_s, delay_s: will.delay_s })
+}
+
+/// For how long the session is to outlast its connection [MQTT-3.1.2-23] [v3 MQTT-3.1.2-4] [v3 MQTT-3.1.2-6].
+fn asked_expiry_s(connect: &Connect<'_>) -> u32 {
+    match connect.version {
+        Version::V5 => connect.properties.session_expiry_s.unwrap_or(0),
+        _ if connect.clean_start => 0,
+        _ => u32::MAX,
+    }
 }
 
 /// The keep-alive that holds: what the client asks for, unless the hub wants it shorter, which only MQTT 5 can say.
