@@ -24,6 +24,9 @@ const UNDER_WAY_MAX: usize = 10;
 /// How long a client waits for bytes before it thinks of something else to do.
 const TURN: Duration = Duration::from_millis(2);
 
+/// How long a client waits that has been told that something cannot be kept.
+const PATIENCE: Duration = Duration::from_millis(20);
+
 /// A client publishes to topics of all, and sets a retained message that nobody else sets.
 const TOPICS: [&str; 3] = ["t/0", "t/1", "t/2"];
 
@@ -165,6 +168,8 @@ fn play(stage: &Stage, number: usize) {
                         // The disk fails. What is refused is sent again on the next connection.
                         Err(why) if stage.has_faults && is_refusal(&why) => {
                             stage.refusals.fetch_add(1, SeqCst);
+                            drop(history);
+                            std::thread::sleep(PATIENCE);
                             break;
                         }
                         Err(why) => panic!("client {number}: {why}"),
@@ -219,6 +224,7 @@ fn play_json(stage: &Stage, number: usize) {
                 }
                 if stage.has_faults && answer["error"]["code"] == "quota" {
                     stage.refusals.fetch_add(1, SeqCst);
+                    std::thread::sleep(PATIENCE);
                     break 'connection;
                 }
                 let first = pending.pop_front().expect("an answer that is waited for");
