@@ -1,5 +1,5 @@
-//! Upgrades and restarts while clients publish without a pause: nobody is refused, nothing acknowledged is lost, QoS 2
-//! comes once, order is kept.
+//! Upgrades, restarts and faults of the disk while clients publish without a pause: no process that serves refuses a
+//! connection, nothing acknowledged is lost, QoS 2 comes once, order is kept.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use trefoil_model::wire::Version;
 use trefoil_model::{Allowance, Client, Event, History, Message, Options, Random, Summary, check};
-use trefoil_tests::{Hub, mqtt, wait_until};
+use trefoil_tests::{Disk, Hub, mqtt, wait_until};
 
 /// How often a process takes over from another, and how often one ends before the next one starts.
 const UPGRADES: usize = 6;
@@ -23,6 +23,9 @@ const UNDER_WAY_MAX: usize = 10;
 
 /// How long a client waits for bytes before it thinks of something else to do.
 const TURN: Duration = Duration::from_millis(2);
+
+/// How long a client waits that has been told that something cannot be kept.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// A client publishes to topics of all, and sets a retained message that nobody else sets.
 const TOPICS: [&str; 3] = ["t/0", "t/1", "t/2"];
@@ -44,7 +47,7 @@ struct Stage {
     port: u16,
     history: Mutex<History>,
     number: AtomicUsize,
-    /// Messages that each client has had acknowledged.
+    /// Messages that each client has had acknowledged, or given up with a session that has ended.
     acknowledged: [AtomicUsize; JSON.end],
     /// The last retained message that each client has sent.
     retained: Mutex<[u64; JSON.end]>,
@@ -56,6 +59,9 @@ struct Stage {
     is_over: AtomicBool,
     connections: AtomicUsize,
     refused: AtomicUsize,
+    /// The disk fails at times, and `refusals` counts how often a client was told so.
+    has_faults: bool,
+    refusals: AtomicUsize,
 }
 
 impl Stage {
@@ -89,6 +95,12 @@ impl Stage {
         }
         let (qos, payload_bytes) = (1 + random.below(qos_max) as u8, random.below(100));
         Message { number, topic, qos, retain, expiry_s: None, payload_bytes, delay_s: None, clears: false }
+    }
+
+    /// A message that is refused may have been followed by one that is not, and no order is promised when it is sent once
+    /// more. So nobody sends a second one before the first is through, where messages are refused.
+    fn under_way_max(&self) -> usize {
+        if self.has_faults { 1 } else { UNDER_WAY_MAX }
     }
 
     fn is_over(&self) -> bool {
@@ -130,7 +142,7 @@ fn play(stage: &Stage, number: usize) {
                 client.subscribe(filters, &mut history);
             }
             let under_way = sent - stage.acknowledged[number].load(SeqCst);
-            if client.is_ready() && !stage.is_settling() && under_way < UNDER_WAY_MAX {
+            if client.is_ready() && !stage.is_settling() && under_way < stage.under_way_max() {
                 client.publish(stage.draw(number, &mut random, 2), &mut history);
                 sent += 1;
             }
@@ -146,12 +158,20 @@ fn play(stage: &Stage, number: usize) {
                     let before = history.entries.len();
                     let taken = client.receive(&buffer[..count], &mut history);
                     let new = history.entries[before..].iter();
-                    let acknowledged = new.filter(|entry| matches!(entry.event, Event::Acknowledged(_)));
-                    stage.acknowledged[number].fetch_add(acknowledged.count(), SeqCst);
+                    let through = new
+                        .filter(|entry| matches!(entry.event, Event::Acknowledged(_) | Event::Abandoned(_)));
+                    stage.acknowledged[number].fetch_add(through.count(), SeqCst);
                     match taken {
                         Ok(()) => {}
                         // The hub shuts down, or an earlier connection of its own came late.
                         Err(why) if ["0x8b", "0x8e"].iter().any(|code| why.ends_with(code)) => break,
+                        // The disk fails. What is refused is sent again on the next connection.
+                        Err(why) if stage.has_faults && is_refusal(&why) => {
+                            stage.refusals.fetch_add(1, SeqCst);
+                            drop(history);
+                            std::thread::sleep(PATIENCE);
+                            break;
+                        }
                         Err(why) => panic!("client {number}: {why}"),
                     }
                 }
@@ -180,7 +200,7 @@ fn play_json(stage: &Stage, number: usize) {
             output.push_str(&json(message));
         }
         'connection: while !(stage.is_over() || stage.is_settling() && pending.is_empty()) {
-            if !stage.is_settling() && pending.len() < UNDER_WAY_MAX {
+            if !stage.is_settling() && pending.len() < stage.under_way_max() {
                 let message = Message { payload_bytes: 0, ..stage.draw(number, &mut random, 1) };
                 note(Event::Sent(message.clone()));
                 output.push_str(&json(&message));
@@ -202,6 +222,11 @@ fn play_json(stage: &Stage, number: usize) {
                 if answer["error"]["code"] == "unavailable" {
                     break 'connection;
                 }
+                if stage.has_faults && answer["error"]["code"] == "quota" {
+                    stage.refusals.fetch_add(1, SeqCst);
+                    std::thread::sleep(PATIENCE);
+                    break 'connection;
+                }
                 let first = pending.pop_front().expect("an answer that is waited for");
                 assert_eq!(answer, serde_json::json!({"ack": first.number}), "client {number}");
                 note(Event::Acknowledged(first.number));
@@ -217,6 +242,11 @@ fn play_json(stage: &Stage, number: usize) {
         }
     }
     stage.done.fetch_add(1, SeqCst);
+}
+
+/// Whether the model's client has been told that something cannot be kept: with 0x97, or in CONNACK of MQTT 3 with 3.
+fn is_refusal(why: &str) -> bool {
+    why.ends_with("0x97") || why == "CONNACK refuses with 0x3"
 }
 
 fn json(message: &Message) -> String {
@@ -245,12 +275,47 @@ fn upgrade_by_signal(hub: &mut Hub) {
     hub.follow(before.rsplit(' ').next().unwrap().parse().unwrap());
 }
 
-/// The play, with upgrades and restarts; gives what it came to.
-fn take_over_under_load(durability: &str) -> Summary {
+/// How the play goes on, as whoever disturbs it sees it.
+struct Play<'a> {
+    stage: &'a Stage,
+    config: &'a str,
+    has_failed: &'a dyn Fn() -> bool,
+}
+
+impl Play<'_> {
+    /// Waits until every client has had some more acknowledged.
+    fn go_on(&self) {
+        let now = self.stage.acknowledged.each_ref().map(|count| count.load(SeqCst));
+        wait_until("all clients publish", || {
+            let mut counts = self.stage.acknowledged.iter().zip(now);
+            counts.all(|(count, before)| count.load(SeqCst) > before + PROGRESS) || (self.has_failed)()
+        });
+        assert!(!(self.has_failed)(), "a client has given up");
+    }
+
+    /// Ends the hub by a signal and starts it again as `start` does.
+    fn restart(&self, hub: Hub, signal: &str, start: impl FnOnce(tempfile::TempDir) -> Hub) -> Hub {
+        self.stage.is_down.store(true, SeqCst);
+        if signal == "KILL" {
+            self.stage.history.lock().unwrap().add(0, Event::HubCrashed);
+        }
+        let hub = start(hub.leave(signal));
+        self.stage.is_down.store(false, SeqCst);
+        hub
+    }
+}
+
+/// Lets the clients play while `disturb` does what it does to the hub, and checks every promise.
+fn under_load(
+    (durability, store): (&str, &str),
+    has_faults: bool,
+    start: impl FnOnce(&str) -> Hub,
+    disturb: impl FnOnce(Hub, &Play<'_>) -> Hub,
+) -> (Stage, Summary) {
     let port = free_port();
     let config = format!(
         "shards = 2\n[[listener]]\nbind = \"127.0.0.1:{port}\"\n\
-         [store]\ndurability = \"{durability}\"\ninterval_ms = 60000\n\
+         [store]\npath = {store:?}\ndurability = \"{durability}\"\ninterval_ms = 60000\n\
          [limits]\nsession_queue_messages_max = 1000000\nsession_queue_bytes_max = \"1 GiB\"\n"
     );
     let stage = Stage {
@@ -265,8 +330,10 @@ fn take_over_under_load(durability: &str) -> Summary {
         is_over: AtomicBool::new(false),
         connections: AtomicUsize::new(0),
         refused: AtomicUsize::new(0),
+        has_faults,
+        refusals: AtomicUsize::new(0),
     };
-    let mut hub = Hub::with_config(&config);
+    let hub = start(&config);
     let verdict = || check(&stage.history.lock().unwrap().entries, Allowance::default());
     let _hub = std::thread::scope(|scope| {
         let _curtain = Curtain(&stage);
@@ -274,31 +341,20 @@ fn take_over_under_load(durability: &str) -> Summary {
         let mut players: Vec<_> =
             (0..CLIENTS.len()).map(|number| scope.spawn(move || play(stage, number))).collect();
         players.extend(JSON.map(|number| scope.spawn(move || play_json(stage, number))));
-        let has_failed = || !stage.is_settling() && players.iter().any(|player| player.is_finished());
-        let go_on = || {
-            let now = stage.acknowledged.each_ref().map(|count| count.load(SeqCst));
-            wait_until("all clients publish", || {
-                let counts = stage.acknowledged.iter().zip(now);
-                counts.into_iter().all(|(count, before)| count.load(SeqCst) > before + PROGRESS)
-                    || has_failed()
-            });
-            assert!(!has_failed(), "a client has given up");
-        };
-        for round in 0..UPGRADES {
-            go_on();
-            if round % 2 == 0 { hub.upgrade() } else { upgrade_by_signal(&mut hub) }
-            if round % (UPGRADES / RESTARTS) == 1 {
-                go_on();
-                stage.is_down.store(true, SeqCst);
-                let folder = hub.leave("TERM");
-                hub = Hub::resume(folder, &config);
-                stage.is_down.store(false, SeqCst);
-            }
-        }
-        go_on();
+        let has_failed = || players.iter().any(|player| player.is_finished());
+        let hub = disturb(hub, &Play { stage, config: &config, has_failed: &has_failed });
         stage.is_settling.store(true, SeqCst);
         wait_until("all is acknowledged", || stage.done.load(SeqCst) == players.len());
-        wait_until("every promise is kept", || verdict().is_ok());
+        let mut last = Ok(Summary::default());
+        let deadline = std::time::Instant::now() + trefoil_tests::DEADLINE;
+        while std::time::Instant::now() < deadline {
+            last = verdict();
+            if last.is_ok() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        last.unwrap_or_else(|why| panic!("{why}"));
         hub
     });
     for (client, number) in stage.retained.lock().unwrap().iter().enumerate() {
@@ -308,13 +364,37 @@ fn take_over_under_load(durability: &str) -> Summary {
         assert_eq!(found, Some(*number), "the retained message of client {client}");
     }
     let summary = verdict().unwrap();
-    let (connections, refused) = (stage.connections.into_inner(), stage.refused.into_inner());
+    let [connections, refused, refusals] =
+        [&stage.connections, &stage.refused, &stage.refusals].map(|count| count.load(SeqCst));
     eprintln!(
-        "{durability}: {UPGRADES} upgrades, {RESTARTS} restarts: {connections} connections, {refused} refused; {} messages \
-         sent, {} of them again; {} deliveries promised, all came",
+        "{durability}: {connections} connections, {refused} refused; {} messages sent, {} of them again; {refusals} times \
+         a client was told that something cannot be kept; {} deliveries promised, all came",
         summary.sent, summary.resent, summary.promised
     );
     assert_eq!(refused, 0, "connections refused while a process served");
+    (stage, summary)
+}
+
+/// The play, with upgrades and restarts.
+fn take_over_under_load(durability: &str) -> Summary {
+    let (stage, summary) =
+        under_load((durability, "trefoil-data"), false, Hub::with_config, |mut hub, play| {
+            for round in 0..UPGRADES {
+                play.go_on();
+                if round % 2 == 0 {
+                    hub.upgrade();
+                } else {
+                    upgrade_by_signal(&mut hub);
+                }
+                if round % (UPGRADES / RESTARTS) == 1 {
+                    play.go_on();
+                    hub = play.restart(hub, "TERM", |folder| Hub::resume(folder, play.config));
+                }
+            }
+            play.go_on();
+            hub
+        });
+    let connections = stage.connections.into_inner();
     assert!(connections >= (UPGRADES + RESTARTS) * JSON.end, "{connections} connections");
     summary
 }
@@ -329,4 +409,34 @@ fn nothing_acknowledged_is_lost_under_sync() {
 #[test]
 fn nor_under_interval() {
     take_over_under_load("interval");
+}
+
+/// The faults that come and go, each of which ends what waits for the disk.
+const FAULTS: [&str; 4] = ["sync EIO once", "write EIO", "sync EIO", "write EROFS\nopen EROFS\nunlink EROFS"];
+
+/// How often each of them comes.
+const TIMES: usize = 2;
+
+#[test]
+fn nor_while_the_disk_fails_time_and_again() {
+    let disk = Disk::new();
+    let start = |config: &str| disk.hub(config);
+    let store = disk.store().display().to_string();
+    let (stage, summary) = under_load(("sync", &store), true, start, |mut hub, play| {
+        for (round, faults) in FAULTS.iter().cycle().take(FAULTS.len() * TIMES).enumerate() {
+            play.go_on();
+            disk.struck_by(faults);
+            if round % 3 == 2 {
+                // Before it has healed.
+                hub = play.restart(hub, "KILL", |folder| {
+                    disk.works();
+                    Hub::launch(folder, play.config, disk.command())
+                });
+            }
+            disk.works();
+        }
+        play.go_on();
+        hub
+    });
+    assert!(stage.refusals.into_inner() > FAULTS.len(), "the disk was hardly missed: {summary:?}");
 }
