@@ -254,6 +254,9 @@ impl Prepared<'_> {
             let dealt = listener::deal(sockets, self.shards).map_err(StartError::System)?;
             shares.iter_mut().zip(dealt).for_each(|(shares, share)| shares.push(share));
         }
+        // The store takes the time of day at this moment too, for all that is counted from here on. How long it takes to
+        // read must not come between.
+        let started = Instant::now();
         let store = Opened::open(self.config).map_err(StartError::Store)?;
         // The hasher of the standard library is seeded by the system.
         let random = RandomState::new().hash_one(std::process::id());
@@ -264,10 +267,15 @@ impl Prepared<'_> {
             Some(store) => store.restore(self.config, shared).map_err(StartError::Store)?,
             None => hub_without_store(shared),
         };
-        self.run(shares, hub).map_err(StartError::System)
+        self.run(shares, hub, started).map_err(StartError::System)
     }
 
-    fn run(self, shares: Vec<Vec<listener::Share>>, (shared, hubs, log): Hub) -> io::Result<Server> {
+    fn run(
+        self,
+        shares: Vec<Vec<listener::Share>>,
+        (shared, hubs, log): Hub,
+        started: Instant,
+    ) -> io::Result<Server> {
         let Prepared { config, access, shards, listening, sockets, .. } = self;
         if let Some(access) = &access {
             access.add_kept(hubs[0].facts(KeptKind::User as u8));
@@ -296,7 +304,7 @@ impl Prepared<'_> {
             stats: (0..=shards).map(|_| Stats::default()).collect(),
             connections: AtomicUsize::new(0),
             memory: memory::Memory::new(config.memory_max),
-            started: Instant::now(),
+            started,
         });
         if let Some(log) = log {
             Keeper::start(&context, log, config)?;
