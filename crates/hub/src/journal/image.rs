@@ -9,6 +9,7 @@ use super::wire::{Reader, Unreadable};
 use crate::message::{Message, Properties};
 use crate::payload::Payload;
 use crate::session::Will;
+use crate::slow_reader::SlowReader;
 use crate::subscriptions::{SubscriptionIds, SubscriptionOptions};
 use crate::time::Time;
 use crate::topic::Topic;
@@ -70,6 +71,7 @@ pub(crate) struct KeptSession {
     pub(crate) identity: Option<Box<str>>,
     pub(crate) user_name: Option<Box<str>>,
     pub(crate) will: Option<Will>,
+    pub(crate) slow_reader: SlowReader,
     pub(crate) is_connected: bool,
     pub(crate) ends_at: Option<Time>,
     pub(crate) will_at: Option<Time>,
@@ -330,7 +332,8 @@ impl Image {
             | Entry::Received { session, .. }
             | Entry::Land { session, .. }
             | Entry::Incoming { session, .. }
-            | Entry::Released { session, .. } => *session,
+            | Entry::Released { session, .. }
+            | Entry::SlowReader { session, .. } => *session,
             _ => return Ok(()),
         };
         let shadow = restated.as_mut().and_then(|(_, shadow)| shadow.as_mut());
@@ -398,6 +401,7 @@ impl KeptSession {
             identity: client.identity.map(Into::into),
             user_name: client.user_name.map(Into::into),
             will,
+            slow_reader: SlowReader::default(),
             is_connected: true,
             ends_at: None,
             will_at: None,
@@ -416,6 +420,7 @@ impl KeptSession {
         self.identity = client.identity.map(Into::into);
         self.user_name = client.user_name.map(Into::into);
         self.will = will;
+        self.slow_reader = SlowReader::default();
         (self.is_connected, self.ends_at, self.will_at) = (true, None, None);
     }
 
@@ -488,6 +493,14 @@ impl KeptSession {
             }
             Entry::Incoming { packet_id, .. } => drop(self.incoming.insert(*packet_id)),
             Entry::Released { packet_id, .. } => drop(self.incoming.remove(packet_id)),
+            Entry::SlowReader { filter: None, policy, .. } => self.slow_reader = *policy,
+            Entry::SlowReader { filter: Some(filter), policy, .. } => {
+                let filter =
+                    KeptFilter { share: filter.share.map(Into::into), pattern: filter.pattern.into() };
+                if let Some(subscription) = self.subscriptions.get_mut(&filter) {
+                    subscription.options.slow_reader = Some(*policy);
+                }
+            }
             _ => {}
         }
         Ok(())

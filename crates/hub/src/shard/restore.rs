@@ -160,6 +160,7 @@ impl Shard {
         session.is_kept = kept.expiry_s > 0;
         session.expiry_s = kept.expiry_s;
         session.window_max = u16::MAX;
+        session.slow_reader = kept.slow_reader;
         let mut ends_at = kept.ends_at;
         let mut will_at = kept.will_at;
         if kept.expiry_s == 0 {

@@ -2,11 +2,12 @@
 
 use super::Shard;
 use super::keep::{dropped, stored};
-use crate::journal::Entry;
+use crate::journal::{Entry, FilterRef, Journal};
 use crate::key::SessionKey;
 use crate::outgoing::{Outgoing, Pending};
 use crate::outlet::Outlet;
 use crate::slow_reader::SlowReader;
+use crate::subscriptions::SubscriptionOptions;
 
 /// What has been used up.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,18 @@ pub(super) enum Shortage {
     Session,
     /// As much waits in all sessions together as may.
     Total,
+}
+
+/// What a subscription that has just been written down asks for when there is no room, if it says anything of it.
+pub(super) fn note_wish(
+    journal: &mut Journal,
+    session: u64,
+    filter: FilterRef<'_>,
+    options: SubscriptionOptions,
+) {
+    if let Some(policy) = options.slow_reader {
+        journal.note(&Entry::SlowReader { session, filter: Some(filter), policy });
+    }
 }
 
 impl Shard {

@@ -102,6 +102,17 @@ fn what_is_written_is_read() {
         Entry::RestateBegin { session: 4 },
         Entry::RestateEnd { session: 4 },
         Entry::Tried { session: 4 },
+        Entry::SlowReader { session: 4, filter: None, policy: SlowReader::Disconnect },
+        Entry::SlowReader {
+            session: 4,
+            filter: Some(FilterRef { share: None, pattern: "+" }),
+            policy: SlowReader::DropNewest,
+        },
+        Entry::SlowReader {
+            session: 4,
+            filter: Some(FilterRef { share: Some("g"), pattern: "a/#" }),
+            policy: SlowReader::LatestPerTopic,
+        },
     ];
     let mut out = Vec::new();
     entries.iter().for_each(|entry| entry.encode(&mut out));
