@@ -78,6 +78,8 @@ struct Flight {
     state: State,
     /// On this connection.
     is_sent: bool,
+    /// The receiver can have seen it, on this connection or on an earlier one.
+    was_seen: bool,
 }
 
 impl Flight {
@@ -188,7 +190,12 @@ impl Outgoing {
         let packet_id = self.id_at(self.flights.len());
         // [MQTT-4.3.2-3] [MQTT-4.3.3-3] [v3 MQTT-4.3.2-1] [v3 MQTT-4.3.3-1]: it stays here until it is acknowledged.
         self.backlog.launched(&pending.message);
-        self.flights.push_back(Some(Flight { pending, state: State::Published, is_sent: true }));
+        self.flights.push_back(Some(Flight {
+            pending,
+            state: State::Published,
+            is_sent: true,
+            was_seen: true,
+        }));
         (self.rerelease_at, self.resend_at) = (self.flights.len(), self.flights.len());
         self.outstanding += 1;
         let flight = self.flights.back().and_then(Option::as_ref).expect("it has just been added");
@@ -231,7 +238,8 @@ impl Outgoing {
             self.outstanding += 1;
             let flight = self.flights[at].as_mut()?;
             flight.is_sent = true;
-            return Some(Next::Publish { packet_id, is_new: false, dup: true, pending: &flight.pending });
+            let dup = std::mem::replace(&mut flight.was_seen, true) || flight.pending.was_tried;
+            return Some(Next::Publish { packet_id, is_new: false, dup, pending: &flight.pending });
         }
         loop {
             let front = self.queue.front()?;
@@ -397,6 +405,15 @@ impl Outgoing {
         }
     }
 
+    /// A delivery that counts as sent has not left yet, and the connection is about to end.
+    pub(crate) fn hold_back(&mut self, packet_id: u16) {
+        if let Some(at) = self.sent_place(packet_id)
+            && let Some(flight) = self.flights[at].as_mut().filter(|f| f.state == State::Published)
+        {
+            flight.was_seen = false;
+        }
+    }
+
     /// All that is written down of the deliveries, in their order.
     pub(crate) fn standing(&self) -> impl Iterator<Item = Standing<'_>> {
         let flights = self.flights.iter().enumerate().filter_map(|(at, flight)| {
@@ -431,7 +448,7 @@ impl Outgoing {
         }
         self.backlog.launched(&pending.message);
         let state = if is_received { State::Released } else { State::Published };
-        let flight = Some(Flight { pending, state, is_sent: false });
+        let flight = Some(Flight { pending, state, is_sent: false, was_seen: true });
         match self.flights.get_mut(at) {
             Some(place) => *place = flight,
             None => self.flights.push_back(flight),

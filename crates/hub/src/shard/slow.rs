@@ -50,6 +50,14 @@ impl Shard {
         is_full.then_some(Shortage::Total)
     }
 
+    /// The outlet still holds a delivery that it has taken and given no copy of to anybody, and the connection is about to
+    /// end: on the next one it goes out for the first time, and not again.
+    pub fn held_back(&mut self, session: SessionKey, packet_id: u16) {
+        if let Some(outgoing) = &mut self.session_mut(session).outgoing {
+            outgoing.hold_back(packet_id);
+        }
+    }
+
     /// Sees to it that a delivery may wait, as the policy says. Returns it if it is to be queued: not when it has taken the
     /// place of another, or was dropped.
     pub(super) fn find_room(

@@ -107,7 +107,10 @@ impl ShardLoop {
     }
 
     fn sn_register(&mut self, key: ConnectionKey, register: &Register<'_>) {
-        let (topic_id, return_code) = match self.sn_give_id(key, register.topic) {
+        // Whoever asks for an id wants to publish (§6.5), and nobody may there.
+        let is_for_hub = register.topic.starts_with(HUB_TOPICS);
+        let given = if is_for_hub { Err(ReturnCode::NOT_SUPPORTED) } else { self.sn_give_id(key, register.topic) };
+        let (topic_id, return_code) = match given {
             Ok(id) => (id, ReturnCode::ACCEPTED),
             Err(code) => (0, code),
         };
@@ -201,7 +204,12 @@ impl ShardLoop {
         let topic_id = publish.topic.as_u16();
         let puback = |return_code| Packet::PubAck(PubAck { topic_id, msg_id: publish.msg_id, return_code });
         let Some(topic) = topic else {
-            return self.sn_answer(key, &puback(ReturnCode::INVALID_TOPIC_ID));
+            // A short name is no id that registering it could mend.
+            let code = match publish.topic {
+                TopicId::Short(_) => ReturnCode::NOT_SUPPORTED,
+                TopicId::Registered(_) | TopicId::Predefined(_) => ReturnCode::INVALID_TOPIC_ID,
+            };
+            return self.sn_answer(key, &puback(code));
         };
         self.net.stats().messages_in.add(1);
         if topic.starts_with(HUB_TOPICS) {
