@@ -203,7 +203,7 @@ fn a_subscriber_says_what_goes_if_it_is_too_slow() {
         let count = kept.lines().count();
         let got = trefoil(["sub", "--url", url]).words(&format!("{session} -n {count} flood flood/end")).run();
         assert_eq!(got.success(), kept, "{policy}");
-        let forget = trefoil(["sub", "--url", url]).words("--client-id reader -W 0 none").run();
+        let forget = trefoil(["sub", "--url", url]).words("--client-id reader -W 0.001 none").run();
         forget.failure(5);
     }
     let old = trefoil(["sub", "--url", url]).words("--mqtt 3.1.1 --slow-reader drop_oldest t").run();

@@ -101,9 +101,13 @@ impl ShardLoop {
         let Some(connection) = self.net.get_mut(key) else { return };
         let last = std::mem::take(&mut connection.rest);
         self.json_line(key, &last);
+        let every_s = self.net.context.limits.half_closed_probe_s;
         let Some(connection) = self.net.get_mut(key).filter(|c| c.waiting.is_none()) else { return };
         if connection.session.is_some_and(|session| self.hub.has_subscriptions(session)) {
             connection.input = Input::Ignored;
+            if let Link::Tcp(stream) = &connection.link {
+                crate::listener::probe(stream, every_s);
+            }
             return;
         }
         self.end_session(key, Ending::Normal { expiry_s: None });
