@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::thread;
 use trefoil_tests::mqtt::{self, Connect, Message};
+use trefoil_tests::mqtt_sn::{Device, kind, publish_body};
 use trefoil_tests::{CONFIG, Hub, connect, lines, wait_until};
 
 const MEMORY_MAX: u64 = 96 << 20;
@@ -87,6 +88,8 @@ fn publishers_wait_until_those_who_are_away_have_come_back() {
         client.subscribe(&format!("queue/{number}"), 1);
         client.break_off();
     }
+    let device = Device::connected(hub.port_of("mqtt-sn"), "device");
+    let topic = device.register("device/out");
     let mut publisher = mqtt::Connection::new(hub.tcp_port(), 5, "publisher");
     thread::scope(|scope| {
         let publishing = scope.spawn(move || {
@@ -102,6 +105,7 @@ fn publishers_wait_until_those_who_are_away_have_come_back() {
             stage(&hub) == 3
         });
         assert!(!publishing.is_finished());
+        devices_are_refused(&hub, &device, topic);
         for number in 0..SESSIONS {
             let port = hub.tcp_port();
             scope.spawn(move || {
@@ -119,4 +123,29 @@ fn publishers_wait_until_those_who_are_away_have_come_back() {
     check_memory(&hub);
     wait_until("memory is there again", || stage(&hub) == 0);
     assert_eq!(hub.metric("trefoil_dropped_total{reason=\"queue_full\"}"), 0);
+    let mut reader = mqtt::Connection::new(hub.tcp_port(), 5, "reader");
+    reader.subscribe("device/out", 0);
+    device.publish(1, topic, 9, "taken");
+    device.expect(kind::PUBACK, &[&topic.to_be_bytes()[..], &[0, 9, 0]].concat());
+    assert_eq!(reader.receive_publish().payload, b"taken");
+    assert_eq!(shed(&hub), 2);
+}
+
+fn shed(hub: &Hub) -> u64 {
+    hub.metric("trefoil_dropped_total{reason=\"memory\"}")
+}
+
+/// A device cannot be kept from sending: it is told, where there is an answer.
+fn devices_are_refused(hub: &Hub, device: &Device, topic: u16) {
+    let id = topic.to_be_bytes();
+    for qos in [1, 2] {
+        device.publish(qos, topic, 7, "refused");
+        device.expect(kind::PUBACK, &[id[0], id[1], 0, 7, 1]);
+    }
+    device.publish(0, topic, 0, "dropped");
+    let stranger = Device::new(hub.port_of("mqtt-sn"));
+    stranger.send(kind::PUBLISH, &publish_body(0x62, *b"ab", 0, "dropped"));
+    wait_until("both are counted", || shed(hub) == 2);
+    device.expect_nothing();
+    assert_eq!(stage(hub), 3);
 }

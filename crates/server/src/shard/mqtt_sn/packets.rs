@@ -1,8 +1,10 @@
 //! What connected clients ask for: topics, subscriptions, messages (§6.5 to §6.9).
 
 use super::Stage;
+use crate::memory::NO_PUBLISH;
 use crate::refused;
 use crate::shard::ShardLoop;
+use crate::stats::Drop;
 use std::sync::Arc;
 use trefoil_hub::topic::HUB_TOPICS;
 use trefoil_hub::{
@@ -222,8 +224,14 @@ impl ShardLoop {
                 return self.sn_answer(key, &Packet::PubRec(publish.msg_id));
             }
         }
+        let is_short = self.net.memory_stage >= NO_PUBLISH;
+        if is_short && qos == QoS::AtMostOnce {
+            // Nobody waits for an answer, and a device that got one would not know to which message.
+            return self.net.count_drop(Drop::Memory, 1);
+        }
         let receive_max = usize::from(self.net.context.limits.receive_max);
-        let code = match self.hub.incoming_count(session) > receive_max {
+        let code = match is_short || self.hub.incoming_count(session) > receive_max {
+            // There is no connection that one could stop reading from.
             true => ReturnCode::CONGESTION,
             false => self.sn_publish_message(Some(session), topic, qos, publish),
         };
@@ -248,6 +256,10 @@ impl ShardLoop {
             TopicId::Short(name) => self.sn_short(name.as_str()),
         };
         match topic.filter(|topic| !topic.starts_with(HUB_TOPICS)) {
+            Some(_) if self.net.memory_stage >= NO_PUBLISH => {
+                self.net.stats().messages_in.add(1);
+                self.net.count_drop(Drop::Memory, 1);
+            }
             Some(topic) => {
                 self.net.stats().messages_in.add(1);
                 self.sn_publish_message(None, topic, QoS::AtMostOnce, publish);
