@@ -168,6 +168,11 @@ pub(crate) enum Entry<'a> {
     RestateEnd {
         session: u64,
     },
+    /// When the client of a session that never ends has gone. It stands behind [`Entry::Away`].
+    Left {
+        session: u64,
+        at: u64,
+    },
     /// What happens when there is no room for what a session, or one of its subscriptions, is to get. It stands behind
     /// [`Entry::Connect`] or [`Entry::Subscribe`], which without it say that nothing was asked for.
     SlowReader {
@@ -234,8 +239,9 @@ impl Ids<'_> {
     }
 }
 
-/// The kind of [`Entry::SlowReader`].
+/// The kinds of [`Entry::SlowReader`] and [`Entry::Left`].
 const SLOW_READER: u8 = 40;
+const LEFT: u8 = 41;
 
 const RETAIN: u8 = 0b0100;
 const HAS_IDS: u8 = 0b1000;
@@ -343,6 +349,7 @@ impl<'a> Entry<'a> {
             Entry::RestateBegin { session } => numbers(29, &[*session]),
             Entry::RestateEnd { session } => numbers(30, &[*session]),
             Entry::Tried { session } => numbers(31, &[*session]),
+            Entry::Left { session, at } => numbers(LEFT, &[*session, *at]),
             Entry::SlowReader { session, filter, policy } => {
                 numbers(SLOW_READER, &[*session]);
                 let is_shared = filter.is_some_and(|filter| filter.share.is_some());
@@ -448,6 +455,7 @@ impl<'a> Entry<'a> {
             29 => Entry::RestateBegin { session: record.number()? },
             30 => Entry::RestateEnd { session: record.number()? },
             31 => Entry::Tried { session: record.number()? },
+            LEFT => Entry::Left { session: record.number()?, at: record.number()? },
             SLOW_READER => {
                 let (session, flags) = (record.number()?, record.byte()?);
                 let (policy, _) = SlowReader::ALL[usize::from(flags & 0b11)];

@@ -75,6 +75,8 @@ pub(crate) struct KeptSession {
     pub(crate) is_connected: bool,
     pub(crate) ends_at: Option<Time>,
     pub(crate) will_at: Option<Time>,
+    /// When its client went, on the clock of [`Time`], which begins with the start of the hub: it may be before that.
+    pub(crate) left_ms: Option<i64>,
     pub(crate) subscriptions: Map<KeptFilter, KeptSubscription>,
     pub(crate) incoming: HashSet<u16, RandomState>,
     pub(crate) queue: VecDeque<KeptDelivery>,
@@ -333,6 +335,7 @@ impl Image {
             | Entry::Land { session, .. }
             | Entry::Incoming { session, .. }
             | Entry::Released { session, .. }
+            | Entry::Left { session, .. }
             | Entry::SlowReader { session, .. } => *session,
             _ => return Ok(()),
         };
@@ -405,6 +408,7 @@ impl KeptSession {
             is_connected: true,
             ends_at: None,
             will_at: None,
+            left_ms: None,
             subscriptions: Map::default(),
             incoming: HashSet::default(),
             queue: VecDeque::new(),
@@ -421,7 +425,7 @@ impl KeptSession {
         self.user_name = client.user_name.map(Into::into);
         self.will = will;
         self.slow_reader = SlowReader::default();
-        (self.is_connected, self.ends_at, self.will_at) = (true, None, None);
+        (self.is_connected, self.ends_at, self.will_at, self.left_ms) = (true, None, None, None);
     }
 
     fn take(
@@ -433,6 +437,7 @@ impl KeptSession {
         match entry {
             Entry::Away { ends_at, will_at, .. } => {
                 self.is_connected = false;
+                self.left_ms = None;
                 self.ends_at = ends_at.map(|at| moment(at, start_ms));
                 self.will_at = will_at.map(|at| moment(at, start_ms));
                 if will_at.is_none() {
@@ -493,6 +498,7 @@ impl KeptSession {
             }
             Entry::Incoming { packet_id, .. } => drop(self.incoming.insert(*packet_id)),
             Entry::Released { packet_id, .. } => drop(self.incoming.remove(packet_id)),
+            Entry::Left { at, .. } => self.left_ms = at.checked_signed_diff(start_ms),
             Entry::SlowReader { filter: None, policy, .. } => self.slow_reader = *policy,
             Entry::SlowReader { filter: Some(filter), policy, .. } => {
                 let filter =

@@ -1,7 +1,7 @@
 //! What a shard writes down, and how it says all of it again at a checkpoint.
 
 use super::Shard;
-use super::slow::note_wish;
+use super::slow::{note_left, note_wish};
 use crate::index::NodeId;
 use crate::journal::{Batch, Client, Entry, FilterRef, Ids, Stored};
 use crate::key::SessionKey;
@@ -179,6 +179,7 @@ impl Shard {
             let moment = |at: Time| self.journal.moment(at);
             let entry = Entry::Away { session, ends_at: ends_at.map(moment), will_at: will_at.map(moment) };
             self.journal.note(&entry);
+            note_left(&mut self.journal, &self.sessions[key.index() as usize]);
         }
     }
 
@@ -358,6 +359,7 @@ impl Shard {
             let ends_at = rare.and_then(|rare| rare.ends_at).map(|at| journal.moment(at));
             let will_at = rare.and_then(|rare| rare.will_at).map(|at| journal.moment(at));
             journal.note(&Entry::Away { session: number, ends_at, will_at });
+            note_left(journal, session);
         }
         for &node in session.filters.nodes().iter().filter(|_| session.is_kept) {
             let Some((filter, options)) = self.subscriptions.get(key, node) else { continue };

@@ -550,6 +550,7 @@ impl Shard {
             connection: None,
             expiry_s: 0,
             window_max: 1,
+            left_ms: 0,
             slow_reader: SlowReader::default(),
             filters: Filters::default(),
             outgoing: None,

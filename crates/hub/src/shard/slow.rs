@@ -6,6 +6,7 @@ use crate::journal::{Entry, FilterRef, Journal};
 use crate::key::SessionKey;
 use crate::outgoing::{Outgoing, Pending};
 use crate::outlet::Outlet;
+use crate::session::Session;
 use crate::slow_reader::SlowReader;
 use crate::subscriptions::SubscriptionOptions;
 
@@ -27,6 +28,14 @@ pub(super) fn note_wish(
 ) {
     if let Some(policy) = options.slow_reader {
         journal.note(&Entry::SlowReader { session, filter: Some(filter), policy });
+    }
+}
+
+/// When the client of a session that never ends has gone; of others it can be told from when they end.
+pub(super) fn note_left(journal: &mut Journal, session: &Session) {
+    if session.is_kept && session.expiry_s == u32::MAX {
+        let at = journal.moment_before(session.left_ms);
+        journal.note(&Entry::Left { session: session.number, at });
     }
 }
 

@@ -102,6 +102,7 @@ fn what_is_written_is_read() {
         Entry::RestateBegin { session: 4 },
         Entry::RestateEnd { session: 4 },
         Entry::Tried { session: 4 },
+        Entry::Left { session: 4, at: 1 << 41 },
         Entry::SlowReader { session: 4, filter: None, policy: SlowReader::Disconnect },
         Entry::SlowReader {
             session: 4,

@@ -61,7 +61,7 @@ async fn the_largest_are_listed() {
 async fn what_cannot_be_asked_is_told() {
     let bench = Bench::new();
     for (query, field) in
-        [("sort=size", "sort"), ("limit=0", "limit"), ("limit=1001", "limit"), ("n=1", "query")]
+        [("sort=size", "sort"), ("limit=0", "limit"), ("limit=1001", "limit"), ("offset=10001", "offset"), ("n=1", "query")]
     {
         let reply =
             ask(&bench, &format!("GET /api/v1/sessions?{query}"), |_| panic!("it was to be refused")).await;
