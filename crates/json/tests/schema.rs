@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use trefoil_json::{
-    Code, Delivery, ExtrasRef, Limits, MessageView, PublishView, Reply, Request, RequestError, SlowReader, SubscribeView,
-    encode_ack, encode_auth, encode_authenticated, encode_message, encode_ping, encode_pong, encode_publish,
-    encode_subscribe, encode_subscribed, encode_unsubscribe, encode_unsubscribed, parse, parse_reply,
+    Code, Delivery, ExtrasRef, Limits, MessageView, PublishView, Reply, Request, RequestError, SlowReader,
+    SubscribeView, encode_ack, encode_auth, encode_authenticated, encode_message, encode_ping, encode_pong,
+    encode_publish, encode_subscribe, encode_subscribed, encode_unsubscribe, encode_unsubscribed, parse,
+    parse_reply,
 };
 
 const SCHEMA: &str = include_str!("../../../docs/json-protocol.schema.json");

@@ -201,7 +201,8 @@ fn a_subscriber_says_what_goes_if_it_is_too_slow() {
         }
         publish(url, "-q 1 flood/end end").run().success();
         let count = kept.lines().count();
-        let got = trefoil(["sub", "--url", url]).words(&format!("{session} -n {count} flood flood/end")).run();
+        let got =
+            trefoil(["sub", "--url", url]).words(&format!("{session} -n {count} flood flood/end")).run();
         assert_eq!(got.success(), kept, "{policy}");
         let forget = trefoil(["sub", "--url", url]).words("--client-id reader -W 0.001 none").run();
         forget.failure(5);

@@ -149,3 +149,68 @@ fn devices_are_refused(hub: &Hub, device: &Device, topic: u16) {
     device.expect_nothing();
     assert_eq!(stage(hub), 3);
 }
+
+/// How many packets fit into what the hub reads from a connection at a time, twice.
+fn two_reads(packet: &[u8]) -> Vec<u8> {
+    packet.repeat((256 << 10) / packet.len())
+}
+
+#[test]
+fn one_read_that_is_for_everybody_stays_within_the_limit() {
+    // For these the hub writes each message anew, with the number of the subscription; a read of it is 128 MiB.
+    const READERS: usize = 1000;
+    let hub = hub("");
+    let mut readers = Vec::new();
+    for number in 0..READERS {
+        let mut reader = mqtt::Connection::new(hub.tcp_port(), 5, &format!("reader-{number}"));
+        reader.subscribe_with(&number_of_subscription(), &[("flood", 0)]);
+        readers.push(reader);
+    }
+    let mut publisher = mqtt::Connection::new(hub.tcp_port(), 4, "publisher");
+    let flood = two_reads(&mqtt::publish_packet(4, "flood", &[b'x'; 1000]));
+    let watching = std::sync::atomic::AtomicBool::new(true);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while watching.load(std::sync::atomic::Ordering::Relaxed) {
+                check_memory(&hub);
+            }
+        });
+        for _ in 0..4 {
+            publisher.send(&flood);
+            publisher.ping();
+        }
+        watching.store(false, std::sync::atomic::Ordering::Relaxed);
+    });
+    check_memory(&hub);
+    drop(readers);
+    wait_until("memory is there again", || stage(&hub) == 0);
+}
+
+fn number_of_subscription() -> Vec<u8> {
+    mqtt::property::number(mqtt::property::id::SUBSCRIPTION_ID, 7)
+}
+
+#[test]
+fn one_read_that_many_sessions_wait_for_stays_within_the_limit() {
+    const SESSIONS: usize = 200;
+    let hub = hub("[limits]\nsession_queue_messages_max = 100000\n");
+    let session = |number: usize| Connect::new(5, format!("away-{number}")).session_expiry_s(1000);
+    for number in 0..SESSIONS {
+        let (mut client, _) = mqtt::Connection::with(hub.tcp_port(), &session(number));
+        client.subscribe("q", 1);
+        client.break_off();
+    }
+    let mut publisher = mqtt::Connection::new(hub.tcp_port(), 4, "publisher");
+    // Nearly twenty thousand messages a read, and millions of deliveries of them.
+    let packet = Message::new("q", "").qos(1, 1).packet(4);
+    publisher.send(&two_reads(&packet));
+    wait_until("publishers are not read from", || {
+        check_memory(&hub);
+        stage(&hub) == 3
+    });
+    let in_a_read = ((128 << 10) / packet.len() * SESSIONS) as u64;
+    for _ in 0..100 {
+        check_memory(&hub);
+        assert!(hub.metric("trefoil_deliveries_queued ") < in_a_read, "the rest of the read waits");
+    }
+}

@@ -1,9 +1,9 @@
 //! PUBLISH: section 3.3. Retained messages are in `retained`, flow control and sizes in `limits`.
 
 use std::time::Duration;
-use trefoil_tests::{CONFIG, Hub};
 use trefoil_tests::mqtt::property::{id, number, pair, text};
 use trefoil_tests::mqtt::{Connect, Connection, Message, Publish, VERSIONS, ack, packet};
+use trefoil_tests::{CONFIG, Hub};
 
 /// A client whose session outlives its connection, in the words of its version.
 fn lasting(version: u8) -> Connect {
@@ -471,7 +471,9 @@ fn a_message_to_a_topic_that_is_too_deep_is_refused_alone() {
     let mut watcher = Connection::new(hub.tcp_port(), 5, "watcher");
     watcher.subscribe("alias/#", 0);
     let mut connection = Connection::new(hub.tcp_port(), 5, "deep");
-    for (topic, refused) in [("alias/b", 0), ("", 0), ("alias/b/c/d", 0x90), ("", 0x90), ("alias/e", 0), ("", 0)] {
+    for (topic, refused) in
+        [("alias/b", 0), ("", 0), ("alias/b/c/d", 0x90), ("", 0x90), ("alias/e", 0), ("", 0)]
+    {
         connection.send(&Message::new(topic, "x").qos(1, 7).alias(1).packet(5));
         assert_eq!(connection.receive().ack(0x40).reason, refused, "{topic:?}");
     }

@@ -5,12 +5,19 @@ use crate::slow_reader::Newest;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+/// A queue grows by no more places than that at a time.
+const QUEUE_STEP: usize = 256;
+
 impl Outgoing {
     /// Lets a delivery wait. The caller has checked the bounds.
     pub(crate) fn push(&mut self, pending: Pending) {
         self.backlog.pushed(&pending.message);
         if let Some(newest) = &mut self.newest {
             newest.pushed(&pending.message.topic, self.queue.len());
+        }
+        if self.queue.len() == self.queue.capacity() {
+            // What one message makes grow in many sessions at a time must not take twice the memory with that.
+            self.queue.reserve_exact(self.queue.len().clamp(4, QUEUE_STEP));
         }
         self.queue.push_back(pending);
     }

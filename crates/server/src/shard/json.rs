@@ -75,6 +75,9 @@ impl ShardLoop {
         let json_bytes_max = self.net.context.limits.json_bytes_max;
         let mut consumed = 0;
         while self.net.get(key).is_some_and(|c| matches!(c.input, Input::Taken) && c.waiting.is_none()) {
+            if consumed > 0 && self.pauses_within(key) {
+                return consumed;
+            }
             let rest = &input[consumed..];
             let end = memchr::memchr(b'\n', rest);
             if end.unwrap_or(rest.len()) > json_bytes_max {

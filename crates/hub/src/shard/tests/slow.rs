@@ -252,9 +252,7 @@ fn policies_outlast_the_hub() {
         let mut w = World { shards, ..World::of(1, shared()) };
         publish_all(&mut w, &["a=1", "b=1", "a=2", "a=3", "b=2", "a=4", "c=1"]);
         assert_eq!(comes_back(&mut w, LatestPerTopic), ["a=4", "b=2", "c=1"]);
-        for (topic, kept) in
-            [("d", ["2", "3", "4"]), ("e", ["2", "3", "4"]), ("f", ["1", "2", "3"])]
-        {
+        for (topic, kept) in [("d", ["2", "3", "4"]), ("e", ["2", "3", "4"]), ("f", ["1", "2", "3"])] {
             publish_all(&mut w, &[1, 2, 3, 4].map(|n| format!("{topic}={n}")).each_ref().map(|m| &**m));
             let other = lasting(&mut w, 0, "other", DropNewest);
             assert_eq!(w.got(other), kept.map(|n| format!("{topic}={n} q1")), "{topic}");

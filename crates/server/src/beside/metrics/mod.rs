@@ -122,9 +122,11 @@ impl Figures {
                 |s| &s.auth_throttled,
             ),
             ("messages_in", "Messages that clients published.", |s| &s.messages_in),
-            ("messages_refused", "Messages not published for their delay, their topic as rewritten, or its levels.", |s| {
-                &s.messages_refused
-            }),
+            (
+                "messages_refused",
+                "Messages not published for their delay, their topic as rewritten, or its levels.",
+                |s| &s.messages_refused,
+            ),
             ("sessions_expired", "Sessions that ended since their client stayed away too long.", |s| {
                 &s.expired_sessions
             }),

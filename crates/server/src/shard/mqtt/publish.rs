@@ -6,9 +6,7 @@ use crate::shard::connection::MqttInput;
 use std::borrow::Cow;
 use std::sync::Arc;
 use trefoil_hub::topic::{self, HUB_TOPICS};
-use trefoil_hub::{
-    ConnectionKey, Message, Payload, Properties, Published, QoS, Refusal, SessionKey, Topic,
-};
+use trefoil_hub::{ConnectionKey, Message, Payload, Properties, Published, QoS, Refusal, SessionKey, Topic};
 use trefoil_mqtt::{PacketType, Publish, ReasonCode, Version, decode_publish};
 
 /// What a message came to that had been published before.
@@ -165,12 +163,7 @@ impl ShardLoop {
         }
     }
 
-    fn resolve_alias(
-        &self,
-        state: &mut MqttInput,
-        alias: u16,
-        topic: Option<Topic>,
-    ) -> Result<Topic, Fault> {
+    fn resolve_alias(&self, state: &mut MqttInput, alias: u16, topic: Option<Topic>) -> Result<Topic, Fault> {
         let max = self.net.context.limits.topic_alias_max;
         if alias == 0 || alias > max {
             // [MQTT-3.3.2-9] [MQTT-3.2.2-17] [MQTT-3.2.2-18]; all others are taken [MQTT-3.3.2-12].

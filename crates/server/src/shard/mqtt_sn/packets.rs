@@ -111,7 +111,8 @@ impl ShardLoop {
     fn sn_register(&mut self, key: ConnectionKey, register: &Register<'_>) {
         // Whoever asks for an id wants to publish (§6.5), and nobody may there.
         let is_for_hub = register.topic.starts_with(HUB_TOPICS);
-        let given = if is_for_hub { Err(ReturnCode::NOT_SUPPORTED) } else { self.sn_give_id(key, register.topic) };
+        let given =
+            if is_for_hub { Err(ReturnCode::NOT_SUPPORTED) } else { self.sn_give_id(key, register.topic) };
         let (topic_id, return_code) = match given {
             Ok(id) => (id, ReturnCode::ACCEPTED),
             Err(code) => (0, code),
