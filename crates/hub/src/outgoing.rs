@@ -160,19 +160,9 @@ impl Outgoing {
         self.flights.capacity() == 0 && self.first_id == 1
     }
 
-    /// How much waits: messages and bytes.
-    pub(crate) fn queued(&self) -> (usize, usize) {
-        (self.queue.len(), self.backlog.queued_bytes())
-    }
-
     /// How many have been sent, now or on an earlier connection, and not acknowledged.
     pub(crate) fn in_flight(&self) -> usize {
         self.backlog.in_flight()
-    }
-
-    /// How many deliveries are in flight or wait.
-    pub(crate) fn len(&self) -> usize {
-        self.flights.len() + self.queue.len()
     }
 
     /// Whether a delivery may go out now without overtaking another [MQTT-4.6.0-6] [v3 MQTT-4.6.0-5] [v3 MQTT-4.6.0-6].
@@ -402,15 +392,6 @@ impl Outgoing {
     pub(crate) fn abandon(&mut self, packet_id: u16) {
         if let Some(at) = self.sent_place(packet_id) {
             self.land(at);
-        }
-    }
-
-    /// A delivery that counts as sent has not left yet, and the connection is about to end.
-    pub(crate) fn hold_back(&mut self, packet_id: u16) {
-        if let Some(at) = self.sent_place(packet_id)
-            && let Some(flight) = self.flights[at].as_mut().filter(|f| f.state == State::Published)
-        {
-            flight.was_seen = false;
         }
     }
 

@@ -1,6 +1,6 @@
-//! The deliveries of a session that wait for a place in the window.
+//! The deliveries of a session that wait for a place in the window, or have not left though they have one.
 
-use super::{Outgoing, Pending};
+use super::{Outgoing, Pending, State};
 use crate::slow_reader::Newest;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,6 +9,16 @@ use std::sync::Arc;
 const QUEUE_STEP: usize = 256;
 
 impl Outgoing {
+    /// How much waits: messages and bytes.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        (self.queue.len(), self.backlog.queued_bytes())
+    }
+
+    /// How many deliveries are in flight or wait.
+    pub(crate) fn len(&self) -> usize {
+        self.flights.len() + self.queue.len()
+    }
+
     /// Lets a delivery wait. The caller has checked the bounds.
     pub(crate) fn push(&mut self, pending: Pending) {
         self.backlog.pushed(&pending.message);
@@ -55,6 +65,15 @@ impl Outgoing {
             }
         }
         Some(pending)
+    }
+
+    /// A delivery that counts as sent has not left yet, and the connection is about to end.
+    pub(crate) fn hold_back(&mut self, packet_id: u16) {
+        if let Some(at) = self.sent_place(packet_id)
+            && let Some(flight) = self.flights[at].as_mut().filter(|f| f.state == State::Published)
+        {
+            flight.was_seen = false;
+        }
     }
 
     pub(super) fn find_newest(&mut self) {

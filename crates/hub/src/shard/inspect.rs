@@ -66,15 +66,18 @@ impl SessionOrder {
     }
 }
 
+/// Rank, client id, place and serial of a session.
+type Candidate = (u64, Reverse<Arc<str>>, usize, u32);
+
 /// A search for the first sessions in an order, which a shard goes on with bit by bit: it may have a million.
 #[derive(Debug)]
 pub struct SessionSurvey {
     order: SessionOrder,
     sessions_max: usize,
     place: usize,
-    /// The first of those that have been looked at: rank, client id, place and serial, the last of them on top. Among equals
+    /// The first of those that have been looked at, the last of them on top. Among equals
     /// the client id decides, so that whoever asks for more gets the same ones first.
-    first: BinaryHeap<Reverse<(u64, Reverse<Arc<str>>, usize, u32)>>,
+    first: BinaryHeap<Reverse<Candidate>>,
 }
 
 impl SessionSurvey {
