@@ -103,6 +103,10 @@ limits! {
     subscriptions_per_session_max: usize = 10_000, Count 1..=HUNDRED_MILLION;
     /// Levels (the parts between slashes) of a topic or of a topic filter.
     topic_levels_max: usize = 128, Count 1..=65_535;
+    /// How often the system of a JSON client over TCP that sends no more and has subscribed is asked whether the client is
+    /// still there. One that has closed its socket is so noticed once its system has forgotten the socket (a minute on
+    /// Linux), and a machine that is gone after three questions without an answer.
+    half_closed_probe_s: u32 = 15, Seconds 1..=3600;
     /// How long a UDP peer is remembered after its last datagram.
     udp_idle_s: u32 = 60, Seconds 1..=86_400;
     /// How long the server waits for the acknowledgement of a QoS 1 datagram before it sends it again.

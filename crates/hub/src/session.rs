@@ -38,6 +38,8 @@ pub(crate) struct Session {
     pub(crate) expiry_s: u32,
     /// Most deliveries in flight: what the client takes, but not more than the hub's own limit.
     pub(crate) window_max: u16,
+    /// When its client went, in milliseconds on the clock of [`Time`], where it may have been before that began.
+    pub(crate) left_ms: i64,
     /// What happens when its queue is full and nobody says anything more exact.
     pub(crate) slow_reader: SlowReader,
     pub(crate) filters: Filters,

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use trefoil_json::{
-    Code, Delivery, ExtrasRef, Limits, MessageView, PublishView, Reply, Request, RequestError, SubscribeView,
-    encode_ack, encode_auth, encode_authenticated, encode_message, encode_ping, encode_pong, encode_publish,
-    encode_subscribe, encode_subscribed, encode_unsubscribe, encode_unsubscribed, parse, parse_reply,
+    Code, Delivery, ExtrasRef, Limits, MessageView, PublishView, Reply, Request, RequestError, SlowReader,
+    SubscribeView, encode_ack, encode_auth, encode_authenticated, encode_message, encode_ping, encode_pong,
+    encode_publish, encode_subscribe, encode_subscribed, encode_unsubscribe, encode_unsubscribed, parse,
+    parse_reply,
 };
 
 const SCHEMA: &str = include_str!("../../../docs/json-protocol.schema.json");
@@ -105,7 +106,9 @@ fn every_encoder_writes_what_the_schema_describes() {
     }
     for (filters, granted) in [(&["a/#"][..], &[1][..]), (&["a", "b"], &[0, 1])] {
         for id in [None, Some(0)] {
-            let view = SubscribeView { filters, qos: 1, retained: id.is_none(), no_local: id.is_some(), id };
+            let slow_reader = id.map(|_| SlowReader::LatestPerTopic);
+            let (retained, no_local) = (id.is_none(), id.is_some());
+            let view = SubscribeView { filters, qos: 1, retained, no_local, slow_reader, id };
             schemas.check_request(&written(|out| encode_subscribe(&view, out)));
             schemas.check_request(&written(|out| encode_unsubscribe(filters, id, out)));
             schemas.check_request(&written(|out| encode_auth(filters[0], "\u{7}\"", id, out)));

@@ -10,6 +10,7 @@ use super::wire::{Reader, Unreadable};
 use crate::message::{Message, Properties};
 use crate::payload::Payload;
 use crate::session::Will;
+use crate::slow_reader::SlowReader;
 use crate::subscriptions::{SubscriptionIds, SubscriptionOptions};
 use crate::time::Time;
 use crate::topic::Topic;
@@ -72,9 +73,12 @@ pub(crate) struct KeptSession {
     pub(crate) identity: Option<Box<str>>,
     pub(crate) user_name: Option<Box<str>>,
     pub(crate) will: Option<Will>,
+    pub(crate) slow_reader: SlowReader,
     pub(crate) is_connected: bool,
     pub(crate) ends_at: Option<Time>,
     pub(crate) will_at: Option<Time>,
+    /// When its client went, on the clock of [`Time`], which begins with the start of the hub: it may be before that.
+    pub(crate) left_ms: Option<i64>,
     pub(crate) subscriptions: Map<KeptFilter, KeptSubscription>,
     pub(crate) incoming: HashSet<u16, RandomState>,
     pub(crate) queue: VecDeque<KeptDelivery>,
@@ -336,7 +340,9 @@ impl Image {
             | Entry::Received { session, .. }
             | Entry::Land { session, .. }
             | Entry::Incoming { session, .. }
-            | Entry::Released { session, .. } => *session,
+            | Entry::Released { session, .. }
+            | Entry::Left { session, .. }
+            | Entry::SlowReader { session, .. } => *session,
             _ => return Ok(()),
         };
         let shadow = restated.as_mut().and_then(|(_, shadow)| shadow.as_mut());
@@ -404,9 +410,11 @@ impl KeptSession {
             identity: client.identity.map(Into::into),
             user_name: client.user_name.map(Into::into),
             will,
+            slow_reader: SlowReader::default(),
             is_connected: true,
             ends_at: None,
             will_at: None,
+            left_ms: None,
             subscriptions: Map::default(),
             incoming: HashSet::default(),
             queue: VecDeque::new(),
@@ -422,7 +430,8 @@ impl KeptSession {
         self.identity = client.identity.map(Into::into);
         self.user_name = client.user_name.map(Into::into);
         self.will = will;
-        (self.is_connected, self.ends_at, self.will_at) = (true, None, None);
+        self.slow_reader = SlowReader::default();
+        (self.is_connected, self.ends_at, self.will_at, self.left_ms) = (true, None, None, None);
     }
 
     fn take(
@@ -434,6 +443,7 @@ impl KeptSession {
         match entry {
             Entry::Away { ends_at, will_at, .. } => {
                 self.is_connected = false;
+                self.left_ms = None;
                 self.ends_at = ends_at.map(|at| moment(at, start_ms));
                 self.will_at = will_at.map(|at| moment(at, start_ms));
                 if will_at.is_none() {
@@ -495,6 +505,15 @@ impl KeptSession {
             }
             Entry::Incoming { packet_id, .. } => drop(self.incoming.insert(*packet_id)),
             Entry::Released { packet_id, .. } => drop(self.incoming.remove(packet_id)),
+            Entry::Left { at, .. } => self.left_ms = at.checked_signed_diff(start_ms),
+            Entry::SlowReader { filter: None, policy, .. } => self.slow_reader = *policy,
+            Entry::SlowReader { filter: Some(filter), policy, .. } => {
+                let filter =
+                    KeptFilter { share: filter.share.map(Into::into), pattern: filter.pattern.into() };
+                if let Some(subscription) = self.subscriptions.get_mut(&filter) {
+                    subscription.options.slow_reader = Some(*policy);
+                }
+            }
             _ => {}
         }
         Ok(())

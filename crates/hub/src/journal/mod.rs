@@ -381,6 +381,11 @@ impl Journal {
         self.shared.keeping.as_ref().map_or(0, |keeping| keeping.start_ms.saturating_add(at.as_ms()))
     }
 
+    /// The same for one that may lie before the zero of [`Time`].
+    pub(crate) fn moment_before(&self, at_ms: i64) -> u64 {
+        self.shared.keeping.as_ref().map_or(0, |keeping| keeping.start_ms.saturating_add_signed(at_ms))
+    }
+
     /// Whether a message on `topic` has to be on disk before it is acknowledged.
     pub(crate) fn is_synced(&self, topic: &str) -> bool {
         self.durability(topic) == Durability::Sync

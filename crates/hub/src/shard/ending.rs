@@ -38,6 +38,7 @@ impl Shard {
         }
         self.connected -= 1;
         let session = self.session_mut(key);
+        session.left_ms = now.as_ms() as i64;
         if let Some(outgoing) = &mut session.outgoing {
             outgoing.detach();
         }

@@ -21,6 +21,8 @@ const DELAYED_PER_ROUND: usize = 512;
 /// Why a valid message is not published.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
+    /// The hub takes no topics like its own: it has too many levels.
+    Topic(TopicError),
     /// What a rule makes of its topic is not valid.
     Rewritten(TopicError),
     /// It would come to a topic that only the hub publishes to.
@@ -34,6 +36,7 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Refusal::Topic(error) => error.fmt(f),
             Refusal::Rewritten(error) => write!(f, "what a rule makes of the topic is not valid: {error}"),
             Refusal::HubTopic => write!(f, "only the hub publishes below {HUB_TOPICS}"),
             Refusal::Delayed(error) => error.fmt(f),
@@ -179,7 +182,8 @@ impl Shard {
         }
     }
 
-    pub(super) fn refuse(&mut self, why: Refusal) -> Published {
+    /// Counts a message that is not published, and gives what is said of it.
+    pub fn refuse(&mut self, why: Refusal) -> Published {
         self.counters.refused += 1;
         Published { refused: Some(why), ..Published::default() }
     }

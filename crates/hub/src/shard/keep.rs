@@ -1,12 +1,14 @@
 //! What a shard writes down, and how it says all of it again at a checkpoint.
 
 use super::Shard;
+use super::slow::{note_left, note_wish};
 use crate::index::NodeId;
 use crate::journal::{Batch, Client, Entry, FilterRef, Ids, Stored};
 use crate::key::SessionKey;
 use crate::message::Message;
 use crate::outgoing::{Pending, Replay, Standing, Taken};
 use crate::session::Will;
+use crate::slow_reader::SlowReader;
 use crate::subscriptions::SubscriptionOptions;
 use crate::time::Time;
 use crate::topic::Filter;
@@ -144,6 +146,10 @@ impl Shard {
         let will = rare.and_then(|rare| rare.will.as_ref()).and_then(|will| self.journal.will(will));
         let mut record = Vec::new();
         Entry::Connect { session: session.number, client, will }.encode(&mut record);
+        if session.is_kept && session.slow_reader != SlowReader::default() {
+            let policy = session.slow_reader;
+            Entry::SlowReader { session: session.number, filter: None, policy }.encode(&mut record);
+        }
         self.journal.write_encoded(&record);
     }
 
@@ -193,6 +199,7 @@ impl Shard {
             let moment = |at: Time| self.journal.moment(at);
             let entry = Entry::Away { session, ends_at: ends_at.map(moment), will_at: will_at.map(moment) };
             self.journal.note(&entry);
+            note_left(&mut self.journal, &self.sessions[key.index() as usize]);
         }
     }
 
@@ -214,6 +221,7 @@ impl Shard {
         if let Some(session) = self.kept(key) {
             let filter = FilterRef { share: filter.share, pattern: filter.pattern };
             self.journal.write(&Entry::Subscribe { session, filter, options, is_exclusive });
+            note_wish(&mut self.journal, session, filter, options);
         }
     }
 
@@ -376,17 +384,20 @@ impl Shard {
             let ends_at = rare.and_then(|rare| rare.ends_at).map(|at| journal.moment(at));
             let will_at = rare.and_then(|rare| rare.will_at).map(|at| journal.moment(at));
             journal.note(&Entry::Away { session: number, ends_at, will_at });
+            note_left(journal, session);
         }
         for &node in session.filters.nodes().iter().filter(|_| session.is_kept) {
             let Some((filter, options)) = self.subscriptions.get(key, node) else { continue };
             let is_exclusive = rare.is_some_and(|rare| rare.exclusives.contains(&*filter));
             let filter = FilterRef { share: None, pattern: &filter };
             journal.note(&Entry::Subscribe { session: number, filter, options, is_exclusive });
+            note_wish(journal, number, filter, options);
         }
         for group in rare.iter().filter(|_| session.is_kept).flat_map(|rare| rare.shares.values()) {
             let Some(options) = group.options(at) else { continue };
             let filter = FilterRef { share: Some(group.name()), pattern: group.filter() };
             journal.note(&Entry::Subscribe { session: number, filter, options, is_exclusive: false });
+            note_wish(journal, number, filter, options);
         }
         if let Some(outgoing) = session.outgoing.as_ref().filter(|_| session.is_kept) {
             for replay in outgoing.replays.iter().filter(|replay| replay.qos > QoS::AtMostOnce) {

@@ -135,8 +135,8 @@ pub struct Connect<'a> {
     /// Who it proved to be, if anybody asked. The caller has made sure that no session of
     /// [another](Shard::is_of_another) has this client id.
     pub identity: Option<Arc<str>>,
-    /// What happens when its queue is full, unless its subscription or the topic says otherwise. It holds for a session
-    /// that waits until the next start of the hub.
+    /// What happens when its queue is full, unless its subscription or the topic says otherwise. It is kept with the
+    /// session, until its client comes again.
     pub slow_reader: SlowReader,
 }
 
@@ -561,6 +561,7 @@ impl Shard {
             connection: None,
             expiry_s: 0,
             window_max: 1,
+            left_ms: 0,
             slow_reader: SlowReader::default(),
             filters: Filters::default(),
             outgoing: None,

@@ -162,6 +162,11 @@ impl Shard {
         session.is_kept = kept.expiry_s > 0;
         session.expiry_s = kept.expiry_s;
         session.window_max = u16::MAX;
+        session.slow_reader = kept.slow_reader;
+        // An older store does not say it of those that never end.
+        let counted = kept.ends_at.map(|at| at.as_ms() as i64 - i64::from(kept.expiry_s) * 1000);
+        let left_ms = kept.left_ms.or(counted).filter(|_| !kept.is_connected);
+        session.left_ms = left_ms.unwrap_or(now.as_ms() as i64);
         let mut ends_at = kept.ends_at;
         let mut will_at = kept.will_at;
         if kept.expiry_s == 0 {

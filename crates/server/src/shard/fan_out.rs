@@ -177,6 +177,7 @@ impl Net {
         self.stats().messages_out.add(count.into());
         self.stats().payload_out.add(run.size.payload_bytes as u64);
         self.mark_dirty(to);
+        self.relieve(to);
     }
 
     fn deliver_one_by_one(
@@ -217,6 +218,7 @@ impl Net {
                     fits
                 }
             };
+            self.relieve(to);
             sent += u64::from(is_sent);
             sent_bytes += if is_sent { publish.payload.len() as u64 } else { 0 };
             too_large += u64::from(!is_sent);

@@ -79,6 +79,9 @@ impl ShardLoop {
         let json_bytes_max = self.net.context.limits.json_bytes_max;
         let mut consumed = 0;
         while self.net.get(key).is_some_and(|c| matches!(c.input, Input::Taken) && c.waiting.is_none()) {
+            if consumed > 0 && self.pauses_within(key) {
+                return consumed;
+            }
             let rest = &input[consumed..];
             let end = memchr::memchr(b'\n', rest);
             if end.unwrap_or(rest.len()) > json_bytes_max {
@@ -105,9 +108,13 @@ impl ShardLoop {
         let Some(connection) = self.net.get_mut(key) else { return };
         let last = std::mem::take(&mut connection.rest);
         self.json_line(key, &last);
+        let every_s = self.net.context.limits.half_closed_probe_s;
         let Some(connection) = self.net.get_mut(key).filter(|c| c.waiting.is_none()) else { return };
         if connection.session.is_some_and(|session| self.hub.has_subscriptions(session)) {
             connection.input = Input::Ignored;
+            if let Link::Tcp(stream) = &connection.link {
+                crate::listener::probe(stream, every_s);
+            }
             return;
         }
         self.end_session(key, Ending::Normal { expiry_s: None });

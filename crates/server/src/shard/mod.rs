@@ -158,6 +158,8 @@ impl ShardLoop {
                 is_limited,
                 memory_stage: 0,
                 outbox_bytes: 0,
+                outbox_bytes_seen: 0,
+                early_bytes: scarce::EARLY_BYTES_MIN,
                 replaced: 0,
                 expired: 0,
                 pool: Pool::default(),
@@ -244,6 +246,7 @@ impl ShardLoop {
                 other => {
                     self.finish_run();
                     self.take(other);
+                    self.watch_memory();
                 }
             }
         }

@@ -39,6 +39,10 @@ pub(super) struct Net {
     pub(super) memory_stage: u8,
     /// Bytes that wait for all connections; counted only if there is a limit on memory.
     pub(super) outbox_bytes: usize,
+    /// How many that were when somebody last looked how much memory is taken.
+    pub(super) outbox_bytes_seen: usize,
+    /// If there is such a limit: an outbox with so many bytes is written before the tick ends.
+    pub(super) early_bytes: usize,
     /// Deliveries dropped while they waited for room in an outbox: since newer ones came, and since they had expired. The
     /// sessions have counts of their own.
     pub(super) replaced: u64,
@@ -276,6 +280,7 @@ impl Net {
                 self.stats().messages_out.add(1);
                 self.stats().payload_out.add(message.payload.len() as u64);
                 self.mark_dirty(to);
+                self.relieve(to);
                 Delivered::Sent
             }
             Err(why) => {

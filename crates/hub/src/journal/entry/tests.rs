@@ -105,6 +105,18 @@ fn what_is_written_is_read() {
         Entry::Tried { session: 4 },
         Entry::Fact(Fact { kind: 2, key: "k", value: b"v" }),
         Entry::Fact(Fact { kind: 255, key: "", value: b"" }),
+        Entry::Left { session: 4, at: 1 << 41 },
+        Entry::SlowReader { session: 4, filter: None, policy: SlowReader::Disconnect },
+        Entry::SlowReader {
+            session: 4,
+            filter: Some(FilterRef { share: None, pattern: "+" }),
+            policy: SlowReader::DropNewest,
+        },
+        Entry::SlowReader {
+            session: 4,
+            filter: Some(FilterRef { share: Some("g"), pattern: "a/#" }),
+            policy: SlowReader::LatestPerTopic,
+        },
     ];
     let mut out = Vec::new();
     entries.iter().for_each(|entry| entry.encode(&mut out));

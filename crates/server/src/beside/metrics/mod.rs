@@ -132,9 +132,11 @@ impl Figures {
                 |s| &s.auth_throttled,
             ),
             ("messages_in", "Messages that clients published.", |s| &s.messages_in),
-            ("messages_refused", "Messages that a delay or a rewritten topic forbade.", |s| {
-                &s.messages_refused
-            }),
+            (
+                "messages_refused",
+                "Messages not published for their delay, their topic as rewritten, or its levels.",
+                |s| &s.messages_refused,
+            ),
             ("sessions_expired", "Sessions that ended since their client stayed away too long.", |s| {
                 &s.expired_sessions
             }),
