@@ -3,6 +3,7 @@
 //! Sessions and messages go by numbers that no other one ever has. Moments are milliseconds since 1970, since the clock
 //! of the hub begins anew with each start.
 
+use super::history::{self, HistoryEntry};
 use super::wire::{Reader, Unreadable, put_bytes, put_number, put_optional, put_optional_text};
 use crate::subscriptions::SubscriptionOptions;
 use std::num::NonZeroU32;
@@ -167,6 +168,8 @@ pub(crate) enum Entry<'a> {
     RestateEnd {
         session: u64,
     },
+    /// Something happened to the history of a topic.
+    History(HistoryEntry<'a>),
 }
 
 /// A message as it is written down: its properties and its payload as in a PUBLISH packet of MQTT 5.0.
@@ -331,6 +334,10 @@ impl<'a> Entry<'a> {
             Entry::RestateBegin { session } => numbers(29, &[*session]),
             Entry::RestateEnd { session } => numbers(30, &[*session]),
             Entry::Tried { session } => numbers(31, &[*session]),
+            Entry::History(entry) => {
+                numbers(history::KIND, &[]);
+                entry.encode(out);
+            }
         }
     }
 
@@ -428,6 +435,7 @@ impl<'a> Entry<'a> {
             29 => Entry::RestateBegin { session: record.number()? },
             30 => Entry::RestateEnd { session: record.number()? },
             31 => Entry::Tried { session: record.number()? },
+            history::KIND => Entry::History(HistoryEntry::decode(record)?),
             _ => return Err(Unreadable("its kind is not known")),
         })
     }

@@ -4,6 +4,7 @@
 //! sessions and messages that are not known: what is said of them is passed over, since whatever of them is still there
 //! is said again later.
 
+use super::history::HistoryImage;
 use super::entry::{Body, Client, Entry, Stored, WillBody};
 use super::wire::{Reader, Unreadable};
 use crate::message::{Message, Properties};
@@ -45,6 +46,7 @@ pub struct Image {
     swept: u64,
     pub(crate) delayed: BTreeMap<u64, KeptDelayed>,
     pub(crate) owed: BTreeMap<(u64, Owed), Arc<Message>>,
+    pub(crate) history: HistoryImage,
 }
 
 /// Who is still to be given a message.
@@ -57,8 +59,8 @@ pub(crate) enum Owed {
 }
 
 #[derive(Debug)]
-struct Known {
-    message: Arc<Message>,
+pub(super) struct Known {
+    pub(super) message: Arc<Message>,
     /// Somebody may come to speak of it who has not done so yet.
     is_restated: bool,
 }
@@ -155,6 +157,8 @@ pub struct ImageSize {
     pub retained: usize,
     /// Delayed messages.
     pub delayed: usize,
+    /// Messages in the histories of topics.
+    pub history: usize,
 }
 
 impl Image {
@@ -174,6 +178,7 @@ impl Image {
             swept: 0,
             delayed: BTreeMap::new(),
             owed: BTreeMap::new(),
+            history: HistoryImage::default(),
         }
     }
 
@@ -196,6 +201,7 @@ impl Image {
             deliveries: of(|s| s.queue.len() + s.flights.len()),
             retained: self.retained.values().filter(|r| r.message.is_some()).count(),
             delayed: self.delayed.len(),
+            history: self.history.messages(),
         }
     }
 
@@ -306,6 +312,7 @@ impl Image {
                     },
                 }
             }
+            Entry::History(entry) => self.history.take(&entry, &self.messages)?,
             of_a_session => self.take_of_session(&of_a_session, restated)?,
         }
         Ok(())

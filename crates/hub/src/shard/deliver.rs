@@ -3,18 +3,19 @@
 use super::keep::{dropped, is_owed, stored};
 use super::{Refusal, Shard, Turn};
 use crate::group::{Group, Search, Strategy};
+use crate::history::Placed;
 use crate::interest::ShardSet;
-use crate::journal::{Durability, Entry, Journal};
+use crate::journal::{Entry, Journal};
 use crate::key::SessionKey;
 use crate::message::Message;
 use crate::outgoing::{Next, Pending};
 use crate::outlet::{Delivered, Delivery, Outlet, Parcel};
-use crate::retained::{Found, Origin};
+use crate::retained::Found;
 use crate::slow_reader::SlowReader;
 use crate::subscriptions::Audience;
 use crate::time::Time;
-use crate::topic::{HUB_TOPICS, Topic};
-use std::num::{NonZeroU32, NonZeroU64};
+use crate::topic::Topic;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use trefoil_mqtt::QoS;
 
@@ -22,7 +23,7 @@ use trefoil_mqtt::QoS;
 const REPLAY_MESSAGES: usize = 64;
 
 /// How far the search for them goes for one receiver before others have their turn.
-const REPLAY_STEPS: usize = 256;
+pub(super) const REPLAY_STEPS: usize = 256;
 
 /// How far it goes for all receivers together in one round: one or two milliseconds.
 pub(super) const ROUND_STEPS: usize = 1024;
@@ -93,7 +94,8 @@ impl Shard {
     ) -> Published {
         // [MQTT-3.3.1-8] [v3 MQTT-3.3.1-12]
         let not_retained = message.retain && !self.retain(publisher, message, &mut number);
-        let local = self.deliver_here(now, publisher, message, &mut number, out);
+        let placed = self.append(now, publisher, message, &mut number);
+        let local = self.deliver_here(now, publisher, (message, placed.as_ref()), &mut number, out);
         let mut groups = std::mem::take(&mut self.groups);
         let (others, keeping) = self.remembered_elsewhere(&message.topic, &mut groups);
         for shard in others.iter() {
@@ -105,7 +107,8 @@ impl Shard {
                 self.journal.note(&Entry::Owed { message: number, shard, shards });
                 self.journal.debt()
             });
-            out.forward(shard, Parcel::Message { message: message.clone(), number, debt });
+            let placed = placed.clone();
+            out.forward(shard, Parcel::Message { message: message.clone(), number, debt, placed });
         }
         let matched = local || !others.is_empty() || !groups.is_empty();
         for group in groups.drain(..) {
@@ -120,42 +123,12 @@ impl Shard {
         Published { matched, not_retained, refused: None }
     }
 
-    /// Enters a retained message, or removes one. Returns whether there was room.
-    fn retain(&mut self, publisher: Option<SessionKey>, message: &Arc<Message>, number: &mut u64) -> bool {
-        let level = message.topic.split('/').next().unwrap_or_default();
-        let publisher = self.publisher_number(publisher);
-        let is_own = message.topic.starts_with(HUB_TOPICS);
-        let kept = match is_own || message.payload.is_empty() {
-            true => 0,
-            false => self.journal.keep(message, number),
-        };
-        let origin = Origin { publisher, number: kept, shard: self.number as u8 };
-        let outcome = self.shared.retained_below(level).set_from(message, origin);
-        self.counters.retained_evicted += outcome.evicted.len() as u64;
-        self.counters.not_retained += u64::from(outcome.is_full);
-        if !is_own && self.journal.durability(&message.topic) != Durability::None {
-            let version = outcome.version;
-            self.journal.await_message(&message.topic);
-            self.journal.note(&match outcome.is_gone {
-                true => Entry::Unretain { version, topic: &message.topic },
-                false => {
-                    let publisher = publisher.map(NonZeroU64::get);
-                    Entry::Retain { version, publisher, message: kept }
-                }
-            });
-            for (topic, version) in &outcome.evicted {
-                self.journal.note(&Entry::Unretain { version: *version, topic });
-            }
-        }
-        !outcome.is_full
-    }
-
     /// Takes what another shard sent.
     pub fn handle(&mut self, now: Time, parcel: Parcel, out: &mut impl Outlet) {
         match parcel {
-            Parcel::Message { message, mut number, debt } => {
+            Parcel::Message { message, mut number, debt, placed } => {
                 self.begin_event();
-                self.deliver_here(now, None, &message, &mut number, out);
+                self.deliver_here(now, None, (&message, placed.as_ref()), &mut number, out);
                 if let Some(debt) = debt {
                     self.journal.note(&Entry::Paid { message: number, shard: self.number as u64 });
                     self.journal.pay(debt);
@@ -227,6 +200,7 @@ impl Shard {
     pub(super) fn go_on_replaying(&mut self, now: Time, out: &mut impl Outlet) {
         // Whoever subscribes again and again between two rounds waits for the next one.
         self.replay_steps = ROUND_STEPS;
+        self.go_on_with_followers(now, out);
         let mut steps = ROUND_STEPS;
         for _ in 0..self.replaying.len() {
             if steps == 0 {
@@ -248,6 +222,7 @@ impl Shard {
     fn resume_for(&mut self, now: Time, key: SessionKey, steps: &mut usize, out: &mut impl Outlet) {
         self.send_waiting(now, key, steps, out);
         self.session_mut(key).slim();
+        self.go_on_following(now, key, steps, out);
         self.note_load(key);
         self.fetch(now, key, out);
     }
@@ -410,7 +385,7 @@ impl Shard {
         &mut self,
         now: Time,
         publisher: Option<SessionKey>,
-        message: &Arc<Message>,
+        (message, placed): (&Arc<Message>, Option<&Placed>),
         number: &mut u64,
         out: &mut impl Outlet,
     ) -> bool {
@@ -420,6 +395,11 @@ impl Shard {
             let qos = receiver.qos.min(message.qos);
             // [MQTT-3.3.1-12] [MQTT-3.3.1-13] [v3 MQTT-3.3.1-9]
             let retain = message.retain && receiver.retain_as_published;
+            if let Some(placed) = placed
+                && self.follow(now, receiver.session, message, placed, out)
+            {
+                continue;
+            }
             self.deliver_to(
                 now,
                 receiver.session,
@@ -459,6 +439,7 @@ impl Shard {
                     subscription_ids,
                     waits_for: 0,
                     slow_reader,
+                    place: None,
                 };
                 out.deliver(to, message, &delivery);
             }
@@ -576,16 +557,16 @@ impl Shard {
 }
 
 /// At QoS 2 the receiver must not see a packet id of which nothing would be known after a crash.
-fn delivery<'a>(pending: &'a Pending, packet_id: u16, dup: bool, journal: &Journal) -> Delivery<'a> {
+pub(super) fn delivery<'a>(pending: &'a Pending, packet_id: u16, dup: bool, journal: &Journal) -> Delivery<'a> {
     let Pending { qos, retain, subscription_ids, number, .. } = pending;
     let waits_for = match (*qos, *number) {
         (QoS::ExactlyOnce, 1..) if journal.is_synced(&pending.message.topic) => journal.last_batch(),
         _ => 0,
     };
-    Delivery { qos: *qos, retain: *retain, dup, packet_id, subscription_ids, waits_for, slow_reader: None }
+    Delivery { qos: *qos, retain: *retain, dup, packet_id, subscription_ids, waits_for, slow_reader: None, place: None }
 }
 
-fn pending_of(message: &Arc<Message>, qos: QoS, retain: bool, id: Option<NonZeroU32>) -> Pending {
+pub(super) fn pending_of(message: &Arc<Message>, qos: QoS, retain: bool, id: Option<NonZeroU32>) -> Pending {
     Pending {
         message: message.clone(),
         number: 0,

@@ -1,6 +1,7 @@
 //! What a shard writes down, and how it says all of it again at a checkpoint.
 
 use super::Shard;
+use crate::history::TopicHistory;
 use crate::index::NodeId;
 use crate::journal::{Batch, Client, Entry, FilterRef, Ids, Stored};
 use crate::key::SessionKey;
@@ -26,6 +27,8 @@ pub(super) enum Checkpoint {
     Delayed(u64),
     /// Behind which topic the retained messages are still to come; on the first shard only.
     Retained(Option<String>),
+    /// Which history is next, and which of its offsets: from one on, and until one; on the first shard only.
+    History(Arc<TopicHistory>, u64, u64),
     /// Until what was owed to others when it began has been dealt with: that stands in no other place.
     Debts,
 }
@@ -72,6 +75,9 @@ impl Shard {
         // An empty one takes the retained message away, and makes room.
         let clears = message.payload.is_empty() && self.shared.clears();
         if (message.retain && !clears) || self.delays(&message.topic).is_some() {
+            return true;
+        }
+        if self.shared.history.is_for(&message.topic) {
             return true;
         }
         if message.qos == QoS::AtMostOnce {
@@ -303,6 +309,7 @@ impl Shard {
                 Checkpoint::Sessions(place) => self.restate_next_session(place, bytes_max),
                 Checkpoint::Delayed(from) => self.restate_delayed(from, bytes_max),
                 Checkpoint::Retained(after) => self.restate_retained(after),
+                Checkpoint::History(history, from, until) => self.restate_history(history, from, until),
                 Checkpoint::Debts => {
                     if self.journal.is_clear() {
                         // Behind what those have written who have paid.
@@ -420,7 +427,7 @@ impl Shard {
         }
         if after.is_none() {
             self.journal.note(&Entry::SweepEnd);
-            return Checkpoint::Debts;
+            return self.begin_restating_history();
         }
         Checkpoint::Retained(after)
     }

@@ -3,9 +3,12 @@
 mod deliver;
 mod ending;
 mod extended;
+mod history;
+mod history_kept;
 mod inspect;
 mod keep;
 mod restore;
+mod retain;
 mod share;
 mod slow;
 #[cfg(test)]
@@ -40,6 +43,7 @@ use trefoil_mqtt::{QoS, RetainHandling};
 pub use deliver::Published;
 pub use ending::Ending;
 pub use extended::Refusal;
+pub use history::{Following, Resume};
 pub use inspect::{SessionOrder, SessionReport, SessionSurvey};
 pub use restore::restore;
 pub use share::Turn;
@@ -72,6 +76,10 @@ pub struct Shard {
     routes: Routes,
     /// Sessions whose retained messages go on when there is time.
     replaying: VecDeque<SessionKey>,
+    /// Sessions that go on with the histories they follow when there is time.
+    following: VecDeque<SessionKey>,
+    /// The histories of topics that have been published to.
+    histories: history::Known,
     /// How far the search for retained messages may still go before the next round.
     replay_steps: usize,
     journal: Journal,
@@ -134,6 +142,8 @@ pub struct Connect<'a> {
     /// What happens when its queue is full, unless its subscription or the topic says otherwise. It holds for a session
     /// that waits until the next start of the hub.
     pub slow_reader: SlowReader,
+    /// It follows the histories of topics: what it is sent of them carries its place, and nothing of them is dropped.
+    pub follows: bool,
 }
 
 impl<'a> Connect<'a> {
@@ -150,6 +160,7 @@ impl<'a> Connect<'a> {
             language: None,
             identity: None,
             slow_reader: SlowReader::default(),
+            follows: false,
         }
     }
 }
@@ -236,6 +247,8 @@ impl Shard {
             groups: Vec::new(),
             routes: Routes::default(),
             replaying: VecDeque::new(),
+            following: VecDeque::new(),
+            histories: history::Known::default(),
             replay_steps: deliver::ROUND_STEPS,
             journal: Journal::new(number, shared.clone()),
             were_connected: HashSet::new(),
@@ -367,6 +380,7 @@ impl Shard {
             session.rare().identity = connect.identity;
         }
         self.remember_user_name(key, connect.user_name);
+        self.begin_following(key, connect.follows);
         self.note_connect(key, known.is_some());
         self.set_online(key, true);
         if let Some(language) = connect.language {
@@ -415,6 +429,7 @@ impl Shard {
         let Some(share) = parsed.share else {
             let added = self.subscribe_own(key, parsed.pattern, options);
             self.note_subscribed(key, parsed, options);
+            self.follow_new(key, parsed.pattern, options);
             // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [v3 MQTT-3.3.1-6] [MQTT-3.8.4-4]
             let send = match retained {
                 RetainHandling::Send => true,
@@ -496,6 +511,7 @@ impl Shard {
         let filters = &mut session.filters;
         let removed = self.subscriptions.remove(key, filters, node);
         self.tell_of(removed);
+        self.follow_no_more(key, filter.pattern);
         self.note_unsubscribed(key, filter);
         Ok(true)
     }

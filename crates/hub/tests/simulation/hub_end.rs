@@ -339,6 +339,7 @@ impl HubEnd {
             language: None,
             identity: None,
             slow_reader: trefoil_hub::SlowReader::default(),
+            follows: false,
         };
         let connected = self.shards[number].connect(now, asked, net);
         if let Some(ConnectionKey(old)) = connected.displaced {

@@ -1,0 +1,47 @@
+//! What is published to be retained.
+
+use super::Shard;
+use crate::journal::{Durability, Entry};
+use crate::key::SessionKey;
+use crate::message::Message;
+use crate::retained::Origin;
+use crate::topic::HUB_TOPICS;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+impl Shard {
+    /// Enters a retained message, or removes one. Returns whether there was room.
+    pub(super) fn retain(
+        &mut self,
+        publisher: Option<SessionKey>,
+        message: &Arc<Message>,
+        number: &mut u64,
+    ) -> bool {
+        let level = message.topic.split('/').next().unwrap_or_default();
+        let publisher = self.publisher_number(publisher);
+        let is_own = message.topic.starts_with(HUB_TOPICS);
+        let kept = match is_own || message.payload.is_empty() {
+            true => 0,
+            false => self.journal.keep(message, number),
+        };
+        let origin = Origin { publisher, number: kept, shard: self.number as u8 };
+        let outcome = self.shared.retained_below(level).set_from(message, origin);
+        self.counters.retained_evicted += outcome.evicted.len() as u64;
+        self.counters.not_retained += u64::from(outcome.is_full);
+        if !is_own && self.journal.durability(&message.topic) != Durability::None {
+            let version = outcome.version;
+            self.journal.await_message(&message.topic);
+            self.journal.note(&match outcome.is_gone {
+                true => Entry::Unretain { version, topic: &message.topic },
+                false => {
+                    let publisher = publisher.map(NonZeroU64::get);
+                    Entry::Retain { version, publisher, message: kept }
+                }
+            });
+            for (topic, version) in &outcome.evicted {
+                self.journal.note(&Entry::Unretain { version: *version, topic });
+            }
+        }
+        !outcome.is_full
+    }
+}
