@@ -29,6 +29,12 @@ const WAITING_BYTES_MAX: u64 = 1 << 20;
 /// About what a session takes in the store beside its messages.
 const SESSION_BYTES: u64 = 256;
 
+/// Milliseconds since 1970.
+pub(crate) fn clock_ms() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The store, opened and read, before there are shards.
 pub(crate) struct Opened {
     log: Log,
@@ -52,8 +58,7 @@ impl Opened {
             segment_bytes_max: record_bytes_max as u64 + RECORD_BYTES_BESIDE as u64,
             ..Options::default()
         };
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let start_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+        let start_ms = clock_ms();
         let path = &config.store.path;
         let mut image = Image::new(start_ms);
         let (log, recovery) =
@@ -81,6 +86,11 @@ impl Opened {
             );
         }
         Ok(Some(Opened { log, image, start_ms }))
+    }
+
+    /// Milliseconds from 1970 to the moment that counts as the start.
+    pub(crate) fn start_ms(&self) -> u64 {
+        self.start_ms
     }
 
     /// The seed that the hub has to have.
@@ -187,6 +197,7 @@ impl Keeper {
         let live = total(|s| &s.queued_bytes)
             + retained_bytes as u64
             + context.hub.delayed_size().1 as u64
+            + context.hub.history.figures().bytes as u64
             + total(|s| &s.sessions) * SESSION_BYTES;
         if has_grown && figures.disk_bytes > live.saturating_mul(2) + SLACK_BYTES {
             self.begin_checkpoint(context);
@@ -224,6 +235,16 @@ impl Keeper {
         drop(checkpoint);
         if is_through && let Some(writer) = self.writer.get() {
             writer.checkpoint_end(ticket);
+        }
+    }
+
+    /// Writes down last how the hub has ended. Where the disk does not take all, it has not ended in order.
+    pub(crate) fn close(&self, record: Vec<u8>) {
+        if let Some(writer) = self.writer.get()
+            && !record.is_empty()
+            && self.state() == State::Working
+        {
+            writer.submit(trefoil_store::Batch { source: 0, number: u64::MAX, records: vec![record], sync: true });
         }
     }
 

@@ -92,6 +92,11 @@ impl Epoch {
         Epoch(random & ((1 << Epoch::BITS) - 1))
     }
 
+    /// The one that has this number, as far as that is below 2⁴⁸.
+    pub fn from_number(number: u64) -> Epoch {
+        Epoch::new(number)
+    }
+
     /// As a number below 2⁴⁸.
     pub fn number(self) -> u64 {
         self.0

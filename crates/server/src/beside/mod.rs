@@ -11,6 +11,7 @@ mod connection;
 mod console;
 mod guard;
 pub(crate) mod hand_back;
+mod history;
 mod metrics;
 pub(crate) mod origin;
 pub(crate) mod passwords;

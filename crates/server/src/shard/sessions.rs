@@ -83,7 +83,7 @@ impl ShardLoop {
                 self.flush(key);
                 self.lose(key);
             }
-            Form::Sse | Form::None => self.close(key),
+            Form::Sse(_) | Form::None => self.close(key),
             Form::JsonLine | Form::JsonDatagram | Form::JsonText => {
                 self.json_answer(key, |out| RequestError::new(Code::Unavailable, WHY).encode(out));
                 self.say_close(key, CloseCode::GOING_AWAY, WHY);
