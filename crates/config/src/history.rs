@@ -15,7 +15,8 @@ impl Reader<'_> {
             let is_bounded =
                 ["messages", "seconds", "bytes"].iter().any(|key| answers.was_written(Section::History, key));
             if !is_bounded {
-                let reason = "this history has no bound; write `messages`, `seconds` or `bytes`, or several of them";
+                let reason =
+                    "this history has no bound; write `messages`, `seconds` or `bytes`, or several of them";
                 reader.fail(&entry.place, reason.into());
                 return None;
             }

@@ -3,8 +3,8 @@
 use crate::settings::Kind::{Address, Bool, Bytes, Choice, Choices, Count, Memory, Seconds, Text};
 use crate::settings::Preset::{Number, Required, Said};
 use crate::settings::Section::{
-    Auth, Delayed, Durability, Exclusive, History, Listener, Log, Mqtt, MqttSn, MqttSnTopic, Retained, Rewrite,
-    Shared, SlowReader, Store, Subscribe, Sys, Top,
+    Auth, Delayed, Durability, Exclusive, History, Listener, Log, Mqtt, MqttSn, MqttSnTopic, Retained,
+    Rewrite, Shared, SlowReader, Store, Subscribe, Sys, Top,
 };
 use crate::settings::{Kind, Preset, Section, Setting};
 

@@ -31,8 +31,11 @@ pub struct Since<'a> {
     /// What was published from then on, in microseconds since 1970, of the topics that are not in the list.
     pub time: Option<u64>,
     /// What came behind these places, by topic. A place without a topic stands for the one topic that is subscribed to.
-    pub topics: Vec<(Cow<'a, str>, Place)>,
+    pub topics: Places<'a>,
 }
+
+/// Places by topic.
+pub(crate) type Places<'a> = Vec<(Cow<'a, str>, Place)>;
 
 impl Place {
     /// Appends `,"epoch":"…","offset":N`.
@@ -66,7 +69,9 @@ impl<'a> Reader<'_, 'a> {
         match (epoch, offset) {
             (None, None) => Ok(None),
             (Some(epoch), Some(offset)) => {
-                let wrong = || bad(Field::Epoch, "epoch must be the twelve hexadecimal digits of a message".to_owned());
+                let wrong = || {
+                    bad(Field::Epoch, "epoch must be the twelve hexadecimal digits of a message".to_owned())
+                };
                 Ok(Some(Place { epoch: parse_epoch(&epoch).ok_or_else(wrong)?, offset }))
             }
             (given, _) => {
@@ -80,7 +85,9 @@ impl<'a> Reader<'_, 'a> {
     /// The `since` of a subscribe to `filters`.
     pub(crate) fn since(&self, filters: &[Cow<'a, str>], many: bool) -> Outcome<Option<Since<'a>>> {
         let Some(json) = self.members.get(Field::Since) else { return Ok(None) };
-        let wrong = |_| bad_value(Field::Since, json, "an object with epoch and offset, or with time, topics or both");
+        let wrong = |_| {
+            bad_value(Field::Since, json, "an object with epoch and offset, or with time, topics or both")
+        };
         let mut inner = Members::default();
         read(json.as_bytes(), &mut inner).map_err(wrong)?;
         let inner = Reader { members: &inner, limits: self.limits };
@@ -107,14 +114,15 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    fn places(&self) -> Outcome<Option<Vec<(Cow<'a, str>, Place)>>> {
+    fn places(&self) -> Outcome<Option<Places<'a>>> {
         let Some(json) = self.members.get(Field::Topics) else { return Ok(None) };
         let mut json = serde_json::Deserializer::from_str(json);
         let raw = json.deserialize_map(PlacesVisitor).map_err(|error| {
             bad(Field::Topics, format!("topics must be an object with a place for each topic: {error}"))
         })?;
         if raw.len() > self.limits.filters_max {
-            let reason = format!("topics has {} topics; {} are the limit", raw.len(), self.limits.filters_max);
+            let reason =
+                format!("topics has {} topics; {} are the limit", raw.len(), self.limits.filters_max);
             return Err(RequestError::new(Code::TooLarge, reason).field(Field::Topics.name()));
         }
         let mut places = Vec::with_capacity(raw.len());

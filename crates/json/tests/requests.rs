@@ -5,7 +5,8 @@
 use std::borrow::Cow;
 
 use trefoil_json::{
-    Code, Extras, Limits, Place, PublishRequest, Request, RequestError, STRING_BYTES_MAX, Since, SlowReader, parse,
+    Code, Extras, Limits, Place, PublishRequest, Request, RequestError, STRING_BYTES_MAX, Since, SlowReader,
+    parse,
 };
 
 fn ok(text: &str) -> Request<'_> {

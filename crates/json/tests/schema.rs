@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use trefoil_json::{
-    Code, Delivery, ExtrasRef, Followed, Limits, MessageView, Place, PublishView, Reply, Request, RequestError, SubscribeView,
-    encode_ack, encode_auth, encode_authenticated, encode_followed, encode_gap, encode_message, encode_ping, encode_pong, encode_publish,
-    encode_subscribe, encode_subscribed, encode_unsubscribe, encode_unsubscribed, parse, parse_reply,
+    Code, Delivery, ExtrasRef, Followed, Limits, MessageView, Place, PublishView, Reply, Request,
+    RequestError, SubscribeView, encode_ack, encode_auth, encode_authenticated, encode_followed, encode_gap,
+    encode_message, encode_ping, encode_pong, encode_publish, encode_subscribe, encode_subscribed,
+    encode_unsubscribe, encode_unsubscribed, parse, parse_reply,
 };
 
 const SCHEMA: &str = include_str!("../../../docs/json-protocol.schema.json");
@@ -339,14 +340,13 @@ fn the_examples_of_messages_are_as_the_encoder_writes_them() {
             expiry_s: message.extras.expiry_s,
             user_properties: &pairs,
         };
-        let view =
-            MessageView {
-                topic: &message.topic,
-                payload: &message.payload,
-                retain: message.retain,
-                extras,
-                place: message.place,
-            };
+        let view = MessageView {
+            topic: &message.topic,
+            payload: &message.payload,
+            retain: message.retain,
+            extras,
+            place: message.place,
+        };
         let delivery = message.id.map(|id| Delivery { qos: message.qos, id, dup: message.dup });
         assert_eq!(written(|out| encode_message(&view, delivery, out)), *reply);
     }

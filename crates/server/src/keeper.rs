@@ -244,7 +244,12 @@ impl Keeper {
             && !record.is_empty()
             && self.state() == State::Working
         {
-            writer.submit(trefoil_store::Batch { source: 0, number: u64::MAX, records: vec![record], sync: true });
+            writer.submit(trefoil_store::Batch {
+                source: 0,
+                number: u64::MAX,
+                records: vec![record],
+                sync: true,
+            });
         }
     }
 

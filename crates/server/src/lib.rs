@@ -259,7 +259,10 @@ impl Prepared<'_> {
         let seed = store.as_ref().and_then(Opened::seed).unwrap_or(random);
         let shared = trefoil_hub::Shared::new(self.shards, seed, hub_limits(self.config))
             .with_extensions(extensions(self.config))
-            .with_history(history(self.config, store.as_ref().map_or_else(keeper::clock_ms, Opened::start_ms)));
+            .with_history(history(
+                self.config,
+                store.as_ref().map_or_else(keeper::clock_ms, Opened::start_ms),
+            ));
         let hub = match store {
             Some(store) => store.restore(self.config, shared).map_err(StartError::Store)?,
             None => hub_without_store(shared),

@@ -128,9 +128,8 @@ fn the_last_messages_come_first_and_topics_without_a_history_are_as_ever() {
         got.push(format!("{} {} {}", message["topic"], message["data"], message["offset"]));
     }
     got.sort();
-    let expected = [
-        r#""h/a" 3 3"#, r#""h/a" 4 4"#, r#""h/a" 5 5"#, r#""h/b" 3 3"#, r#""h/b" 4 4"#, r#""other" 5 null"#,
-    ];
+    let expected =
+        [r#""h/a" 3 3"#, r#""h/a" 4 4"#, r#""h/a" 5 5"#, r#""h/b" 3 3"#, r#""h/b" 4 4"#, r#""other" 5 null"#];
     assert_eq!(got, expected);
     for wrong in [
         r#"{"sub":"h/#","since":{"epoch":"0123456789ab","offset":1}}"#,
@@ -203,10 +202,12 @@ fn a_history_is_read_page_by_page() {
     let (_, page) = ask(&hub, "GET", "/api/v1/history?topic=h/t&since=000000000000-5");
     assert_eq!(page["gap"], json!(true));
     assert_eq!(ask(&hub, "GET", "/api/v1/history?topic=h/none").1["messages"], json!([]));
-    for (path, status) in [("topic=other", 404), ("", 400), ("topic=h/%23", 400), ("topic=h/t&since=7", 400)] {
+    for (path, status) in [("topic=other", 404), ("", 400), ("topic=h/%23", 400), ("topic=h/t&since=7", 400)]
+    {
         assert_eq!(ask(&hub, "GET", &format!("/api/v1/history?{path}")).0, status, "{path}");
     }
-    let metrics = Program::new("curl").args(["-sS", &format!("http://127.0.0.1:{}/metrics", hub.http_port())]);
+    let metrics =
+        Program::new("curl").args(["-sS", &format!("http://127.0.0.1:{}/metrics", hub.http_port())]);
     let metrics = metrics.run().success();
     assert!(metrics.contains("trefoil_history_messages 250\n"), "{metrics}");
 }

@@ -32,8 +32,9 @@ impl Random {
 
 /// A seed that is printed, so that a failure can be had again with `TREFOIL_SEAM_SEED`.
 fn seed() -> u64 {
-    let seed = std::env::var("TREFOIL_SEAM_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(20_261_127);
-    println!("TREFOIL_SEAM_SEED={seed}");
+    let seed =
+        std::env::var("TREFOIL_SEAM_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(20_261_127);
+    eprintln!("TREFOIL_SEAM_SEED={seed}");
     seed
 }
 
@@ -41,7 +42,13 @@ type Acknowledged = Arc<Mutex<BTreeSet<(String, String)>>>;
 
 /// Publishes at QoS 1 over a connection of its own until told to stop, or until the hub is gone. What was acknowledged is
 /// noted.
-fn publisher(hub: &Hub, name: String, from: u64, stop: &Arc<AtomicBool>, acknowledged: &Acknowledged) -> JoinHandle<u64> {
+fn publisher(
+    hub: &Hub,
+    name: String,
+    from: u64,
+    stop: &Arc<AtomicBool>,
+    acknowledged: &Acknowledged,
+) -> JoinHandle<u64> {
     let (port, stop, acknowledged) = (hub.tcp_port(), stop.clone(), acknowledged.clone());
     std::thread::spawn(move || {
         let mut stream = BufReader::new(connect(port));
@@ -166,7 +173,13 @@ impl Link {
 }
 
 /// Reads, and is cut, again and again; then reads on until it has `total` messages.
-fn read_and_be_cut(port: u16, mut random: Random, is_websocket: bool, is_over: &AtomicBool, total: &Mutex<Option<usize>>) -> Seen {
+fn read_and_be_cut(
+    port: u16,
+    mut random: Random,
+    is_websocket: bool,
+    is_over: &AtomicBool,
+    total: &Mutex<Option<usize>>,
+) -> Seen {
     let mut seen = Seen::default();
     // It has to know where it began before it can be cut.
     let mut first = Link::open(port, &mut seen, is_websocket);
@@ -221,7 +234,9 @@ fn readers_that_are_cut_a_thousand_times_miss_nothing_and_get_nothing_twice() {
         let publishers: Vec<_> =
             (0..4).map(|n| publisher(&hub, format!("p{n}"), 0, &stop, &acknowledged)).collect();
         let is_over = || {
-            over.iter().zip(&readers).all(|(over, reader)| over.load(Ordering::Relaxed) || reader.is_finished())
+            over.iter()
+                .zip(&readers)
+                .all(|(over, reader)| over.load(Ordering::Relaxed) || reader.is_finished())
         };
         while !is_over() {
             std::thread::sleep(Duration::from_millis(5));
@@ -235,9 +250,16 @@ fn readers_that_are_cut_a_thousand_times_miss_nothing_and_get_nothing_twice() {
             seen.is_in_order();
             for (topic, got) in &seen.got {
                 let offsets: Vec<u64> = got.iter().map(|(offset, _)| *offset).collect();
-                assert_eq!(offsets, (1..=got.len() as u64).collect::<Vec<_>>(), "{topic}: no gap, no duplicate");
+                assert_eq!(
+                    offsets,
+                    (1..=got.len() as u64).collect::<Vec<_>>(),
+                    "{topic}: no gap, no duplicate"
+                );
             }
-            let got = seen.got.iter().flat_map(|(topic, got)| got.iter().map(|(_, said)| (topic.clone(), said.clone())));
+            let got = seen
+                .got
+                .iter()
+                .flat_map(|(topic, got)| got.iter().map(|(_, said)| (topic.clone(), said.clone())));
             assert_eq!(got.collect::<BTreeSet<_>>(), *acknowledged.lock().unwrap());
         }
     });
@@ -250,9 +272,12 @@ fn a_hub_that_is_killed_keeps_what_it_acknowledged_and_gives_no_place_twice() {
     let mut random = Random(seed());
     let mut readers = [(true, Seen::default()), (false, Seen::default())];
     // Each topic has something on disk, and each reader a place in it.
-    let mut links: Vec<Link> =
-        readers.iter_mut().map(|(is_websocket, seen)| Link::open(hub.http_port(), seen, *is_websocket)).collect();
-    let subscriptions = |hub: &Hub| super::store::ask(hub, "GET", "/api/v1/stats").1["subscriptions"].as_u64();
+    let mut links: Vec<Link> = readers
+        .iter_mut()
+        .map(|(is_websocket, seen)| Link::open(hub.http_port(), seen, *is_websocket))
+        .collect();
+    let subscriptions =
+        |hub: &Hub| super::store::ask(hub, "GET", "/api/v1/stats").1["subscriptions"].as_u64();
     trefoil_tests::wait_until("both have subscribed", || subscriptions(&hub).unwrap_or_default() >= 2);
     let stop = Arc::new(AtomicBool::new(true));
     let mut numbers = [0; 3];
@@ -271,7 +296,10 @@ fn a_hub_that_is_killed_keeps_what_it_acknowledged_and_gives_no_place_twice() {
             }
         }
         let folder = hub.leave("KILL");
-        numbers.iter_mut().zip(publishers).for_each(|(number, publisher)| *number = publisher.join().unwrap());
+        numbers
+            .iter_mut()
+            .zip(publishers)
+            .for_each(|(number, publisher)| *number = publisher.join().unwrap());
         // What had left the hub comes still, written down or not.
         for ((_, seen), link) in readers.iter_mut().zip(&mut links) {
             while link.take(seen) {}

@@ -292,10 +292,7 @@ impl History {
         let place = key(&topic);
         let history = TopicHistory::restore(topic, rule, restored, &self.totals);
         history.trim(self, now);
-        self.table
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(place, Arc::new(history));
+        self.table.write().unwrap_or_else(PoisonError::into_inner).insert(place, Arc::new(history));
     }
 
     /// A stamp that is later than all others: microseconds since 1970, as far as the clock goes on.

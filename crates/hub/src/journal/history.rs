@@ -45,22 +45,12 @@ pub(crate) enum HistoryEntry<'a> {
         is_synced: bool,
     },
     /// The topic has no history any more.
-    Forget {
-        topic: &'a str,
-        birth: u64,
-    },
+    Forget { topic: &'a str, birth: u64 },
     /// The hub has started, with other places if it `jumps`. From `whole_since` on nothing is missing that is not known to
     /// be gone, as long as the rules are those that `rules` stands for.
-    Opened {
-        jumps: bool,
-        stamp: u64,
-        rules: u64,
-        whole_since: u64,
-    },
+    Opened { jumps: bool, stamp: u64, rules: u64, whole_since: u64 },
     /// It has ended, and all that it had given is written down.
-    Closed {
-        whole_since: u64,
-    },
+    Closed { whole_since: u64 },
     /// Something was published since the start that is not kept for lack of room.
     Partial,
 }
@@ -80,16 +70,7 @@ impl<'a> HistoryEntry<'a> {
                 numbers(if is_synced { 1 } else { 2 }, &[message, birth, epoch, offset, stamp]);
                 put_optional(publisher, out);
             }
-            HistoryEntry::Topic {
-                topic,
-                birth,
-                epoch,
-                next,
-                floor,
-                unsure_below,
-                gone_stamp,
-                is_synced,
-            } => {
+            HistoryEntry::Topic { topic, birth, epoch, next, floor, unsure_below, gone_stamp, is_synced } => {
                 let kind = if is_synced { 3 } else { 4 };
                 numbers(kind, &[birth, epoch, next, floor, unsure_below, gone_stamp]);
                 put_bytes(topic.as_bytes(), out);
@@ -217,22 +198,10 @@ impl HistoryImage {
                 history.is_synced = is_synced;
                 if offset >= history.floor {
                     let message = known.message.clone();
-                    history.entries.insert(
-                        offset,
-                        Placed { message, number, stamp, publisher },
-                    );
+                    history.entries.insert(offset, Placed { message, number, stamp, publisher });
                 }
             }
-            HistoryEntry::Topic {
-                topic,
-                birth,
-                epoch,
-                next,
-                floor,
-                unsure_below,
-                gone_stamp,
-                is_synced,
-            } => {
+            HistoryEntry::Topic { topic, birth, epoch, next, floor, unsure_below, gone_stamp, is_synced } => {
                 self.is_closed = false;
                 if next >= u64::MAX / 2 {
                     return Err(Unreadable("an offset is too large"));

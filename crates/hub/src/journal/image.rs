@@ -4,8 +4,8 @@
 //! sessions and messages that are not known: what is said of them is passed over, since whatever of them is still there
 //! is said again later.
 
-use super::history::HistoryImage;
 use super::entry::{Body, Client, Entry, Stored, WillBody};
+use super::history::HistoryImage;
 use super::wire::{Reader, Unreadable};
 use crate::message::{Message, Properties};
 use crate::payload::Payload;

@@ -16,8 +16,8 @@ mod image;
 mod tests;
 mod wire;
 
-pub(crate) use history::{HistoryEntry, HistoryImage, KeptHistory, topic as kept_topic};
 pub(crate) use entry::{Body, Client, Entry, FilterRef, Ids, Stored, WillBody};
+pub(crate) use history::{HistoryEntry, HistoryImage, KeptHistory, topic as kept_topic};
 pub use image::{Image, ImageSize};
 pub(crate) use image::{
     KeptDelivery, KeptFilter, KeptFlight, KeptRetained, KeptSession, KeptSubscription, Owed,

@@ -557,13 +557,27 @@ impl Shard {
 }
 
 /// At QoS 2 the receiver must not see a packet id of which nothing would be known after a crash.
-pub(super) fn delivery<'a>(pending: &'a Pending, packet_id: u16, dup: bool, journal: &Journal) -> Delivery<'a> {
+pub(super) fn delivery<'a>(
+    pending: &'a Pending,
+    packet_id: u16,
+    dup: bool,
+    journal: &Journal,
+) -> Delivery<'a> {
     let Pending { qos, retain, subscription_ids, number, .. } = pending;
     let waits_for = match (*qos, *number) {
         (QoS::ExactlyOnce, 1..) if journal.is_synced(&pending.message.topic) => journal.last_batch(),
         _ => 0,
     };
-    Delivery { qos: *qos, retain: *retain, dup, packet_id, subscription_ids, waits_for, slow_reader: None, place: None }
+    Delivery {
+        qos: *qos,
+        retain: *retain,
+        dup,
+        packet_id,
+        subscription_ids,
+        waits_for,
+        slow_reader: None,
+        place: None,
+    }
 }
 
 pub(super) fn pending_of(message: &Arc<Message>, qos: QoS, retain: bool, id: Option<NonZeroU32>) -> Pending {

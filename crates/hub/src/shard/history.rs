@@ -130,12 +130,7 @@ impl Shard {
     }
 
     /// A subscription has been made: what is published from now on is followed.
-    pub(super) fn follow_new(
-        &mut self,
-        key: SessionKey,
-        pattern: &str,
-        options: SubscriptionOptions,
-    ) {
+    pub(super) fn follow_new(&mut self, key: SessionKey, pattern: &str, options: SubscriptionOptions) {
         let shared = self.shared.clone();
         let Some(follower) = self.follower(key) else { return };
         if !has_wildcard(pattern) && !shared.history.is_for(pattern) {
@@ -383,8 +378,7 @@ impl Shard {
             }
             found.clear();
             let without = own.filter(|_| wish.no_local);
-            let chunk =
-                history.read(following.want, CHUNK_MESSAGES.min(*steps), now, without, &mut found);
+            let chunk = history.read(following.want, CHUNK_MESSAGES.min(*steps), now, without, &mut found);
             if std::mem::take(&mut following.gap) | chunk.gap {
                 self.shared.history.count_gap();
                 let next = found.first().map_or(chunk.want, |(_, offset)| *offset);

@@ -62,7 +62,12 @@ impl Shard {
 
     /// Says again a few messages of a history. How far it goes is said with each of these steps: what gave way since the last
     /// one is missing in between, and must not be taken for there.
-    pub(super) fn restate_history(&mut self, history: Arc<TopicHistory>, from: u64, until: u64) -> Checkpoint {
+    pub(super) fn restate_history(
+        &mut self,
+        history: Arc<TopicHistory>,
+        from: u64,
+        until: u64,
+    ) -> Checkpoint {
         let is_kept = self.journal.durability(history.topic()) != Durability::None;
         if !is_kept {
             return self.next_history(Some(history.topic()));

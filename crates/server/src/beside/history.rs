@@ -36,7 +36,8 @@ pub(super) async fn page(
     let asked = read(&asked, context.limits.topic_levels_max)?;
     let history = &context.hub.history;
     if !history.is_for(&asked.topic) {
-        let reason = format!("{:?} has no history: no [[history]] of the configuration is for it", asked.topic);
+        let reason =
+            format!("{:?} has no history: no [[history]] of the configuration is for it", asked.topic);
         return Err(Refusal::not_found(reason));
     }
     let now = context.now();
@@ -68,7 +69,8 @@ pub(super) async fn page(
 /// A message as the JSON protocol has it, and when it came.
 fn encode(message: &Message, place: Place, stamp: u64, now: trefoil_hub::Time, out: &mut Vec<u8>) {
     let properties = message.properties.as_deref();
-    let pairs = properties.map(|Properties { user_properties, .. }| user_properties.iter().collect::<Vec<_>>());
+    let pairs =
+        properties.map(|Properties { user_properties, .. }| user_properties.iter().collect::<Vec<_>>());
     let extras = ExtrasRef {
         content_type: properties.and_then(|p| p.content_type.as_deref()),
         response_topic: properties.and_then(|p| p.response_topic.as_deref()),

@@ -1,8 +1,8 @@
 //! One message in bytes, once for each form however many receivers it has.
 
+use super::follow::json_place;
 use crate::outbox::LINK_BYTES_MIN;
 use std::sync::Arc;
-use super::follow::json_place;
 use trefoil_hub::{Delivery, Message, Place, Properties, Time};
 use trefoil_json::{ExtrasRef, MessageView};
 use trefoil_mqtt::{Publish, QoS, SubscriptionIds, Version};

@@ -41,7 +41,8 @@ impl ShardLoop {
             trefoil_hub::topic::check_topic(topic, levels_max).map_err(|e| bad_topic("since", topic, &e))?;
             if !filters.iter().any(|filter| self.hub.is_of_filter(session, filter, topic)) {
                 let shown: String = topic.chars().take(80).collect();
-                let reason = format!("since has a place of {shown:?}, which no filter of this request is for");
+                let reason =
+                    format!("since has a place of {shown:?}, which no filter of this request is for");
                 return Err(RequestError::new(Code::BadField, reason).field("since"));
             }
         }
@@ -84,8 +85,12 @@ impl ShardLoop {
         let from = resume.clone().flatten();
         let mut began = None;
         for filter in filters {
-            let following =
-                self.hub.follow_from(self.net.now, session, filter, from.as_ref().unwrap_or(&Resume::default()));
+            let following = self.hub.follow_from(
+                self.net.now,
+                session,
+                filter,
+                from.as_ref().unwrap_or(&Resume::default()),
+            );
             began = began.or(following.map(|following| following.time));
             // Of single topics it is told when they come, if it can be known there.
             let is_unknown = resume == Some(None) || id.is_some() && following.is_none();

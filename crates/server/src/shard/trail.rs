@@ -62,7 +62,8 @@ impl Trail {
         out.extend_from_slice(self.time.to_string().as_bytes());
         for (topic, place) in &self.topics {
             out.extend_from_slice(format!(";{}-{}=", place.epoch, place.offset).as_bytes());
-            form_urlencoded::byte_serialize(topic.as_bytes()).for_each(|part| out.extend_from_slice(part.as_bytes()));
+            form_urlencoded::byte_serialize(topic.as_bytes())
+                .for_each(|part| out.extend_from_slice(part.as_bytes()));
         }
     }
 
@@ -114,7 +115,8 @@ mod tests {
 
     #[test]
     fn what_is_none_is_refused() {
-        for text in ["", "x", "1;", "1;0123456789ab-1", "1;0123456789ab=t", "1;123-1=t", "1;0123456789ab-x=t"] {
+        for text in ["", "x", "1;", "1;0123456789ab-1", "1;0123456789ab=t", "1;123-1=t", "1;0123456789ab-x=t"]
+        {
             assert_eq!(Trail::read(text), None, "{text}");
         }
         assert!(Trail::read("12").is_some());

@@ -30,8 +30,7 @@ fn rules(messages_max: usize) -> HistoryOptions {
 
 impl Kept {
     fn new(shards: usize, messages_max: usize, keeping: Keeping) -> Kept {
-        let mut kept =
-            Kept { world: world(1, rules(1)), log: Vec::new(), synced: 0, keeping, starts: 0 };
+        let mut kept = Kept { world: world(1, rules(1)), log: Vec::new(), synced: 0, keeping, starts: 0 };
         kept.start(shards, messages_max);
         kept
     }
