@@ -204,7 +204,8 @@ impl Keeper {
         }
     }
 
-    fn is_making_checkpoint(&self) -> bool {
+    /// Whether all that is live is being written anew.
+    pub(crate) fn is_making_checkpoint(&self) -> bool {
         self.checkpoint().is_some()
     }
 

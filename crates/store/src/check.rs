@@ -188,8 +188,9 @@ impl<D: Directory> Surveyor<'_, D> {
         loop {
             let Some((offset, what)) = self.piece(first, &mut segment)? else { return Ok(()) };
             if following.is_none() && !segment.is_synced_further_on(self.next).map_err(io)? {
+                let bytes = segment.end_of_content().map_err(io)? - offset;
                 let file = self.directory.shown(&name);
-                self.survey.report.torn = Some(Torn { file, offset, bytes: size - offset });
+                self.survey.report.torn = Some(Torn { file, offset, bytes });
                 return Ok(());
             }
             self.survey.damaged.insert(first);

@@ -1,7 +1,7 @@
 //! The file system, as narrow as the log needs it, so that a test can stand in for it.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
@@ -44,12 +44,8 @@ pub trait SegmentFile {
     /// Reads from `offset` on; fewer bytes than asked for, or none at its end, are no error.
     fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
 
-    /// Writes at its end and says how many bytes it took, which may be fewer.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
-
-    /// Writes once more, at `offset`, bytes that are there already, so that the next sync covers them; says how many
-    /// it took.
-    fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
+    /// Writes at `offset`, which is not behind its end, and says how many bytes it took, which may be fewer.
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
 
     /// Allocates room on the disk for `bytes` from `from` on without making the file longer, so that writing there
     /// cannot find the disk full. Where the file system has no such thing it does nothing, and that is no error.
@@ -167,19 +163,27 @@ impl SegmentFile for DiskFile {
         Ok(self.0.metadata()?.len())
     }
 
+    #[cfg(unix)]
     fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.seek(SeekFrom::Start(offset))?;
+        std::os::unix::fs::FileExt::read_at(&self.0, buf, offset)
+    }
+
+    #[cfg(not(unix))]
+    fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        use std::io::{Read as _, Seek as _};
+        self.0.seek(io::SeekFrom::Start(offset))?;
         self.0.read(buf)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Reading has left the position anywhere. The lock keeps everybody else from making the file longer.
-        self.0.seek(SeekFrom::End(0))?;
-        self.0.write(bytes)
+    #[cfg(unix)]
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::write_at(&self.0, bytes, offset)
     }
 
-    fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
-        self.0.seek(SeekFrom::Start(offset))?;
+    #[cfg(not(unix))]
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        use std::io::{Seek as _, Write as _};
+        self.0.seek(io::SeekFrom::Start(offset))?;
         self.0.write(bytes)
     }
 

@@ -23,11 +23,20 @@ pub struct Options {
     /// At least this much room is kept allocated ahead of what is written, so that a full disk is found out while
     /// records that were accepted earlier still fit. 0 reserves nothing.
     pub reserve_bytes: u64,
+    /// Zeros are written and synced ahead of the records in steps of this, within the reserve. A record that lands on
+    /// them changes neither the length of the file nor what is allocated to it, so that a sync has nothing but the
+    /// record to write. 0 writes none.
+    pub zeros_bytes: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { segment_bytes_max: 64 << 20, record_bytes_max: 16 << 20, reserve_bytes: 4 << 20 }
+        Options {
+            segment_bytes_max: 64 << 20,
+            record_bytes_max: 16 << 20,
+            reserve_bytes: 4 << 20,
+            zeros_bytes: 256 << 10,
+        }
     }
 }
 
@@ -45,6 +54,8 @@ pub struct Log<D: Directory = Disk> {
     salt: u32,
     /// Bytes of the last segment that are written, whether durable or not.
     pub(crate) written_bytes: u64,
+    /// Up to where the last segment has zeros ahead of its records; less than what is written if it has none.
+    pub(crate) zeroed_bytes: u64,
     /// Bytes of the last segment that are durable.
     pub(crate) durable_bytes: u64,
     /// Up to where the last segment has room allocated.
@@ -145,6 +156,7 @@ impl<D: Directory> Log<D> {
             file,
             salt,
             written_bytes: bytes,
+            zeroed_bytes: bytes,
             durable_bytes: bytes,
             full: false,
             buffer: Vec::new(),
@@ -216,10 +228,11 @@ impl<D: Directory> Log<D> {
     pub fn flush(&mut self) -> Result<(), Error> {
         self.check()?;
         let buffer = std::mem::take(&mut self.buffer);
-        if let Err(error) = write_all(&mut self.file, &buffer) {
+        if let Err(error) = write_all(&mut self.file, self.written_bytes, &buffer) {
             return Err(self.poison("write to", error));
         }
         self.written_bytes += buffer.len() as u64;
+        self.write_zeros(buffer.len() as u64)?;
         self.buffer = buffer;
         self.buffer.clear();
         Ok(())
@@ -342,6 +355,7 @@ impl<D: Directory> Log<D> {
         self.file = last.file;
         self.salt = last.salt;
         self.written_bytes = last.bytes;
+        self.zeroed_bytes = last.bytes;
         self.durable_bytes = last.bytes;
         self.reserved_bytes = reserved_bytes;
     }
@@ -388,7 +402,7 @@ fn create_segment<D: Directory>(directory: &D, first_sequence: u64) -> Result<La
     // A fresh hasher of the standard library is seeded at random, which is all that a salt needs.
     let salt = RandomState::new().build_hasher().finish() as u32;
     let mut file = directory.create(&name).map_err(io("create"))?;
-    write_all(&mut file, &SegmentHeader { first_sequence, salt }.encode()).map_err(io("write to"))?;
+    write_all(&mut file, 0, &SegmentHeader { first_sequence, salt }.encode()).map_err(io("write to"))?;
     file.sync().map_err(io("sync"))?;
     directory.sync().map_err(io("sync"))?;
     Ok(Last { file, salt, bytes: SEGMENT_HEADER_BYTES as u64 })
@@ -404,11 +418,14 @@ pub(crate) fn create_mark<D: Directory>(directory: &D, sequence: u64, kind: &str
     made.map_err(|source| Error::Io { doing: "create", file: directory.shown(&name), source })
 }
 
-fn write_all(file: &mut impl SegmentFile, mut bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_all(file: &mut impl SegmentFile, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        match file.write(bytes) {
+        match file.write_at(offset, bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => bytes = &bytes[n..],
+            Ok(n) => {
+                bytes = &bytes[n..];
+                offset += n as u64;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

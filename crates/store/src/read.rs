@@ -101,6 +101,7 @@ pub(crate) struct Segment<F> {
 /// What is at the place of the next record.
 pub(crate) enum Found<'a> {
     Record(RecordHeader, &'a [u8]),
+    /// Nothing, or only zeros that were written ahead of the records.
     End,
     /// Bytes that are no record, and why.
     Bad(&'static str),
@@ -138,13 +139,24 @@ impl<F: SegmentFile> Segment<F> {
             return Ok(Found::End);
         }
         let (offset, salt) = (self.offset, self.salt);
-        match record_at(&mut self.window, offset, salt)? {
-            Ok((header, payload)) => {
-                self.offset += (RECORD_HEADER_BYTES + payload.len()) as u64;
+        let header = match record_at(&mut self.window, offset, salt)? {
+            Ok(header) => header,
+            Err(_) if self.end_of_content()? == offset => return Ok(Found::End),
+            Err(what) => return Ok(Found::Bad(what)),
+        };
+        let payload_bytes = header.payload_bytes as usize;
+        match self.window.get(offset + RECORD_HEADER_BYTES as u64, payload_bytes)? {
+            Some(payload) => {
+                self.offset += (RECORD_HEADER_BYTES + payload_bytes) as u64;
                 Ok(Found::Record(header, payload))
             }
-            Err(what) => Ok(Found::Bad(what)),
+            None => Ok(Found::Bad("a record is not whole")),
         }
+    }
+
+    /// Where that ends which follows the place where reading stopped, without zeros behind it.
+    pub(crate) fn end_of_content(&mut self) -> io::Result<u64> {
+        self.window.end_of_content(self.offset)
     }
 
     /// Whether a record behind the place where reading stopped was appended after record `sequence` had been synced.
@@ -186,12 +198,12 @@ impl<F: SegmentFile> Segment<F> {
     }
 }
 
-/// The record at `offset`, or why there is none.
+/// The header of the whole record at `offset`, or why there is none.
 fn record_at<F: SegmentFile>(
     window: &mut Window<F>,
     offset: u64,
     salt: u32,
-) -> io::Result<Result<(RecordHeader, &[u8]), &'static str>> {
+) -> io::Result<Result<RecordHeader, &'static str>> {
     let Some(bytes) = window.get(offset, RECORD_HEADER_BYTES)? else {
         return Ok(Err("a record's header is not whole"));
     };
@@ -200,11 +212,7 @@ fn record_at<F: SegmentFile>(
     // The window gives nothing beyond the end of the file, so a wrong length costs no memory.
     let Some(bytes) = window.get(offset, whole)? else { return Ok(Err("a record is not whole")) };
     let payload = &bytes[RECORD_HEADER_BYTES..];
-    if header.is_whole(salt, payload) {
-        Ok(Ok((header, payload)))
-    } else {
-        Ok(Err("a checksum does not match"))
-    }
+    Ok(if header.is_whole(salt, payload) { Ok(header) } else { Err("a checksum does not match") })
 }
 
 /// Reading ahead: this many bytes at a time, or one record when that is larger.
@@ -233,6 +241,19 @@ impl<F: SegmentFile> Window<F> {
         }
         let at = (offset - self.start) as usize;
         Ok(Some(&self.bytes[at..at + len]))
+    }
+
+    /// Where the zeros begin that are at the end; `offset` if there is nothing else from there on.
+    fn end_of_content(&mut self, offset: u64) -> io::Result<u64> {
+        let (mut at, mut content) = (offset, offset);
+        while at < self.end {
+            let len = (self.end - at).min(4096) as usize;
+            let Some(bytes) = self.get(at, len)? else { break };
+            let last = bytes.iter().rposition(|byte| *byte != 0);
+            content = last.map_or(content, |last| at + last as u64 + 1);
+            at += len as u64;
+        }
+        Ok(content)
     }
 
     /// Reads up to `len` bytes; false when not even `needed` are there, which means that the file has shrunk.

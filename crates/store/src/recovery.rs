@@ -132,7 +132,7 @@ fn renew(file: &mut impl SegmentFile, from: u64, to: u64) -> io::Result<()> {
         let read = retry(|| file.read_at(at, &mut bytes[..len]))?;
         let mut written = 0;
         while written < read {
-            written += match retry(|| file.rewrite(at + written as u64, &bytes[written..read]))? {
+            written += match retry(|| file.write_at(at + written as u64, &bytes[written..read]))? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 n => n,
             };
@@ -199,7 +199,7 @@ fn scan_segment<D: Directory>(
     };
     // Where the records begin of which none says yet that they were synced.
     let mut uncertain = VecDeque::new();
-    let cut = loop {
+    let is_torn = loop {
         let offset = segment.offset;
         match segment.next().map_err(|error| io("read", error))? {
             Found::Record(header, payload) if header.sequence == scanned.next => {
@@ -220,30 +220,34 @@ fn scan_segment<D: Directory>(
                 }
             }
             Found::Record(..) => return Err(damaged(offset, "a record has the wrong sequence")),
-            Found::End => break None,
+            Found::End => break false,
             // A segment is synced as a whole before the next one is made.
             Found::Bad(what) if !is_last => return Err(damaged(offset, what)),
             Found::Bad(what) => {
                 if segment.is_synced_further_on(scanned.next).map_err(|error| io("read", error))? {
                     return Err(damaged(offset, what));
                 }
-                break Some(offset);
+                break true;
             }
         }
     };
-    let bytes = if is_last { 0 } else { size };
-    scanned.segments.push_back(Closed { first, bytes });
+    let end = segment.offset;
+    scanned.segments.push_back(Closed { first, bytes: if is_last { 0 } else { end } });
     if is_last {
         // The header is certain once a record behind it is.
         let first_uncertain = uncertain.front().filter(|(sequence, _)| *sequence > first);
         scanned.certain_bytes = first_uncertain.map_or(0, |(_, offset)| *offset);
-        let (salt, bytes) = (segment.salt, cut.unwrap_or(size));
+        let salt = segment.salt;
+        let content_end = segment.end_of_content().map_err(|error| io("read", error))?;
         let mut file = segment.into_file();
-        if let Some(offset) = cut {
-            file.truncate(offset).map_err(|error| io("truncate", error))?;
-            scanned.torn = Some(Torn { file: directory.shown(&name), offset, bytes: size - offset });
+        // A torn tail, or the zeros that an earlier process had ahead of its records.
+        if end < size {
+            file.truncate(end).map_err(|error| io("truncate", error))?;
         }
-        scanned.last = Some(Last { file, salt, bytes });
+        if is_torn {
+            scanned.torn = Some(Torn { file: directory.shown(&name), offset: end, bytes: content_end - end });
+        }
+        scanned.last = Some(Last { file, salt, bytes: end });
     }
     Ok(())
 }

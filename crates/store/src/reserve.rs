@@ -3,10 +3,13 @@
 //! A disk that fills up is so found out while there is still room for everything that was accepted, and not by a write
 //! that fails in the middle. While the reserve cannot be extended, the log is *full*: it still takes what fits into
 //! the reserve, and its caller should give it only what makes the state smaller.
+//!
+//! Room that is only allocated costs every sync more than the records: the file becomes longer, and the file system has to
+//! note which blocks hold something now. So the first part of the reserve holds zeros, which records are written over.
 
 use crate::directory::{Directory, SegmentFile};
 use crate::error::{Error, is_space};
-use crate::log::Log;
+use crate::log::{Log, write_all};
 use crate::record::segment_name;
 
 impl<D: Directory> Log<D> {
@@ -59,10 +62,39 @@ impl<D: Directory> Log<D> {
         Ok(())
     }
 
+    /// Writes zeros behind the records when a write of `bytes` has gone beyond those that were there. A write as large
+    /// as a step gains nothing from them.
+    pub(crate) fn write_zeros(&mut self, bytes: u64) -> Result<(), Error> {
+        let step = self.options.zeros_bytes;
+        if self.written_bytes <= self.zeroed_bytes || bytes >= step || self.reserved_bytes == u64::MAX {
+            return Ok(());
+        }
+        let until = self.written_bytes.next_multiple_of(step).min(self.reserved_bytes);
+        let zeros = vec![0; until.saturating_sub(self.written_bytes) as usize];
+        match write_all(&mut self.file, self.written_bytes, &zeros) {
+            // Where there is no such thing as a reserve the disk may be full. The next records find that out.
+            Err(error) if is_space(error.kind()) => Ok(()),
+            Err(error) => Err(self.poison("write to", error)),
+            Ok(()) => {
+                self.zeroed_bytes = until;
+                Ok(())
+            }
+        }
+    }
+
     /// Gives back what is reserved behind a segment that gets no more records. That it fails costs only room.
     pub(crate) fn free_reserve(&mut self) {
         if self.reserved_bytes != u64::MAX && self.reserved_bytes > self.written_bytes {
             let _ = self.file.truncate(self.written_bytes);
+        }
+    }
+}
+
+/// A log that is closed leaves nothing but its records.
+impl<D: Directory> Drop for Log<D> {
+    fn drop(&mut self) {
+        if self.poisoned.is_none() {
+            self.free_reserve();
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use trefoil_store::{Error, Log, Options, Recovery, Torn};
 
 fn small() -> Options {
-    Options { segment_bytes_max: 200, record_bytes_max: 100, ..Options::default() }
+    Options { segment_bytes_max: 200, record_bytes_max: 100, zeros_bytes: 0, ..Options::default() }
 }
 
 fn open(path: &Path) -> (Log, Recovery) {
@@ -96,7 +96,10 @@ fn a_tail_cut_at_any_byte_is_cut_off_and_reported() {
         let (mut log, recovery) = open(folder.path());
         let kept = ends.iter().filter(|end| **end <= len).count();
         let end = if kept == 0 { 0 } else { ends[kept - 1] };
-        let torn = Torn { file: file.display().to_string(), offset: end as u64, bytes: (len - end) as u64 };
+        // Zeros at its end may as well be those that are written ahead; a header has none ahead of it.
+        let content = whole[..len].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let bytes = if kept == 0 { len } else { content.saturating_sub(end) };
+        let torn = Torn { file: file.display().to_string(), offset: end as u64, bytes: bytes as u64 };
         // A header that is not whole is nothing, even when nothing of it is there.
         let is_torn = len != end || len == 0;
         let records = kept.saturating_sub(1) as u64;
@@ -293,7 +296,12 @@ fn opening_shows_every_record_that_counts() {
 #[test]
 fn the_reserve_is_kept_ahead_and_given_back() {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options { segment_bytes_max: 1 << 20, record_bytes_max: 1 << 19, reserve_bytes: 256 << 10 };
+    let options = Options {
+        segment_bytes_max: 1 << 20,
+        record_bytes_max: 1 << 19,
+        reserve_bytes: 256 << 10,
+        zeros_bytes: 0,
+    };
     let (mut log, _) = Log::open(folder.path(), options.clone()).unwrap();
     for _ in 0..30 {
         log.append(&[7; 100_000]).unwrap();
@@ -307,6 +315,77 @@ fn the_reserve_is_kept_ahead_and_given_back() {
     assert_eq!(log.bytes(), sizes.iter().sum::<u64>());
     drop(log);
     assert_eq!(Log::open(folder.path(), options).unwrap().1.torn, None);
+}
+
+/// Steps of 100 bytes, and a reserve of 256.
+fn with_zeros() -> Options {
+    Options { segment_bytes_max: 300, record_bytes_max: 200, reserve_bytes: 256, zeros_bytes: 100 }
+}
+
+#[test]
+fn records_are_written_over_zeros_that_are_there_already() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = Log::open(folder.path(), with_zeros()).unwrap();
+    let file = segments(folder.path()).remove(0);
+    let mut append = |bytes: usize| {
+        log.append(&vec![7; bytes]).unwrap();
+        log.sync().unwrap();
+        fs::metadata(&file).unwrap().len()
+    };
+    // 24 bytes of header, and 20 before each payload.
+    assert_eq!([append(10), append(10), append(10)], [100, 100, 200]);
+    assert_eq!(append(90), 224, "a write that is larger than a step has no zeros behind it");
+    assert_eq!(append(10), 300);
+    drop(log);
+    assert_eq!(
+        fs::metadata(&file).unwrap().len(),
+        254,
+        "a log that is closed leaves its records and nothing else"
+    );
+}
+
+#[test]
+fn zeros_behind_the_records_are_no_damage_and_not_torn() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = Log::open(folder.path(), with_zeros()).unwrap();
+    for _ in 0..20 {
+        log.append(b"ten bytes!").unwrap();
+        log.sync().unwrap();
+    }
+    let last = segments(folder.path()).len() - 1;
+    assert_eq!(contents(&log, 1).len(), 20);
+    drop(log);
+    // As if nothing had been cut off when the process, or the power, went.
+    for file in segments(folder.path()) {
+        let mut bytes = fs::read(&file).unwrap();
+        bytes.resize(bytes.len() + 5000, 0);
+        fs::write(&file, bytes).unwrap();
+    }
+    let report = trefoil_store::check(folder.path()).unwrap();
+    assert_eq!((report.records, report.torn, report.damage), (20, None, Vec::new()));
+    let (mut log, recovery) = Log::open(folder.path(), with_zeros()).unwrap();
+    assert_eq!((recovery.records, recovery.torn), (20, None));
+    log.append(b"next").unwrap();
+    log.sync().unwrap();
+    assert_eq!(contents(&log, 1).len(), 21);
+    drop(log);
+
+    // What is half-written before the zeros is torn, and only that is counted.
+    let file = segments(folder.path()).remove(last);
+    let mut bytes = fs::read(&file).unwrap();
+    let end = bytes.len();
+    bytes.extend(&[9; 30]);
+    bytes.resize(end + 5000, 0);
+    fs::write(&file, &bytes).unwrap();
+    let torn = Some(Torn { file: file.display().to_string(), offset: end as u64, bytes: 30 });
+    assert_eq!(trefoil_store::check(folder.path()).unwrap().torn, torn);
+    assert_eq!(Log::open(folder.path(), with_zeros()).unwrap().1.torn, torn);
+
+    // A record that has become zeros is damage, since one behind it says that it was synced.
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[24..54].fill(0);
+    fs::write(&file, &bytes).unwrap();
+    assert!(matches!(Log::open(folder.path(), with_zeros()), Err(Error::Damaged { offset: 24, .. })));
 }
 
 #[test]

@@ -178,7 +178,8 @@ fn crc32c(bytes: &[u8]) -> u32 {
 fn a_newer_format_is_refused_and_a_torn_tail_is_not() {
     let hub = Hub::start();
     fill(&hub);
-    let folder = hub.leave("KILL");
+    // A clean stop leaves the records and nothing behind them.
+    let folder = hub.leave("TERM");
     let file = segment(folder.path());
     let whole = std::fs::read(&file).unwrap();
     let mut newer = whole.clone();
@@ -192,7 +193,8 @@ fn a_newer_format_is_refused_and_a_torn_tail_is_not() {
     }
     let said = store("repair", folder.path()).run().failure(1);
     assert!(is_told(&said), "{said}");
-    std::fs::write(&file, [&whole[..], b"half a record"].concat()).unwrap();
+    // Half a record, and the zeros that a hub which was killed has had ahead of it.
+    std::fs::write(&file, [&whole[..], b"half a record", &[0; 5000]].concat()).unwrap();
     let said = store("check", folder.path()).run().success();
     assert!(said.contains("13 bytes half-written"), "{said}");
     let hub = Hub::resume(folder, CONFIG);

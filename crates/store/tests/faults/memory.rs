@@ -55,12 +55,17 @@ impl Memory {
                 continue;
             }
             let mut bytes = content.durable.clone();
-            let unsynced = content.bytes.len().saturating_sub(bytes.len());
-            if content.bytes.starts_with(&bytes) && unsynced > 0 {
-                let kept = usize::from(chance()) * unsynced / 255;
-                for (i, byte) in content.bytes[bytes.len()..][..kept].chunks(PAGE_BYTES).enumerate() {
+            let same = content.bytes.iter().zip(&bytes).take_while(|(now, durable)| now == durable).count();
+            // A file that was cut off and not synced stays as it was.
+            if content.bytes.len() >= bytes.len() {
+                let kept = same + usize::from(chance()) * (content.bytes.len() - same) / 255;
+                bytes.resize(bytes.len().max(kept), 0);
+                for (i, page) in content.bytes[same..kept].chunks(PAGE_BYTES).enumerate() {
                     let lost = i > 0 && chance().is_multiple_of(4);
-                    bytes.extend(byte.iter().map(|byte| if lost { 0 } else { *byte }));
+                    if !lost {
+                        let at = same + i * PAGE_BYTES;
+                        bytes[at..at + page.len()].copy_from_slice(page);
+                    }
                 }
             }
             files.insert(name.clone(), Content { durable: bytes.clone(), bytes, named: true });
@@ -157,7 +162,7 @@ impl SegmentFile for MemoryFile {
         })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
         let len = {
             let mut state = self.state.borrow_mut();
             state.interrupt()?;
@@ -171,15 +176,11 @@ impl SegmentFile for MemoryFile {
             }
             len
         };
-        self.content(|content| content.bytes.extend_from_slice(&bytes[..len]));
-        Ok(len)
-    }
-
-    fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
-        self.state.borrow_mut().interrupt()?;
-        let len = bytes.len().min(5);
         self.content(|content| {
-            assert_eq!(content.bytes[offset as usize..][..len], bytes[..len], "it is there already");
+            let at = offset as usize;
+            assert!(at <= content.bytes.len(), "there are no holes");
+            content.bytes.resize(content.bytes.len().max(at + len), 0);
+            content.bytes[at..at + len].copy_from_slice(&bytes[..len]);
         });
         Ok(len)
     }

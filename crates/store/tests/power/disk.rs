@@ -207,26 +207,19 @@ impl SegmentFile for SimFile {
         Ok(len)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.disk.state();
         let one_in = state.faults.write;
         state.fails(one_in)?;
         let len = if state.short_writes { state.rng.usize(1..=bytes.len()) } else { bytes.len() };
-        let at = state.files[self.file].bytes.len();
+        let at = offset as usize;
         state.allocate(self.file, (at + len) as u64)?;
-        state.files[self.file].bytes.extend_from_slice(&bytes[..len]);
+        let content = &mut state.files[self.file].bytes;
+        assert!(at <= content.len(), "there are no holes");
+        content.resize(content.len().max(at + len), 0);
+        content[at..at + len].copy_from_slice(&bytes[..len]);
         state.calls.push(Call::Write { file: self.file, at, bytes: bytes[..len].to_vec() });
         Ok(len)
-    }
-
-    fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
-        let mut state = self.disk.state();
-        let one_in = state.faults.write;
-        state.fails(one_in)?;
-        let at = offset as usize;
-        assert_eq!(state.files[self.file].bytes[at..][..bytes.len()], *bytes, "it is there already");
-        state.calls.push(Call::Write { file: self.file, at, bytes: bytes.to_vec() });
-        Ok(bytes.len())
     }
 
     fn reserve(&mut self, from: u64, bytes: u64) -> io::Result<()> {

@@ -24,7 +24,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Small enough that a short history goes through all there is.
 pub(crate) fn options() -> Options {
-    Options { segment_bytes_max: 260, record_bytes_max: 100, reserve_bytes: 64 }
+    Options { segment_bytes_max: 260, record_bytes_max: 100, reserve_bytes: 64, zeros_bytes: 48 }
 }
 
 /// Opens the log and reads what counts.

@@ -17,6 +17,11 @@ pub(super) fn figures(keeper: Option<&Keeper>, page: &mut Page<'_, '_>) -> fmt::
         ("store_disk_bytes", "Bytes of the store on disk, without its reserve.", now.disk_bytes),
         ("store_segments", "Files that the store consists of.", now.segments),
         ("store_waiting_bytes", "Bytes that wait to be written to the store.", now.waiting_bytes),
+        (
+            "store_checkpoint_under_way",
+            "1 while what is live is written anew, so that the store becomes smaller.",
+            keeper.is_some_and(Keeper::is_making_checkpoint).into(),
+        ),
     ] {
         page.gauge(name, help, value.cast_signed())?;
     }
