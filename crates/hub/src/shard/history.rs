@@ -217,13 +217,12 @@ impl Shard {
         placed: &Placed,
         out: &mut impl Outlet,
     ) -> bool {
-        let shared = self.shared.clone();
         let Some(to) = self.session(key).connection else { return false };
         let Some(mut follower) = self.take_follower(key) else { return false };
-        let followed_max = shared.history.options().followed_max;
+        let followed_max = self.shared.history.options().followed_max;
         let Some(following) = follower.place(&placed.history, followed_max) else {
             self.put_follower(key, follower);
-            shared.history.count_unfollowed();
+            self.shared.history.count_unfollowed();
             return false;
         };
         let qos = following.wish.qos.min(message.qos);
