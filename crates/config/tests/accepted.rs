@@ -364,15 +364,15 @@ fn memory_is_a_size_or_a_part_of_the_machines() {
 #[test]
 fn histories_have_one_bound_or_several() {
     use trefoil_hub::HistoryRule;
-    let text = r#"
+    let text = r##"
 [[history]]
 filter = "room/#"
 messages = 50
-seconds = "7 days"
+seconds = "7 d"
 [[history]]
 filter = "#"
 bytes = "1 KiB"
-"#;
+"##;
     let rules = [
         HistoryRule {
             filter: "room/#".into(),
