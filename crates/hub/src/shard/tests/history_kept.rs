@@ -90,6 +90,9 @@ impl Kept {
         let resume = Resume { last: if place.is_none() { 1000 } else { 0 }, topics, ..Resume::default() };
         let following = w.shards[0].follow_from(w.now, c.session, topic, &resume).expect("there is one");
         w.shards[0].resume(w.now, c.session, &mut w.out);
+        while w.shards[0].wait_ms(w.now) == Some(0) {
+            w.shards[0].handle_time(w.now, &mut w.out);
+        }
         let got = w.out.places.drain(..).filter(|(to, ..)| *to == c.connection);
         let got = got.map(|(_, _, place, payload)| (place, payload)).collect();
         w.leave(c, Ending::Lost);
