@@ -1,7 +1,8 @@
 // The console. `monitor.js` watches the hub and fills figures and tree; `panel.js` publishes and subscribes for the
 // reader; `snippets.js` shows how other clients get in. Each stands on `connection.js` alone. `sessions.js` lists the
-// largest sessions by the HTTP API.
+// largest sessions by the HTTP API, `admin.js` bans and users.
 
+import { Bans, Users } from "./admin.js";
 import { Monitor } from "./monitor.js";
 import { Panel } from "./panel.js";
 import { Sessions } from "./sessions.js";
@@ -11,6 +12,8 @@ const $ = (id) => document.getElementById(id);
 
 showSnippets();
 new Sessions();
+new Bans();
+new Users();
 const panel = new Panel();
 const { view } = new Monitor(showSnippets);
 

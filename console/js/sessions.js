@@ -1,11 +1,10 @@
 // The largest sessions, and the end of one. A click asks; nothing is asked again and again, since the hub looks at all
 // of its sessions for it.
 
+import { ask, row, say, sureButton } from "./api.js";
 import { duration, number, size } from "./format.js";
 
 const LIMIT = 50;
-/** How long a button that has been pressed once waits for the second time. */
-const SURE_MS = 4_000;
 
 const $ = (id) => document.getElementById(id);
 
@@ -28,15 +27,8 @@ export class Sessions {
   }
 
   #row(session) {
-    const row = document.createElement("tr");
-    row.dataset.test = "session";
-    row.dataset.clientId = session.client_id;
-    const cell = (text, className = "") => {
-      const element = row.insertCell();
-      element.textContent = text;
-      element.className = className;
-      return element;
-    };
+    const { element, cell } = row("session");
+    element.dataset.clientId = session.client_id;
     cell(session.client_id, "mono name").title = session.client_id;
     cell(session.user ?? "");
     cell(session.connected ? "now" : session.away_s === null ? "away" : `${duration(session.away_s)} ago`);
@@ -45,58 +37,25 @@ export class Sessions {
     cell(size(session.queued_bytes), "number");
     cell(number(session.in_flight), "number");
     cell("").append(this.#button(session));
-    return row;
+    return element;
   }
 
-  /** Pressed once it asks, pressed twice it does it: what waits for the client is gone then. */
+  /** What waits for the client is gone then. */
   #button(session) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "quiet";
-    button.dataset.test = "session-drop";
-    const reset = () => {
-      button.textContent = "Drop";
-      delete button.dataset.sure;
-      button.setAttribute("aria-label", `Drop the session of ${session.client_id}`);
-    };
-    reset();
-    button.addEventListener("click", async () => {
-      if (!button.dataset.sure) {
-        button.dataset.sure = "yes";
-        button.textContent = "Sure?";
-        button.setAttribute("aria-label", `Press again to drop the session of ${session.client_id} with all that waits for it`);
-        setTimeout(reset, SURE_MS);
-        return;
-      }
-      await this.#answer(async () => {
-        await ask("DELETE", `api/v1/sessions/${encodeURIComponent(session.client_id)}`);
-        button.closest("tr").remove();
-        return `The session of ${session.client_id} has ended.`;
-      });
-    });
-    return button;
+    const about = `Drop the session of ${session.client_id} with all that waits for it`;
+    return sureButton("Drop", "session-drop", about, (row) => this.#answer(async () => {
+      await ask("DELETE", `api/v1/sessions/${encodeURIComponent(session.client_id)}`);
+      row.remove();
+      return `The session of ${session.client_id} has ended.`;
+    }));
   }
 
-  async #answer(work) {
-    const output = $("session-answer");
-    try {
-      output.textContent = await work();
-      output.classList.remove("failed");
-    } catch (error) {
-      output.textContent = error.message;
-      output.classList.add("failed");
-    }
+  #answer(work) {
+    return say($("session-answer"), work);
   }
 }
 
 function expiry(session) {
   if (session.connected) return session.expiry_s === null ? "never" : session.expiry_s ? `${duration(session.expiry_s)} after` : "with it";
   return session.expires_in_s === null ? "never" : `in ${duration(session.expires_in_s)}`;
-}
-
-async function ask(method, path) {
-  const response = await fetch(new URL(path, document.baseURI), { method });
-  const body = await response.json();
-  if (!response.ok) throw new Error(body.error.reason);
-  return body;
 }

@@ -12,10 +12,10 @@ const FLAGS = [
   "--disable-component-update", "--disable-sync",
 ];
 
-/** Opens `url` with a profile of its own, runs `body(page)` and insists that the page said nothing about errors. */
-export async function withPage(url, body) {
+/** Opens `url` with a profile of its own and these options of the browser, runs `body(page)` and insists that the page said nothing about errors. */
+export async function withPage(url, body, options = {}) {
   const profile = await mkdtemp(join(tmpdir(), "trefoil-page-"));
-  const browser = await chromium.launchPersistentContext(profile, { executablePath: "/usr/bin/chromium", args: FLAGS });
+  const browser = await chromium.launchPersistentContext(profile, { executablePath: "/usr/bin/chromium", args: FLAGS, ...options });
   const complaints = [];
   try {
     const page = browser.pages()[0] ?? (await browser.newPage());

@@ -105,6 +105,52 @@ async function storeAndSessions(hub) {
   });
 }
 
+/** Bans and users, from the list to the client that is cut off and comes again. */
+async function bansAndUsers(hub) {
+  const admin = { username: "admin", password: "secret" };
+  const body = async (page) => {
+    assert.equal(await part(page, "ban-rows").isVisible(), false, "nothing is asked for before somebody wants it");
+    const pump = await connect(hub, { ...admin, protocolVersion: 5, clientId: "pump-<b>7</b>" });
+    const gone = once(pump, "disconnect");
+    await part(page, "ban-refresh").click();
+    await part(page, "ban-whom").fill("pump-*");
+    await part(page, "ban-reason").fill("<i>mischief</i>");
+    await part(page, "ban-expires").selectOption("3600");
+    await part(page, "ban-button").click();
+    await textIs(page, "ban-answer", /Banned. 1 connection has ended.$/);
+    assert.equal((await gone)[0].reasonCode, 0x98);
+    const ban = page.locator('[data-test="ban"][data-whom="pump-*"]');
+    const text = await ban.innerText();
+    assert(text.includes("client id") && text.includes("<i>mischief</i>") && text.includes("admin"), text);
+    assert(text.includes("in 59 min") || text.includes("in 1 h"), text);
+    await assert.rejects(connect(hub, { ...admin, protocolVersion: 5, clientId: "pump-7" }), { code: 0x8a });
+    await ban.locator('[data-test="ban-remove"]').click();
+    assert.equal(await ban.count(), 1, "once is not enough");
+    await ban.locator('[data-test="ban-remove"]').click();
+    await textIs(page, "ban-answer", /pump-\* may come again/);
+    assert.equal(await ban.count(), 0);
+
+    await part(page, "user-refresh").click();
+    await textIs(page, "user-count", /^1$/);
+    await part(page, "user-name").fill("bob/<b>");
+    await part(page, "user-password").fill("b");
+    await part(page, "user-button").click();
+    await textIs(page, "user-answer", /is added/);
+    assert.equal(await part(page, "user-password").inputValue(), "");
+    const bob = await connect(hub, { username: "bob/<b>", password: "b" });
+    const cut = once(bob, "close");
+    const row = page.locator('[data-test="user"][data-user="bob/<b>"]');
+    await row.locator('[data-test="user-delete"]').click();
+    await row.locator('[data-test="user-delete"]').click();
+    await textIs(page, "user-answer", /is deleted/);
+    await cut;
+    assert.equal(await row.count(), 0);
+    assert.equal(await page.locator('[data-test="user"][data-user="admin"] button').count(), 0, "the file is not changed here");
+    await fitsOnATelephone(page);
+  };
+  await withPage(`http://127.0.0.1:${hub.tcp}/`, body, { httpCredentials: admin });
+}
+
 /** Payloads and topics come from strangers: they are shown and never run. */
 async function hostileMessages(hub) {
   await withConsole(hub, async (page) => {
@@ -128,4 +174,4 @@ async function hostileMessages(hub) {
   });
 }
 
-await main({ figuresAndTopicTree, publishAndSubscribePanel, lightAndDark, storeAndSessions, hostileMessages });
+await main({ figuresAndTopicTree, publishAndSubscribePanel, lightAndDark, storeAndSessions, bansAndUsers, hostileMessages });

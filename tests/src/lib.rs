@@ -24,6 +24,7 @@ pub mod broken;
 mod bystander;
 pub mod corpus;
 pub mod crash;
+mod disk;
 mod example;
 mod hub;
 pub mod lines;
@@ -37,6 +38,7 @@ mod socket;
 pub mod websocket;
 
 pub use bystander::Bystander;
+pub use disk::Disk;
 pub use example::Example;
 pub use hub::{CONFIG, DEVICES, Holdings, Hub, USERS_CONFIG, binary, set_user, trefoil};
 pub use program::{Outcome, Program, Running, node, node_on_page, python};

@@ -191,7 +191,8 @@ pub fn publish_body(flags: u8, topic: [u8; 2], msg_id: u16, payload: &str) -> Ve
     [&[flags], &topic[..], &msg_id.to_be_bytes()[..], payload.as_bytes()].concat()
 }
 
-fn unpack(datagram: &[u8]) -> (u8, Vec<u8>) {
+/// Type and what follows of a packet.
+pub(crate) fn unpack(datagram: &[u8]) -> (u8, Vec<u8>) {
     match datagram {
         [1, high, low, kind, body @ ..] => {
             assert_eq!(usize::from(u16::from_be_bytes([*high, *low])), datagram.len());

@@ -25,6 +25,11 @@ fn store_and_sessions() {
 }
 
 #[test]
+fn bans_and_users() {
+    node("console_scenarios", "bansAndUsers", &Hub::with_users(&[("admin", "secret")], ""));
+}
+
+#[test]
 fn hostile_messages() {
     node("console_scenarios", "hostileMessages", &Hub::start());
 }

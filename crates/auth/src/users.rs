@@ -1,4 +1,4 @@
-//! The file of users: one `name:record` a line.
+//! Users: those of a file, one `name:record` a line, and those that were added beside it.
 
 use crate::prepare::prepare;
 use crate::record::{Kind, Record};
@@ -49,14 +49,40 @@ impl fmt::Debug for Secret {
 ///
 /// Who is not among them is treated like one who is and errs: the same work is done with a record that is made up for
 /// the name, at the cost of one of the real records, and it is the same each time for the same name.
+///
+/// Those of the file go before those that were [added](Users::set): whoever may write the file has the last word.
 #[derive(Clone, Debug)]
 pub struct Users {
+    file: Arc<Table>,
+    added: Table,
+    secret: Secret,
+}
+
+/// Some of the users.
+#[derive(Clone, Default, Debug)]
+struct Table {
     records: HashMap<Arc<str>, Record>,
-    /// All names in the order of the file: what is made up is like the record of one of them.
+    /// All names in their order: what is made up is like the record of one of them.
     names: Vec<Arc<str>>,
     /// Those with a SCRAM verifier.
     scram_names: Vec<Arc<str>>,
-    secret: Secret,
+}
+
+impl Table {
+    fn add(&mut self, name: Arc<str>, record: Record) {
+        if record.kind() == Kind::ScramSha256 {
+            self.scram_names.push(name.clone());
+        }
+        self.names.push(name.clone());
+        self.records.insert(name, record);
+    }
+
+    fn remove(&mut self, name: &str) {
+        if self.records.remove(name).is_some() {
+            self.names.retain(|known| **known != *name);
+            self.scram_names.retain(|known| **known != *name);
+        }
+    }
 }
 
 /// What is wrong with a file of users: line numbers and reasons, at least one. Displayed one to a line. It repeats no
@@ -121,7 +147,7 @@ impl Users {
     /// # Errors
     /// All that is wrong with it.
     pub fn parse(text: &str, secret: Secret) -> Result<Users, UsersError> {
-        let mut users = Users { records: HashMap::new(), names: Vec::new(), scram_names: Vec::new(), secret };
+        let mut file = Table::default();
         let mut lines: HashMap<Arc<str>, usize> = HashMap::new();
         let mut problems = Vec::new();
         for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
@@ -132,18 +158,14 @@ impl Users {
                     Some(first) => problems.push((number, format!("{name} stands in line {first} already"))),
                     None => {
                         lines.insert(name.clone(), number);
-                        users.names.push(name.clone());
-                        if record.kind() == Kind::ScramSha256 {
-                            users.scram_names.push(name.clone());
-                        }
-                        users.records.insert(name, record);
+                        file.add(name, record);
                     }
                 },
                 Err(why) => problems.push((number, why)),
             }
         }
         if problems.is_empty() {
-            return Ok(users);
+            return Ok(Users { file: Arc::new(file), added: Table::default(), secret });
         }
         if problems.len() > PROBLEMS_MAX {
             let line = problems[PROBLEMS_MAX].0;
@@ -153,27 +175,76 @@ impl Users {
         Err(UsersError { problems })
     }
 
+    /// Adds a user beside the file, or gives one another record, or takes one out.
+    ///
+    /// # Errors
+    /// Why the name cannot be one.
+    pub fn set(&mut self, name: &str, record: Option<Record>) -> Result<(), String> {
+        let name = check_name(name)?;
+        self.added.remove(&name);
+        if let Some(record) = record {
+            self.added.add(name.into(), record);
+        }
+        Ok(())
+    }
+
+    /// These, with those that others have beside their file.
+    #[must_use]
+    pub fn with_added_of(self, others: &Users) -> Users {
+        Users { added: others.added.clone(), ..self }
+    }
+
+    /// Those of the file, in its order.
+    pub fn in_file(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, Kind)> {
+        self.file.names.iter().map(|name| (name, self.file.records[name].kind()))
+    }
+
+    /// Those beside the file, in the order in which they were added.
+    pub fn added(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, Kind)> {
+        self.added.names.iter().map(|name| (name, self.added.records[name].kind()))
+    }
+
+    /// Whether the file has this name, which is prepared.
+    pub fn is_in_file(&self, name: &str) -> bool {
+        self.file.records.contains_key(name)
+    }
+
+    /// Whether this name, which is prepared, was added beside the file.
+    pub fn is_added(&self, name: &str) -> bool {
+        self.added.records.contains_key(name)
+    }
+
+    /// Whether a user, whose name is prepared, has the same record here as among `others`, and has one.
+    pub fn agree_on(&self, name: &str, others: &Users) -> bool {
+        self.find(name).is_some_and(|(_, record)| others.find(name).is_some_and(|(_, other)| other == record))
+    }
+
+    fn find(&self, name: &str) -> Option<(&Arc<str>, &Record)> {
+        let file = self.file.records.get_key_value(name);
+        file.or_else(|| self.added.records.get_key_value(name))
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.records.len()
+        let hidden = self.added.names.iter().filter(|name| self.is_in_file(name)).count();
+        self.file.records.len() + self.added.records.len() - hidden
     }
 
     /// Whether there are none, so that nobody can be let in.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.file.records.is_empty() && self.added.records.is_empty()
     }
 
     /// The user with this name, if it is one.
     pub fn get(&self, name: &str) -> Option<Arc<str>> {
-        let prepared = prepare(name).ok()?;
-        Some(self.records.get_key_value(&*prepared)?.0.clone())
+        Some(self.find(&prepare(name).ok()?)?.0.clone())
     }
 
     /// Checks a password that was sent. Returns the user's name in its prepared form, or nothing, whatever is wrong. It
     /// costs some ten milliseconds, for unknown users too.
     pub fn check(&self, name: &str, password: &[u8]) -> Option<Arc<str>> {
         let (name, password) = (prepare(name), std::str::from_utf8(password).ok().map(prepare));
-        let known = name.as_deref().ok().and_then(|name| self.records.get_key_value(name));
+        let known = name.as_deref().ok().and_then(|name| self.find(name));
         let made_up = self.made_up(name.as_deref().unwrap_or_default());
         let record = known.map_or(&made_up, |(_, record)| record);
         // Also for a password that cannot be one, so that its time says nothing about the name.
@@ -186,14 +257,14 @@ impl Users {
     /// another kind of record, it is made up, and no proof fits it.
     pub fn verifier(&self, name: &str) -> Verifier {
         let made_up = self.made_up_verifier(name);
-        match self.records.get(name) {
-            Some(Record::Scram(verifier)) => verifier.clone(),
+        match self.find(name) {
+            Some((_, Record::Scram(verifier))) => verifier.clone(),
             _ => made_up,
         }
     }
 
     fn made_up(&self, name: &str) -> Record {
-        match self.pattern(name, &self.names) {
+        match self.pattern(name, |table| &table.names) {
             Some(Record::Argon2id(pattern)) => {
                 let (salt, hash) = (self.secret.derive("salt", name), self.secret.derive("hash", name));
                 Record::Argon2id(pattern.made_up(&salt, &hash))
@@ -203,7 +274,7 @@ impl Users {
     }
 
     fn made_up_verifier(&self, name: &str) -> Verifier {
-        let pattern = self.pattern(name, &self.scram_names);
+        let pattern = self.pattern(name, |table| &table.scram_names);
         let (iterations, salt_bytes) = match pattern {
             Some(Record::Scram(verifier)) => (verifier.iterations(), verifier.salt().len()),
             _ => (ITERATIONS_DEFAULT, SALT_BYTES),
@@ -215,11 +286,16 @@ impl Users {
     }
 
     /// The record of one of these names, always the same for a name.
-    fn pattern(&self, name: &str, among: &[Arc<str>]) -> Option<&Record> {
+    fn pattern(&self, name: &str, among: fn(&Table) -> &[Arc<str>]) -> Option<&Record> {
+        let (file, added) = (among(&self.file), among(&self.added));
         let digest = self.secret.derive("pattern", name);
         let number = digest.iter().take(8).fold(0_u64, |number, &byte| number << 8 | u64::from(byte));
-        let count = u64::try_from(among.len()).ok().filter(|count| *count > 0)?;
-        self.records.get(among.get((number % count) as usize)?)
+        let count = u64::try_from(file.len() + added.len()).ok().filter(|count| *count > 0)?;
+        let place = (number % count) as usize;
+        match file.get(place) {
+            Some(name) => self.file.records.get(name),
+            None => self.added.records.get(added.get(place - file.len())?),
+        }
     }
 }
 

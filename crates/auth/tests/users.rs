@@ -98,6 +98,44 @@ fn mistakes_are_told_by_line_and_all_at_once() {
 }
 
 #[test]
+fn users_beside_the_file_come_and_go_and_the_file_goes_before_them() {
+    let users = parse(&format!("ann:{}", record("file")));
+    let mut more = users.clone();
+    more.set("b\u{ad}ob", Some(record("one"))).unwrap();
+    more.set("ann", Some(record("added"))).unwrap();
+    assert_eq!((users.len(), more.len()), (1, 2));
+    assert_eq!(more.check("bob", b"one").as_deref(), Some("bob"));
+    assert_eq!(more.check("ann", b"added"), None);
+    assert_eq!(more.check("ann", b"file").as_deref(), Some("ann"));
+    assert!(
+        more.is_in_file("ann") && more.is_added("ann") && more.is_added("bob") && !more.is_in_file("bob")
+    );
+    assert_eq!(more.added().map(|(name, _)| &**name).collect::<Vec<_>>(), ["bob", "ann"]);
+
+    let mut changed = more.clone();
+    changed.set("bob", Some(Record::argon2id("two", SALT).unwrap())).unwrap();
+    assert_eq!(changed.check("bob", b"one"), None);
+    assert!(changed.check("bob", b"two").is_some());
+    assert!(!changed.agree_on("bob", &more) && changed.agree_on("ann", &more));
+    assert!(!changed.agree_on("nobody", &more));
+
+    // The file is read again, and now has nobody.
+    let mut read_again = parse("").with_added_of(&changed);
+    assert!(read_again.check("bob", b"two").is_some() && read_again.check("ann", b"added").is_some());
+    read_again.set("bob", None).unwrap();
+    assert_eq!((read_again.check("bob", b"two"), read_again.get("bob"), read_again.len()), (None, None, 1));
+    assert!(read_again.set("a:b", None).is_err());
+}
+
+#[test]
+fn what_is_made_up_is_like_the_records_beside_the_file_too() {
+    let mut users = parse("");
+    users.set("ann", Some(Record::scram("x", &[1; 20], 5000).unwrap())).unwrap();
+    let made_up = users.verifier("nobody");
+    assert_eq!((made_up.salt().len(), made_up.iterations()), (20, 5000));
+}
+
+#[test]
 fn an_editor_changes_one_line_and_keeps_the_rest() {
     let (one, two) = (record("one"), record("two"));
     let mut editor = Editor::new("# mine\nann:old\n\n# his\nbob:old\n");

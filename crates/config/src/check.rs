@@ -1,6 +1,6 @@
 //! Whether the answers go together, and the [`Config`] that they make.
 
-use crate::access::Auth;
+use crate::access::{Auth, Bans};
 use crate::extensions::{Reader, slow_reader};
 use crate::limits::Limits;
 use crate::model::{Bind, Config, Listener, Log, LogLevel, MemoryMax, Protocols};
@@ -50,6 +50,7 @@ pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<
         shards,
         memory_max: memory_max(sheet),
         auth,
+        bans: Bans::read(sheet),
         listeners,
         mqtt: extensions.mqtt(),
         shared: extensions.shared(),

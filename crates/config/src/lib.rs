@@ -55,7 +55,7 @@ mod value;
 
 use std::path::Path;
 
-pub use access::Auth;
+pub use access::{Auth, Bans};
 pub use extensions::{
     Delayed, Exclusive, Mqtt, MqttSn, MqttSnTopic, RetainedLimit, Rewrite, Shared, SharedStrategy, Sys,
 };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::access::Auth;
+use crate::access::{Auth, Bans};
 use crate::extensions::{Delayed, Exclusive, Mqtt, MqttSn, RetainedLimit, Rewrite, Shared, Sys};
 use crate::limits::Limits;
 use crate::store::Store;
@@ -21,6 +21,8 @@ pub struct Config {
     pub memory_max: MemoryMax,
     /// Who may connect.
     pub auth: Auth,
+    /// Who may not connect.
+    pub bans: Bans,
     /// Where the server accepts. Never empty, and no address (port 0 excepted) occurs twice.
     pub listeners: Vec<Listener>,
     /// How much of everything there may be.
@@ -77,6 +79,7 @@ impl Default for Config {
             shards: 0,
             memory_max: MemoryMax::Unlimited,
             auth: Auth::default(),
+            bans: Bans::default(),
             listeners: vec![
                 listener(tcp, Protocols::usual(&tcp)),
                 listener(udp, Protocols::usual(&udp)),

@@ -46,6 +46,9 @@ fn introduction(section: Section) -> (&'static str, &'static str) {
              opened.",
         ),
         Section::Auth => ("`[auth]`", "Who may connect. [security.md](security.md) has more."),
+        Section::Bans => {
+            ("`[bans]`", "Who may not connect. The bans themselves are set [over HTTP](http.md#bans).")
+        }
         Section::Limits => (
             "`[limits]`",
             "How much of everything there may be. Names end in the unit: `_bytes_max` are sizes, `_s` and `_s_max` \

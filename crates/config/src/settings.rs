@@ -14,6 +14,8 @@ pub enum Section {
     Listener,
     /// `[auth]`.
     Auth,
+    /// `[bans]`.
+    Bans,
     /// `[limits]`.
     Limits,
     /// `[mqtt]`.
@@ -50,10 +52,11 @@ pub enum Section {
 
 impl Section {
     /// All of them, in the order of the reference page.
-    pub const ALL: [Section; 19] = [
+    pub const ALL: [Section; 20] = [
         Section::Top,
         Section::Listener,
         Section::Auth,
+        Section::Bans,
         Section::Limits,
         Section::Mqtt,
         Section::Shared,
@@ -78,6 +81,7 @@ impl Section {
             Section::Top => "",
             Section::Listener => "listener",
             Section::Auth => "auth",
+            Section::Bans => "bans",
             Section::Limits => "limits",
             Section::Mqtt => "mqtt",
             Section::Shared => "shared",

@@ -14,6 +14,8 @@ pub struct Store {
     pub durability: Durability,
     /// Milliseconds that what nobody waits for may be on its way.
     pub interval_ms: u32,
+    /// Bytes by which it may exceed twice what is live before it is made smaller.
+    pub slack_bytes: u64,
     /// What holds for some topics, in the order in which they are tried: a valid filter, not of a shared subscription,
     /// and what holds for it.
     pub topics: Vec<(String, Durability)>,
@@ -43,6 +45,7 @@ impl Default for Store {
             path: PathBuf::from("trefoil-data"),
             durability: Durability::Sync,
             interval_ms: 1000,
+            slack_bytes: 64 << 20,
             topics: Vec::new(),
         }
     }
@@ -54,6 +57,7 @@ impl Reader<'_> {
         let answers = &self.sheet.answers;
         let path = answers.text(Section::Store, "path").map(|(text, _)| PathBuf::from(text));
         let interval_ms = answers.number(Section::Store, "interval_ms").map(|n| n as u32);
+        let slack_bytes = answers.number(Section::Store, "slack_bytes");
         let durability = durability(answers, Section::Store);
         let topic = |reader: &mut Self, Entry { answers, .. }: &Entry| {
             let filter = reader.filter(Section::Durability, answers)?;
@@ -63,6 +67,7 @@ impl Reader<'_> {
             path: path.unwrap_or(preset.path),
             durability: durability.unwrap_or(preset.durability),
             interval_ms: interval_ms.unwrap_or(preset.interval_ms),
+            slack_bytes: slack_bytes.unwrap_or(preset.slack_bytes),
             topics: self.each(Section::Durability, topic),
         }
     }

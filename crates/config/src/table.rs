@@ -3,7 +3,7 @@
 use crate::settings::Kind::{Address, Bool, Bytes, Choice, Choices, Count, Memory, Seconds, Text};
 use crate::settings::Preset::{Number, Required, Said};
 use crate::settings::Section::{
-    Auth, Delayed, Durability, Exclusive, History, Listener, Log, Mqtt, MqttSn, MqttSnTopic, Retained,
+    Auth, Bans, Delayed, Durability, Exclusive, History, Listener, Log, Mqtt, MqttSn, MqttSnTopic, Retained,
     Rewrite, Shared, SlowReader, Store, Subscribe, Sys, Top,
 };
 use crate::settings::{Kind, Preset, Section, Setting};
@@ -126,6 +126,37 @@ pub(crate) const BEFORE_LIMITS: &[Setting] = &[
         Seconds { min: 1, max: 86_400 },
         Number(60),
         "The time in which failures are counted together.",
+    ),
+    setting(
+        Auth,
+        "users_max",
+        Count { min: 0, max: 100_000 },
+        Number(10_000),
+        "Users that may be added over HTTP while the hub runs, beside those of the file. 0 lets nobody add any.",
+    ),
+    setting(
+        Bans,
+        "apply",
+        Bool,
+        Preset::Bool(true),
+        "Whether anybody is held to the bans. With `false` they stay in the store, and can be listed and taken back: for \
+         whoever has banned himself.",
+    ),
+    setting(
+        Bans,
+        "bans_max",
+        Count { min: 0, max: 100_000 },
+        Number(10_000),
+        "Bans at one time. Those that the hub sets by itself (`failures_ban_s`) are at most half of them.",
+    ),
+    setting(
+        Bans,
+        "failures_ban_s",
+        Seconds { min: 0, max: 31_536_000 },
+        Number(0),
+        "For how long an address (of IPv6, one /64) is banned that has failed to prove who it is as often as \
+         `auth.failures_max` allows. 0 bans nobody: it is only not listened to for the rest of \
+         `auth.failures_window_s`. Loopback addresses are never banned in this way.",
     ),
 ];
 
@@ -380,6 +411,14 @@ pub(crate) const AFTER_LIMITS: &[Setting] = &[
         Count { min: 1, max: 3_600_000 },
         Number(1000),
         "How long what nobody waits for may be on its way to the disk.",
+    ),
+    setting(
+        Store,
+        "slack_bytes",
+        Bytes { min: MIB, max: BYTES_MAX },
+        Number(64 * MIB),
+        "How much more than twice what is live the store may take on disk before it is made smaller. Less saves disk, and \
+         writes what is live more often.",
     ),
     setting(
         Durability,

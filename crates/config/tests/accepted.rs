@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use trefoil_config::{
-    Bind, Config, LogLevel, MqttSnTopic, RetainedLimit, Rewrite, Section, Setting, SharedStrategy, load,
+    Bans, Bind, Config, LogLevel, MqttSnTopic, RetainedLimit, Rewrite, Section, Setting, SharedStrategy, load,
 };
 use trefoil_hub::RewriteRule;
 
@@ -21,6 +21,16 @@ fn with(text: &str, variables: &[(&str, &str)]) -> Config {
 /// Listeners as the server prints them.
 fn shown(config: &Config) -> Vec<String> {
     config.listeners.iter().map(|l| format!("{}  {}", l.bind, l.protocols)).collect()
+}
+
+#[test]
+fn bans() {
+    let usual = Bans { apply: true, bans_max: 10_000, failures_ban_s: 0 };
+    assert_eq!(file("").bans, usual);
+    let said = file("[bans]\nbans_max = 7\nfailures_ban_s = \"1 h\"");
+    assert_eq!(said.bans, Bans { bans_max: 7, failures_ban_s: 3600, ..usual.clone() });
+    // For whoever has banned himself.
+    assert_eq!(with("", &[("TREFOIL_BANS_APPLY", "false")]).bans, Bans { apply: false, ..usual });
 }
 
 #[test]
@@ -50,6 +60,7 @@ fn with_users_any_address_will_do_and_anonymous_clients_need_a_word() {
     );
     assert_eq!(config.auth.users.as_deref(), Some(Path::new("users.txt")));
     assert_eq!((config.auth.failures_max, config.auth.failures_window_s), (30, 300));
+    assert_eq!(config.auth.users_max, 10_000);
     let anonymous: Vec<bool> = config.listeners.iter().map(|l| l.allow_anonymous).collect();
     assert_eq!(anonymous, [false, true, true]);
     let usual = file("[auth]\nusers = \"users.txt\"");
@@ -79,6 +90,7 @@ fn the_example_of_the_design_is_accepted_with_a_warning() {
         path = "trefoil-data"
         durability = "interval"
         interval_ms = 250
+        slack_bytes = "2 MiB"
         [[durability]]
         filter = "alarms/#"
         durability = "sync"
@@ -97,6 +109,7 @@ fn the_example_of_the_design_is_accepted_with_a_warning() {
         path: "trefoil-data".into(),
         durability: trefoil_config::Durability::Interval,
         interval_ms: 250,
+        slack_bytes: 2 << 20,
         topics: vec![("alarms/#".to_owned(), trefoil_config::Durability::Sync)],
     };
     assert_eq!(config.store, store);

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use trefoil_mqtt::QoS;
 
 /// With what a topic begins whose message is to wait.
 pub(crate) const PREFIX: &str = "$delayed/";
@@ -128,6 +129,9 @@ pub(crate) struct Delayed<P> {
     taken: u64,
     /// Those that are kept for the next start, by the numbers that stand for them.
     kept: BTreeMap<u64, Kept>,
+    /// Those that are kept no longer, and leave once it is on disk that they are not: each with the batch that says so.
+    /// They count as waiting.
+    leaving: VecDeque<(u64, Due<P>)>,
 }
 
 /// A message that waits and is kept for the next start.
@@ -155,9 +159,22 @@ pub(crate) struct Due<P> {
     pub(crate) number: u64,
 }
 
+impl<P> Due<P> {
+    /// Whether it may leave only when it cannot come up again after a crash: at QoS 0 it is published at most once.
+    pub(crate) fn leaves_late(&self) -> bool {
+        self.number > 0 && self.message.qos == QoS::AtMostOnce
+    }
+}
+
 impl<P> Default for Delayed<P> {
     fn default() -> Self {
-        Delayed { wheel: Wheel::default(), ready: VecDeque::new(), taken: 0, kept: BTreeMap::new() }
+        Delayed {
+            wheel: Wheel::default(),
+            ready: VecDeque::new(),
+            taken: 0,
+            kept: BTreeMap::new(),
+            leaving: VecDeque::new(),
+        }
     }
 }
 
@@ -202,7 +219,8 @@ impl<P> Delayed<P> {
         self.kept.range(from..).map(|(&number, kept)| (number, kept))
     }
 
-    /// What is due, in order, but at most `messages_max`: as many as may wait can be due at once.
+    /// What is due, in order, but at most `messages_max`: as many as may wait can be due at once. What
+    /// [leaves late](Due::leaves_late) goes on waiting, in [`leave_after`](Self::leave_after).
     pub(crate) fn due(&mut self, now: Time, messages_max: usize, waiting: &Waiting) -> Vec<Due<P>> {
         let mut due = Vec::new();
         self.wheel.expire(now, &mut due);
@@ -210,14 +228,36 @@ impl<P> Delayed<P> {
         self.ready.extend(due);
         let count = self.ready.len().min(messages_max);
         let due: Vec<_> = self.ready.drain(..count).map(|held| held.due).collect();
-        for Due { message, number, .. } in &due {
-            waiting.let_go(message.cost_bytes());
-            self.kept.remove(number);
+        for due in &due {
+            if !due.leaves_late() {
+                waiting.let_go(due.message.cost_bytes());
+            }
+            self.kept.remove(&due.number);
         }
         if self.ready.is_empty() {
             self.ready = VecDeque::new();
         }
         due
+    }
+
+    /// Lets a message that is not kept any longer wait until this batch is on disk.
+    pub(crate) fn leave_after(&mut self, batch: u64, due: Due<P>) {
+        self.leaving.push_back((batch, due));
+    }
+
+    /// The batch that the last of these waits for; 0 if there is none.
+    pub(crate) fn leaves_after(&self) -> u64 {
+        self.leaving.back().map_or(0, |(batch, _)| *batch)
+    }
+
+    /// The next of these if its batch is among those up to `durable`, which are on disk.
+    pub(crate) fn next_leaving(&mut self, durable: u64, waiting: &Waiting) -> Option<Due<P>> {
+        let (_, due) = self.leaving.pop_front_if(|(batch, _)| *batch <= durable)?;
+        waiting.let_go(due.message.cost_bytes());
+        if self.leaving.is_empty() {
+            self.leaving = VecDeque::new();
+        }
+        Some(due)
     }
 
     /// Milliseconds until it is worth asking for what is [`due`](Self::due); none while nothing waits.

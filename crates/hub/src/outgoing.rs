@@ -409,7 +409,8 @@ impl Outgoing {
         });
         let all = flights.chain(self.queue.iter().map(Standing::Waiting));
         all.filter(|standing| match standing {
-            Standing::InFlight { pending, .. } | Standing::Waiting(pending) => pending.number > 0,
+            Standing::InFlight { pending, .. } => pending.number > 0 || pending.qos == QoS::ExactlyOnce,
+            Standing::Waiting(pending) => pending.number > 0,
         })
     }
 

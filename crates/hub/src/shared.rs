@@ -177,6 +177,12 @@ impl Shared {
         self.clears.load(Ordering::Relaxed)
     }
 
+    /// Whether what is written down comes to disk. If not, it does once the disk works again, and nothing may wait for
+    /// that which can be refused.
+    pub(crate) fn writes(&self) -> bool {
+        self.keeps() || self.clears()
+    }
+
     /// Whether what has to be kept can be.
     pub fn keeps(&self) -> bool {
         self.keeps.load(Ordering::Relaxed)

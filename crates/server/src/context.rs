@@ -1,6 +1,6 @@
 //! What every thread of the server knows.
 
-use crate::access::Access;
+use crate::access::{Access, Bans};
 use crate::keeper::Keeper;
 use crate::keeper::report::StoreSummary;
 use crate::mail::Mailbox;
@@ -22,6 +22,8 @@ pub(crate) struct Context {
     pub(crate) sys: Sys,
     /// Who may connect; `None`: nobody is asked.
     pub(crate) access: Option<Access>,
+    /// Who may not.
+    pub(crate) bans: Bans,
     /// The listeners, by number.
     pub(crate) listeners: Vec<ListenerContext>,
     /// What the shards share of the hub.

@@ -20,14 +20,24 @@ const RECORD_BYTES_MIN: usize = 64 << 20;
 /// What stands in a record beside the largest packet.
 const RECORD_BYTES_BESIDE: usize = 1 << 20;
 
-/// The store may grow to this and twice what is live before a checkpoint makes it smaller.
-const SLACK_BYTES: u64 = 64 << 20;
-
 /// A checkpoint waits while so much is on its way to the disk.
 const WAITING_BYTES_MAX: u64 = 1 << 20;
 
-/// About what a session takes in the store beside its messages.
+/// While more than this is on its way to the disk, those whose messages it is are not read from; they are again from half
+/// of it on.
+const BEHIND_BYTES: u64 = 64 << 20;
+
+/// About what a session takes in the store beside what it has.
 const SESSION_BYTES: u64 = 256;
+
+/// About what a subscription takes there.
+const SUBSCRIPTION_BYTES: u64 = 64;
+
+/// About what a delivery takes there beside its message.
+const DELIVERY_BYTES: u64 = 32;
+
+/// For what is in flight where its bytes are not counted: about what a message takes.
+const MESSAGE_BYTES: u64 = 256;
 
 /// Milliseconds since 1970.
 pub(crate) fn clock_ms() -> u64 {
@@ -121,7 +131,6 @@ impl Opened {
 }
 
 /// What the writer and the shards know of each other.
-#[derive(Default)]
 pub(crate) struct Keeper {
     writer: OnceLock<Writer>,
     state: Mutex<State>,
@@ -129,6 +138,8 @@ pub(crate) struct Keeper {
     checkpoint: Mutex<Option<Checkpoint>>,
     /// How many checkpoints were complete when somebody last looked, and how large the store was after the last of them.
     last: Mutex<(u64, u64)>,
+    /// By how much the store may exceed twice what is live before a checkpoint makes it smaller.
+    slack_bytes: u64,
 }
 
 /// A checkpoint that is being made.
@@ -139,6 +150,17 @@ struct Checkpoint {
 }
 
 impl Keeper {
+    /// One without a thread that writes.
+    pub(crate) fn new(config: &Config) -> Keeper {
+        Keeper {
+            writer: OnceLock::new(),
+            state: Mutex::default(),
+            checkpoint: Mutex::default(),
+            last: Mutex::default(),
+            slack_bytes: config.store.slack_bytes,
+        }
+    }
+
     /// Starts the thread that writes.
     ///
     /// # Errors
@@ -178,6 +200,12 @@ impl Keeper {
         is_idle && self.state() != State::Full
     }
 
+    /// Whether so much is on its way to the disk that nobody should add to it, if it `was` so before.
+    pub(crate) fn is_behind(&self, was: bool) -> bool {
+        let limit = if was { BEHIND_BYTES / 2 } else { BEHIND_BYTES };
+        self.writer.get().is_some_and(|writer| writer.waiting_bytes() > limit)
+    }
+
     /// Begins a checkpoint if the store has become much larger than what is live.
     pub(crate) fn look_after(&self, context: &Context) {
         if self.state() != State::Working || self.is_making_checkpoint() {
@@ -189,17 +217,10 @@ impl Keeper {
             *last = (figures.checkpoints, figures.disk_bytes);
         }
         // What is live is an estimate. Where it is far too low, one checkpoint must not follow the other for nothing.
-        let has_grown = figures.disk_bytes > last.1.saturating_add(SLACK_BYTES);
+        let has_grown = figures.disk_bytes > last.1.saturating_add(self.slack_bytes);
         drop(last);
-        let total =
-            |of: fn(&crate::stats::Stats) -> &crate::stats::Figure| crate::stats::total(&context.stats, of);
-        let (_, retained_bytes) = context.hub.retained.size();
-        let live = total(|s| &s.queued_bytes)
-            + retained_bytes as u64
-            + context.hub.delayed_size().1 as u64
-            + context.hub.history.figures().bytes as u64
-            + total(|s| &s.sessions) * SESSION_BYTES;
-        if has_grown && figures.disk_bytes > live.saturating_mul(2) + SLACK_BYTES {
+        let live = live_bytes(context);
+        if has_grown && figures.disk_bytes > live.saturating_mul(2).saturating_add(self.slack_bytes) {
             self.begin_checkpoint(context);
         }
     }
@@ -260,6 +281,28 @@ impl Keeper {
             writer.stop();
         }
     }
+}
+
+/// About what a checkpoint would write. It is too much where sessions are not kept, and where a message waits for several.
+fn live_bytes(context: &Context) -> u64 {
+    let total =
+        |of: fn(&crate::stats::Stats) -> &crate::stats::Figure| crate::stats::total(&context.stats, of);
+    let (queued, queued_bytes) = context.hub.queued();
+    let (in_flight, in_flight_bytes) = context.hub.in_flight();
+    let in_flight_bytes = match in_flight_bytes {
+        0 => in_flight as u64 * MESSAGE_BYTES,
+        counted => counted as u64,
+    };
+    let (_, retained_bytes) = context.hub.retained.size();
+    let messages = queued_bytes as u64
+        + in_flight_bytes
+        + retained_bytes as u64
+        + context.hub.delayed_size().1 as u64
+        + context.hub.history.figures().bytes as u64;
+    messages
+        + (queued + in_flight) as u64 * DELIVERY_BYTES
+        + total(|s| &s.sessions) * SESSION_BYTES
+        + (total(|s| &s.subscriptions) + total(|s| &s.shared_subscriptions)) * SUBSCRIPTION_BYTES
 }
 
 /// Takes what the writer tells to the shards.

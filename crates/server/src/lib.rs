@@ -45,7 +45,8 @@ mod stats;
 pub mod store;
 mod sys;
 
-use access::Access;
+use access::kept::Kind as KeptKind;
+use access::{Access, Bans};
 use beside::Beside;
 use context::{Context, ListenerContext};
 use inherited::Inherited;
@@ -253,6 +254,9 @@ impl Prepared<'_> {
             let dealt = listener::deal(sockets, self.shards).map_err(StartError::System)?;
             shares.iter_mut().zip(dealt).for_each(|(shares, share)| shares.push(share));
         }
+        // The store takes the time of day at this moment too, for all that is counted from here on. How long it takes to
+        // read must not come between.
+        let started = Instant::now();
         let store = Opened::open(self.config).map_err(StartError::Store)?;
         // The hasher of the standard library is seeded by the system.
         let random = RandomState::new().hash_one(std::process::id());
@@ -267,11 +271,20 @@ impl Prepared<'_> {
             Some(store) => store.restore(self.config, shared).map_err(StartError::Store)?,
             None => hub_without_store(shared),
         };
-        self.run(shares, hub).map_err(StartError::System)
+        self.run(shares, hub, started).map_err(StartError::System)
     }
 
-    fn run(self, shares: Vec<Vec<listener::Share>>, (shared, hubs, log): Hub) -> io::Result<Server> {
+    fn run(
+        self,
+        shares: Vec<Vec<listener::Share>>,
+        (shared, hubs, log): Hub,
+        started: Instant,
+    ) -> io::Result<Server> {
         let Prepared { config, access, shards, listening, sockets, .. } = self;
+        if let Some(access) = &access {
+            access.add_kept(hubs[0].facts(KeptKind::User as u8));
+        }
+        let bans = Bans::new(&config.bans, hubs[0].facts(KeptKind::Ban as u8));
         let polls = (0..shards).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let mailboxes =
             polls.iter().map(|p| mail::mailbox(p.registry(), shard::WAKER)).collect::<io::Result<_>>()?;
@@ -281,6 +294,7 @@ impl Prepared<'_> {
             gateway: Gateway::new(config),
             sys: config.sys.clone(),
             access,
+            bans,
             listeners: config
                 .listeners
                 .iter()
@@ -289,12 +303,12 @@ impl Prepared<'_> {
                 .collect(),
             hub: shared,
             mailboxes,
-            keeper: log.is_some().then(Arc::default),
+            keeper: log.is_some().then(|| Arc::new(Keeper::new(config))),
             // One more for what runs beside the shards.
             stats: (0..=shards).map(|_| Stats::default()).collect(),
             connections: AtomicUsize::new(0),
             memory: memory::Memory::new(config.memory_max),
-            started: Instant::now(),
+            started,
         });
         if let Some(log) = log {
             Keeper::start(&context, log, config)?;
@@ -334,6 +348,14 @@ impl Server {
     /// When the process may open no more files.
     pub fn sockets(&self) -> io::Result<Vec<Socket>> {
         self.sockets.iter().map(Socket::try_clone).collect()
+    }
+
+    /// Why no other process could go on with the store now, if none could: the disk fails, or has failed and what this
+    /// process knows is not on it yet.
+    pub fn store_failure(&self) -> Option<String> {
+        let state = self.context.keeper.as_ref()?.state();
+        let is_bad = matches!(state, trefoil_store::State::Failed { .. } | trefoil_store::State::Healed);
+        keeper::report::reason(&state).filter(|_| is_bad)
     }
 
     /// What tells whether the shards still go round.

@@ -3,7 +3,8 @@
 //! Each shard has one mailbox. A shard writes to another's once a tick, with all that has come together, and wakes it
 //! only if it sleeps: waking costs a system call, and who is awake looks into the mailbox before going to sleep.
 
-use crate::access::Verdict;
+use crate::access::kept::Kind as KeptKind;
+use crate::access::{Purge, Verdict};
 use crate::shard::mqtt_sn::{Forwarded, Parted};
 use bytes::Bytes;
 use mio::Waker;
@@ -36,6 +37,10 @@ pub(crate) enum Mail {
     Survey { order: SessionOrder, sessions_max: usize, reply: oneshot::Sender<Vec<SessionReport>> },
     /// End the session of this client id; whether there was one.
     DropSession { client_id: Box<str>, reply: oneshot::Sender<bool> },
+    /// Keep a value for a key, and say so once it is on disk; for the first shard.
+    Keep { kind: KeptKind, key: Box<str>, value: Box<[u8]>, reply: Option<oneshot::Sender<()>> },
+    /// End connections; how many there were.
+    Purge { purge: Arc<Purge>, reply: oneshot::Sender<usize> },
     /// A datagram of an MQTT-SN client that belongs here.
     SnDatagram(Box<Forwarded>),
     /// An MQTT-SN client that this shard leads an address to is not there any more.
@@ -67,11 +72,13 @@ impl Mail {
                 Mail::Run(wire) => wire.len(),
                 Mail::Arrival(arrival) => arrival.input.len(),
                 Mail::SnDatagram(forwarded) => forwarded.datagram.len(),
+                Mail::Keep { key, value, .. } => key.len() + value.len(),
                 Mail::SnGone(_)
                 | Mail::SnUnbound(_)
                 | Mail::Verdict { .. }
                 | Mail::Survey { .. }
                 | Mail::DropSession { .. }
+                | Mail::Purge { .. }
                 | Mail::Durable(_)
                 | Mail::NotKept
                 | Mail::Checkpoint { .. }

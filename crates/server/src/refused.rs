@@ -56,7 +56,7 @@ pub(crate) fn subscribe(error: SubscribeError) -> Words {
             json: Code::BadTopic,
             http: StatusCode::BAD_REQUEST,
         },
-        SubscribeError::TooMany { .. } | SubscribeError::Taken => Words {
+        SubscribeError::TooMany { .. } | SubscribeError::Taken | SubscribeError::NotKept => Words {
             mqtt: ReasonCode::QuotaExceeded,
             mqtt_sn: ReturnCode::CONGESTION,
             json: Code::Quota,

@@ -35,7 +35,9 @@ impl<D: Directory> Log<D> {
         if !self.full {
             self.extend(bytes)?;
         }
-        if self.full && self.position() + bytes > self.reserved_bytes {
+        let needed = self.position() + bytes;
+        // There may be room that an earlier process has reserved, or a bit that has become free.
+        if self.full && needed > self.reserved_bytes && !self.reserve_up_to(needed)? {
             return Err(Error::Full { file: self.directory.shown(&segment_name(self.current())) });
         }
         Ok(())
@@ -49,17 +51,24 @@ impl<D: Directory> Log<D> {
         }
         // A step at a time, and just what is needed when there is no room for a whole step.
         for target in [needed + self.options.reserve_bytes, needed] {
-            match self.file.reserve(self.reserved_bytes, target - self.reserved_bytes) {
-                Ok(()) => {
-                    self.reserved_bytes = target;
-                    self.full = false;
-                    return Ok(());
-                }
-                Err(error) if is_space(error.kind()) => self.full = true,
-                Err(error) => return Err(self.poison("reserve room in", error)),
+            self.full = !self.reserve_up_to(target)?;
+            if !self.full {
+                break;
             }
         }
         Ok(())
+    }
+
+    /// False when the disk is too full for it.
+    fn reserve_up_to(&mut self, target: u64) -> Result<bool, Error> {
+        match self.file.reserve(self.reserved_bytes, target - self.reserved_bytes) {
+            Ok(()) => {
+                self.reserved_bytes = target;
+                Ok(true)
+            }
+            Err(error) if is_space(error.kind()) => Ok(false),
+            Err(error) => Err(self.poison("reserve room in", error)),
+        }
     }
 
     /// Writes zeros behind the records when a write of `bytes` has gone beyond those that were there. A write as large
@@ -90,10 +99,10 @@ impl<D: Directory> Log<D> {
     }
 }
 
-/// A log that is closed leaves nothing but its records.
+/// A log that is closed leaves nothing but its records; on a full disk also its reserve, which others would take.
 impl<D: Directory> Drop for Log<D> {
     fn drop(&mut self) {
-        if self.poisoned.is_none() {
+        if self.poisoned.is_none() && !self.full {
             self.free_reserve();
         }
     }

@@ -202,6 +202,10 @@ impl Hub<'_> {
                     return Ok(());
                 }
                 Some(Event::Successor(serial, word)) if self.is_successor(serial) => match word {
+                    // Once this process has let go of the store, it could not open it again either.
+                    Word::Ready if server.store_failure().is_some() => {
+                        self.give_up(server.store_failure(), &server);
+                    }
                     Word::Ready => match self.hand_over(server)? {
                         Some(again) => server = again,
                         None => return Ok(()),
@@ -262,6 +266,9 @@ impl Hub<'_> {
     }
 
     fn start_successor(&self, server: &Server) -> Result<Successor, String> {
+        if let Some(why) = server.store_failure() {
+            return Err(why);
+        }
         if std::process::id() == 1 {
             return Err(
                 "this is process 1 of its container, which would end with it; restart the container".into()

@@ -91,6 +91,8 @@ pub enum Event {
     HubLost,
     /// The hub has crashed and gone on with what it had promised to keep. Which client this stands beside means nothing.
     HubCrashed,
+    /// All that the hub has taken in is on disk. Which client this stands beside means nothing.
+    HubSynced,
     /// It connected with this will, which counts as sent should the hub publish it.
     Bequeathed(Message),
     /// A message came.
@@ -134,6 +136,7 @@ impl fmt::Display for Entry {
             Event::Unsubscribing { filter } => write!(f, "unsubscribes from {filter}"),
             Event::Unsubscribed { filter } => write!(f, "is unsubscribed from {filter}"),
             Event::HubCrashed => f.write_str("and all others: the hub has crashed"),
+            Event::HubSynced => f.write_str("and all others: the hub has everything on disk"),
             Event::SessionLost => f.write_str("has no session any more"),
             Event::HubLost => f.write_str("and all others: the hub has lost everything"),
             Event::Delivered { number, topic, qos, retain, dup } => {

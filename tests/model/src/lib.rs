@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod client;
+mod durability;
 mod history;
 mod oracle;
 mod random;
@@ -15,6 +16,7 @@ mod tap;
 pub mod wire;
 
 pub use client::{Client, Options};
+pub use durability::{Durability, Promise};
 pub use history::{Entry, Event, History, Message};
 pub use oracle::{Allowance, Summary, check, matches};
 pub use random::Random;

@@ -3,6 +3,7 @@
 //! A client that loses connections cannot tell whether DUP was right or an id free, since it does not know what got
 //! lost. Who listens at the hub's end can.
 
+use crate::durability::{Durability, Promise};
 use crate::history::Message;
 use crate::wire::{self, Kind, Packet, Publish, Version};
 use std::collections::{HashMap, HashSet};
@@ -22,6 +23,8 @@ pub struct Tap {
     pub shares: bool,
     /// What the hub has written may wait for its disk, and get lost before it leaves.
     pub holds: bool,
+    /// What it knows after a crash.
+    pub promise: Promise,
     /// Packet ids whose PUBREL may come once more since the hub has forgotten the answer.
     completed: HashSet<u16>,
 }
@@ -41,6 +44,10 @@ struct Flight {
     may_be_received: bool,
     /// It has been published on the connection that there is now, so it takes a place in the window until the end.
     takes_place: bool,
+    /// Whether the hub keeps the message.
+    is_kept: bool,
+    /// It has forgotten the message: all that may follow is PUBREL.
+    is_forgotten: bool,
 }
 
 /// When a message reached the hub, as often as it did, and how long it is of use.
@@ -78,6 +85,7 @@ impl Tap {
             has_crashed: false,
             shares: false,
             holds: false,
+            promise: Promise::default(),
             completed: HashSet::new(),
         }
     }
@@ -103,6 +111,8 @@ impl Tap {
         for flight in &mut self.flights {
             flight.may_be_received |= flight.is_received && !flight.is_released;
             flight.is_received &= flight.is_released;
+            flight.is_forgotten |= !flight.is_kept;
+            flight.may_be_received |= flight.is_forgotten;
         }
     }
 
@@ -156,6 +166,7 @@ impl Tap {
             None => {
                 let (is_received, is_sent, takes_place) = (false, false, false);
                 let (is_released, may_be_received) = (false, false);
+                let is_kept = self.promise.of(&publish.topic) != Durability::None;
                 self.flights.push(Flight {
                     packet_id,
                     number,
@@ -165,6 +176,8 @@ impl Tap {
                     may_be_received,
                     is_sent,
                     takes_place,
+                    is_kept,
+                    is_forgotten: false,
                 });
                 self.flights.len() - 1
             }
@@ -173,6 +186,9 @@ impl Tap {
                 if flight.number != number || flight.qos != qos {
                     let old = flight.number;
                     return Err(format!("packet id {packet_id} of {old} in flight is used for {number}"));
+                }
+                if flight.is_forgotten {
+                    return Err(format!("{number} is sent although its message was not kept"));
                 }
                 if flight.is_received {
                     return Err(format!("{number} is sent again after PUBREC [MQTT-4.3.3-6]"));
@@ -213,7 +229,10 @@ impl Tap {
             .iter_mut()
             .find(|f| f.packet_id == packet_id && (f.is_received || f.may_be_received));
         let Some(flight) = found else {
-            if self.has_crashed && self.completed.contains(&packet_id) {
+            let is_taken = self.flights.iter().any(|flight| flight.packet_id == packet_id);
+            // It knows of an exchange that begun no further than on its disk, and of no message to begin it with.
+            let may_be_forgotten = self.has_crashed && self.promise.forgets_messages() && !is_taken;
+            if self.has_crashed && self.completed.contains(&packet_id) || may_be_forgotten {
                 return Ok(());
             }
             return Err(format!("PUBREL for packet id {packet_id}, which the client has not received"));

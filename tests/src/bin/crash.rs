@@ -7,7 +7,7 @@
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use trefoil_tests::crash::{Plan, run};
+use trefoil_tests::crash::{Cast, Plan, run};
 
 /// Kills in one round: enough for a history that still is read within seconds.
 const KILLS_OF_A_ROUND: usize = 150;
@@ -34,18 +34,30 @@ fn main() -> ExitCode {
     let kills = kills.unwrap_or(if hours.is_some() { usize::MAX } else { KILLS_OF_A_ROUND });
     let deadline = hours.map(|hours| Instant::now() + Duration::from_secs_f64(hours * 3600.0));
     let (mut done, mut round) = (0, 0);
+    let (mut checkpoints, mut in_checkpoints, mut of_all) = (0, 0, 0);
     while done < kills && deadline.is_none_or(|deadline| Instant::now() < deadline) {
         let of_this = KILLS_OF_A_ROUND.min(kills - done);
         let plan = Plan { spares_the_hub, ..Plan::new(seed.wrapping_add(round), of_this) };
-        println!("seed {}, {of_this} kills", plan.seed);
+        println!("seed {}, {of_this} kills, {:?}", plan.seed, plan.cast);
         match run(&plan) {
-            Ok(report) => println!("{report}"),
+            Ok(report) => {
+                println!("{report}");
+                checkpoints += report.checkpoints;
+                in_checkpoints += report.kills_in_checkpoints;
+                of_all += if plan.cast == Cast::Whole { of_this } else { 0 };
+            }
             Err(fault) => {
                 println!("{fault}");
                 return ExitCode::FAILURE;
             }
         }
         (done, round) = (done + of_this, round + 1);
+    }
+    if of_all >= KILLS_OF_A_ROUND && !spares_the_hub && (checkpoints == 0 || in_checkpoints == 0) {
+        println!(
+            "{checkpoints} checkpoints, {in_checkpoints} kills in the middle of one: the rounds tried too little"
+        );
+        return ExitCode::FAILURE;
     }
     println!("{done} kills in {round} rounds: every promise was kept");
     ExitCode::SUCCESS

@@ -19,6 +19,43 @@ pub struct Evidence {
     pub kills: Vec<usize>,
     /// Retained messages that were looked at and found to be right.
     pub retained_seen: u64,
+    /// When clients connected, in milliseconds since the beginning, before they did so.
+    pub visits: Vec<(usize, u64)>,
+    /// At the clients of topics that are not synced before they are acknowledged.
+    pub weak: Weak,
+    /// Sessions with an expiry that had to be gone, and were.
+    pub sessions_expired: u64,
+    /// Sessions with an expiry that had to be there, and were.
+    pub sessions_kept: u64,
+}
+
+/// What clients saw that are promised less.
+#[derive(Clone, Default, Debug)]
+pub struct Weak {
+    /// Apart from all others.
+    pub history: History,
+    /// In which life of the hub each entry of the history happened.
+    pub lives: Vec<usize>,
+    /// How the lives of the hub ended; the last one has not.
+    pub ends: Vec<End>,
+    /// From which entry on a client had all its subscriptions in a life: client, life, entry.
+    pub steady: Vec<(usize, usize, usize)>,
+}
+
+impl Weak {
+    /// Says in which life of the hub that happened which was written down last.
+    pub fn mark(&mut self, life: usize) {
+        self.lives.resize(self.history.entries.len(), life);
+    }
+}
+
+/// How the hub ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// By SIGKILL.
+    Killed,
+    /// By SIGTERM.
+    Stopped,
 }
 
 /// A subscription that has ended.

@@ -23,7 +23,8 @@ pub(super) fn explain(why: &str, evidence: &Evidence) -> String {
         let (main, group) = (evidence.main.entries.iter(), evidence.group.entries.iter());
         let main: Vec<&Entry> = main.filter(about).collect();
         let group: Vec<&Entry> = group.filter(about).collect();
-        if main.is_empty() && group.is_empty() {
+        let weak: Vec<&Entry> = evidence.weak.history.entries.iter().filter(about).collect();
+        if main.is_empty() && group.is_empty() && weak.is_empty() {
             continue;
         }
         let _ = writeln!(text, "\nmessage {number}, everywhere:");
@@ -33,8 +34,13 @@ pub(super) fn explain(why: &str, evidence: &Evidence) -> String {
         for entry in group.iter().take(OF_MESSAGE) {
             let _ = writeln!(text, "  {entry}, member of the shared subscription");
         }
+        for entry in weak.iter().take(OF_MESSAGE) {
+            let _ = writeln!(text, "  {entry}, without a sync");
+        }
     }
-    for (word, history) in [("client ", &evidence.main), ("member ", &evidence.group)] {
+    for (word, history) in
+        [("client ", &evidence.main), ("member ", &evidence.group), ("weak ", &evidence.weak.history)]
+    {
         if let Some(client) = numbers_after(why, &[word]).first() {
             let _ = writeln!(text, "\nthe last of {word}{client}:");
             last_of(*client as usize, history, evidence, &mut text);

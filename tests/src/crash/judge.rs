@@ -5,12 +5,16 @@
 //! | acknowledged messages arrive, in order, at QoS 2 once; nothing that nobody sent | the oracle of `tests/model` |
 //! | nothing comes for a subscription that has ended | `ended` |
 //! | a shared subscription gives each message to one member | `shared` |
+//! | delayed messages not before they are due, expired ones not at all | `times` |
+//! | what is promised without a sync | `weak` |
 //! | wills: once if the client was lost, never if it said goodbye or came back in time | `wills` |
 //!
 //! Retained messages and `session present` are checked at once by the clients that see them.
 
 use super::evidence::{Evidence, Fate};
 use super::players::WATCHER;
+use super::times::{Times, times};
+use super::weak::{WeakTally, weak};
 use std::collections::HashMap;
 use trefoil_model::{Allowance, Event, Message, Summary, check, matches};
 
@@ -31,6 +35,10 @@ pub struct Tally {
     pub wills_forbidden: usize,
     /// Subscriptions of which the end was acknowledged.
     pub removed: usize,
+    /// What came at its time, or did not come any more.
+    pub times: Times,
+    /// What is promised less.
+    pub weak: WeakTally,
 }
 
 /// Judges what has come to rest.
@@ -43,9 +51,10 @@ pub fn judge(evidence: &Evidence) -> Result<Tally, String> {
     ended(evidence, &sent)?;
     let shared = shared(evidence, &sent)?;
     let (wills_due, wills_forbidden) = wills(evidence)?;
+    let (times, weak) = (times(evidence)?, weak(evidence)?);
     let acknowledged = sent.0.values().filter(|known| known.is_acknowledged).count();
     let (removed, duplicates) = (evidence.removed.len(), duplicates(evidence));
-    Ok(Tally { summary, acknowledged, shared, duplicates, wills_due, wills_forbidden, removed })
+    Ok(Tally { summary, acknowledged, shared, duplicates, wills_due, wills_forbidden, removed, times, weak })
 }
 
 struct Known {

@@ -1,11 +1,11 @@
 //! MQTT clients with lasting sessions: they publish, listen, change their subscriptions, share one; they come and go.
 
-use super::evidence::{Evidence, Removed};
+use super::evidence::{End, Evidence, Removed};
 use super::stage::Stage;
+use super::transport::{Came, Transport, Way};
 use std::collections::BTreeSet;
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::ops::ControlFlow::{self, Break, Continue};
+use std::ops::Range;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 use trefoil_model::wire::Version;
@@ -22,10 +22,27 @@ const GROUP_FILTER: &str = "$share/group/s/#";
 /// Who listens for wills.
 pub(super) const WATCHER: usize = 7;
 
+/// Topics of messages that are published later, of messages that expire, and of those for MQTT-SN clients.
+pub(super) const LATER_TOPICS: [&str; 2] = ["d/a", "d/b"];
+const EXPIRING_TOPICS: [&str; 2] = ["e/a", "e/b"];
+pub(super) const DEVICE_TOPICS: [&str; 2] = ["m/a", "m/b"];
+
+/// Topics that promise less: under `interval`, and under `none`.
+const WEAK_TOPICS: [&str; 3] = ["i/a", "i/b", "n/a"];
+
 /// The places of other clients in the history.
-pub(super) const WILLS: std::ops::Range<usize> = 10..14;
-pub(super) const JSON: std::ops::Range<usize> = 14..16;
-pub(super) const HTTP: std::ops::Range<usize> = 16..18;
+pub(super) const WILLS: Range<usize> = 10..14;
+pub(super) const JSON: Range<usize> = 14..16;
+pub(super) const HTTP: Range<usize> = 16..18;
+/// Who listens for messages that expire.
+pub(super) const EXPIRY: usize = 19;
+pub(super) const JSON_WEBSOCKET: usize = 21;
+/// Their sessions expire.
+pub(super) const GUESTS: Range<usize> = 22..25;
+pub(super) const DEVICE_PUBLISHERS: Range<usize> = 25..27;
+pub(super) const DEVICE_RECEIVERS: Range<usize> = 27..29;
+/// Who fills the store.
+pub(super) const CHURN: usize = 29;
 
 /// What a client is here for.
 pub(super) enum Role {
@@ -49,6 +66,26 @@ pub(super) enum Role {
     },
 }
 
+/// Where what a client sees is written down.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Troupe {
+    Main,
+    /// The members of the shared subscription.
+    Group,
+    /// Those who are promised less.
+    Weak,
+}
+
+impl Troupe {
+    fn word(self) -> &'static str {
+        match self {
+            Troupe::Main => "client",
+            Troupe::Group => "member",
+            Troupe::Weak => "weak",
+        }
+    }
+}
+
 /// How long a client stays.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Habit {
@@ -69,7 +106,13 @@ pub(super) struct Player<'a> {
     client: Client,
     random: Random,
     role: Role,
-    is_member: bool,
+    troupe: Troupe,
+    way: Way,
+    /// The life of the hub in which it connected last, and the last one in which all its subscriptions were there.
+    life: usize,
+    steady_life: Option<usize>,
+    /// Its session was there when the hub stopped in good order.
+    is_kept: bool,
     /// Connections that the hub has accepted.
     accepted: usize,
     /// Messages without a PUBACK or PUBREC.
@@ -77,8 +120,9 @@ pub(super) struct Player<'a> {
     is_done: bool,
 }
 
-/// Everybody but those who leave wills.
-pub(super) fn cast(stage: &Stage, seed: u64) -> Vec<Player<'_>> {
+/// Everybody who speaks MQTT over a stream, but those who leave wills and whose sessions expire. With `is_weak` those alone
+/// who are promised less.
+pub(super) fn cast(stage: &Stage, seed: u64, is_weak: bool) -> Vec<Player<'_>> {
     let listens =
         |filters, is_slow, habit| Role::Listens { filters, confirmed: BTreeSet::new(), is_slow, habit };
     let changes = |filters: &[(&'static str, u8)]| Role::Changes {
@@ -88,46 +132,82 @@ pub(super) fn cast(stage: &Stage, seed: u64) -> Vec<Player<'_>> {
     };
     use Version::{V4, V5};
     let most = u16::MAX;
+    let (tcp, websocket) = (Way::Tcp, Way::WebSocketMqtt);
     let main = [
-        (V5, most, Role::Publishes { reuses_ids: true }),
-        (V4, most, Role::Publishes { reuses_ids: true }),
-        (V5, most, Role::Publishes { reuses_ids: false }),
-        (V5, most, listens(&[("t/#", 2)], false, Habit::Stays)),
-        (V5, 3, listens(&[("t/1", 1), ("t/+", 2)], true, Habit::ComesAndGoes)),
-        (V4, most, listens(&[("t/#", 1), ("t/3", 1)], false, Habit::IsAway)),
-        (V4, most, listens(&[("t/0", 2), ("t/2", 1)], true, Habit::ComesAndGoes)),
-        (V5, 2, listens(&[("w/#", 2)], false, Habit::ComesAndGoes)),
-        (V5, most, changes(&[("t/0", 1), ("t/1", 1), ("t/+", 1), ("t/#", 1), ("+/3", 0)])),
-        (V4, 10, changes(&[("t/0", 1), ("+/0", 1), ("t/2", 1), ("t/3", 1)])),
+        (0, V5, most, tcp, Role::Publishes { reuses_ids: true }),
+        (1, V4, most, tcp, Role::Publishes { reuses_ids: true }),
+        (2, V5, most, tcp, Role::Publishes { reuses_ids: false }),
+        (3, V5, most, tcp, listens(&[("t/#", 2)], false, Habit::Stays)),
+        (4, V5, 3, tcp, listens(&[("t/1", 1), ("t/+", 2)], true, Habit::ComesAndGoes)),
+        (5, V4, most, websocket, listens(&[("t/#", 1), ("t/3", 1)], false, Habit::IsAway)),
+        (6, V4, most, tcp, listens(&[("t/0", 2), ("t/2", 1)], true, Habit::ComesAndGoes)),
+        (WATCHER, V5, 2, tcp, listens(&[("w/#", 2)], false, Habit::ComesAndGoes)),
+        (8, V5, most, tcp, changes(&[("t/0", 1), ("t/1", 1), ("t/+", 1), ("t/#", 1), ("+/3", 0)])),
+        (9, V4, 10, tcp, changes(&[("t/0", 1), ("+/0", 1), ("t/2", 1), ("t/3", 1)])),
+        (18, V5, 5, tcp, listens(&[("d/#", 2)], false, Habit::IsAway)),
+        (EXPIRY, V5, 4, tcp, listens(&[("e/#", 2)], true, Habit::IsAway)),
+        (20, V5, most, websocket, Role::Publishes { reuses_ids: true }),
     ];
     // At times nobody is there, so that messages wait for one and are fetched by another.
     let group = [
-        (V5, 4, Habit::ComesAndGoes),
-        (V4, most, Habit::IsAway),
-        (V5, 3, Habit::IsAway),
-        (V5, 2, Habit::ComesAndGoes),
+        (0, V5, 4, Habit::ComesAndGoes),
+        (1, V4, most, Habit::IsAway),
+        (2, V5, 3, Habit::IsAway),
+        (3, V5, 2, Habit::ComesAndGoes),
     ];
-    let group = group.map(|(version, receive_max, habit)| {
-        (version, receive_max, listens(&[(GROUP_FILTER, 2)], receive_max < 4, habit))
+    let group = group.map(|(number, version, receive_max, habit)| {
+        (number, version, receive_max, tcp, listens(&[(GROUP_FILTER, 2)], receive_max < 4, habit))
     });
-    let make = |is_member: bool, number: usize, (version, receive_max, role)| Player {
-        stage,
-        client: Client::new(Options {
-            number,
-            client_id: format!("{}-{number}", if is_member { "member" } else { "player" }),
-            version,
-            expiry_s: u32::MAX,
-            receive_max,
-        }),
-        random: Random::new(seed.wrapping_mul(1000).wrapping_add(number as u64 + 500 * u64::from(is_member))),
-        role,
-        is_member,
-        accepted: 0,
-        under_way: 0,
-        is_done: false,
+    let weak = [
+        (0, V5, most, tcp, Role::Publishes { reuses_ids: true }),
+        (1, V4, most, tcp, Role::Publishes { reuses_ids: false }),
+        (2, V5, most, tcp, listens(&[("i/#", 2), ("n/#", 2)], false, Habit::Stays)),
+        (3, V5, 3, tcp, listens(&[("i/#", 2), ("n/#", 2)], true, Habit::ComesAndGoes)),
+        (4, V4, most, tcp, listens(&[("i/#", 1), ("n/#", 1)], false, Habit::IsAway)),
+    ];
+    let make = |troupe: Troupe, (number, version, receive_max, way, role)| {
+        let (name, lot) = match troupe {
+            Troupe::Main => ("player", 0),
+            Troupe::Group => ("member", 500),
+            Troupe::Weak => ("weak", 700),
+        };
+        Player {
+            stage,
+            client: Client::new(Options {
+                number,
+                client_id: format!("{name}-{number}"),
+                version,
+                expiry_s: u32::MAX,
+                receive_max,
+            }),
+            random: Random::new(seed.wrapping_mul(1000).wrapping_add(number as u64 + lot)),
+            role,
+            troupe,
+            way,
+            life: 0,
+            steady_life: None,
+            is_kept: false,
+            accepted: 0,
+            under_way: 0,
+            is_done: false,
+        }
     };
-    let main = main.into_iter().enumerate().map(|(number, part)| make(false, number, part));
-    main.chain(group.into_iter().enumerate().map(|(number, part)| make(true, number, part))).collect()
+    let weak = weak.into_iter().map(|part| make(Troupe::Weak, part));
+    if is_weak {
+        return weak.collect();
+    }
+    let main = main.into_iter().map(|part| make(Troupe::Main, part));
+    main.chain(group.into_iter().map(|part| make(Troupe::Group, part))).chain(weak).collect()
+}
+
+impl Evidence {
+    fn of(&mut self, troupe: Troupe) -> &mut History {
+        match troupe {
+            Troupe::Main => &mut self.main,
+            Troupe::Group => &mut self.group,
+            Troupe::Weak => &mut self.weak.history,
+        }
+    }
 }
 
 impl Player<'_> {
@@ -136,20 +216,31 @@ impl Player<'_> {
         while !self.stage.is_over() {
             self.stay_away();
             let since = self.stage.cuts();
-            let Some(stream) = self.stage.connect() else { continue };
+            self.life = self.stage.life();
+            let visit = (self.client.options().number, self.stage.now_ms());
+            let Some(transport) = Transport::open(self.stage, self.way) else { continue };
+            if self.troupe == Troupe::Main {
+                self.stage.evidence().visits.push(visit);
+            }
             self.with_history(|client, history| client.connect(false, None, history));
             if let Role::Changes { has_asked, .. } = &mut self.role {
                 *has_asked = false;
             }
-            self.connected(stream, since);
+            self.connected(transport, since);
             self.client.lose();
         }
     }
 
     fn with_history<T>(&mut self, action: impl FnOnce(&mut Client, &mut History) -> T) -> T {
         let mut evidence = self.stage.evidence();
-        let Evidence { main, group, .. } = &mut *evidence;
-        action(&mut self.client, if self.is_member { group } else { main })
+        let result = action(&mut self.client, evidence.of(self.troupe));
+        evidence.weak.mark(self.life);
+        result
+    }
+
+    /// What it is called when there is something to say about it.
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.troupe.word(), self.client.options().number)
     }
 
     fn habit(&self) -> Habit {
@@ -182,43 +273,42 @@ impl Player<'_> {
         }
     }
 
-    fn connected(&mut self, mut stream: TcpStream, since: usize) {
-        let (mut buffer, mut has_asked, mut was_ready) = ([0; 8192], false, false);
+    fn connected(&mut self, mut transport: Transport, since: usize) {
+        let (mut has_asked, mut was_ready) = (false, false);
         while !self.stage.is_cut(since) {
             if self.client.is_ready() {
                 self.act(&mut has_asked);
                 // Publishers go in the middle of it too, so that much is sent again.
                 let goes = self.habit() != Habit::Stays || matches!(self.role, Role::Publishes { .. });
                 if goes && self.is_steady() && !self.stage.is_settling() && self.random.chance(1) {
-                    return self.leave(stream);
+                    return self.leave(transport);
                 }
             }
             self.answer();
-            if stream.write_all(&self.client.output()).is_err() {
+            if !transport.send(&self.client.output()) {
                 return;
             }
-            match stream.read(&mut buffer) {
-                Ok(0) => return,
-                Ok(count) => {
-                    if self.take(&buffer[..count], &mut was_ready).is_break() {
+            match transport.receive() {
+                Came::TheEnd => return,
+                Came::Nothing => {}
+                Came::Bytes(bytes) => {
+                    if self.take(&bytes, &mut was_ready).is_break() {
                         return;
                     }
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                Err(_) => return,
             }
             if self.stage.is_settling() && !self.is_done && self.is_through() {
                 self.is_done = true;
-                self.stage.busy.fetch_sub(1, SeqCst);
+                self.stage.is_through(&self.name());
             }
         }
     }
 
     /// Goes with a word or without one.
-    fn leave(&mut self, mut stream: TcpStream) {
+    fn leave(&mut self, mut transport: Transport) {
         let bytes = if self.random.chance(50) { self.client.disconnect(false) } else { self.client.output() };
         // It does not wait for an answer.
-        let _ = stream.write_all(&bytes);
+        let _ = transport.send(&bytes);
     }
 
     fn is_through(&self) -> bool {
@@ -247,23 +337,21 @@ impl Player<'_> {
     fn take(&mut self, bytes: &[u8], was_ready: &mut bool) -> ControlFlow<()> {
         let number = self.client.options().number;
         let mut evidence = self.stage.evidence();
-        let Evidence { main, group, group_since, .. } = &mut *evidence;
-        let main_entries = main.entries.len();
-        let history = if self.is_member { group } else { main };
+        let main_entries = evidence.main.entries.len();
+        let history = evidence.of(self.troupe);
         let before = history.entries.len();
         let taken = self.client.receive(bytes, history);
+        let mut is_group_there = false;
         for entry in &history.entries[before..] {
             match &entry.event {
-                Event::Acknowledged(_) => self.under_way -= 1,
+                Event::Acknowledged(_) | Event::Abandoned(_) => self.under_way -= 1,
                 Event::Subscribed { filter, .. } => match &mut self.role {
                     Role::Listens { confirmed, .. } => {
                         confirmed.insert(filter.clone());
-                        if !self.is_member && number == WATCHER {
+                        if self.troupe == Troupe::Main && number == WATCHER {
                             self.stage.is_watched.store(true, SeqCst);
                         }
-                        if self.is_member {
-                            group_since.get_or_insert(main_entries);
-                        }
+                        is_group_there = self.troupe == Troupe::Group;
                     }
                     Role::Changes { filters, current, .. } => {
                         let at = current.take().expect("it waits for a SUBACK");
@@ -274,10 +362,16 @@ impl Player<'_> {
                 _ => {}
             }
         }
+        if is_group_there {
+            evidence.group_since.get_or_insert(main_entries);
+        }
+        evidence.weak.mark(self.life);
         drop(evidence);
-        let who = format!("{} {number}", if self.is_member { "member" } else { "client" });
+        let who = self.name();
         match taken {
             Ok(()) => {}
+            // The hub stops.
+            Err(why) if why.ends_with("goodbye with 0x8b") => return Break(()),
             // A connection of its own that came late took the session over.
             Err(why) if why.ends_with("goodbye with 0x8e") => return Break(()),
             Err(why) => {
@@ -287,6 +381,10 @@ impl Player<'_> {
         }
         if self.client.is_ready() && !std::mem::replace(was_ready, true) {
             let is_new = self.client.take_new_session();
+            if self.stage.life() != self.life {
+                // The hub that said so is gone by now, or it was not the one that was meant.
+                return Break(());
+            }
             self.accepted += 1;
             // What starts clean ends with its connection before MQTT 5.0, so that only the next one lasts.
             let first = if self.client.options().version == Version::V4 { 2 } else { 1 };
@@ -296,19 +394,50 @@ impl Player<'_> {
             if self.accepted == first {
                 self.stage.sessions.fetch_add(1, SeqCst);
             } else if is_new {
-                self.stage.fail(format!("{who}: its session is gone: CONNACK says `session present` = 0"));
-                return Break(());
+                if self.must_be_known() {
+                    self.stage
+                        .fail(format!("{who}: its session is gone: CONNACK says `session present` = 0"));
+                    return Break(());
+                }
+                if let Role::Listens { confirmed, .. } = &mut self.role {
+                    confirmed.clear();
+                }
             }
         }
+        if self.troupe == Troupe::Weak && *was_ready && self.is_steady() {
+            self.note_steady();
+        }
         Continue(())
+    }
+
+    /// Whether the hub must have its session.
+    fn must_be_known(&self) -> bool {
+        if self.stage.syncs_sessions || self.is_kept {
+            return true;
+        }
+        // Without a sync it may have been forgotten by a kill, but not by a clean stop.
+        let ends = &self.stage.evidence().weak.ends;
+        self.steady_life.is_some_and(|life| ends.get(life).is_none_or(|end| *end == End::Stopped))
+    }
+
+    /// Writes down from when on all its subscriptions were there in a life of the hub.
+    fn note_steady(&mut self) {
+        if self.steady_life != Some(self.life) {
+            self.is_kept |= self.must_be_known();
+            self.steady_life = Some(self.life);
+            let mut evidence = self.stage.evidence();
+            let at = evidence.weak.history.entries.len();
+            evidence.weak.steady.push((self.client.options().number, self.life, at));
+        }
     }
 
     /// What it does while it is connected.
     fn act(&mut self, has_asked: &mut bool) {
         let is_settling = self.stage.is_settling();
         let mut evidence = self.stage.evidence();
-        let Evidence { main, group, removed, .. } = &mut *evidence;
-        let (client, random) = (&mut self.client, &mut self.random);
+        let (client, random, troupe) = (&mut self.client, &mut self.random, self.troupe);
+        let history = evidence.of(troupe);
+        let mut ended = None;
         match &mut self.role {
             Role::Publishes { reuses_ids } => {
                 if is_settling || self.under_way >= UNDER_WAY_MAX || random.chance(30) {
@@ -318,9 +447,9 @@ impl Player<'_> {
                     if *reuses_ids {
                         client.set_last_packet_id(0);
                     }
-                    let message = draw(self.stage.number(), random);
+                    let message = draw(self.stage.number(), client.options().version, troupe, random);
                     self.under_way += usize::from(message.qos > 0);
-                    client.publish(message, main);
+                    client.publish(message, history);
                 }
             }
             Role::Listens { filters, confirmed, .. } => {
@@ -328,7 +457,7 @@ impl Player<'_> {
                 // No retained messages are wanted, where that can be said; there are none on these topics.
                 let missing: Vec<_> = missing.map(|&(filter, qos)| (filter, qos, false)).collect();
                 if !missing.is_empty() && !std::mem::replace(has_asked, true) {
-                    client.subscribe(&missing, if self.is_member { group } else { main });
+                    client.subscribe(&missing, history);
                 }
             }
             Role::Changes { filters, current, has_asked } => {
@@ -339,34 +468,57 @@ impl Player<'_> {
                 let Some(at) = *current else { return };
                 let Changing { filter, qos, is_on } = filters[at];
                 match (std::mem::replace(has_asked, true), is_on) {
-                    (false, false) => client.subscribe(&[(filter, qos, false)], main),
-                    (false, true) => client.unsubscribe(filter, main),
+                    (false, false) => client.subscribe(&[(filter, qos, false)], history),
+                    (false, true) => client.unsubscribe(filter, history),
                     // It has asked for nothing else, so this is the UNSUBACK.
                     (true, true) if client.is_idle() => {
                         (filters[at].is_on, *current) = (false, None);
-                        let (client, at) = (client.options().number, main.entries.len());
-                        removed.push(Removed { client, filter: filter.into(), at });
+                        let (client, at) = (client.options().number, history.entries.len());
+                        ended = Some(Removed { client, filter: filter.into(), at });
                     }
                     (true, _) => {}
                 }
             }
         }
+        evidence.removed.extend(ended);
+        evidence.weak.mark(self.life);
     }
 }
 
-/// A message for everybody or for the group.
-fn draw(number: u64, random: &mut Random) -> Message {
-    let is_for_group = random.chance(25);
-    let topic = if is_for_group { random.one_of(&GROUP_TOPICS) } else { random.one_of(&TOPICS) };
-    let qos = if is_for_group { 1 + random.below(2) as u8 } else { [0, 1, 1, 2, 2, 2][random.below(6)] };
-    Message {
+fn pick(topics: &[&'static str], random: &mut Random) -> &'static str {
+    topics[random.below(topics.len())]
+}
+
+/// A message for one of those who listen.
+fn draw(number: u64, version: Version, troupe: Troupe, random: &mut Random) -> Message {
+    let plain = |topic: &str, qos| Message {
         number,
-        topic: (*topic).into(),
+        topic: topic.into(),
         qos,
         retain: false,
         expiry_s: None,
-        payload_bytes: [0, 20, 60, 3000][random.below(4)],
+        payload_bytes: 0,
         delay_s: None,
         clears: false,
-    }
+    };
+    let payload_bytes = [0, 20, 60, 3000][random.below(4)];
+    let sure = 1 + random.below(2) as u8;
+    let message = match random.below(100) {
+        _ if troupe == Troupe::Weak => plain(pick(&WEAK_TOPICS, random), sure),
+        0..25 => plain(pick(&GROUP_TOPICS, random), sure),
+        25..29 => {
+            let delay_s = Some(random.below(4) as u32);
+            Message { delay_s, ..plain(pick(&LATER_TOPICS, random), sure) }
+        }
+        29..35 if version == Version::V5 => {
+            let expiry_s = Some(*random.one_of(&[1, 1, 2, 3600]));
+            Message { expiry_s, ..plain(pick(&EXPIRING_TOPICS, random), sure) }
+        }
+        35..40 => plain(&format!("g/{}", random.between(GUESTS.start, GUESTS.end - 1)), sure),
+        40..43 => plain(pick(&DEVICE_TOPICS, random), sure),
+        _ => plain(pick(&TOPICS, random), [0, 1, 1, 2, 2, 2][random.below(6)]),
+    };
+    // A datagram has to hold it, and its topic is for those that take one message at a time.
+    let payload_bytes = if message.topic.starts_with("m/") { 0 } else { payload_bytes };
+    Message { payload_bytes, ..message }
 }

@@ -1,10 +1,9 @@
 //! Publishers that speak JSON over TCP, and HTTP.
 
-use super::players::TOPICS;
+use super::players::{DEVICE_TOPICS, JSON_WEBSOCKET, LATER_TOPICS, TOPICS};
 use super::stage::Stage;
+use super::transport::{self, Transport, Way};
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 use trefoil_model::{Event, Message, Random};
@@ -21,49 +20,46 @@ enum Came {
 
 /// A connection that is read in lines.
 struct Lines {
-    stream: TcpStream,
+    transport: Transport,
     input: Vec<u8>,
 }
 
 impl Lines {
-    fn open(stage: &Stage) -> Option<Lines> {
-        stage.connect().map(|stream| Lines { stream, input: Vec::new() })
+    fn open(stage: &Stage, way: Way) -> Option<Lines> {
+        Transport::open(stage, way).map(|transport| Lines { transport, input: Vec::new() })
     }
 
     /// The next line, after waiting for a moment at most.
     fn line(&mut self) -> Came {
-        let mut buffer = [0; 4096];
         loop {
             if let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.input.drain(..=end).collect();
                 return Came::Line(String::from_utf8_lossy(&line).trim_end().to_owned());
             }
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return Came::TheEnd,
-                Ok(count) => self.input.extend_from_slice(&buffer[..count]),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    return Came::Nothing;
-                }
-                Err(_) => return Came::TheEnd,
+            match self.transport.receive() {
+                transport::Came::Bytes(bytes) => self.input.extend(bytes),
+                transport::Came::Nothing => return Came::Nothing,
+                transport::Came::TheEnd => return Came::TheEnd,
             }
         }
     }
 
     /// Ends the connection, and waits until nothing that was sent on it can reach the hub any more.
     fn end(mut self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        self.transport.shut();
         let deadline = Instant::now() + crate::DEADLINE;
         while Instant::now() < deadline && !matches!(self.line(), Came::TheEnd) {}
     }
 }
 
-/// A JSON publisher: what is not acknowledged is sent again on the next connection.
+/// A JSON publisher, over TCP or WebSocket: what is not acknowledged is sent again on the next connection.
 pub(super) fn json(stage: &Stage, number: usize, seed: u64) {
     let mut random = Random::new(seed.wrapping_mul(1000).wrapping_add(number as u64));
     let mut pending: VecDeque<Message> = VecDeque::new();
+    let way = if number == JSON_WEBSOCKET { Way::WebSocketJson } else { Way::Tcp };
     while !(stage.is_over() || stage.is_settling() && pending.is_empty()) {
         let since = stage.cuts();
-        let Some(mut lines) = Lines::open(stage) else { continue };
+        let Some(mut lines) = Lines::open(stage, way) else { continue };
         let mut output = String::new();
         for message in &pending {
             stage.evidence().main.add(number, Event::Resent(message.number));
@@ -71,21 +67,12 @@ pub(super) fn json(stage: &Stage, number: usize, seed: u64) {
         }
         while !(stage.is_cut(since) || stage.is_settling() && pending.is_empty()) {
             if !stage.is_settling() && pending.len() < UNDER_WAY_MAX && random.chance(60) {
-                let message = Message {
-                    number: stage.number(),
-                    topic: (*random.one_of(&TOPICS)).into(),
-                    qos: 1,
-                    retain: false,
-                    expiry_s: None,
-                    payload_bytes: 0,
-                    delay_s: None,
-                    clears: false,
-                };
+                let message = draw(stage.number(), 1, &mut random);
                 stage.evidence().main.add(number, Event::Sent(message.clone()));
                 put(&message, &mut output);
                 pending.push_back(message);
             }
-            if lines.stream.write_all(output.as_bytes()).is_err() {
+            if !lines.transport.send(output.as_bytes()) {
                 break;
             }
             output.clear();
@@ -106,11 +93,29 @@ pub(super) fn json(stage: &Stage, number: usize, seed: u64) {
         }
         lines.end();
     }
-    stage.busy.fetch_sub(1, SeqCst);
+    stage.is_through(&format!("client {number}"));
+}
+
+/// A message for everybody, for MQTT-SN clients, or for later.
+fn draw(number: u64, qos: u8, random: &mut Random) -> Message {
+    let (topics, delay_s): (&[&str], _) = match random.below(100) {
+        0..6 => (&LATER_TOPICS, Some(random.below(4) as u32)),
+        6..10 => (&DEVICE_TOPICS, None),
+        _ => (&TOPICS, None),
+    };
+    let topic = (*random.one_of(topics)).into();
+    let (retain, expiry_s, payload_bytes, clears) = (false, None, 0, false);
+    Message { number, topic, qos, retain, expiry_s, payload_bytes, delay_s, clears }
+}
+
+/// Where a message is published.
+fn place(message: &Message) -> String {
+    let topic = &message.topic;
+    message.delay_s.map_or_else(|| topic.clone(), |seconds| format!("$delayed/{seconds}/{topic}"))
 }
 
 fn put(message: &Message, output: &mut String) {
-    let Message { number, topic, qos, .. } = message;
+    let (Message { number, qos, .. }, topic) = (message, place(message));
     output
         .push_str(&format!("{{\"pub\":\"{topic}\",\"data\":\"{number} \",\"qos\":{qos},\"id\":{number}}}\n"));
 }
@@ -121,7 +126,7 @@ pub(super) fn http(stage: &Stage, number: usize, seed: u64) {
     let mut pending: Option<Message> = None;
     while !(stage.is_over() || stage.is_settling() && pending.is_none()) {
         let since = stage.cuts();
-        let Some(mut lines) = Lines::open(stage) else { continue };
+        let Some(mut lines) = Lines::open(stage, Way::Tcp) else { continue };
         while !(stage.is_cut(since) || stage.is_settling() && pending.is_none()) {
             let message = match &pending {
                 Some(message) => {
@@ -129,23 +134,13 @@ pub(super) fn http(stage: &Stage, number: usize, seed: u64) {
                     message.clone()
                 }
                 None => {
-                    let (topic, qos) = ((*random.one_of(&TOPICS)).into(), 1 + random.below(2) as u8);
-                    let (retain, expiry_s, payload_bytes) = (false, None, 0);
-                    let message = Message {
-                        number: stage.number(),
-                        topic,
-                        qos,
-                        retain,
-                        expiry_s,
-                        payload_bytes,
-                        delay_s: None,
-                        clears: false,
-                    };
+                    let qos = 1 + random.below(2) as u8;
+                    let message = draw(stage.number(), qos, &mut random);
                     stage.evidence().main.add(number, Event::Sent(message.clone()));
                     message
                 }
             };
-            let Message { number: name, topic, qos, .. } = &message;
+            let (Message { number: name, qos, .. }, topic) = (&message, place(&message));
             let body = format!("{{\"topic\":\"{topic}\",\"data\":\"{name} \",\"qos\":{qos}}}");
             let answer = exchange(stage, &mut lines, since, &post(&body));
             let is_accepted = answer.as_ref().is_some_and(|(status, _)| *status == 200);
@@ -171,12 +166,31 @@ pub(super) fn http(stage: &Stage, number: usize, seed: u64) {
         }
         lines.end();
     }
-    stage.busy.fetch_sub(1, SeqCst);
+    stage.is_through(&format!("client {number}"));
+}
+
+/// Overwrites large retained messages again and again, so that the store soon holds much more than what is live.
+pub(super) fn churn(stage: &Stage, number: usize, seed: u64) {
+    let mut random = Random::new(seed.wrapping_mul(1000).wrapping_add(number as u64));
+    let data = "x".repeat(100_000);
+    while !stage.is_over() && !stage.is_settling() {
+        let since = stage.cuts();
+        let Some(mut lines) = Lines::open(stage, Way::Tcp) else { continue };
+        let topic = format!("churn/x{}", random.below(5));
+        let body = format!("{{\"topic\":\"{topic}\",\"data\":\"{data}\",\"qos\":1,\"retain\":true}}");
+        match exchange(stage, &mut lines, since, &post(&body)) {
+            Some((200, _)) | None => {}
+            Some((status, body)) => {
+                return stage.fail(format!("client {number} (HTTP) is answered with {status}: {body}"));
+            }
+        }
+    }
+    stage.is_through(&format!("client {number}"));
 }
 
 /// A message that is kept on disk, so that its answer says the same of all that came before. Whether it was answered.
 pub(super) fn publish_durably(stage: &Stage, topic: &str, since: usize) -> bool {
-    let Some(mut lines) = Lines::open(stage) else { return false };
+    let Some(mut lines) = Lines::open(stage, Way::Tcp) else { return false };
     let body = format!("{{\"topic\":\"{topic}\",\"data\":1,\"qos\":1,\"retain\":true}}");
     let answer = exchange(stage, &mut lines, since, &post(&body));
     answer.is_some_and(|(status, _)| status == 200)
@@ -184,10 +198,22 @@ pub(super) fn publish_durably(stage: &Stage, topic: &str, since: usize) -> bool 
 
 /// One of the figures of `/api/v1/stats`.
 pub(super) fn figure(stage: &Stage, name: &str) -> Option<u64> {
-    let mut lines = Lines::open(stage)?;
-    let request = "GET /api/v1/stats HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    let (_, body) = exchange(stage, &mut lines, stage.cuts(), request)?;
+    let body = get(stage, "/api/v1/stats")?;
     serde_json::from_str::<serde_json::Value>(&body).ok()?[name].as_u64()
+}
+
+/// How many checkpoints of the store are complete, and whether one is being made, by `/metrics`.
+pub(super) fn checkpoints(stage: &Stage) -> Option<(u64, bool)> {
+    let page = get(stage, "/metrics")?;
+    let metric =
+        |name: &str| page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+    Some((metric("trefoil_store_checkpoints_total ")?, metric("trefoil_store_checkpoint_under_way ")? == 1))
+}
+
+fn get(stage: &Stage, path: &str) -> Option<String> {
+    let mut lines = Lines::open(stage, Way::Tcp)?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    exchange(stage, &mut lines, stage.cuts(), &request).map(|(_, body)| body)
 }
 
 fn post(body: &str) -> String {
@@ -199,7 +225,9 @@ fn post(body: &str) -> String {
 
 /// Sends a request and gives status and body of the answer, if one comes.
 fn exchange(stage: &Stage, lines: &mut Lines, since: usize, request: &str) -> Option<(u16, String)> {
-    lines.stream.write_all(request.as_bytes()).ok()?;
+    if !lines.transport.send(request.as_bytes()) {
+        return None;
+    }
     let (mut status, mut length) = (None, 0);
     loop {
         match lines.line() {
@@ -218,16 +246,10 @@ fn exchange(stage: &Stage, lines: &mut Lines, since: usize, request: &str) -> Op
         }
     }
     while lines.input.len() < length {
-        let mut buffer = [0; 4096];
-        match lines.stream.read(&mut buffer) {
-            Ok(0) => return None,
-            Ok(count) => lines.input.extend_from_slice(&buffer[..count]),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                if stage.is_cut(since) {
-                    return None;
-                }
-            }
-            Err(_) => return None,
+        match lines.transport.receive() {
+            transport::Came::Bytes(bytes) => lines.input.extend(bytes),
+            transport::Came::Nothing if !stage.is_cut(since) => {}
+            _ => return None,
         }
     }
     let body: Vec<u8> = lines.input.drain(..length).collect();

@@ -130,7 +130,7 @@ pub(super) fn set(stage: &Stage, place: usize, seed: u64) -> Result<(), String> 
             }
         }
     }
-    stage.busy.fetch_sub(1, SeqCst);
+    stage.is_through(&client_id);
     Ok(())
 }
 

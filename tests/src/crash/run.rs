@@ -1,10 +1,15 @@
 //! One round.
 
+use super::devices;
+use super::evidence::End;
 use super::evidence::Evidence;
 use super::explain::explain;
+use super::guests;
 use super::judge::{Tally, judge};
-use super::players::{HTTP, JSON, WILLS, cast};
-use super::requests::{self, figure};
+use super::players::{
+    CHURN, DEVICE_PUBLISHERS, DEVICE_RECEIVERS, GUESTS, HTTP, JSON, JSON_WEBSOCKET, WILLS, cast,
+};
+use super::requests::{self, checkpoints, figure};
 use super::retained::{self, SETTERS};
 use super::stage::Stage;
 use super::victim::Victim;
@@ -15,6 +20,17 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 use trefoil_model::Random;
 
+/// Who plays in a round.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cast {
+    /// Everybody.
+    Whole,
+    /// Those alone who are promised less, by rules for their topics. Some lives of the hub end with a clean stop.
+    WeakTopics,
+    /// The same with `store.durability = "interval"`, so that their sessions are promised less, too.
+    WeakHub,
+}
+
 /// What to do.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -24,14 +40,21 @@ pub struct Plan {
     pub kills: usize,
     /// Breaks all connections instead of killing the hub: what such a round finds is not the store's fault.
     pub spares_the_hub: bool,
+    /// Who plays.
+    pub cast: Cast,
     /// Lines for the end of the hub's configuration.
     pub config: String,
 }
 
 impl Plan {
-    /// A round that kills.
+    /// A round that kills. The seed says who plays, too: three of four have everybody.
     pub fn new(seed: u64, kills: usize) -> Self {
-        Self { seed, kills, spares_the_hub: false, config: String::new() }
+        let cast = match seed % 8 {
+            4 => Cast::WeakHub,
+            0 => Cast::WeakTopics,
+            _ => Cast::Whole,
+        };
+        Self { seed, kills, spares_the_hub: false, cast, config: String::new() }
     }
 }
 
@@ -49,6 +72,12 @@ pub struct Report {
     pub looks: usize,
     /// From the start of the process to its open port, the shortest first.
     pub recoveries: Vec<Duration>,
+    /// Checkpoints that were complete when the hub was about to be killed.
+    pub checkpoints: u64,
+    /// Kills that came while a checkpoint was being made.
+    pub kills_in_checkpoints: usize,
+    /// Starts that were killed before the hub listened.
+    pub starts_cut: usize,
     /// Bytes in the store's folder at the end.
     pub store_bytes: u64,
     /// What was judged.
@@ -95,6 +124,23 @@ impl fmt::Display for Report {
             "  {} retained messages in {looks} looks; wills: {} due, {} forbidden; {} subscriptions ended",
             self.evidence.retained_seen, tally.wills_due, tally.wills_forbidden, tally.removed
         )?;
+        let Evidence { sessions_expired, sessions_kept, .. } = &self.evidence;
+        writeln!(
+            f,
+            "  {} delayed deliveries; {} messages and {sessions_expired} sessions expired, {sessions_kept} sessions did not yet",
+            tally.times.delayed, tally.times.expired
+        )?;
+        let weak = tally.weak;
+        writeln!(
+            f,
+            "  without a sync: {} deliveries, {} of them promised by {} clean stops",
+            weak.delivered, weak.promised, weak.stops
+        )?;
+        writeln!(
+            f,
+            "  {} checkpoints, {} kills in the middle of one; {} starts killed before the hub listened",
+            self.checkpoints, self.kills_in_checkpoints, self.starts_cut
+        )?;
         write!(
             f,
             "  up again after {} ms at the least, {} ms in the middle, {} ms at the most; store: {} KiB",
@@ -105,6 +151,9 @@ impl fmt::Display for Report {
         )
     }
 }
+
+/// How long a checkpoint is waited for: the hub looks at the size of its store twice a second.
+const CHECKPOINT_PATIENCE: Duration = Duration::from_millis(700);
 
 /// Ends the round, however a thread ends.
 struct Curtain<'a>(&'a Stage);
@@ -123,14 +172,16 @@ impl Drop for Curtain<'_> {
 /// The first promise that was broken, or why the hub could not be started.
 pub fn run(plan: &Plan) -> Result<Report, Box<Fault>> {
     let fault = |why: String, story: String| Box::new(Fault { plan: plan.clone(), why, story });
-    let mut victim = Victim::new(&plan.config).map_err(|why| fault(why, String::new()))?;
-    let stage = Stage::new(victim.port(), plan.spares_the_hub);
+    let syncs = plan.cast != Cast::WeakHub;
+    let durability = if syncs { "sync" } else { "interval" };
+    let mut victim = Victim::new(durability, &plan.config).map_err(|why| fault(why, String::new()))?;
+    let stage = Stage::new(victim.ports(), plan.spares_the_hub, syncs);
     let outcome = perform(plan, &stage, &mut victim);
     let evidence = stage.evidence().clone();
     // What a client saw explains more than what came of it.
     let why = match (stage.failure(), outcome) {
         (Some(why), _) | (None, Err(why)) => why,
-        (None, Ok(tally)) => {
+        (None, Ok((tally, moments))) => {
             let store_bytes = victim.store_bytes();
             victim.recoveries.sort();
             return Ok(Report {
@@ -140,6 +191,9 @@ pub fn run(plan: &Plan) -> Result<Report, Box<Fault>> {
                 answers: stage.answers.load(SeqCst),
                 looks: stage.looks.load(SeqCst),
                 recoveries: std::mem::take(&mut victim.recoveries),
+                checkpoints: moments.checkpoints,
+                kills_in_checkpoints: moments.kills_in_checkpoints,
+                starts_cut: moments.starts_cut,
                 store_bytes,
                 evidence,
             });
@@ -157,30 +211,49 @@ pub fn run(plan: &Plan) -> Result<Report, Box<Fault>> {
 /// What one thread does.
 type Part<'a> = Box<dyn FnOnce() -> Result<(), String> + Send + 'a>;
 
-fn perform(plan: &Plan, stage: &Stage, victim: &mut Victim) -> Result<Tally, String> {
-    let seed = plan.seed;
+/// What the hub was killed in the middle of.
+#[derive(Default)]
+struct Moments {
+    checkpoints: u64,
+    kills_in_checkpoints: usize,
+    starts_cut: usize,
+}
+
+fn perform(plan: &Plan, stage: &Stage, victim: &mut Victim) -> Result<(Tally, Moments), String> {
+    let (seed, is_whole) = (plan.seed, plan.cast == Cast::Whole);
     let mut parts: Vec<Part> = Vec::new();
-    for player in cast(stage, seed) {
+    for player in cast(stage, seed, !is_whole) {
+        stage.enters(player.name());
         parts.push(Box::new(move || {
             player.play();
             Ok(())
         }));
     }
-    for (clients, play) in
-        [(WILLS, wills::play as fn(&Stage, usize, u64)), (JSON, requests::json), (HTTP, requests::http)]
-    {
+    let others = [
+        (WILLS, wills::play as fn(&Stage, usize, u64)),
+        (JSON, requests::json),
+        (JSON_WEBSOCKET..JSON_WEBSOCKET + 1, requests::json),
+        (HTTP, requests::http),
+        (GUESTS, guests::play),
+        (CHURN..CHURN + 1, requests::churn),
+        (DEVICE_PUBLISHERS.start..DEVICE_RECEIVERS.end, devices::play),
+    ];
+    for (clients, play) in others.into_iter().filter(|_| is_whole) {
         for number in clients {
+            stage.enters(format!("client {number}"));
             parts.push(Box::new(move || {
                 play(stage, number, seed);
                 Ok(())
             }));
         }
     }
-    for place in 0..SETTERS {
+    for place in (0..SETTERS).filter(|_| is_whole) {
+        stage.enters(format!("setter-{place}"));
         parts.push(Box::new(move || retained::set(stage, place, seed)));
     }
-    stage.busy.store(parts.len(), SeqCst);
-    parts.push(Box::new(move || retained::look(stage, seed)));
+    if is_whole {
+        parts.push(Box::new(move || retained::look(stage, seed)));
+    }
     std::thread::scope(|scope| {
         for part in parts {
             scope.spawn(move || {
@@ -195,16 +268,17 @@ fn perform(plan: &Plan, stage: &Stage, victim: &mut Victim) -> Result<Tally, Str
     })
 }
 
-fn kill_and_settle(plan: &Plan, stage: &Stage, victim: &mut Victim) -> Result<Tally, String> {
-    let mut random = Random::new(plan.seed);
+fn kill_and_settle(plan: &Plan, stage: &Stage, victim: &mut Victim) -> Result<(Tally, Moments), String> {
+    let (mut random, mut moments) = (Random::new(plan.seed), Moments::default());
+    let is_whole = plan.cast == Cast::Whole;
     victim.start()?;
-    let mut pause = |from: usize, to: usize| Duration::from_millis(random.between(from, to) as u64);
+    stage.note_up();
     for _ in 0..plan.kills {
         if stage.is_over() {
             return Err("a client has ended the round".into());
         }
-        let kind = pause(0, 99).as_millis();
-        if kind < 20 {
+        let kind = random.below(100);
+        if kind < 20 && is_whole {
             // Everything that was retained has to be found.
             await_looks(stage, 1)?;
         }
@@ -215,23 +289,60 @@ fn kill_and_settle(plan: &Plan, stage: &Stage, victim: &mut Victim) -> Result<Ta
             40..90 => (20, 200),
             _ => (200, 500),
         };
-        std::thread::sleep(pause(from, to));
+        let pause_ms = random.between(from, to);
+        let (stops, seeks_checkpoint) = (!is_whole && random.chance(30), random.chance(25));
+        match seeks_checkpoint && !plan.spares_the_hub {
+            true => await_checkpoint(stage),
+            false => std::thread::sleep(Duration::from_millis(pause_ms as u64)),
+        }
+        let (complete, marks) = (checkpoints(stage), victim.checkpoints());
         stage.announce_cut();
         if plan.spares_the_hub {
             continue;
         }
-        victim.kill()?;
-        stage.note_kill();
+        end_life(stage, victim, if stops { End::Stopped } else { End::Killed })?;
+        if let Some((complete, is_making)) = complete {
+            moments.checkpoints += complete;
+            // Had it been completed there would be another mark.
+            moments.kills_in_checkpoints += usize::from(is_making && !stops && victim.checkpoints() == marks);
+        }
         // Some starts are cut short too, mostly before the port is open.
-        while pause(0, 99).as_millis() < 15 {
+        while random.chance(15) {
             victim.spawn()?;
-            std::thread::sleep(pause(0, 30));
-            victim.kill()?;
+            let usual = victim.recoveries[victim.recoveries.len() / 2];
+            std::thread::sleep(usual.min(Duration::from_millis(300)) * random.below(100) as u32 / 100);
+            moments.starts_cut += usize::from(victim.cut_short()?);
             stage.note_kill();
+            stage.note_end(End::Killed);
         }
         victim.start()?;
+        stage.note_up();
     }
-    settle(stage)
+    if let Some((complete, _)) = checkpoints(stage) {
+        moments.checkpoints += complete;
+    }
+    Ok((settle(stage, is_whole)?, moments))
+}
+
+fn end_life(stage: &Stage, victim: &mut Victim, end: End) -> Result<(), String> {
+    match end {
+        End::Killed => victim.kill()?,
+        End::Stopped => victim.stop()?,
+    }
+    stage.note_kill();
+    stage.note_end(end);
+    Ok(())
+}
+
+/// Waits until a checkpoint is being made, for as long as the hub may take to think of one.
+fn await_checkpoint(stage: &Stage) {
+    let deadline = Instant::now() + CHECKPOINT_PATIENCE;
+    while !checkpoints(stage).is_some_and(|(_, is_making)| is_making)
+        && !stage.is_over()
+        && Instant::now() < deadline
+    {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Waits until somebody has found all the retained messages, so many times.
@@ -254,15 +365,17 @@ fn wait(stage: &Stage, is_there: impl Fn() -> bool, why: impl Fn() -> String) ->
 }
 
 /// No more kills: everybody stays until all is through.
-fn settle(stage: &Stage) -> Result<Tally, String> {
+fn settle(stage: &Stage, is_whole: bool) -> Result<Tally, String> {
     stage.settle();
-    let why = || format!("{} clients do not get through", stage.busy.load(SeqCst));
-    wait(stage, || stage.busy.load(SeqCst) == 0, why)?;
-    await_looks(stage, 2)?;
+    let why = || format!("these do not get through: {:?}", stage.busy());
+    wait(stage, || stage.busy().is_empty(), why)?;
+    if is_whole {
+        await_looks(stage, 2)?;
+    }
     // What is late may come as long as anything comes.
     let entries = || {
         let evidence = stage.evidence();
-        evidence.main.entries.len() + evidence.group.entries.len()
+        evidence.main.entries.len() + evidence.group.entries.len() + evidence.weak.history.entries.len()
     };
     let (mut count, mut changed) = (entries(), Instant::now());
     let tally = loop {

@@ -1,7 +1,8 @@
 //! What the threads of the clients share.
 
-use super::Evidence;
+use super::evidence::{End, Evidence};
 use super::shelf::Shelf;
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard};
@@ -13,7 +14,15 @@ const TURN: Duration = Duration::from_millis(2);
 
 pub(super) struct Stage {
     pub(super) port: u16,
+    /// Where MQTT-SN is spoken.
+    pub(super) devices_port: u16,
     start: Instant,
+    /// Whether what is not a message is on disk before it is acknowledged.
+    pub(super) syncs_sessions: bool,
+    /// How often a life of the hub has ended.
+    lives: AtomicUsize,
+    /// The last life in which it came up.
+    up: AtomicUsize,
     evidence: Mutex<Evidence>,
     shelf: Mutex<Shelf>,
     failure: Mutex<Option<String>>,
@@ -25,7 +34,7 @@ pub(super) struct Stage {
     /// How often it has been killed since it was said to be about to.
     kills: AtomicUsize,
     /// Whether it is only connections that are cut.
-    spares_the_hub: bool,
+    pub(super) spares_the_hub: bool,
     /// Times that all retained messages were looked at.
     pub(super) looks: AtomicUsize,
     /// No more is published, and everybody stays.
@@ -34,7 +43,7 @@ pub(super) struct Stage {
     pub(super) is_watched: AtomicBool,
     is_over: AtomicBool,
     /// Clients that have not got everything through.
-    pub(super) busy: AtomicUsize,
+    busy: Mutex<BTreeSet<String>>,
     /// Sessions of which the hub has said that they last.
     pub(super) sessions: AtomicU64,
     /// Those that were asked for, without an answer.
@@ -44,10 +53,14 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new(port: u16, spares_the_hub: bool) -> Self {
+    pub(super) fn new((port, devices_port): (u16, u16), spares_the_hub: bool, syncs_sessions: bool) -> Self {
         Self {
             port,
+            devices_port,
             start: Instant::now(),
+            syncs_sessions,
+            lives: AtomicUsize::new(0),
+            up: AtomicUsize::new(0),
             evidence: Mutex::default(),
             shelf: Mutex::default(),
             failure: Mutex::default(),
@@ -60,7 +73,7 @@ impl Stage {
             is_settling: AtomicBool::new(false),
             is_watched: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
-            busy: AtomicUsize::new(0),
+            busy: Mutex::default(),
             sessions: AtomicU64::new(0),
             sessions_maybe: AtomicU64::new(0),
             answers: AtomicU64::new(0),
@@ -70,9 +83,38 @@ impl Stage {
     /// The evidence, with its clocks set.
     pub(super) fn evidence(&self) -> MutexGuard<'_, Evidence> {
         let mut evidence = self.evidence.lock().expect("no client panics while it writes down what it saw");
-        let now_ms = self.start.elapsed().as_millis() as u64;
-        (evidence.main.now_ms, evidence.group.now_ms) = (now_ms, now_ms);
+        let now_ms = self.now_ms();
+        let Evidence { main, group, weak, .. } = &mut *evidence;
+        for history in [main, group, &mut weak.history] {
+            history.now_ms = now_ms;
+        }
         evidence
+    }
+
+    /// Milliseconds since the beginning.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+
+    /// Says that a life of the hub has ended: nothing of it is left.
+    pub(super) fn note_end(&self, end: End) {
+        self.evidence().weak.ends.push(end);
+        self.lives.fetch_add(1, SeqCst);
+    }
+
+    /// Who finds it the same before it connects and after the hub has answered has spoken to that one.
+    pub(super) fn life(&self) -> usize {
+        self.lives.load(SeqCst)
+    }
+
+    /// Says that the hub listens.
+    pub(super) fn note_up(&self) {
+        self.up.store(self.life(), SeqCst);
+    }
+
+    /// The last life in which it came up.
+    pub(super) fn last_up(&self) -> usize {
+        self.up.load(SeqCst)
     }
 
     pub(super) fn shelf(&self) -> MutexGuard<'_, Shelf> {
@@ -82,6 +124,21 @@ impl Stage {
     /// A number for a message: later ones are higher.
     pub(super) fn number(&self) -> u64 {
         self.number.fetch_add(1, SeqCst)
+    }
+
+    /// Somebody who has to get everything through in the end.
+    pub(super) fn enters(&self, who: String) {
+        self.busy.lock().expect("nobody panics in here").insert(who);
+    }
+
+    /// All that this one had to do is done.
+    pub(super) fn is_through(&self, who: &str) {
+        self.busy.lock().expect("nobody panics in here").remove(who);
+    }
+
+    /// Who is not through.
+    pub(super) fn busy(&self) -> Vec<String> {
+        self.busy.lock().expect("nobody panics in here").iter().cloned().collect()
     }
 
     /// Ends the round: a promise was broken. The first one counts.

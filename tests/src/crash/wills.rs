@@ -33,7 +33,7 @@ pub(super) fn play(stage: &Stage, number: usize, seed: u64) {
         lives += 1;
         Life::begin(stage, number, lives, &mut random);
     }
-    stage.busy.fetch_sub(1, SeqCst);
+    stage.is_through(&format!("client {number}"));
 }
 
 struct Life<'a> {

@@ -5,6 +5,7 @@
 mod bad_json;
 mod bad_mqtt;
 mod bad_websocket;
+mod bans;
 mod broken_connections;
 mod chaos;
 mod cli;
@@ -41,7 +42,10 @@ mod smart_transport;
 mod soak;
 mod stopping;
 mod store;
+mod store_faults;
 mod store_full;
 mod systemd;
 mod upgrade;
+mod upgrade_load;
 mod users;
+mod users_changed;

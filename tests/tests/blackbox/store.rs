@@ -261,6 +261,42 @@ fn each_topic_is_as_durable_as_its_filter_says() {
 }
 
 #[test]
+fn a_packet_id_of_a_message_that_is_not_kept_is_not_used_for_another_one() {
+    let config = format!("{CONFIG}[[durability]]\nfilter = \"none\"\ndurability = \"none\"\n");
+    let hub = Hub::with_config(&config);
+    let (mut client, _) = lasting(&hub, "lasting");
+    client.subscribe("#", 2);
+    publish(&hub, &[Message::new("none", "lost").qos(2, 1)]);
+    // The client has it, and will take the next PUBLISH with its packet id for the same once more.
+    assert_eq!(client.receive_publish().packet_id, 1);
+    let hub = Hub::resume(hub.leave("KILL"), &config);
+    let (mut client, is_present) = lasting(&hub, "lasting");
+    assert!(is_present);
+    let release = client.receive();
+    assert_eq!(release.ack(0x62).packet_id, 1);
+    publish(&hub, &[Message::new("kept", "comes").qos(2, 1)]);
+    let message = client.receive_publish();
+    assert_eq!((message.packet_id, message.dup, &message.payload[..]), (2, false, &b"comes"[..]));
+    client.send(&ack(0x70, 1));
+    client.ping();
+}
+
+#[test]
+fn a_delayed_message_at_qos_0_does_not_come_again_after_a_kill() {
+    let config = format!("{CONFIG}[delayed]\nenabled = true\n");
+    let hub = Hub::with_config(&config);
+    let (mut client, _) = lasting(&hub, "lasting");
+    client.subscribe("#", 0);
+    publish(&hub, &[Message::new("$delayed/0/t", "once")]);
+    assert_eq!(client.receive_publish().payload, b"once");
+    let hub = Hub::resume(hub.leave("KILL"), &config);
+    let (mut client, is_present) = lasting(&hub, "lasting");
+    assert!(is_present);
+    publish(&hub, &[Message::new("$delayed/1/t", "another").qos(1, 1)]);
+    assert_eq!(client.receive_publish().payload, b"another", "what was due earlier would come before");
+}
+
+#[test]
 fn what_only_clean_sessions_want_is_not_written() {
     let hub = Hub::start();
     let (mut kept, _) = lasting(&hub, "kept");

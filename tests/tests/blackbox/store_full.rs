@@ -1,33 +1,31 @@
-//! A disk that fills up, and has room again.
+//! A disk that fills up, and has room again; and one that is read-only.
 
 use crate::store::ask;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use trefoil_tests::mqtt::{Connect, Connection, Message};
-use trefoil_tests::{CONFIG, Hub, Program, lines, wait_until};
+use trefoil_tests::{CONFIG, Hub, Program, lines, trefoil, wait_until};
 
 /// Room for the store with its reserve, and little more.
 const DISK: &str = "size=16m";
 
 /// A small disk in memory; it is taken away again.
-struct Disk(tempfile::TempDir);
+pub(super) struct Disk(tempfile::TempDir);
 
 impl Disk {
-    fn mount() -> Disk {
+    pub(super) fn mount() -> Disk {
         let folder = tempfile::tempdir().unwrap();
-        let outcome =
-            Command::new("mount").args(["-t", "tmpfs", "-o", DISK, "tmpfs"]).arg(folder.path()).output();
-        let outcome = outcome.expect("the program mount");
-        assert!(
-            outcome.status.success(),
-            "this test needs a small disk and may not mount one; run it as root, in a container with CAP_SYS_ADMIN: {}",
-            String::from_utf8_lossy(&outcome.stderr)
-        );
+        mount(&["-t", "tmpfs", "-o", DISK, "tmpfs"], folder.path());
         Disk(folder)
     }
 
-    fn path(&self) -> &Path {
+    /// From now on nothing can be written to it, though root asks.
+    fn make_read_only(&self) {
+        mount(&["-o", "remount,ro"], self.path());
+    }
+
+    pub(super) fn path(&self) -> &Path {
         self.0.path()
     }
 
@@ -36,14 +34,23 @@ impl Disk {
     }
 
     /// Takes all room that is left.
-    fn fill(&self) {
+    pub(super) fn fill(&self) {
         let mut file = std::fs::File::create(self.ballast()).unwrap();
         while file.write_all(&[0; 4096]).is_ok() {}
     }
 
-    fn free(&self) {
+    pub(super) fn free(&self) {
         std::fs::remove_file(self.ballast()).unwrap();
     }
+}
+
+fn mount(arguments: &[&str], at: &Path) {
+    let outcome = Command::new("mount").args(arguments).arg(at).output().expect("the program mount");
+    assert!(
+        outcome.status.success(),
+        "this test needs a small disk and may not mount one; run it as root, in a container with CAP_SYS_ADMIN: {}",
+        String::from_utf8_lossy(&outcome.stderr)
+    );
 }
 
 impl Drop for Disk {
@@ -53,13 +60,13 @@ impl Drop for Disk {
     }
 }
 
-fn lasting(hub: &Hub, client_id: &str) -> (Connection, bool) {
+pub(super) fn lasting(hub: &Hub, client_id: &str) -> (Connection, bool) {
     let request = Connect::new(5, client_id).resume().session_expiry_s(3600);
     let (connection, answer) = Connection::with(hub.tcp_port(), &request);
     (connection, answer.flags & 1 == 1)
 }
 
-fn post(hub: &Hub, body: &str) -> u16 {
+pub(super) fn post(hub: &Hub, body: &str) -> u16 {
     let url = format!("http://127.0.0.1:{}/api/v1/publish", hub.http_port());
     let text = ["-sS", "-o", "/dev/null", "-w", "%{http_code}", "--data-binary", body, &url];
     Program::new("curl").args(text).run().success().parse().unwrap()
@@ -133,4 +140,63 @@ fn a_full_disk_refuses_what_needs_it_and_nothing_else_until_there_is_room() {
     reader.subscribe("r", 0);
     reader.ping();
     drop(hub);
+}
+
+#[test]
+fn a_hub_is_upgraded_and_starts_on_a_full_disk() {
+    let disk = Disk::mount();
+    let path = disk.path().join("store");
+    let config = format!("{CONFIG}\n[store]\npath = {path:?}\n");
+    let mut hub = Hub::with_config(&config);
+    let (mut kept, _) = lasting(&hub, "kept");
+    kept.subscribe("kept/#", 1);
+    kept.leave();
+    let mut publisher = Connection::new(hub.tcp_port(), 5, "publisher");
+    disk.fill();
+    let accepted = (1..200).take_while(|&id| reason(&mut publisher, id, &[b'x'; 50_000]) == 0).count();
+    assert!(accepted < 199, "the disk was never full");
+    // Part of the reserve is used up now, and the next process has to make do with what is left of it.
+    for how in ["upgrade", "TERM", "KILL"] {
+        match how {
+            "upgrade" => hub.upgrade(),
+            signal => hub = Hub::resume(hub.leave(signal), &config),
+        }
+        assert_eq!(ask(&hub, "GET", "/healthz").1["status"], "degraded", "{how}");
+        assert_eq!(hub.metric("trefoil_store_state{state=\"full\"}"), 1);
+        let (mut kept, is_present) = lasting(&hub, "kept");
+        assert!(is_present, "{how}");
+        assert_eq!(kept.receive_publish().payload.len(), 50_000);
+        let mut publisher = Connection::new(hub.tcp_port(), 5, "publisher");
+        assert_eq!(reason(&mut publisher, 1, b"refused"), 0x97);
+    }
+    disk.free();
+    wait_until("the hub goes on by itself", || ask(&hub, "GET", "/healthz").0 == 200);
+    let (mut kept, _) = lasting(&hub, "kept");
+    (0..accepted).for_each(|_| assert_eq!(kept.receive_and_ack().payload.len(), 50_000));
+    kept.ping();
+}
+
+#[test]
+fn a_disk_that_is_read_only_at_the_start_is_named_with_what_to_do() {
+    let disk = Disk::mount();
+    let path = disk.path().join("store");
+    let config = format!("{CONFIG}\n[store]\npath = {path:?}\n");
+    let hub = Hub::with_config(&config);
+    let mut publisher = Connection::new(hub.tcp_port(), 5, "publisher");
+    publisher.publish_and_wait(&Message::new("r", "kept").retain().qos(1, 1));
+    let folder = hub.leave("TERM");
+    disk.make_read_only();
+    let refused = |path: &Path| {
+        let config = format!("{CONFIG}\n[store]\npath = {path:?}\n");
+        std::fs::write(folder.path().join("trefoil.toml"), config).unwrap();
+        trefoil(["serve", "--config", "trefoil.toml"]).folder(folder.path()).run().failure(1)
+    };
+    for path in [path.clone(), disk.path().join("new")] {
+        let said = refused(&path);
+        assert!(said.contains(&format!("{}", path.display())), "{said}");
+        assert!(said.contains("it is mounted read-only"), "{said}");
+    }
+    // Looking at it is possible all the same.
+    let checked = trefoil(["store", "check"]).args([&path]).run().success();
+    assert!(checked.contains("It is fine"), "{checked}");
 }

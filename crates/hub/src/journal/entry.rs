@@ -3,6 +3,7 @@
 //! Sessions and messages go by numbers that no other one ever has. Moments are milliseconds since 1970, since the clock
 //! of the hub begins anew with each start.
 
+use super::facts::{FACT, Fact};
 use super::history::{self, HistoryEntry};
 use super::wire::{Reader, Unreadable, put_bytes, put_number, put_optional, put_optional_text};
 use crate::subscriptions::SubscriptionOptions;
@@ -115,6 +116,12 @@ pub(crate) enum Entry<'a> {
     Tried {
         session: u64,
     },
+    /// A delivery at QoS 2 of a message that is not kept has been given a packet id: after a crash the client may still have
+    /// that in use, and is told to let go of it.
+    Exchange {
+        session: u64,
+        packet_id: u16,
+    },
     /// PUBREC has come.
     Received {
         session: u64,
@@ -170,6 +177,8 @@ pub(crate) enum Entry<'a> {
     },
     /// Something happened to the history of a topic.
     History(HistoryEntry<'a>),
+    /// What others have the hub keep for them.
+    Fact(Fact<'a>),
 }
 
 /// A message as it is written down: its properties and its payload as in a PUBLISH packet of MQTT 5.0.
@@ -338,6 +347,8 @@ impl<'a> Entry<'a> {
                 numbers(history::KIND, &[]);
                 entry.encode(out);
             }
+            Entry::Exchange { session, packet_id } => numbers(32, &[*session, (*packet_id).into()]),
+            Entry::Fact(fact) => fact.encode(out),
         }
     }
 
@@ -436,6 +447,8 @@ impl<'a> Entry<'a> {
             30 => Entry::RestateEnd { session: record.number()? },
             31 => Entry::Tried { session: record.number()? },
             history::KIND => Entry::History(HistoryEntry::decode(record)?),
+            32 => Entry::Exchange { session: record.number()?, packet_id: record.small()? },
+            FACT => Entry::Fact(Fact::decode(record)?),
             _ => return Err(Unreadable("its kind is not known")),
         })
     }

@@ -5,6 +5,7 @@
 //! is said again later.
 
 use super::entry::{Body, Client, Entry, Stored, WillBody};
+use super::facts::Facts;
 use super::history::HistoryImage;
 use super::wire::{Reader, Unreadable};
 use crate::message::{Message, Properties};
@@ -47,6 +48,7 @@ pub struct Image {
     pub(crate) delayed: BTreeMap<u64, KeptDelayed>,
     pub(crate) owed: BTreeMap<(u64, Owed), Arc<Message>>,
     pub(crate) history: HistoryImage,
+    pub(crate) facts: Facts,
 }
 
 /// Who is still to be given a message.
@@ -124,7 +126,8 @@ pub(crate) struct KeptDelivery {
 #[derive(Debug)]
 pub(crate) struct KeptFlight {
     pub(crate) packet_id: u16,
-    pub(crate) delivery: KeptDelivery,
+    /// None: the message was not kept, and all that is left of the exchange is its end.
+    pub(crate) delivery: Option<KeptDelivery>,
     pub(crate) is_received: bool,
 }
 
@@ -179,6 +182,7 @@ impl Image {
             delayed: BTreeMap::new(),
             owed: BTreeMap::new(),
             history: HistoryImage::default(),
+            facts: Facts::default(),
         }
     }
 
@@ -297,6 +301,7 @@ impl Image {
                 }
             }
             Entry::Published { message } => drop(self.delayed.remove(&message)),
+            Entry::Fact(fact) => self.facts.set(fact),
             Entry::End { session } => {
                 self.note_number(session)?;
                 self.sessions.remove(&session);
@@ -334,6 +339,7 @@ impl Image {
             | Entry::Launch { session, .. }
             | Entry::Drop { session, .. }
             | Entry::Tried { session }
+            | Entry::Exchange { session, .. }
             | Entry::Received { session, .. }
             | Entry::Land { session, .. }
             | Entry::Incoming { session, .. }
@@ -467,14 +473,15 @@ impl KeptSession {
             Entry::Push { delivery, .. } => self.queue.extend(kept(delivery, messages)),
             Entry::Fly { packet_id, delivery, .. } => {
                 if let Some(delivery) = kept(delivery, messages) {
-                    self.fly(*packet_id, delivery);
+                    self.fly(*packet_id, Some(delivery));
                 }
             }
             Entry::Launch { packet_id, message, .. } => {
                 if let Some(delivery) = self.unqueue(|delivery| delivery.number == *message) {
-                    self.fly(*packet_id, delivery);
+                    self.fly(*packet_id, Some(delivery));
                 }
             }
+            Entry::Exchange { packet_id, .. } => self.fly(*packet_id, None),
             Entry::Tried { .. } => self.mark_tried(),
             Entry::Drop { message, group, .. } => {
                 let group_of = |delivery: &KeptDelivery| {
@@ -500,11 +507,12 @@ impl KeptSession {
         Ok(())
     }
 
-    fn fly(&mut self, packet_id: u16, delivery: KeptDelivery) {
+    fn fly(&mut self, packet_id: u16, delivery: Option<KeptDelivery>) {
         self.flown += 1;
         self.packet_id = packet_id;
         self.by_packet_id.insert(packet_id, self.flown);
-        self.flights.insert(self.flown, KeptFlight { packet_id, delivery, is_received: false });
+        let is_received = delivery.is_none();
+        self.flights.insert(self.flown, KeptFlight { packet_id, delivery, is_received });
     }
 
     /// What waits at QoS 1 may have been sent. At QoS 2 nothing is before it is written down.

@@ -10,6 +10,7 @@
 //! read as a whole or not at all.
 
 mod entry;
+mod facts;
 mod history;
 mod image;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod tests;
 mod wire;
 
 pub(crate) use entry::{Body, Client, Entry, FilterRef, Ids, Stored, WillBody};
+pub(crate) use facts::{Fact, Facts};
 pub(crate) use history::{HistoryEntry, HistoryImage, KeptHistory, topic as kept_topic};
 pub use image::{Image, ImageSize};
 pub(crate) use image::{
@@ -190,6 +192,12 @@ impl Journal {
         self.await_own();
     }
 
+    /// Writes down what its caller has to wait for, whatever the durability is.
+    pub(crate) fn write_anyway(&mut self, entry: &Entry<'_>) {
+        self.note(entry);
+        self.is_awaited = true;
+    }
+
     /// Whether sessions are kept.
     pub(crate) fn keeps_sessions(&self) -> bool {
         self.own_durability() != Durability::None
@@ -202,7 +210,19 @@ impl Journal {
 
     /// What the event under way comes to rests on what has been written down before.
     pub(crate) fn await_own(&mut self) {
-        self.is_awaited |= self.own_durability() == Durability::Sync;
+        self.is_awaited |= self.is_sync();
+    }
+
+    /// What the event under way comes to is the next step of an exchange at QoS 2 that is kept with its session. It waits
+    /// for the disk whatever the durability is: of a message something may be lost, but not what a packet id stands for,
+    /// or a later message would be taken for one that came before.
+    pub(crate) fn await_exchange(&mut self) {
+        self.is_awaited |= self.keeps_sessions();
+    }
+
+    /// What the event under way comes to rests on all that has been written down before, whatever that is.
+    pub(crate) fn await_all(&mut self) {
+        self.is_awaited = true;
     }
 
     /// A session has ended.
@@ -210,11 +230,22 @@ impl Journal {
         self.ended = self.last_batch();
     }
 
-    /// What the event under way comes to rests on the ends of sessions.
+    /// What the event under way comes to rests on the ends of sessions: packet ids of one that is over must not come back
+    /// into use, whatever the durability is. While nothing comes to disk it does not rest on them, or nobody could come
+    /// once any session has ended.
     pub(crate) fn await_ends(&mut self) {
-        if self.own_durability() == Durability::Sync {
+        if self.keeps_sessions() && self.shared.writes() {
             self.awaited = self.ended;
         }
+    }
+
+    /// Whether what is not a message has to be on disk before it is acknowledged, and cannot be now.
+    pub(crate) fn fails(&self) -> bool {
+        self.is_sync() && !self.shared.writes()
+    }
+
+    fn is_sync(&self) -> bool {
+        self.own_durability() == Durability::Sync
     }
 
     /// What the event under way comes to rests on a message.

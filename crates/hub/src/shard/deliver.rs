@@ -1,10 +1,9 @@
 //! From a publish to the receivers, and from their acknowledgements to the next delivery.
 
-use super::keep::{dropped, is_owed, stored};
+use super::keep::{dropped, flown, is_owed, launched, stored};
 use super::{Refusal, Shard, Turn};
-use crate::group::{Group, Search, Strategy};
+use crate::group::{Search, Strategy};
 use crate::history::Placed;
-use crate::interest::ShardSet;
 use crate::journal::{Entry, Journal};
 use crate::key::SessionKey;
 use crate::message::Message;
@@ -14,7 +13,6 @@ use crate::retained::Found;
 use crate::slow_reader::SlowReader;
 use crate::subscriptions::Audience;
 use crate::time::Time;
-use crate::topic::Topic;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use trefoil_mqtt::QoS;
@@ -92,8 +90,21 @@ impl Shard {
         mut number: u64,
         out: &mut impl Outlet,
     ) -> Published {
-        // [MQTT-3.3.1-8] [v3 MQTT-3.3.1-12]
-        let not_retained = message.retain && !self.retain(publisher, message, &mut number);
+        let has_room = self.retain_if_asked(publisher, message, &mut number);
+        let matched = self.deliver_everywhere(now, publisher, message, number, out);
+        Published { matched, not_retained: !has_room, refused: None }
+    }
+
+    /// Gives a message its place in the history of its topic, if that has one, and delivers it to all who want it, here and
+    /// through other shards. Returns whether there is anybody.
+    pub(super) fn deliver_everywhere(
+        &mut self,
+        now: Time,
+        publisher: Option<SessionKey>,
+        message: &Arc<Message>,
+        mut number: u64,
+        out: &mut impl Outlet,
+    ) -> bool {
         let placed = self.append(now, publisher, message, &mut number);
         let local = self.deliver_here(now, publisher, (message, placed.as_ref()), &mut number, out);
         let mut groups = std::mem::take(&mut self.groups);
@@ -120,7 +131,7 @@ impl Shard {
             self.share(now, Turn { message: message.clone(), number, debt: None, group, search }, out);
         }
         self.groups = groups;
-        Published { matched, not_retained, refused: None }
+        matched
     }
 
     /// Takes what another shard sent.
@@ -149,36 +160,6 @@ impl Shard {
     /// have no connection are in it as well.
     pub fn audience(&self, topic: &str, publisher: Option<SessionKey>, audience: &mut Audience) {
         self.subscriptions.audience(topic, publisher, audience);
-    }
-
-    /// Which other shards want `topic`, and into `groups` who shares it.
-    pub fn elsewhere(&self, topic: &str, groups: &mut Vec<Arc<Group>>) -> ShardSet {
-        groups.clear();
-        let interest = &self.shared.interest;
-        if self.shared.shards() == 1 && !interest.has_groups() {
-            return ShardSet::default();
-        }
-        interest.of(topic, groups).0.without(self.number)
-    }
-
-    /// As [`elsewhere`](Self::elsewhere), from memory if nothing has changed since this topic was last asked for: a
-    /// publisher's messages go to the same topic again and again, and the table is shared with other cores.
-    fn remembered_elsewhere(&mut self, topic: &Topic, groups: &mut Vec<Arc<Group>>) -> (ShardSet, ShardSet) {
-        groups.clear();
-        let interest = &self.shared.interest;
-        if self.shared.shards() == 1 && !interest.has_groups() {
-            return Default::default();
-        }
-        let version = interest.version();
-        if let Some(found) = self.routes.get(topic, version) {
-            return found;
-        }
-        let (shards, keeping) = interest.of(topic, groups);
-        let found = (shards.without(self.number), keeping);
-        if groups.is_empty() {
-            self.routes.set(topic, version, found);
-        }
-        found
     }
 
     /// Where a session is reached, if it is.
@@ -246,12 +227,10 @@ impl Shard {
             };
             match outgoing.next(window, now, |pending| drop(pending, journal)) {
                 Some(Next::Publish { packet_id, is_new, dup, pending }) => {
-                    if is_new && pending.number > 0 {
-                        let message = pending.number;
-                        journal.note(&Entry::Launch { session: number, packet_id, message });
+                    if is_new && is_kept {
+                        launched(number, packet_id, pending).iter().for_each(|entry| journal.note(entry));
                     }
-                    let delivery = delivery(pending, packet_id, dup, journal);
-                    let is_kept = pending.number > 0;
+                    let delivery = delivery(pending, packet_id, dup, waits_for(pending, is_kept, journal));
                     if out.deliver(to, &pending.message, &delivery) == Delivered::Dropped {
                         outgoing.abandon(packet_id);
                         if is_kept {
@@ -260,7 +239,7 @@ impl Shard {
                     }
                 }
                 Some(Next::PublishOnce(pending)) => {
-                    out.deliver(to, &pending.message, &delivery(&pending, 0, false, journal));
+                    out.deliver(to, &pending.message, &delivery(&pending, 0, false, 0));
                 }
                 Some(Next::Release { packet_id }) => {
                     out.release(to, packet_id, if is_kept { journal.last_batch() } else { 0 });
@@ -474,7 +453,7 @@ impl Shard {
         if pending.qos > QoS::AtMostOnce {
             self.deliver_pending(now, key, pending, slow_reader, out);
         } else if let Some(to) = self.session(key).connection {
-            let delivery = Delivery { slow_reader, ..delivery(&pending, 0, false, &self.journal) };
+            let delivery = Delivery { slow_reader, ..delivery(&pending, 0, false, 0) };
             out.deliver(to, &pending.message, &delivery);
         }
     }
@@ -506,18 +485,18 @@ impl Shard {
     ) {
         let session = &mut self.sessions[key.index() as usize];
         let (window, connection, number) = (session.window(), session.connection, session.number);
+        let is_kept = session.is_kept;
         let outgoing = session.outgoing(&self.backlog);
         let journal = &mut self.journal;
-        let is_kept = pending.number > 0;
         if let Some(to) = connection
             && outgoing.is_clear(window)
             && out.has_room(to)
         {
             let (packet_id, pending) = outgoing.launch(pending);
             if is_kept {
-                journal.note(&Entry::Fly { session: number, packet_id, delivery: stored(pending) });
+                flown(number, packet_id, pending).iter().for_each(|entry| journal.note(entry));
             }
-            let delivery = delivery(pending, packet_id, false, journal);
+            let delivery = delivery(pending, packet_id, false, waits_for(pending, is_kept, journal));
             if out.deliver(to, &pending.message, &delivery) == Delivered::Dropped {
                 outgoing.abandon(packet_id);
                 if is_kept {
@@ -532,7 +511,7 @@ impl Shard {
         let session = &mut self.sessions[key.index() as usize];
         let outgoing = session.outgoing(&self.backlog);
         let was_idle = outgoing.queued().0 == 0;
-        if is_kept {
+        if pending.number > 0 {
             self.journal.note(&Entry::Push { session: number, delivery: stored(&pending) });
         }
         outgoing.push(pending);
@@ -556,18 +535,14 @@ impl Shard {
     }
 }
 
-/// At QoS 2 the receiver must not see a packet id of which nothing would be known after a crash.
-pub(super) fn delivery<'a>(
-    pending: &'a Pending,
-    packet_id: u16,
-    dup: bool,
-    journal: &Journal,
-) -> Delivery<'a> {
-    let Pending { qos, retain, subscription_ids, number, .. } = pending;
-    let waits_for = match (*qos, *number) {
-        (QoS::ExactlyOnce, 1..) if journal.is_synced(&pending.message.topic) => journal.last_batch(),
-        _ => 0,
-    };
+/// At QoS 2 the receiver must not see a packet id of which nothing would be known after a crash, nor a message that would
+/// be taken in again.
+fn waits_for(pending: &Pending, is_kept: bool, journal: &Journal) -> u64 {
+    if is_kept && pending.qos == QoS::ExactlyOnce { journal.last_batch() } else { 0 }
+}
+
+pub(super) fn delivery(pending: &Pending, packet_id: u16, dup: bool, waits_for: u64) -> Delivery<'_> {
+    let Pending { qos, retain, subscription_ids, .. } = pending;
     Delivery {
         qos: *qos,
         retain: *retain,

@@ -217,17 +217,41 @@ impl Shard {
     /// Publishes what has waited for long enough.
     pub(super) fn publish_delayed(&mut self, now: Time, out: &mut impl Outlet) {
         for due in self.delayed.due(now, DELAYED_PER_ROUND, &self.shared.delayed) {
-            let Due { publisher, message, number } = due;
             self.begin_event();
-            if number > 0 {
-                self.journal.note(&Entry::Published { message: number });
+            if due.number > 0 {
+                self.journal.note(&Entry::Published { message: due.number });
             }
-            // Who published it may be gone, and another one in its place.
-            let is_there = |&(key, serial): &(SessionKey, u32)| {
-                self.sessions.get(key.index() as usize).is_some_and(|s| s.serial == serial)
-            };
-            let publisher = publisher.filter(is_there).map(|(key, _)| key);
-            self.announce_numbered(now, publisher, &message, number, out);
+            let publisher = self.publisher_of(&due);
+            if due.leaves_late() {
+                // [MQTT-4.3.1-1]: it could leave, and come up again after a crash. What it retains is kept with this.
+                let mut number = due.number;
+                self.retain_if_asked(publisher, &due.message, &mut number);
+                self.delayed.leave_after(self.journal.last_batch(), due);
+            } else {
+                self.announce_numbered(now, publisher, &due.message, due.number, out);
+            }
         }
+    }
+
+    /// The batch that has to be on disk before all that has been due leaves; 0 if nothing waits for one. Nobody else waits
+    /// for it, so the caller sees to it that it is written, and then says so with [`on_disk`](Self::on_disk).
+    pub fn leaves_after(&self) -> u64 {
+        self.delayed.leaves_after()
+    }
+
+    /// Batches up to `durable` are on disk: messages at QoS 0 leave that had been delayed and are not kept any longer.
+    pub fn on_disk(&mut self, now: Time, durable: u64, out: &mut impl Outlet) {
+        let shared = self.shared.clone();
+        while let Some(due) = self.delayed.next_leaving(durable, &shared.delayed) {
+            self.begin_event();
+            let publisher = self.publisher_of(&due);
+            self.deliver_everywhere(now, publisher, &due.message, 0, out);
+        }
+    }
+
+    /// Who has published a message. It may be gone, and another one in its place.
+    fn publisher_of(&self, due: &Due<Option<(SessionKey, u32)>>) -> Option<SessionKey> {
+        let (key, serial) = due.publisher?;
+        self.sessions.get(key.index() as usize).is_some_and(|s| s.serial == serial).then_some(key)
     }
 }

@@ -276,14 +276,14 @@ impl Shard {
     ) {
         let pending = pending_of(message, qos, false, None);
         if qos == QoS::AtMostOnce {
-            let delivery = Delivery { place: Some(place), ..delivery(&pending, 0, false, &self.journal) };
+            let delivery = Delivery { place: Some(place), ..delivery(&pending, 0, false, 0) };
             out.deliver(to, message, &delivery);
             return;
         }
         let session = &mut self.sessions[key.index() as usize];
         let outgoing = session.outgoing(&self.backlog);
         let (packet_id, pending) = outgoing.launch(pending);
-        let delivery = Delivery { place: Some(place), ..delivery(pending, packet_id, false, &self.journal) };
+        let delivery = Delivery { place: Some(place), ..delivery(pending, packet_id, false, 0) };
         if out.deliver(to, message, &delivery) == Delivered::Dropped {
             outgoing.abandon(packet_id);
         }

@@ -7,6 +7,7 @@ use crate::journal::{Batch, Client, Entry, FilterRef, Ids, Stored};
 use crate::key::SessionKey;
 use crate::message::Message;
 use crate::outgoing::{Pending, Replay, Standing, Taken};
+use crate::session::Will;
 use crate::subscriptions::SubscriptionOptions;
 use crate::time::Time;
 use crate::topic::Filter;
@@ -25,6 +26,8 @@ pub(super) enum Checkpoint {
     Sessions(usize),
     /// The number of the next delayed message.
     Delayed(u64),
+    /// Behind which of them the facts are still to come; on the first shard only.
+    Facts(Option<(u8, Box<str>)>),
     /// Behind which topic the retained messages are still to come; on the first shard only.
     Retained(Option<String>),
     /// Which history is next, and which of its offsets: from one on, and until one; on the first shard only.
@@ -57,6 +60,11 @@ impl Shard {
         self.journal.handed();
     }
 
+    /// How many bytes have been written down since the last batch.
+    pub fn journal_bytes(&self) -> usize {
+        self.journal.bytes()
+    }
+
     /// The number of the last batch with something in it, taken or not.
     pub fn last_batch(&self) -> u64 {
         self.journal.last_batch()
@@ -86,6 +94,18 @@ impl Shard {
         let mut groups = Vec::new();
         let (_, keeping) = self.shared.interest.of(&message.topic, &mut groups);
         !keeping.is_empty() || groups.iter().any(|group| group.has_kept())
+    }
+
+    /// Whether a client cannot come now, since its session or will has to be kept, or since one that is kept would end.
+    pub fn cannot_keep_client(&self, client_id: &str, expiry_s: u32, will: Option<&Will>) -> bool {
+        let is_kept = || self.find(client_id).is_some_and(|session| self.session(session).number > 0);
+        let has_will = || will.is_some_and(|will| self.journal.will(will).is_some());
+        self.journal.fails() && (expiry_s > 0 || has_will() || is_kept())
+    }
+
+    /// Whether a subscription of a session has to be kept, and cannot be now.
+    pub(super) fn cannot_keep_subscription(&self, key: SessionKey) -> bool {
+        self.journal.fails() && self.session(key).is_kept
     }
 
     /// The number of a message for a delivery to a session: 0 if that is not kept.
@@ -245,7 +265,7 @@ impl Shard {
             if is_known {
                 self.journal.note(&Entry::Received { session, packet_id });
             }
-            self.journal.await_own();
+            self.journal.await_exchange();
         }
     }
 
@@ -256,6 +276,10 @@ impl Shard {
             }
             self.journal.await_own();
         }
+        if !is_new {
+            // The answer of then got lost, perhaps while it waited for the disk.
+            self.journal.await_all();
+        }
     }
 
     pub(super) fn note_released(&mut self, key: SessionKey, packet_id: u16, was_known: bool) {
@@ -263,7 +287,7 @@ impl Shard {
             if was_known {
                 self.journal.note(&Entry::Released { session, packet_id });
             }
-            self.journal.await_own();
+            self.journal.await_exchange();
         }
     }
 
@@ -308,6 +332,7 @@ impl Shard {
             checkpoint = match checkpoint {
                 Checkpoint::Sessions(place) => self.restate_next_session(place, bytes_max),
                 Checkpoint::Delayed(from) => self.restate_delayed(from, bytes_max),
+                Checkpoint::Facts(after) => self.restate_facts(after, bytes_max),
                 Checkpoint::Retained(after) => self.restate_retained(after),
                 Checkpoint::History(history, from, until) => self.restate_history(history, from, until),
                 Checkpoint::Debts => {
@@ -383,7 +408,7 @@ impl Shard {
                         journal.note(&Entry::Push { session: number, delivery: stored(pending) });
                     }
                     Standing::InFlight { packet_id, is_received, pending } => {
-                        journal.note(&Entry::Fly { session: number, packet_id, delivery: stored(pending) });
+                        flown(number, packet_id, pending).iter().for_each(|entry| journal.note(entry));
                         if is_received {
                             journal.note(&Entry::Received { session: number, packet_id });
                         }
@@ -406,12 +431,7 @@ impl Shard {
             let at = self.journal.moment(kept.at);
             self.journal.note(&Entry::Delay { message: number, at, publisher: kept.publisher });
         }
-        if self.number > 0 {
-            return Checkpoint::Debts;
-        }
-        // All changes up to here are in the table.
-        self.journal.note(&Entry::SweepBegin { version: self.shared.retained.version() });
-        Checkpoint::Retained(None)
+        if self.number > 0 { Checkpoint::Debts } else { Checkpoint::Facts(None) }
     }
 
     fn restate_retained(&mut self, mut after: Option<String>) -> Checkpoint {
@@ -442,6 +462,24 @@ pub(super) fn is_owed(replay: &Replay, node: NodeId) -> bool {
 pub(super) fn dropped(session: u64, pending: &Pending) -> Entry<'_> {
     let group = pending.group.as_ref().map(|group: &Arc<_>| (group.name(), group.filter()));
     Entry::Drop { session, message: pending.number, group }
+}
+
+/// That a delivery has been given a packet id, as it is written down, if it is. At QoS 2 the id is in any case: the client
+/// keeps it beyond its connection, so that what it stands for must not be forgotten even where the message may be.
+pub(super) fn flown(session: u64, packet_id: u16, pending: &Pending) -> Option<Entry<'_>> {
+    match (pending.number, pending.qos) {
+        (1.., _) => Some(Entry::Fly { session, packet_id, delivery: stored(pending) }),
+        (0, QoS::ExactlyOnce) => Some(Entry::Exchange { session, packet_id }),
+        _ => None,
+    }
+}
+
+/// The same for one that has waited.
+pub(super) fn launched(session: u64, packet_id: u16, pending: &Pending) -> Option<Entry<'_>> {
+    match pending.number {
+        0 => flown(session, packet_id, pending),
+        message => Some(Entry::Launch { session, packet_id, message }),
+    }
 }
 
 /// A delivery as it is written down.

@@ -1,8 +1,10 @@
 //! One shard: its sessions and all that happens to them.
 
 mod deliver;
+mod elsewhere;
 mod ending;
 mod extended;
+mod facts;
 mod history;
 mod history_kept;
 mod inspect;
@@ -11,6 +13,7 @@ mod restore;
 mod retain;
 mod share;
 mod slow;
+mod subscribe_error;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +22,7 @@ use crate::delayed::Delayed;
 use crate::exclusive;
 use crate::extensions::Language;
 use crate::group::{Address, Group, Member};
-use crate::journal::Journal;
+use crate::journal::{Facts, Journal};
 use crate::key::{ConnectionKey, SessionKey};
 use crate::outgoing::Replay;
 use crate::outlet::Outlet;
@@ -36,7 +39,6 @@ use crate::wheel::Wheel;
 use foldhash::fast::FixedState;
 use slab::Slab;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fmt;
 use std::sync::Arc;
 use trefoil_mqtt::{QoS, RetainHandling};
 
@@ -47,6 +49,7 @@ pub use history::{Following, Resume};
 pub use inspect::{SessionOrder, SessionReport, SessionSurvey};
 pub use restore::restore;
 pub use share::Turn;
+pub use subscribe_error::SubscribeError;
 
 /// The sessions of one thread, their subscriptions, and what they have yet to be sent.
 ///
@@ -88,6 +91,8 @@ pub struct Shard {
     were_connected: HashSet<SessionKey>,
     /// How far the checkpoint has come that is being made.
     checkpoint: Option<keep::Checkpoint>,
+    /// What others have it keep; on the first shard only.
+    facts: Facts,
 }
 
 /// What the shard has counted since it was made.
@@ -178,55 +183,6 @@ pub struct Connected {
     pub expiry_s: u32,
 }
 
-/// Why a subscription was not made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SubscribeError {
-    /// The filter is not valid.
-    Filter(TopicError),
-    /// The session has as many subscriptions as it may have.
-    TooMany {
-        /// The limit.
-        max: usize,
-    },
-    /// It is to be exclusive, and the hub is not set to know that.
-    ExclusiveOff,
-    /// It is to be exclusive and shared.
-    ExclusiveShare,
-    /// Another session holds it.
-    Taken,
-    /// It is to be exclusive, and the session has a subscription to the same filter that is not.
-    NotExclusively,
-    /// The session has a subscription to the same filter that is exclusive, and this one is not to be.
-    Exclusively,
-}
-
-impl fmt::Display for SubscribeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SubscribeError::Filter(why) => why.fmt(f),
-            SubscribeError::TooMany { max } => {
-                write!(
-                    f,
-                    "the session has {max} subscriptions already (limits.subscriptions_per_session_max)"
-                )
-            }
-            SubscribeError::ExclusiveOff => {
-                f.write_str("this hub has no exclusive subscriptions (exclusive.enabled)")
-            }
-            SubscribeError::ExclusiveShare => f.write_str("a subscription cannot be exclusive and shared"),
-            SubscribeError::Taken => f.write_str("another session has this exclusive subscription"),
-            SubscribeError::NotExclusively => f.write_str(
-                "the session has this subscription already, not exclusively; unsubscribe it first",
-            ),
-            SubscribeError::Exclusively => {
-                f.write_str("the session has this subscription already, exclusively; unsubscribe it first")
-            }
-        }
-    }
-}
-
-impl std::error::Error for SubscribeError {}
-
 impl Shard {
     /// Shard `number` of those that share `shared`.
     pub fn new(number: usize, shared: Arc<Shared>) -> Shard {
@@ -253,6 +209,7 @@ impl Shard {
             journal: Journal::new(number, shared.clone()),
             were_connected: HashSet::new(),
             checkpoint: None,
+            facts: Facts::default(),
             shared,
         }
     }
@@ -402,6 +359,9 @@ impl Shard {
         options: SubscriptionOptions,
         retained: RetainHandling,
     ) -> Result<QoS, SubscribeError> {
+        if self.cannot_keep_subscription(key) {
+            return Err(SubscribeError::NotKept);
+        }
         let rewritten = self.rewritten_filter(key, filter);
         self.subscribe_to(key, rewritten.as_deref().unwrap_or(filter), options, retained)
     }

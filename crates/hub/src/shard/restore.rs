@@ -11,10 +11,11 @@ use crate::key::{ConnectionKey, SessionKey};
 use crate::message::Message;
 use crate::outgoing::{Pending, Replay};
 use crate::outlet::{Delivered, Delivery, Outlet, Parcel};
+use crate::payload::Payload;
 use crate::retained::{Cursor, Origin};
-use crate::subscriptions::Audience;
+use crate::subscriptions::{Audience, SubscriptionIds};
 use crate::time::Time;
-use crate::topic::Filter;
+use crate::topic::{Filter, Topic};
 use crate::{Shared, group::Group};
 use foldhash::quality::FixedState;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -33,7 +34,8 @@ use super::Turn;
 /// The record that is returned says what has changed with that. It has to be on disk before anything else is written.
 pub fn restore(image: Image, shared: &Arc<Shared>, now: Time) -> (Vec<Shard>, Vec<u8>) {
     let mut shards: Vec<Shard> = (0..shared.shards()).map(|n| Shard::new(n, shared.clone())).collect();
-    let Image { sessions, retained, retained_version, delayed, owed, history, .. } = image;
+    let Image { sessions, retained, retained_version, delayed, owed, history, facts, .. } = image;
+    shards[0].facts = facts;
     restore_retained(shared, retained, retained_version);
     let opened = restore_history(shared, history, now);
     // By client id, so that the same image always makes the same shards.
@@ -215,7 +217,8 @@ impl Shard {
         }
         let outgoing = session.outgoing(&self.backlog);
         for flight in waiting.flights.into_values() {
-            outgoing.restore_flight(flight.packet_id, pending(flight.delivery), flight.is_received);
+            let delivery = flight.delivery.map_or_else(forgotten, pending);
+            outgoing.restore_flight(flight.packet_id, delivery, flight.is_received);
         }
         outgoing.restore_last_id(waiting.packet_id);
         waiting.queue.into_iter().for_each(|delivery| outgoing.push(pending(delivery)));
@@ -284,6 +287,27 @@ impl Shard {
                 self.deliver_pending(now, receiver.session, pending, None, out);
             }
         }
+    }
+}
+
+/// Stands for a delivery at QoS 2 whose message was not kept. The client is only asked to end the exchange.
+fn forgotten() -> Pending {
+    let message = Message {
+        topic: Topic::new("forgotten", usize::MAX).expect("it is one level without wildcards"),
+        payload: Payload::copy_from_slice(&[]),
+        qos: QoS::ExactlyOnce,
+        retain: false,
+        expires_at: None,
+        properties: None,
+    };
+    Pending {
+        message: Arc::new(message),
+        number: 0,
+        qos: QoS::ExactlyOnce,
+        retain: false,
+        was_tried: false,
+        subscription_ids: SubscriptionIds::new(),
+        group: None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is published to be retained.
+//! What a published message does to the retained message of its topic.
 
 use super::Shard;
 use crate::journal::{Durability, Entry};
@@ -10,13 +10,16 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 impl Shard {
-    /// Enters a retained message, or removes one. Returns whether there was room.
-    pub(super) fn retain(
+    /// Enters a retained message, or removes one [MQTT-3.3.1-8] [v3 MQTT-3.3.1-12]. Returns whether there was room.
+    pub(super) fn retain_if_asked(
         &mut self,
         publisher: Option<SessionKey>,
         message: &Arc<Message>,
         number: &mut u64,
     ) -> bool {
+        if !message.retain {
+            return true;
+        }
         let level = message.topic.split('/').next().unwrap_or_default();
         let publisher = self.publisher_number(publisher);
         let is_own = message.topic.starts_with(HUB_TOPICS);

@@ -2,21 +2,23 @@
 
 use crate::disk::{BEGINNING_MS, Disk};
 use crate::hub_end::{Fault, HubEnd};
+use crate::keeping;
 use crate::ledger::Ledger;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use trefoil_hub::{DelayLimits, Extensions, Keeping, Shared, restore};
-use trefoil_model::{Random, Tap};
+use trefoil_model::{Promise, Random, Tap};
 
 impl HubEnd {
     /// From now on it keeps on a disk what is to be kept.
-    pub fn keep(&mut self, keeping: Keeping, random: &mut Random) {
+    pub fn keep(&mut self, promise: &Promise, random: &mut Random) {
         let mut disk = Disk::new(self.shards.len());
         if let Some(Fault::Ignores(kind)) = self.net.fault {
             disk.ignored = vec![kind];
         }
-        (self.net.disk, self.net.ledger) = (Some(disk), Ledger::keeping());
-        self.keeping = keeping;
+        (self.net.disk, self.net.ledger) = (Some(disk), Ledger::keeping(promise));
+        self.net.taps.iter_mut().for_each(|tap| tap.promise = promise.clone());
+        self.keeping = keeping::keeping(promise);
         self.start(self.shards.len(), random);
     }
 
@@ -95,8 +97,25 @@ impl HubEnd {
         if let Some(disk) = &mut self.net.disk {
             disk.sync(records);
             disk.end_checkpoint();
+            let durable: Vec<u64> = (0..self.shards.len()).map(|shard| disk.durable_batch(shard)).collect();
             self.net.release_held();
+            for (shard, durable) in durable.into_iter().enumerate() {
+                self.let_delayed_out(shard, durable);
+            }
         }
+    }
+
+    /// What was delayed in a shard leaves, as far as it has waited for a batch up to `durable`.
+    pub fn let_delayed_out(&mut self, shard: usize, durable: u64) {
+        self.net.here = shard;
+        let now = self.net.hub_now();
+        self.shards[shard].on_disk(now, durable, &mut self.net);
+    }
+
+    /// Whether all that has been taken in is durable.
+    pub fn is_all_durable(&self) -> bool {
+        self.net.disk.as_ref().is_some_and(|disk| disk.unsynced() == 0)
+            && (0..self.shards.len()).all(|shard| !self.has_staged(shard))
     }
 
     /// A checkpoint begins or goes on.

@@ -110,6 +110,11 @@ impl Disk {
         held.waits_for <= self.shards[shard].durable_batch
     }
 
+    /// The last batch of a shard that is durable.
+    pub fn durable_batch(&self, shard: usize) -> u64 {
+        self.shards[shard].durable_batch
+    }
+
     pub fn is_durable(&self, shard: usize, batch: u64) -> bool {
         batch <= self.shards[shard].durable_batch
     }

@@ -7,8 +7,8 @@ use crate::net::Net;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use trefoil_hub::{
-    Connect, ConnectionKey, Ending, Keeping, Limits, Message, Payload, QoS, SessionKey, Shard, Shared,
-    SubscriptionOptions, Time, Topic, Will,
+    Connect, ConnectionKey, Counters, Ending, Keeping, Limits, Message, Payload, QoS, SessionKey, Shard,
+    Shared, SlowReader, SubscriptionOptions, Time, Topic, Will,
 };
 use trefoil_model::wire::Kind;
 use trefoil_model::{Arrivals, Message as Model, Tap};
@@ -48,6 +48,8 @@ pub enum Fault {
     SendsEarly,
     /// What was written before a checkpoint is dropped while it is being made.
     DropsEarly,
+    /// What was delayed leaves before it is durable that it is kept no longer.
+    LeavesEarly,
     /// When the log is read, entries of this kind are passed over.
     Ignores(u8),
 }
@@ -57,6 +59,8 @@ pub struct HubEnd {
     pub shards: Vec<Shard>,
     pub net: Net,
     pub keeping: Keeping,
+    /// What happens when the queue of a client is full, by client.
+    pub slow_readers: Vec<SlowReader>,
     pub dropped_before: u64,
     pub has_dropped_shared: bool,
     /// Shards that have yet to begin with the checkpoint, and those that are at it.
@@ -87,6 +91,7 @@ impl HubEnd {
             fault,
             turns: 0,
             held_back: None,
+            too_slow: Vec::new(),
             unheard: BTreeSet::new(),
             broken: None,
         };
@@ -94,6 +99,7 @@ impl HubEnd {
             shards: (0..shards).map(|n| Shard::new(n, shared.clone())).collect(),
             net,
             keeping: Keeping::default(),
+            slow_readers: Vec::new(),
             dropped_before: 0,
             has_dropped_shared: false,
             waiting: Vec::new(),
@@ -119,7 +125,8 @@ impl HubEnd {
     }
 
     pub fn dropped(&self) -> u64 {
-        let now: u64 = self.shards.iter().map(|shard| shard.counters().dropped_queue_full).sum();
+        let of = |c: &Counters| c.dropped_queue_full + c.dropped_replaced + c.dropped_total_full;
+        let now: u64 = self.shards.iter().map(|shard| of(shard.counters())).sum();
         self.dropped_before + now
     }
 
@@ -135,6 +142,21 @@ impl HubEnd {
             self.net.here = number;
             let now = self.net.hub_now();
             shard.handle_time(now, &mut self.net);
+        }
+        if self.net.fault == Some(Fault::LeavesEarly) {
+            (0..self.shards.len()).for_each(|shard| self.let_delayed_out(shard, u64::MAX));
+        }
+    }
+
+    /// Ends the connections of those who do not keep up. What waits for the disk still goes out, or a client that fills its
+    /// own queue would do so again and again: so here the disk is quick.
+    pub fn end_slow(&mut self) {
+        if !self.net.too_slow.is_empty() && self.net.disk.is_some() {
+            (0..self.shards.len()).for_each(|shard| self.end_tick(shard));
+            self.sync(u64::MAX);
+        }
+        for key in std::mem::take(&mut self.net.too_slow) {
+            self.lose(key);
         }
     }
 
@@ -338,7 +360,7 @@ impl HubEnd {
             user_name: None,
             language: None,
             identity: None,
-            slow_reader: trefoil_hub::SlowReader::default(),
+            slow_reader: self.slow_readers.get(client).copied().unwrap_or_default(),
             follows: false,
         };
         let connected = self.shards[number].connect(now, asked, net);

@@ -3,6 +3,7 @@
 
 use crate::wills::Wills;
 use std::collections::BTreeMap;
+use trefoil_model::{Durability, Promise};
 
 /// The sessions and wills of all clients.
 #[derive(Default)]
@@ -12,6 +13,9 @@ pub struct Ledger {
     pub sessions: BTreeMap<usize, (u32, Option<u64>)>,
     entries: Vec<Entry>,
     keeps: bool,
+    /// Sessions, and wills, are kept.
+    keeps_sessions: bool,
+    keeps_wills: bool,
 }
 
 struct Entry {
@@ -42,8 +46,10 @@ enum What {
 
 impl Ledger {
     /// For a hub that keeps things beyond its end.
-    pub fn keeping() -> Ledger {
-        Ledger { keeps: true, ..Ledger::default() }
+    pub fn keeping(promise: &Promise) -> Ledger {
+        let keeps_sessions = promise.own != Durability::None;
+        let keeps_wills = keeps_sessions && promise.of("will/0") != Durability::None;
+        Ledger { keeps: true, keeps_sessions, keeps_wills, ..Ledger::default() }
     }
 
     /// A client connects. Its connection of before, if there was one, has been [`ended`](Self::ended).
@@ -120,6 +126,9 @@ impl Ledger {
 
     /// The hub has crashed, records below `end` are left, and it goes on at a moment with the record `end`.
     pub fn crashed(&mut self, end: u64, at_ms: u64) {
+        if !self.keeps_sessions {
+            self.entries.clear();
+        }
         self.entries.retain(|entry| matches!(entry.stand, Stand::Record(record) if record < end));
         let before = std::mem::take(&mut self.wills);
         self.sessions.clear();
@@ -130,6 +139,9 @@ impl Ledger {
         self.entries = entries;
         self.wills.went_back_from(before);
         self.apply(0, at_ms, What::Crash);
+        if !self.keeps_wills {
+            self.wills.hub_lost();
+        }
         self.entries.push(Entry { client: 0, at_ms, what: What::Crash, stand: Stand::Record(end) });
     }
 }

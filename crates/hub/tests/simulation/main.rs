@@ -15,16 +15,18 @@
 mod crash;
 mod disk;
 mod hub_end;
+mod keeping;
 mod ledger;
 mod link;
 mod net;
 mod profile;
+mod verdict;
 mod wills;
 mod world;
 
 use hub_end::Fault;
-use profile::Kind;
-use trefoil_model::Summary;
+use profile::{Kind, Profile};
+use trefoil_model::{Random, Summary};
 use world::World;
 
 /// Seeds that every test run takes.
@@ -37,6 +39,9 @@ const FAULT_SEEDS: u64 = 2000;
 /// unit tests show it.
 const ENTRIES: [u8; 26] =
     [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 27, 28, 29];
+
+/// The kind that is written where nothing else of a message is.
+const EXCHANGE: u8 = 32;
 
 /// Entries of the history that a failure shows, from its end.
 const SHOWN: usize = 60;
@@ -60,6 +65,7 @@ fn describe(seed: u64, kind: Kind, fault: Option<Fault>) -> Option<String> {
         text.push_str(&format!("{entry}\n"));
     }
     text.push_str(&result.err().unwrap_or_default());
+    text.push_str(&format!("\n{:?}", Profile::draw(kind, &mut Random::new(seed))));
     text.push_str(&format!("\nto see it again: cargo xtask simulate --seed {seed}"));
     Some(text)
 }
@@ -126,6 +132,11 @@ fn every_promise_is_kept_across_crashes() {
     take(Kind::Crashing).iter().for_each(has_happened);
 }
 
+#[test]
+fn every_promise_is_kept_by_hubs_that_promise_less() {
+    take(Kind::Loose).iter().for_each(has_happened);
+}
+
 /// The first seed that finds a fault.
 fn found(kind: Kind, fault: Fault) -> Option<u64> {
     (0..FAULT_SEEDS).find(|seed| World::run(*seed, usize::MAX, kind, Some(fault)).0.is_err())
@@ -144,6 +155,24 @@ fn faults_are_found() {
     ];
     for fault in faults {
         assert!(found(Kind::Plain, fault).is_some(), "{fault:?} goes unseen");
+    }
+}
+
+/// So is what must wait for the disk, and must be kept, also where messages need not.
+#[test]
+fn faults_are_found_in_hubs_that_promise_less() {
+    let faults = [
+        Fault::DeliversEarly,
+        Fault::ReleasesEarly,
+        Fault::CompletesEarly,
+        Fault::WelcomesEarly,
+        Fault::LeavesEarly,
+        Fault::Ignores(EXCHANGE),
+    ];
+    for fault in faults {
+        let at = found(Kind::Loose, fault);
+        println!("{fault:?}: seed {at:?}");
+        assert!(at.is_some(), "{fault:?} goes unseen");
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Net {
     /// Counts what may go wrong on purpose.
     pub turns: usize,
     pub held_back: Option<(ConnectionKey, Vec<u8>)>,
+    /// Connections whose clients do not keep up, and are to end.
+    pub too_slow: Vec<u32>,
     /// Clients whose session was new when they were last heard of. If the CONNACK that says so is lost, the next one says
     /// that there is a session, and MQTT has no way to tell the client that it is not the one it knows. So here clients
     /// start clean after that, as careful ones do that count the time for themselves.
@@ -183,6 +185,10 @@ impl Outlet for Net {
         let version = self.links.get(&to.0).and_then(|link| Some(link.hub.as_ref()?.version));
         let waits_for = self.unless(Fault::ReleasesEarly, waits_for);
         self.ack(to.0, PacketType::PubRel, version.unwrap_or_default(), packet_id, waits_for);
+    }
+
+    fn disconnect(&mut self, to: ConnectionKey) {
+        self.too_slow.push(to.0);
     }
 
     fn forward(&mut self, shard: usize, parcel: Parcel) {

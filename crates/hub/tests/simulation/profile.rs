@@ -1,7 +1,8 @@
 //! What kind of a world a seed makes: how many clients and shards there are, how bad the network is.
 
-use trefoil_hub::Limits;
-use trefoil_model::Random;
+use crate::keeping;
+use trefoil_hub::{Limits, SlowReader};
+use trefoil_model::{Promise, Random};
 
 /// How often each step is taken, against the sum of all, and the bounds of the world.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct Profile {
     pub weights: Vec<(Step, usize)>,
     /// Whether the hub loses everything now and then.
     pub restarts_hub: bool,
+    /// What the hub does with clients that do not keep up, where it does not drop the newest of what comes.
+    pub slow_reader: SlowReader,
     /// In a world in which the hub crashes.
     pub crashing: Option<Crashing>,
 }
@@ -30,6 +33,8 @@ pub struct Crashing {
     pub syncs_percent: usize,
     /// How much a checkpoint writes at a time.
     pub checkpoint_bytes: usize,
+    /// What it keeps.
+    pub promise: Promise,
 }
 
 /// What happens next, at one client or in the hub.
@@ -94,16 +99,47 @@ pub enum Kind {
     Plain,
     /// It does, and crashes.
     Crashing,
+    /// The same, and it keeps some things less well than others.
+    Loose,
 }
 
 impl Profile {
     /// A profile drawn by lot.
     pub fn draw(kind: Kind, random: &mut Random) -> Profile {
         let mut profile = Profile::draw_plain(random);
-        if kind == Kind::Crashing {
+        if kind != Kind::Plain {
             profile.crash(random);
         }
+        if let (Kind::Loose, Some(crashing)) = (kind, &mut profile.crashing) {
+            crashing.promise = keeping::draw(random);
+        }
+        if random.chance(30) {
+            profile.be_hard_on_slow_readers(random);
+        }
         profile
+    }
+
+    /// Queues are short, or a newer message takes the place of an older one.
+    fn be_hard_on_slow_readers(&mut self, random: &mut Random) {
+        let policies = [
+            SlowReader::DropOldest,
+            SlowReader::LatestPerTopic,
+            SlowReader::Disconnect,
+            SlowReader::DropNewest,
+        ];
+        self.slow_reader = *random.one_of(&policies);
+        if random.chance(50) {
+            self.limits.slow_readers = vec![("t/1".into(), *random.one_of(&policies))];
+        }
+        if random.chance(80) {
+            self.limits.session_queue_messages_max = random.between(1, 10);
+        }
+        if random.chance(20) {
+            self.limits.queued_messages_max = random.between(5, 30);
+        }
+        if random.chance(20) {
+            self.limits.session_queue_bytes_max = random.between(100, 5000);
+        }
     }
 
     fn crash(&mut self, random: &mut Random) {
@@ -114,7 +150,7 @@ impl Profile {
             (Step::EndTick, random.between(5, 40)),
             (Step::Sync, random.between(3, 40)),
             (Step::Checkpoint, *random.one_of(&[0, 2, 20, 60])),
-            (Step::PublishLater, random.below(6)),
+            (Step::PublishLater, *random.one_of(&[0, 2, 5, 40])),
             (Step::PublishWork, random.below(20)),
             (Step::Clear, random.below(8)),
             (Step::Subscribe, random.below(20)),
@@ -127,6 +163,7 @@ impl Profile {
             hands_over_percent: *random.one_of(&[0, 50, 90]),
             syncs_percent: *random.one_of(&[0, 30, 90]),
             checkpoint_bytes: *random.one_of(&[1, 200, 5000]),
+            promise: Promise::default(),
         });
     }
 
@@ -168,8 +205,14 @@ impl Profile {
             receive_max: if small { random.between(1, 8) as u16 } else { 1000 },
             weights,
             restarts_hub,
+            slow_reader: SlowReader::DropNewest,
             crashing: None,
         }
+    }
+
+    /// What the hub keeps.
+    pub fn promise(&self) -> Promise {
+        self.crashing.as_ref().map(|crashing| crashing.promise.clone()).unwrap_or_default()
     }
 
     /// The next step.

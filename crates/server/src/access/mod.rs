@@ -1,19 +1,30 @@
-//! Who may connect: the users, and who has failed too often to be one.
+//! Who may connect: the users, who has failed too often to be one, and who is banned.
 //!
 //! A shard asks with `shard/access.rs`, what runs beside the shards with `beside/access.rs`. Passwords are looked at by
 //! `beside/passwords.rs`, on threads of their own.
 
+pub(crate) mod bans;
 mod basic;
 mod failures;
+pub(crate) mod kept;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use bans::{Bans, Network, Target};
 pub(crate) use basic::{CHALLENGE, Credentials};
 pub(crate) use failures::{Failures, network};
+pub(crate) use kept::Purge;
 
+use crate::context::Context;
+use bans::Ban;
+use kept::Kind;
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use trefoil_auth::{Secret, Users};
+use trefoil_auth::{Record, Secret, Users, check_name};
+use trefoil_hub::Time;
 
 /// A file of users is no larger: a million of them fit.
 const FILE_BYTES_MAX: u64 = 256 << 20;
@@ -35,7 +46,35 @@ pub(crate) struct Access {
     path: PathBuf,
     users: RwLock<Arc<Users>>,
     secret: Secret,
+    /// How many may be added.
+    users_max: usize,
     pub(crate) failures: Failures,
+}
+
+/// What a change of the users is to come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Change {
+    /// One that is not there is added.
+    Add,
+    /// One gets another password, or is added.
+    Set,
+    /// One is deleted.
+    Delete,
+}
+
+/// Why the users are not changed.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) enum Unchanged {
+    /// The name cannot be one.
+    Name(String),
+    /// The file has this user, and what the file says goes before.
+    InFile,
+    /// There is one already.
+    Known,
+    /// There is none.
+    Unknown,
+    /// As many have been added as may be.
+    Full { users_max: usize },
 }
 
 impl Access {
@@ -51,7 +90,8 @@ impl Access {
             Secret::new(random().map_err(|error| format!("the system gives no randomness: {error}"))?);
         let users = read(&path, secret.clone())?;
         let failures = Failures::new(config.failures_max, config.failures_window_s);
-        Ok(Some(Access { path, users: RwLock::new(Arc::new(users)), secret, failures }))
+        let (users, users_max) = (RwLock::new(Arc::new(users)), config.users_max);
+        Ok(Some(Access { path, users, secret, users_max, failures }))
     }
 
     /// The users as of now.
@@ -64,10 +104,108 @@ impl Access {
     /// # Errors
     /// Why that cannot be; those of before stay.
     pub(crate) fn reload(&self) -> Result<usize, String> {
-        let users = read(&self.path, self.secret.clone())?;
-        let count = users.len();
-        *self.users.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
+        let file = read(&self.path, self.secret.clone())?;
+        let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
+        let new = file.with_added_of(&users);
+        let count = new.len();
+        *users = Arc::new(new);
         Ok(count)
+    }
+
+    /// Adds those that were kept.
+    pub(crate) fn add_kept<'a>(&self, kept: impl Iterator<Item = (&'a str, &'a [u8])>) {
+        let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
+        let mut new = Users::clone(&users);
+        for (name, value) in kept {
+            let record = std::str::from_utf8(value).ok().and_then(|text| Record::parse(text).ok());
+            let set =
+                record.ok_or("its record cannot be read".to_owned()).and_then(|r| new.set(name, Some(r)));
+            if let Err(why) = set {
+                tracing::warn!("a user of the store is passed over: {name:?}: {why}");
+            }
+        }
+        if new.added().len() > 0 {
+            tracing::info!("the store has {} users beside those of the file", new.added().len());
+        }
+        *users = Arc::new(new);
+    }
+
+    /// Changes the users beside the file, and hands over what is to be kept of that: the name, and the record or nothing.
+    /// Returns the name in its prepared form, and whether it was a user before.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    pub(crate) fn change(
+        &self,
+        name: &str,
+        change: Change,
+        record: Option<Record>,
+        keep: impl FnOnce(&str, Vec<u8>),
+    ) -> Result<(Arc<str>, bool), Unchanged> {
+        let name = check_name(name).map_err(Unchanged::Name)?;
+        let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
+        let is_known = users.is_added(&name);
+        // One that the file hides can be cleared away.
+        if users.is_in_file(&name) && !(is_known && change == Change::Delete) {
+            return Err(Unchanged::InFile);
+        }
+        match change {
+            Change::Add if is_known => return Err(Unchanged::Known),
+            Change::Delete if !is_known => return Err(Unchanged::Unknown),
+            Change::Add | Change::Set if !is_known && users.added().len() >= self.users_max => {
+                return Err(Unchanged::Full { users_max: self.users_max });
+            }
+            _ => {}
+        }
+        let value = record.as_ref().map(ToString::to_string).unwrap_or_default();
+        let mut new = Users::clone(&users);
+        new.set(&name, record).map_err(Unchanged::Name)?;
+        keep(&name, value.into());
+        *users = Arc::new(new);
+        Ok((name.into(), is_known))
+    }
+}
+
+/// What somebody has come to who has proved to be `user`, or nobody. A failure is written down, and one too many may be the
+/// reason for a ban.
+pub(crate) fn judge(
+    context: &Context,
+    address: Option<IpAddr>,
+    now: Time,
+    user: Option<Arc<str>>,
+) -> Verdict {
+    let Some(access) = &context.access else { return user.map_or(Verdict::Wrong, Verdict::Right) };
+    let verdict = access.failures.judge(address, now, user);
+    if verdict == Verdict::Wrong
+        && let Some(address) = address.filter(|_| context.bans.failures_ban_s() > 0)
+        && access.failures.is_barred(Some(address), now)
+    {
+        ban_who_failed(context, address);
+    }
+    verdict
+}
+
+/// Never this machine itself: whoever is here can do worse, and must be able to mend it. Who is connected stays, as when its
+/// address is not listened to: neighbours behind a NAT shall not be cut off by a stranger's guesses, and strangers not have
+/// the shards look through all connections.
+fn ban_who_failed(context: &Context, address: IpAddr) {
+    if address.to_canonical().is_loopback() {
+        return;
+    }
+    let bits = if address.to_canonical().is_ipv4() { 32 } else { 64 };
+    let (target, set_at_ms) = (Target::Address(Network::of(address, bits)), bans::now_ms());
+    let ban = Ban {
+        target,
+        reason: Some("too many attempts to prove an identity have failed".into()),
+        by: None,
+        set_at_ms,
+        until_ms: Some(set_at_ms + u64::from(context.bans.failures_ban_s()) * 1000),
+        is_automatic: true,
+        refused: Default::default(),
+    };
+    let keep = |key: String, value| kept::keep(context, Kind::Ban, &key, value, None);
+    if context.bans.set(ban, &keep).is_err() {
+        tracing::warn!("{address} is not banned for its failures: there are as many bans as there may be");
     }
 }
 

@@ -1,8 +1,10 @@
 //! Who asks: Basic authentication of what is served beside the shards.
 
+use super::admin::bans::banned;
 use super::passwords::{Busy, Passwords, Question};
 use super::refusal::Refusal;
 use super::routes::Site;
+use crate::access::kept::{ADDRESS_IS_BANNED, USER_IS_BANNED};
 use crate::access::{Access, Credentials, Verdict};
 use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
@@ -25,8 +27,24 @@ pub(super) struct Caller(Arc<CallerInner>);
 #[derive(Default)]
 struct CallerInner {
     address: Option<IpAddr>,
-    /// The header that was right last, and the users of then: a request with the same one need not be hashed again.
-    known: Mutex<Option<(HeaderValue, Arc<Users>)>>,
+    known: Mutex<Option<Known>>,
+}
+
+/// The header that was right last, whose it is, and the users of then: a request with the same one need not be hashed again.
+struct Known {
+    header: HeaderValue,
+    user: Arc<str>,
+    users: Arc<Users>,
+}
+
+/// Who has sent a request: a user, or nobody in particular.
+#[derive(Clone, Default)]
+pub(super) struct Asker(Option<Arc<str>>);
+
+impl Asker {
+    pub(super) fn user(&self) -> Option<&Arc<str>> {
+        self.0.as_ref()
+    }
 }
 
 impl Caller {
@@ -34,14 +52,28 @@ impl Caller {
         Caller(Arc::new(CallerInner { address, known: Mutex::default() }))
     }
 
-    fn is_known(&self, header: &HeaderValue, users: &Arc<Users>) -> bool {
+    /// Where it comes from.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.0.address
+    }
+
+    fn known(&self, header: &HeaderValue, users: &Arc<Users>) -> Option<Arc<str>> {
         let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref().is_some_and(|(h, u)| h == header && Arc::ptr_eq(u, users))
+        let known =
+            known.as_ref().filter(|known| known.header == header && Arc::ptr_eq(&known.users, users))?;
+        Some(known.user.clone())
     }
 }
 
 /// Lets a request through if it says who asks, or need not.
-pub(super) async fn authenticate(State(site): State<Site>, request: Request, next: Next) -> Response {
+pub(super) async fn authenticate(State(site): State<Site>, mut request: Request, next: Next) -> Response {
+    let caller = request.extensions().get::<Caller>().cloned().unwrap_or_default();
+    // Who was banned after the connection had come.
+    if caller.address().is_some_and(|address| site.context.bans.refuses_address(address)) {
+        return banned(ADDRESS_IS_BANNED).into_response();
+    }
+    request.extensions_mut().insert(caller.clone());
+    request.extensions_mut().insert(Asker::default());
     let Some(access) = &site.context.access else { return next.run(request).await };
     if OPEN.contains(&request.uri().path()) {
         return next.run(request).await;
@@ -53,17 +85,25 @@ pub(super) async fn authenticate(State(site): State<Site>, request: Request, nex
         return Refusal::unauthorized("say who you are: user name and password, by Basic authentication")
             .into_response();
     };
-    let caller = request.extensions().get::<Caller>().cloned().unwrap_or_default();
     match check(&site, access, &caller, header).await {
-        Ok(()) => next.run(request).await,
+        Ok(user) if site.context.bans.refuses_user(&user) => banned(USER_IS_BANNED).into_response(),
+        Ok(user) => {
+            request.extensions_mut().insert(Asker(Some(user)));
+            next.run(request).await
+        }
         Err(refusal) => refusal.into_response(),
     }
 }
 
-async fn check(site: &Site, access: &Access, caller: &Caller, header: HeaderValue) -> Result<(), Refusal> {
+async fn check(
+    site: &Site,
+    access: &Access,
+    caller: &Caller,
+    header: HeaderValue,
+) -> Result<Arc<str>, Refusal> {
     let users = access.users();
-    if caller.is_known(&header, &users) {
-        return Ok(());
+    if let Some(user) = caller.known(&header, &users) {
+        return Ok(user);
     }
     let stats = site.context.stats_beside();
     if access.failures.is_barred(caller.0.address, site.context.now()) {
@@ -87,12 +127,15 @@ async fn check(site: &Site, access: &Access, caller: &Caller, header: HeaderValu
         let why = "too many passwords wait to be looked at; try again";
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, why).retry_after(1));
     };
+    let now = access.users();
     match verdict {
-        Verdict::Right(_) => {
-            *caller.0.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((header, users));
-            Ok(())
+        // Unless another password was set meanwhile, or the user deleted.
+        Verdict::Right(user) if Arc::ptr_eq(&now, &users) || now.agree_on(&user, &users) => {
+            let known = Some(Known { header, user: user.clone(), users });
+            *caller.0.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
+            Ok(user)
         }
-        Verdict::Wrong => {
+        Verdict::Right(_) | Verdict::Wrong => {
             stats.auth_failures.shared_add(1);
             Err(Refusal::unauthorized("user name or password is wrong"))
         }

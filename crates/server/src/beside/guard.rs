@@ -58,7 +58,7 @@ fn is_preflight(request: &Request) -> bool {
 /// What a browser asks before it lets a page of another port send JSON.
 fn preflight() -> Response {
     const MAY: [(HeaderName, &str); 3] = [
-        (ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, DELETE"),
+        (ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, PUT, DELETE"),
         (ACCESS_CONTROL_ALLOW_HEADERS, "content-type, authorization"),
         (ACCESS_CONTROL_MAX_AGE, "600"),
     ];

@@ -7,6 +7,7 @@
 //! [`Arrival`](crate::mail::Arrival).
 
 mod access;
+mod admin;
 mod connection;
 mod console;
 mod guard;
@@ -21,7 +22,7 @@ mod rewind;
 mod routes;
 mod sessions;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -1,12 +1,12 @@
 //! Passwords are looked at here: each costs up to a tenth of a second, which no shard has to spare.
 
-use crate::access::{Verdict, network};
+use crate::access::{self, Verdict, network};
 use crate::context::Context;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use trefoil_auth::Users;
 
 /// Passwords that are looked at at one time.
@@ -52,6 +52,24 @@ impl Passwords {
     /// Whether none waits or is looked at, and all verdicts have been given.
     pub(crate) fn is_idle(&self) -> bool {
         self.room.available_permits() == WAITING_MAX
+    }
+
+    /// Does work of the same kind and gives what comes of it.
+    ///
+    /// # Errors
+    /// When too many passwords wait already, or the server stops.
+    pub(super) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Busy> {
+        let Ok(permit) = self.room.clone().try_acquire_owned() else { return Err(Busy) };
+        let (done, result) = oneshot::channel();
+        self.runtime.spawn_blocking(move || {
+            // Whoever asked may have gone meanwhile.
+            let _ = done.send(work());
+            drop(permit);
+        });
+        result.await.map_err(|_| Busy)
     }
 
     /// Looks at a password, and then calls `then` on another thread with what it came to, unless whoever asked has gone by then.
@@ -112,13 +130,16 @@ impl Drop for Place {
 
 fn judge(context: &Context, question: &Question) -> Verdict {
     let check = || question.users.check(&question.user_name, &question.password);
-    let Some(access) = &context.access else { return check().map_or(Verdict::Wrong, Verdict::Right) };
     // Who failed too often while this waited has no more time spent on it.
-    if access.failures.is_barred(question.address, context.now()) {
+    if context
+        .access
+        .as_ref()
+        .is_some_and(|access| access.failures.is_barred(question.address, context.now()))
+    {
         return Verdict::Barred;
     }
     let user = check();
-    access.failures.judge(question.address, context.now(), user)
+    access::judge(context, question.address, context.now(), user)
 }
 
 #[cfg(test)]

@@ -36,6 +36,11 @@ impl Refusal {
         Refusal::with_name(StatusCode::NOT_FOUND, "not_found", reason)
     }
 
+    /// What is asked for does not go with what is there.
+    pub(super) fn conflict(reason: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal::with_name(StatusCode::CONFLICT, "conflict", reason)
+    }
+
     /// `allow` are the methods that would be served, or None where the router names them.
     pub(super) fn method_not_allowed(allow: Option<&'static str>, reason: String) -> Refusal {
         let refusal = Refusal::with_name(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", reason);

@@ -1,5 +1,6 @@
 //! What is served where.
 
+use super::admin::{bans, users};
 use super::passwords::Passwords;
 use super::refusal::Refusal;
 use super::{access, console, guard, history, metrics, publish, sessions};
@@ -10,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::header::UPGRADE;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, delete, get, post};
+use axum::routing::{any, delete, get, post, put};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use std::fmt;
@@ -28,6 +29,10 @@ pub(super) fn router(context: &Arc<Context>, passwords: &Passwords, listener: us
             .route("/api/v1/history", get(history::page))
             .route("/api/v1/sessions", get(sessions::list))
             .route("/api/v1/sessions/{*client_id}", delete(sessions::end))
+            .route("/api/v1/bans", get(bans::list).post(bans::set))
+            .route("/api/v1/bans/{kind}/{*whom}", delete(bans::take_back))
+            .route("/api/v1/users", get(users::list).post(users::add))
+            .route("/api/v1/users/{*name}", put(users::set).delete(users::delete))
             .route("/healthz", get(healthz))
             .route("/livez", get(livez))
             .route("/metrics", get(metrics::metrics))
@@ -69,7 +74,9 @@ impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let http = "GET / (console), POST /api/v1/publish, GET /api/v1/stats, \
                     GET /api/v1/history?topic=TOPIC, \
-                    GET /api/v1/sessions, DELETE /api/v1/sessions/CLIENT_ID, GET /healthz, GET /livez, GET /metrics, \
+                    GET /api/v1/sessions, DELETE /api/v1/sessions/CLIENT_ID, GET and POST /api/v1/bans, \
+                    DELETE /api/v1/bans/KIND/WHOM, GET and POST /api/v1/users, \
+                    PUT and DELETE /api/v1/users/NAME, GET /healthz, GET /livez, GET /metrics, \
                     GET /sse?topic=FILTER";
         let ListenerContext { protocols, echo, .. } = self.listener();
         let all = [

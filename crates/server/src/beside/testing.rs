@@ -4,6 +4,7 @@
 
 use super::passwords::Passwords;
 use super::routes;
+use crate::access::{Access, Bans};
 use crate::context::{Context, ListenerContext};
 use crate::mail::{Mail, Mailbox, mailbox};
 use crate::stats::Stats;
@@ -23,8 +24,8 @@ static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap());
 
 /// One listener's routes, and a mailbox whose mail the test answers.
-pub(super) struct Bench {
-    pub(super) context: Arc<Context>,
+pub(crate) struct Bench {
+    pub(crate) context: Arc<Context>,
     router: Router,
     /// What the mailbox wakes.
     _poll: mio::Poll,
@@ -48,6 +49,20 @@ impl Bench {
     }
 
     pub(super) fn limited(protocols: Protocols, limits: Limits) -> Bench {
+        Bench::build(protocols, limits, None, &Default::default())
+    }
+
+    /// With users, and bans by these settings.
+    pub(crate) fn with_access(access: Access, bans: &trefoil_config::Bans) -> Bench {
+        Bench::build(Protocols { http: true, ..Protocols::NONE }, Limits::default(), Some(access), bans)
+    }
+
+    fn build(
+        protocols: Protocols,
+        limits: Limits,
+        access: Option<Access>,
+        bans: &trefoil_config::Bans,
+    ) -> Bench {
         let poll = mio::Poll::new().unwrap();
         let listener = ListenerContext {
             bind: trefoil_config::Bind::Tcp(([127, 0, 0, 1], 1883).into()),
@@ -63,7 +78,8 @@ impl Bench {
             sys: Default::default(),
             limits,
             gateway: crate::shard::mqtt_sn::Gateway::new(&trefoil_config::Config::default()),
-            access: None,
+            access,
+            bans: Bans::new(bans, std::iter::empty()),
             keeper: None,
             listeners: vec![listener],
             hub: Arc::new(Shared::new(1, 0, trefoil_hub::Limits::default())),

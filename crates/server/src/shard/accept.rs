@@ -131,6 +131,8 @@ impl ShardLoop {
         for _ in 0..ACCEPTS_PER_TICK {
             let Listener::Tcp(sockets) = &self.listeners[number] else { return };
             match sockets[socket].accept() {
+                // Before anything is read, and without a word: there is no protocol yet.
+                Ok((_, peer)) if self.net.context.bans.refuses_address(peer.ip()) => {}
                 Ok((stream, _)) if self.admit(number) => {
                     tune(&stream);
                     self.net.stats().accepted.add(1);

@@ -5,11 +5,13 @@
 
 use super::ShardLoop;
 use super::connection::{Input, Link, Wait, Waiting};
-use crate::access::{Access, CHALLENGE, Credentials, Verdict};
+use crate::access::kept::USER_IS_BANNED;
+use crate::access::{self, Access, CHALLENGE, Credentials, Verdict};
 use crate::beside::passwords::Question;
 use crate::mail::Mail;
 use std::net::IpAddr;
 use std::sync::Arc;
+use trefoil_auth::Users;
 use trefoil_hub::ConnectionKey;
 
 /// Why a client is not even listened to.
@@ -74,10 +76,7 @@ impl ShardLoop {
         key: ConnectionKey,
         user: Option<Arc<str>>,
     ) -> Result<Option<Arc<str>>, Unheard> {
-        let verdict = match self.access() {
-            Some(access) => access.failures.judge(self.address_of(key), self.net.now, user),
-            None => user.map_or(Verdict::Wrong, Verdict::Right),
-        };
+        let verdict = access::judge(&self.net.context, self.address_of(key), self.net.now, user);
         self.count_verdict(verdict)
     }
 
@@ -107,9 +106,9 @@ impl ShardLoop {
         let context = self.net.context.clone();
         let Some(access) = &context.access else { return Ok(()) };
         let Some(serial) = self.net.get(key).map(|c| c.serial) else { return Ok(()) };
-        let asker = Arc::new(());
+        let (asker, users) = (Arc::new(()), access.users());
         let question = Question {
-            users: access.users(),
+            users: users.clone(),
             user_name: user_name.into(),
             password: password.into(),
             address: self.address_of(key),
@@ -124,7 +123,7 @@ impl ShardLoop {
             return Err(Unheard::Busy);
         }
         if let Some(connection) = self.net.get_mut(key) {
-            connection.waiting = Some(Box::new(Wait { what: waiting, _asker: asker }));
+            connection.waiting = Some(Box::new(Wait { what: waiting, users, _asker: asker }));
         }
         Ok(())
     }
@@ -133,6 +132,11 @@ impl ShardLoop {
     pub(super) fn take_verdict(&mut self, key: ConnectionKey, serial: u32, verdict: Verdict) {
         let Some(connection) = self.net.get_mut(key).filter(|c| c.serial == serial) else { return };
         let Some(waiting) = connection.waiting.take() else { return };
+        let verdict = match verdict {
+            // Another password may have been set meanwhile, or the user deleted.
+            Verdict::Right(user) if self.has_changed(&user, &waiting.users) => Verdict::Wrong,
+            verdict => verdict,
+        };
         let user = self.count_verdict(verdict);
         self.answer_waiting(key, waiting.what, user);
         self.go_on(key);
@@ -145,6 +149,12 @@ impl ShardLoop {
         self.answer_waiting(key, wait.what, Err(Unheard::Busy));
         // Whoever could go on by asking again has had its time, too.
         self.close(key);
+    }
+
+    /// Whether a user is not what it was among `then`.
+    pub(super) fn has_changed(&self, user: &str, then: &Arc<Users>) -> bool {
+        let Some(now) = self.access().map(Access::users) else { return false };
+        !Arc::ptr_eq(&now, then) && !now.agree_on(user, then)
     }
 
     fn answer_waiting(&mut self, key: ConnectionKey, what: Waiting, user: Result<Option<Arc<str>>, Unheard>) {
@@ -214,6 +224,11 @@ impl ShardLoop {
 
     /// The head is read again when the password was right, and then finds the user there.
     fn http_verdict(&mut self, key: ConnectionKey, user: Result<Option<Arc<str>>, Unheard>) {
+        if let Ok(Some(user)) = &user
+            && self.net.context.bans.refuses_user(user)
+        {
+            return self.http_say_no(key, "403 Forbidden", "", USER_IS_BANNED);
+        }
         match (user, self.net.get_mut(key)) {
             (Err(unheard), _) => self.http_unheard(key, unheard),
             (Ok(Some(user)), Some(connection)) => connection.user = Some(user),

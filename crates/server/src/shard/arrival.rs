@@ -17,6 +17,10 @@ impl ShardLoop {
         if self.stop_at.is_some() {
             return self.dismiss(listener);
         }
+        // It may have been banned while it was on its way.
+        if stream.peer_addr().is_ok_and(|peer| self.net.context.bans.refuses_address(peer.ip())) {
+            return self.dismiss(listener);
+        }
         let stream = mio::net::TcpStream::from_std(stream);
         let Some(key) = self.add_stream(stream, listener) else { return };
         if let Some(connection) = self.net.get_mut(key) {

@@ -9,6 +9,7 @@ use mio::net::TcpStream;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use trefoil_auth::Users;
 use trefoil_auth::scram::Challenge;
 use trefoil_hub::{SessionKey, Time, Topic};
 use trefoil_mqtt::Version;
@@ -59,7 +60,9 @@ pub(super) struct Connection {
     pub(super) is_readable: bool,
     /// It has published something.
     pub(super) is_publisher: bool,
-    /// It is not read from, since memory is short.
+    /// What it has sent had to be kept on disk.
+    pub(super) needs_disk: bool,
+    /// It is not read from, since memory is short or the disk is behind.
     pub(super) is_paused: bool,
     /// What it counts in the bytes of all outboxes.
     pub(super) counted_bytes: usize,
@@ -134,6 +137,8 @@ pub(super) enum Input {
 /// A wait for a password to be looked at.
 pub(super) struct Wait {
     pub(super) what: Waiting,
+    /// The users among whom it is looked for.
+    pub(super) users: Arc<Users>,
     /// What tells whoever looks at passwords that the connection is still there.
     pub(super) _asker: Arc<()>,
 }
@@ -154,6 +159,8 @@ pub(super) struct Scram {
     pub(super) connect: Option<Box<[u8]>>,
     /// What it was asked; none when it has yet to begin.
     pub(super) challenge: Option<Challenge>,
+    /// The users of when it was asked.
+    pub(super) users: Option<Arc<Users>>,
 }
 
 /// What is remembered between the packets of an MQTT client.
@@ -273,6 +280,7 @@ impl Connection {
             is_weighed: false,
             is_readable: false,
             is_publisher: false,
+            needs_disk: false,
             is_paused: false,
             counted_bytes: 0,
             is_too_slow: false,

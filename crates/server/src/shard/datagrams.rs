@@ -57,6 +57,9 @@ impl ShardLoop {
         let Listener::Udp { sockets, peers } = &self.listeners[number] else { return };
         let socket = sockets.sender();
         let known = peers.get(&from).copied();
+        if known.is_none() && self.net.context.bans.refuses_address(from.ip()) {
+            return;
+        }
         if datagram.len() > self.net.context.limits.json_bytes_max {
             return answer(
                 socket,

@@ -25,6 +25,9 @@ type Headers<'a> = [httparse::Header<'a>];
 impl ShardLoop {
     /// Reads the head of a request. Returns how much of the input is done with, and whether more can be done.
     pub(super) fn http_head(&mut self, key: ConnectionKey, input: &[u8]) -> (usize, bool) {
+        // What is answered does not wait for the disk because of what somebody else asked before: the answer to a
+        // handshake has to be out before what follows it is put into frames.
+        self.begin_event();
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut headers);
         match request.parse(input) {

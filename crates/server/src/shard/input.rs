@@ -109,6 +109,7 @@ impl ShardLoop {
             }
         }
         self.net.stats().bytes_in.add(got as u64);
+        let journal_bytes = self.hub.journal_bytes();
         if in_place {
             rest.truncate(kept + got);
             let consumed = self.feed(key, &mut rest);
@@ -119,9 +120,11 @@ impl ShardLoop {
             rest.extend_from_slice(&scratch[consumed..kept + got]);
         }
         self.scratch = scratch;
+        let has_written = self.hub.journal_bytes() > journal_bytes;
         if let Some(connection) = self.net.get_mut(key) {
             // An idle connection owns no buffer.
             connection.rest = if rest.is_empty() { Vec::new() } else { rest };
+            connection.needs_disk |= has_written;
             if again {
                 self.note_readable(key);
             }

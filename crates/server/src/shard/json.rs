@@ -4,6 +4,7 @@ use super::ShardLoop;
 use super::access::Unheard;
 use super::connection::{Form, Input, Link, Waiting};
 use super::scarce;
+use crate::access::kept::{CLIENT_ID_IS_BANNED, USER_IS_BANNED};
 use crate::json_message::{self, bad_topic};
 use crate::memory::NO_PUBLISH;
 use crate::refused;
@@ -56,6 +57,9 @@ impl ShardLoop {
             Kind::JsonWebSocket => "ws",
             _ => "tcp",
         });
+        if self.net.context.bans.refuses_client_id(&client_id) {
+            return self.json_banned(key, None, CLIENT_ID_IS_BANNED);
+        }
         let connect = Connect {
             user_name: user.as_deref(),
             language: Some(Language::Json),
@@ -232,8 +236,13 @@ impl ShardLoop {
         if connection.user.as_ref().is_some_and(|known| *known != user) {
             return self.json_error(key, &refuse("this connection belongs to another user already"));
         }
-        connection.user = Some(user.clone());
         let session = connection.session;
+        if self.net.context.bans.refuses_user(&user) {
+            return self.json_banned(key, id, USER_IS_BANNED);
+        }
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.user = Some(user.clone());
+        }
         self.json_answer(key, |out| trefoil_json::encode_authenticated(&user, id, out));
         match session {
             Some(session) => {
@@ -243,6 +252,16 @@ impl ShardLoop {
             }
             None => self.json_begin(key),
         }
+    }
+
+    /// Tells a client that it is banned, and closes.
+    fn json_banned(&mut self, key: ConnectionKey, id: Option<u64>, why: &'static str) {
+        self.json_answer(key, |out| RequestError::new(Code::NotAuthorized, why).id(id).encode(out));
+        self.say_close(key, CloseCode::POLICY_VIOLATION, why);
+        if self.net.get(key).is_some_and(|connection| connection.is_udp()) {
+            self.flush(key);
+        }
+        self.close(key);
     }
 
     fn json_publish(

@@ -7,7 +7,7 @@ use crate::mail::Mail;
 use crate::stats::Kind;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-use trefoil_hub::{Batch, Published, Refusal};
+use trefoil_hub::{Batch, Ending, Published, Refusal};
 use trefoil_json::{Code, RequestError};
 use trefoil_mqtt::ReasonCode;
 
@@ -42,6 +42,8 @@ pub(super) enum Answer {
     Published { reply: oneshot::Sender<Published>, published: Published },
     /// To the wish that a session ends.
     Dropped { reply: oneshot::Sender<bool>, was_there: bool },
+    /// To the wish that something is kept.
+    Kept { reply: oneshot::Sender<()> },
 }
 
 impl Answer {
@@ -53,6 +55,9 @@ impl Answer {
             Answer::Dropped { reply, was_there } => {
                 let _ = reply.send(was_there);
             }
+            Answer::Kept { reply } => {
+                let _ = reply.send(());
+            }
         }
     }
 
@@ -63,7 +68,7 @@ impl Answer {
                 let _ = reply.send(Published { refused: Some(Refusal::NotKept), ..published });
             }
             // Without an answer it is known to be done and not known to be kept.
-            Answer::Dropped { .. } => {}
+            Answer::Dropped { .. } | Answer::Kept { .. } => {}
         }
     }
 }
@@ -88,6 +93,7 @@ impl ShardLoop {
             Some(batch) => {
                 keeper.submit(self.net.number, batch, is_awaited);
                 self.hub.handed_over();
+                self.scarce.is_behind = keeper.is_behind(self.scarce.is_behind);
             }
             // What it waits for has been handed over before, and then nobody was in a hurry.
             None if is_awaited => {
@@ -102,6 +108,7 @@ impl ShardLoop {
     pub(super) fn let_out(&mut self, durable: u64) {
         self.net.durable = self.net.durable.max(durable);
         let durable = self.net.durable;
+        self.hub.on_disk(self.net.now, durable, &mut self.net);
         while let Some((_, key, serial)) = self.net.holding.pop_front_if(|(batch, ..)| *batch <= durable) {
             let pool = &mut self.net.pool;
             let connection = self.net.connections.get_mut(key.0 as usize);
@@ -138,15 +145,23 @@ impl ShardLoop {
             if connection.held.take().is_none() || connection.phase != Phase::Open {
                 continue;
             }
-            let (is_mqtt, is_mqtt_sn) =
-                (matches!(connection.form, Form::Mqtt(_)), matches!(connection.form, Form::MqttSn(_)));
-            let kind = connection.kind;
-            self.net.waits_for = 0;
+            let has_no_answer = std::mem::take(&mut connection.holds_all);
+            let (kind, version) = match &connection.form {
+                Form::Mqtt(form) => (connection.kind, Some(form.version)),
+                _ => (connection.kind, None),
+            };
+            // Of its own: what is said now must not wait for what the one before has left, which nobody writes.
+            self.begin_event();
             let why = "what was to be kept could not be written to disk";
-            match (is_mqtt, is_mqtt_sn) {
-                (true, _) => self.mqtt_fail(key, ReasonCode::QuotaExceeded, why),
-                (_, true) => self.lose(key),
-                _ => {
+            match version {
+                Some(version) if has_no_answer => {
+                    // CONNACK comes first in any case, and who gets this one has not been here, so that no will is due.
+                    self.end_session(key, Ending::Normal { expiry_s: None });
+                    self.mqtt_deny_unkept(key, version);
+                }
+                Some(_) => self.mqtt_fail(key, ReasonCode::QuotaExceeded, why),
+                None if kind == Kind::MqttSn => self.lose(key),
+                None => {
                     self.json_error(key, &RequestError::new(Code::Quota, why));
                     if kind != Kind::JsonUdp {
                         self.close(key);

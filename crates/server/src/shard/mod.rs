@@ -22,6 +22,7 @@ mod mqtt;
 pub(crate) mod mqtt_sn;
 mod net;
 mod overflow;
+mod purge;
 pub(crate) mod run;
 mod scarce;
 mod sessions;
@@ -113,6 +114,8 @@ pub(crate) struct ShardLoop {
     held_replies: VecDeque<keep::HeldReply>,
     /// Questions about sessions.
     surveys: sessions::Surveys,
+    /// Connections that are to be ended.
+    purges: purge::Purges,
     /// The checkpoint of the store that is being made.
     checkpoint: Option<keep::Checkpoint>,
     /// The tickets of checkpoints that other shards have begun before this one.
@@ -194,6 +197,7 @@ impl ShardLoop {
             stop_at: None,
             held_replies: VecDeque::new(),
             surveys: sessions::Surveys::default(),
+            purges: purge::Purges::default(),
             checkpoint: None,
             fences: Vec::new(),
             look_at: Time::default(),
@@ -218,12 +222,14 @@ impl ShardLoop {
     pub(crate) fn take_in(&mut self, events: &Events, now: Instant) {
         self.set_time(now);
         self.keep_up_with_memory();
+        self.keep_up_with_disk();
         self.note(events);
         self.read_all();
         self.handle_time();
         self.finish_run();
         self.go_on_with_checkpoint();
         self.go_on_with_surveys();
+        self.go_on_with_purges();
         self.hand_batch_over();
         self.end_checkpoint();
         self.post_mail();
@@ -277,12 +283,13 @@ impl ShardLoop {
         let has_work = !self.readable.is_empty() && !self.holds_mail
             || !self.net.dirty.is_empty()
             || !self.surveys.is_empty()
+            || !self.purges.is_empty()
             || !self.net.too_slow.is_empty();
         if has_work || self.is_stopped() {
             return Some(Duration::ZERO);
         }
         let until = |at: Option<Time>| at.map(|at| at.since(now));
-        let retry = self.holds_mail.then_some(RETRY_MS);
+        let retry = (self.holds_mail || self.scarce.is_behind).then_some(RETRY_MS);
         let timers = [
             retry,
             self.timers.wait_ms(now),
@@ -348,6 +355,14 @@ impl ShardLoop {
             }
             Mail::Survey { order, sessions_max, reply } => self.begin_survey(order, sessions_max, reply),
             Mail::DropSession { client_id, reply } => self.drop_session(&client_id, reply),
+            Mail::Keep { kind, key, value, reply } => {
+                self.begin_event();
+                self.hub.set_fact(kind as u8, &key, &value);
+                if let Some(reply) = reply {
+                    self.answer(keep::Answer::Kept { reply });
+                }
+            }
+            Mail::Purge { purge, reply } => self.begin_purge(purge, reply),
             Mail::Durable(batch) => self.let_out(batch),
             Mail::NotKept => self.give_up_held(),
             Mail::Checkpoint { ticket, boundary } => self.begin_checkpoint(ticket, boundary),

@@ -1,4 +1,4 @@
-//! What a shard does when memory is short: see [`crate::memory`].
+//! What a shard does when memory is short, see [`crate::memory`], or when the disk does not keep up.
 
 use super::ShardLoop;
 use super::net::Net;
@@ -25,6 +25,10 @@ pub(super) struct Scarce {
     pub(super) look_at: Option<Time>,
     /// Publishers that are not read from.
     paused: Vec<ConnectionKey>,
+    /// Too much is on its way to the disk.
+    pub(super) is_behind: bool,
+    /// Publishers that are not read from for that.
+    wait_for_disk: Vec<ConnectionKey>,
 }
 
 impl Scarce {
@@ -85,7 +89,24 @@ impl ShardLoop {
         if self.net.memory_stage >= NO_PUBLISH {
             return;
         }
-        for key in std::mem::take(&mut self.scarce.paused) {
+        let paused = std::mem::take(&mut self.scarce.paused);
+        self.read_again(paused);
+    }
+
+    /// Looks whether the disk has caught up, and goes on with publishers that have waited for that.
+    pub(super) fn keep_up_with_disk(&mut self) {
+        let scarce = &mut self.scarce;
+        if scarce.is_behind {
+            scarce.is_behind = self.net.context.keeper.as_ref().is_some_and(|keeper| keeper.is_behind(true));
+        }
+        if !scarce.is_behind && !scarce.wait_for_disk.is_empty() {
+            let waiting = std::mem::take(&mut scarce.wait_for_disk);
+            self.read_again(waiting);
+        }
+    }
+
+    fn read_again(&mut self, connections: Vec<ConnectionKey>) {
+        for key in connections {
             if let Some(connection) = self.net.get_mut(key) {
                 connection.is_paused = false;
                 self.note_readable(key);
@@ -109,23 +130,29 @@ impl ShardLoop {
         context.memory.look(&context);
     }
 
-    /// Whether a connection is not to be read from now: it has published before, and nothing is in flight towards it. Who
-    /// has yet to acknowledge something is read from, or what waits for it could never go.
+    /// Whether a connection is not to be read from now: it has published before, and either what it published had to be
+    /// kept and the disk is behind; or memory is short and nothing is in flight towards it. Who has yet to acknowledge
+    /// something is read from then, or what waits for it could never go.
     pub(super) fn is_paused(&mut self, key: ConnectionKey) -> bool {
-        if self.net.memory_stage < NO_PUBLISH {
+        let is_short = self.net.memory_stage >= NO_PUBLISH;
+        if !is_short && !self.scarce.is_behind {
             return false;
         }
         let Some(connection) = self.net.get(key) else { return false };
         if connection.is_paused {
             return true;
         }
-        let owes = connection.session.is_some_and(|session| self.hub.has_deliveries(session));
-        if !connection.is_publisher || owes {
-            return false;
+        let owes = || connection.session.is_some_and(|session| self.hub.has_deliveries(session));
+        match connection.is_publisher {
+            true if self.scarce.is_behind && connection.needs_disk => {
+                self.scarce.wait_for_disk.push(key);
+                self.net.stats().store_pauses.add(1);
+            }
+            true if is_short && !owes() => self.scarce.paused.push(key),
+            _ => return false,
         }
         if let Some(connection) = self.net.get_mut(key) {
             connection.is_paused = true;
-            self.scarce.paused.push(key);
         }
         true
     }

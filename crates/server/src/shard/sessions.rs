@@ -15,7 +15,21 @@ use trefoil_websocket::CloseCode;
 const SURVEY_STEPS: usize = 4096;
 
 /// What a client is told whose session is ended.
-const WHY: &str = "the session was ended by an administrator";
+const DROPPED: Dismissal = Dismissal {
+    code: Code::Unavailable,
+    close: CloseCode::GOING_AWAY,
+    why: "the session was ended by an administrator",
+};
+
+/// What a client is told that has to go: MQTT 5 by 0x98 in any case, which is the one reason code for this in DISCONNECT.
+#[derive(Clone, Copy)]
+pub(super) struct Dismissal {
+    /// In JSON.
+    pub(super) code: Code,
+    /// By WebSocket.
+    pub(super) close: CloseCode,
+    pub(super) why: &'static str,
+}
 
 /// The questions that have not been answered.
 #[derive(Default)]
@@ -60,7 +74,7 @@ impl ShardLoop {
         if let Some(session) = session {
             tracing::info!(client_id, "a session is ended by an administrator");
             if let Some(connection) = self.hub.connection(session) {
-                self.dismiss_client(connection);
+                self.dismiss_client(connection, DROPPED);
             }
             // Closing the connection may have been the end of it.
             if self.hub.find(client_id) == Some(session) {
@@ -71,22 +85,26 @@ impl ShardLoop {
     }
 
     /// Tells a client that it has to go, and closes its connection.
-    fn dismiss_client(&mut self, key: ConnectionKey) {
+    pub(super) fn dismiss_client(&mut self, key: ConnectionKey, dismissal: Dismissal) {
+        let Dismissal { code, close, why } = dismissal;
         let Some(connection) = self.net.get(key).filter(|c| c.phase == Phase::Open) else {
             return self.end_session(key, trefoil_hub::Ending::Lost);
         };
         let kind = connection.kind;
         match &connection.form {
-            Form::Mqtt(_) => self.mqtt_fail(key, ReasonCode::AdministrativeAction, WHY),
+            Form::Mqtt(_) => self.mqtt_end(key, ReasonCode::AdministrativeAction, Some(close), why),
             Form::MqttSn(_) => {
                 self.sn_say_goodbye(key);
                 self.flush(key);
                 self.lose(key);
             }
-            Form::Sse(_) | Form::None => self.close(key),
+            Form::Sse(_) | Form::None => {
+                self.say_close(key, close, why);
+                self.close(key);
+            }
             Form::JsonLine | Form::JsonDatagram | Form::JsonText => {
-                self.json_answer(key, |out| RequestError::new(Code::Unavailable, WHY).encode(out));
-                self.say_close(key, CloseCode::GOING_AWAY, WHY);
+                self.json_answer(key, |out| RequestError::new(code, why).encode(out));
+                self.say_close(key, close, why);
                 if kind == Kind::JsonUdp {
                     self.flush(key);
                 }

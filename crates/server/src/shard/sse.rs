@@ -3,6 +3,7 @@
 use super::ShardLoop;
 use super::connection::{Form, Input};
 use super::http::header;
+use crate::access::kept::CLIENT_ID_IS_BANNED;
 use crate::beside::origin;
 use crate::stats::Kind;
 use std::borrow::Cow;
@@ -45,6 +46,10 @@ impl ShardLoop {
                 return self.http_refuse(key, "400 Bad Request", &why);
             }
         }
+        let client_id = self.assign_client_id("sse");
+        if self.net.context.bans.refuses_client_id(&client_id) {
+            return self.http_say_no(key, "403 Forbidden", "", CLIENT_ID_IS_BANNED);
+        }
         self.set_input(key, Kind::Sse, Input::Ignored);
         let allow =
             origin.map_or(String::new(), |o| format!("Access-Control-Allow-Origin: {o}\r\nVary: Origin\r\n"));
@@ -52,16 +57,21 @@ impl ShardLoop {
             "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n{allow}Connection: close\r\n\r\n"
         );
         self.net.answer(key, |out| out.extend_from_slice(head.as_bytes()));
-        self.sse_subscribe(key, &filters, id);
+        self.sse_subscribe(key, &client_id, &filters, id);
         self.set_deadline(key, Some(self.net.now.plus_s(BEAT_S)));
     }
 
-    fn sse_subscribe(&mut self, key: ConnectionKey, filters: &[Cow<'_, str>], id: Option<&str>) {
+    fn sse_subscribe(
+        &mut self,
+        key: ConnectionKey,
+        client_id: &str,
+        filters: &[Cow<'_, str>],
+        id: Option<&str>,
+    ) {
         self.finish_run();
-        let client_id = self.assign_client_id("sse");
         let identity = self.net.get(key).and_then(|c| c.user.clone());
         let slow_reader = self.slow_reader(key);
-        let connect = Connect { identity, slow_reader, follows: true, ..Connect::new(&client_id, key) };
+        let connect = Connect { identity, slow_reader, follows: true, ..Connect::new(client_id, key) };
         let connected = self.hub.connect(self.net.now, connect, &mut self.net);
         if let Some(connection) = self.net.get_mut(key) {
             connection.session = Some(connected.session);

@@ -38,7 +38,9 @@ impl ShardLoop {
         }
         if self.hub.wait_ms(now) == Some(0) {
             self.finish_run();
+            let left_after = self.hub.leaves_after();
             self.hub.handle_time(now, &mut self.net);
+            self.net.is_awaited |= self.hub.leaves_after() > left_after;
         }
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;

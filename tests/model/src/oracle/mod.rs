@@ -16,16 +16,19 @@ mod replays;
 #[cfg(test)]
 mod tests;
 
+use crate::durability::{Durability, Promise};
 use crate::history::{Entry, Event, Message};
 use receiver::Receiver;
 use replays::{Kept, KeptMessage};
 use std::collections::HashMap;
 
 /// What may be missing for a stated reason.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Allowance {
     /// Deliveries that the hub says it has dropped since a queue was full.
     pub dropped: u64,
+    /// What a crash of the hub may cost.
+    pub promise: Promise,
 }
 
 /// What a history came to.
@@ -56,10 +59,29 @@ struct Known {
     sent_at_ms: u64,
     is_acknowledged: bool,
     is_abandoned: bool,
-    /// How often the hub had lost everything when it was sent.
+    is_will: bool,
+    /// It was on disk at some time after it was acknowledged, if it is kept at all.
+    is_safe: bool,
+    /// How often the hub had lost what it is not sure to keep when it was sent.
     number_of_losses: usize,
     /// The place in the history where it was first sent.
     sent_at: usize,
+}
+
+/// How often the hub has lost something.
+#[derive(Default)]
+struct Losses {
+    /// Everything.
+    all: usize,
+    /// What it does not promise to keep.
+    crashes: usize,
+}
+
+impl Losses {
+    /// How often it may have lost the messages on a topic.
+    fn of(&self, topic: &str, promise: &Promise) -> usize {
+        self.all + if promise.of(topic) == Durability::Sync { 0 } else { self.crashes }
+    }
 }
 
 /// Checks a history that has come to rest: every client has been connected at last, and nothing is under way.
@@ -74,7 +96,9 @@ pub fn check(entries: &[Entry], allowance: Allowance) -> Result<Summary, String>
     let mut kept = Kept::new();
     // The last message of a topic that was to be retained at QoS 0, and so may or may not be.
     let mut weak: HashMap<String, u64> = HashMap::new();
-    let (mut summary, mut losses) = (Summary::default(), 0);
+    let (mut summary, mut losses) = (Summary::default(), Losses::default());
+    // What has been acknowledged since the hub last had everything on disk.
+    let mut lately: Vec<u64> = Vec::new();
     for (place, entry) in entries.iter().enumerate() {
         let fault = |why: String| format!("{why}\n  at: {entry}");
         let at = &mut receivers[entry.client];
@@ -90,7 +114,9 @@ pub fn check(entries: &[Entry], allowance: Allowance) -> Result<Summary, String>
                     is_acknowledged: false,
                     // A will need not be sent ever.
                     is_abandoned: is_will,
-                    number_of_losses: losses,
+                    is_will,
+                    is_safe: false,
+                    number_of_losses: losses.of(&message.topic, &allowance.promise),
                     sent_at: place,
                 };
                 if messages.insert(message.number, known).is_some() {
@@ -118,8 +144,11 @@ pub fn check(entries: &[Entry], allowance: Allowance) -> Result<Summary, String>
                 let known =
                     messages.get_mut(number).ok_or_else(|| fault("acknowledged, but not sent".into()))?;
                 known.is_acknowledged = true;
+                lately.push(*number);
                 // The answer may have been under way when the hub lost what it is about.
-                if known.message.retain && known.number_of_losses == losses {
+                if known.message.retain
+                    && known.number_of_losses == losses.of(&known.message.topic, &allowance.promise)
+                {
                     let kept_message = KeptMessage {
                         number: *number,
                         may_be_weak: known.message.clears
@@ -147,10 +176,30 @@ pub fn check(entries: &[Entry], allowance: Allowance) -> Result<Summary, String>
             }
             Event::HubLost => {
                 kept.clear();
-                losses += 1;
+                losses.all += 1;
                 receivers.iter_mut().for_each(Receiver::hub_lost);
             }
-            Event::HubCrashed => receivers.iter_mut().for_each(Receiver::hub_crashed),
+            Event::HubSynced => {
+                for number in lately.drain(..) {
+                    messages.entry(number).and_modify(|known| known.is_safe = true);
+                }
+                receivers.iter_mut().for_each(|receiver| receiver.hub_synced(place));
+            }
+            Event::HubCrashed => {
+                losses.crashes += 1;
+                let is_lost = |number: u64| {
+                    let known = messages.get(&number);
+                    known.is_some_and(|known| match allowance.promise.of(&known.message.topic) {
+                        Durability::Sync => false,
+                        Durability::Interval => !known.is_safe,
+                        Durability::None => true,
+                    })
+                };
+                // What was there before may be there again.
+                kept.retain(|_, kept| !is_lost(kept.number));
+                let own = allowance.promise.own;
+                receivers.iter_mut().for_each(|receiver| receiver.hub_crashed(own, &is_lost));
+            }
             Event::Delivered { number, topic, qos, retain, dup } => {
                 let Some(known) = messages.get(number) else {
                     return Err(fault("a message that nobody sent".into()));
@@ -172,7 +221,7 @@ pub fn check(entries: &[Entry], allowance: Allowance) -> Result<Summary, String>
         }
     }
     let end_ms = entries.last().map_or(0, |entry| entry.at_ms);
-    finish(&messages, &mut receivers, end_ms, allowance, &mut summary)?;
+    finish(&messages, &mut receivers, end_ms, &allowance, &mut summary)?;
     Ok(summary)
 }
 
@@ -181,7 +230,7 @@ fn finish(
     messages: &HashMap<u64, Known>,
     receivers: &mut [Receiver],
     end_ms: u64,
-    allowance: Allowance,
+    allowance: &Allowance,
     summary: &mut Summary,
 ) -> Result<(), String> {
     for known in messages.values() {

@@ -2,6 +2,7 @@
 
 use super::replays::{Kept, Replays};
 use super::{Known, matches};
+use crate::durability::Durability;
 use crate::history::Message;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -26,6 +27,8 @@ pub(super) struct Receiver {
     pub(super) replays: Replays,
     /// The hub has crashed: what it had not on disk it does not know any more, and may deliver again.
     has_crashed: bool,
+    /// Where in the history the hub last had everything on disk.
+    synced_at: usize,
 }
 
 /// A filter that was asked for.
@@ -33,6 +36,8 @@ struct Asked {
     qos: u8,
     /// The place in the history at which the hub had ended the subscription.
     ended_at: Option<usize>,
+    /// The hub has crashed since the client last asked for an end: an answer to that may be about what it has forgotten.
+    is_unsure: bool,
 }
 
 /// A subscription.
@@ -41,6 +46,8 @@ struct Filter {
     qos_min: u8,
     /// Its SUBACK has come.
     holds: bool,
+    /// It has been on disk since then.
+    is_safe: bool,
 }
 
 /// A SUBSCRIBE.
@@ -83,13 +90,17 @@ impl Receiver {
             self.weaken(filter, true);
         }
         self.shift();
-        let entry = self.filters.entry(filter.into()).or_insert(Filter { qos_min: qos, holds: false });
+        let entry = self.filters.entry(filter.into()).or_insert(Filter {
+            qos_min: qos,
+            holds: false,
+            is_safe: false,
+        });
         entry.qos_min = entry.qos_min.min(qos);
         let replay = retained.map(|kept| self.replays.asked(filter, qos, kept));
         let request = Request { number, qos, is_void: false, replay };
         self.open.entry(filter.into()).or_default().push_back(request);
-        let ever = self.ever.entry(filter.into()).or_insert(Asked { qos, ended_at: None });
-        *ever = Asked { qos: qos.max(ever.qos), ended_at: None };
+        let ever = self.ever.entry(filter.into()).or_insert(Asked { qos, ended_at: None, is_unsure: false });
+        *ever = Asked { qos: qos.max(ever.qos), ended_at: None, is_unsure: false };
     }
 
     pub(super) fn subscribed(&mut self, filter: &str, qos: u8, number: u64) -> Result<(), String> {
@@ -102,7 +113,7 @@ impl Receiver {
         if let (Some(answered), Some(entry)) = (answered, self.filters.get_mut(filter)) {
             // What was asked for after this may hold by now.
             entry.qos_min = open.iter().map(|request| request.qos).fold(qos, u8::min);
-            entry.holds = true;
+            (entry.holds, entry.is_safe) = (true, false);
             answered.replay.into_iter().for_each(|place| self.replays.granted(place));
         }
         let asked = self.ever.get(filter).ok_or("a subscription that was not asked for")?.qos;
@@ -113,6 +124,7 @@ impl Receiver {
     pub(super) fn interrupted(&mut self, filter: &str) {
         self.shift();
         self.filters.remove(filter);
+        self.ever.entry(filter.into()).and_modify(|asked| asked.is_unsure = false);
         self.open.entry(filter.into()).or_default().iter_mut().for_each(|request| request.is_void = true);
         self.weaken(filter, false);
         self.replays.interrupted(filter);
@@ -120,7 +132,7 @@ impl Receiver {
 
     /// The hub says that a subscription has ended.
     pub(super) fn ended(&mut self, filter: &str, place: usize) {
-        if let Some(asked) = self.ever.get_mut(filter) {
+        if let Some(asked) = self.ever.get_mut(filter).filter(|asked| !asked.is_unsure) {
             asked.ended_at = Some(place);
         }
     }
@@ -164,13 +176,47 @@ impl Receiver {
         self.replays.hub_lost();
     }
 
-    /// What was promised still is. What was not acknowledged may be forgotten, and sent again by who published it.
-    pub(super) fn hub_crashed(&mut self) {
+    /// What the hub has been told so far it knows after a crash as well.
+    pub(super) fn hub_synced(&mut self, place: usize) {
+        self.synced_at = place;
+        self.filters.values_mut().for_each(|filter| filter.is_safe = filter.holds);
+    }
+
+    /// What was promised still is, save messages that may be lost. What was not acknowledged may be forgotten, and sent
+    /// again by who published it.
+    pub(super) fn hub_crashed(&mut self, own: Durability, is_lost: &impl Fn(u64) -> bool) {
         self.has_crashed = true;
+        self.came.retain(|number, came| *came || !is_lost(*number));
+        if own == Durability::Interval {
+            self.forget_lately();
+        }
         for ((.., qos), stream) in &mut self.streams {
             stream.is_doubled |= *qos < 2;
         }
-        self.replays.hub_crashed();
+        self.replays.hub_crashed(is_lost);
+    }
+
+    /// The hub may have gone back to subscriptions as they were when it last had everything on disk.
+    fn forget_lately(&mut self) {
+        self.shift();
+        let unsure = self.filters.iter_mut().filter(|(_, filter)| !filter.is_safe);
+        let unsure: Vec<String> = unsure
+            .map(|(name, filter)| {
+                (filter.qos_min, filter.holds) = (0, false);
+                name.clone()
+            })
+            .collect();
+        for name in unsure {
+            self.weaken(&name, true);
+            self.replays.interrupted(&name);
+        }
+        // Answers that come from now on are from before.
+        self.open.values_mut().flatten().for_each(|request| request.is_void = true);
+        let synced_at = self.synced_at;
+        for asked in self.ever.values_mut() {
+            asked.ended_at = asked.ended_at.filter(|at| *at < synced_at);
+            asked.is_unsure = true;
+        }
     }
 
     /// A message is sent somewhere.
@@ -227,8 +273,8 @@ impl Receiver {
         if self.has_crashed && qos < 2 {
             // So is what it had taken in and not acknowledged when it crashed.
             (once, allowed) = (count(0), known.sends);
-            if known.message.delay_s.is_some() {
-                // That it has been published may be forgotten as well.
+            if known.is_will || known.message.delay_s.is_some() && known.message.qos > 0 {
+                // That the hub has published it by itself may be forgotten as well.
                 allowed = usize::MAX;
             }
         } else if self.has_crashed {

@@ -90,8 +90,9 @@ impl Replays {
     }
 
     /// What came and was not written down may come again.
-    pub(super) fn hub_crashed(&mut self) {
+    pub(super) fn hub_crashed(&mut self, is_lost: &impl Fn(u64) -> bool) {
         self.has_crashed = true;
+        self.replays.iter_mut().for_each(|replay| replay.kept.retain(|_, kept| !is_lost(kept.number)));
     }
 
     /// A retained message comes once for each subscription that wants it, and none that is older than what the hub had

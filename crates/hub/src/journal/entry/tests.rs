@@ -119,6 +119,7 @@ fn what_is_written_is_read() {
         },
         Entry::Push { session: 4, delivery: plain.clone() },
         Entry::Fly { session: 4, packet_id: u16::MAX, delivery: plain },
+        Entry::Exchange { session: 4, packet_id: u16::MAX },
         Entry::Launch { session: 4, packet_id: 2, message: 9 },
         Entry::Drop { session: 4, message: 9, group: None },
         Entry::Drop { session: 4, message: 9, group: Some(("g", "a/#")) },
@@ -135,6 +136,8 @@ fn what_is_written_is_read() {
         Entry::RestateBegin { session: 4 },
         Entry::RestateEnd { session: 4 },
         Entry::Tried { session: 4 },
+        Entry::Fact(Fact { kind: 2, key: "k", value: b"v" }),
+        Entry::Fact(Fact { kind: 255, key: "", value: b"" }),
     ];
     let mut out = Vec::new();
     entries.iter().for_each(|entry| entry.encode(&mut out));

@@ -5,6 +5,7 @@ use super::*;
 use crate::history::{HistoryOptions, HistoryRule, JUMP, Place};
 use crate::journal::{Durability, Image, Keeping};
 use crate::restore;
+use crate::{DelayLimits, Extensions};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,8 +41,11 @@ impl Kept {
         let mut image = Image::new(0);
         self.log.iter().for_each(|record| image.read(record).expect("it is good"));
         let options = HistoryOptions { random: self.starts, start_ms: self.starts, ..rules(messages_max) };
-        let shared = Shared::new(shards, 5, Limits::default()).with_history(options);
-        let shared = Arc::new(shared.with_keeping(self.keeping.clone(), image.next_number()));
+        let delayed = Some(DelayLimits { messages_max: 10, bytes_max: 1 << 20, delay_s_max: 100 });
+        let extensions = Extensions { delayed, ..Extensions::default() };
+        let shared = Shared::new(shards, 5, Limits::default()).with_extensions(extensions);
+        let shared = shared.with_history(options).with_keeping(self.keeping.clone(), image.next_number());
+        let shared = Arc::new(shared);
         let (made, record) = restore(image, &shared, self.world.now);
         self.log.push(record);
         self.synced = self.log.len();
@@ -238,6 +242,7 @@ fn a_checkpoint_says_all_of_it_again() {
     let mut kept = Kept::new(2, 200, Keeping::default());
     (1..=150).for_each(|n| kept.publish(n % 2, "h/a", &n.to_string()));
     (1..=3).for_each(|n| kept.publish(n % 2, "h/b", &n.to_string()));
+    kept.world.shards[0].set_fact(1, "fact", b"of others");
     let (_, seen) = kept.resume("h/a", None);
     kept.hand_all_over();
     let boundary = kept.world.shards[0].shared.next_number();
@@ -268,6 +273,68 @@ fn a_checkpoint_says_all_of_it_again() {
     assert!(gap, "2 has given way");
     let (_, got) = kept.resume("h/b", None);
     assert_eq!(payloads(&got), ["1", "2", "3"]);
+    let facts: Vec<_> = kept.world.shards[0].facts(1).collect();
+    assert_eq!(
+        facts,
+        [("fact", &b"of others"[..])],
+        "what others keep comes before, and keeps nothing from coming"
+    );
+}
+
+#[test]
+fn what_is_published_later_gets_its_place_when_it_leaves() {
+    let mut kept = Kept::new(1, 10, Keeping::default());
+    kept.publish(0, "h/t", "1");
+    for (payload, qos) in [("never twice", Q0), ("at last", Q1)] {
+        kept.world.publish(0, "$delayed/1/h/t", payload, qos);
+    }
+    kept.hand_all_over();
+    kept.synced = kept.log.len();
+    let (_, seen) = kept.resume("h/t", None);
+    assert_eq!(payloads(&seen), ["1"]);
+    kept.world.pass(2);
+    // At QoS 0 it has not left, and so nobody sees it who could get it once more after a crash.
+    let (_, seen) = kept.resume("h/t", None);
+    assert_eq!(payloads(&seen), ["1", "at last"]);
+    kept.crash(0, 10);
+    kept.world.pass(2);
+    kept.hand_all_over();
+    kept.synced = kept.log.len();
+    let (_, got) = kept.resume("h/t", Some(seen[1].0));
+    assert_eq!(payloads(&got), ["at last"], "it is not known that it has left");
+    let last = kept.world.shards[0].last_batch();
+    kept.world.shards[0].on_disk(kept.world.now, last, &mut kept.world.out);
+    let (_, got) = kept.resume("h/t", Some(seen[1].0));
+    assert_eq!(payloads(&got), ["at last", "never twice"]);
+    // Its place is kept as that of any other message.
+    kept.hand_all_over();
+    kept.synced = kept.log.len();
+    kept.crash(0, 10);
+    kept.world.pass(2);
+    let last = kept.world.shards[0].last_batch();
+    kept.world.shards[0].on_disk(kept.world.now, last, &mut kept.world.out);
+    let (gap, again) = kept.resume("h/t", Some(seen[1].0));
+    assert_eq!((gap, again), (false, got), "at the same places, and nothing came again");
+}
+
+#[test]
+fn a_will_gets_a_place() {
+    let mut kept = Kept::new(1, 10, Keeping::default());
+    let will =
+        |c: &mut Connect<'_>| (c.clean_start, c.expiry_s, c.will) = (false, 100, super::will("h/will", 0));
+    let client = kept.world.connect_as(0, "a", will);
+    kept.world.leave(client, Ending::Lost);
+    assert_eq!(payloads(&kept.resume("h/will", None).1), ["gone"]);
+    // The hub crashes under a client that is connected: the next start publishes its will.
+    kept.world.connect_as(0, "a", will);
+    kept.hand_all_over();
+    kept.synced = kept.log.len();
+    for _ in 0..2 {
+        kept.crash(0, 10);
+        assert_eq!(payloads(&kept.resume("h/will", None).1), ["gone", "gone"], "once");
+        kept.hand_all_over();
+        kept.synced = kept.log.len();
+    }
 }
 
 /// A reader that is cut and comes back.

@@ -3,28 +3,27 @@
 use super::*;
 use crate::journal::{Durability, Image, Keeping};
 use crate::session::Will;
-use crate::{QoS, restore};
+use crate::{DelayLimits, QoS, restore};
 
 /// A hub that keeps things, and its log.
-struct Kept {
-    world: World,
-    log: Vec<Vec<u8>>,
+pub(super) struct Kept {
+    pub(super) world: World,
+    pub(super) log: Vec<Vec<u8>>,
     keeping: Keeping,
 }
 
 impl Kept {
-    fn new(shards: usize) -> Kept {
+    pub(super) fn new(shards: usize) -> Kept {
         Kept::with(shards, Keeping::default())
     }
 
-    fn with(shards: usize, keeping: Keeping) -> Kept {
-        let world =
-            World::of(shards, Shared::new(shards, 5, Limits::default()).with_keeping(keeping.clone(), 1));
+    pub(super) fn with(shards: usize, keeping: Keeping) -> Kept {
+        let world = World::of(shards, shared(shards).with_keeping(keeping.clone(), 1));
         Kept { world, log: Vec::new(), keeping }
     }
 
     /// All shards hand over. Returns how many bytes there were.
-    fn hand_over(&mut self) -> usize {
+    pub(super) fn hand_over(&mut self) -> usize {
         let mut bytes = 0;
         for shard in &mut self.world.shards {
             let batch = shard.take_batch();
@@ -37,16 +36,21 @@ impl Kept {
     }
 
     /// The process ends, and another one goes on from the log.
-    fn crash(&mut self, shards: usize) {
+    pub(super) fn crash(&mut self, shards: usize) {
         let mut image = Image::new(0);
         self.log.iter().for_each(|record| image.read(record).expect("it is good"));
-        let shared = Shared::new(shards, 5, Limits::default());
-        let shared = Arc::new(shared.with_keeping(self.keeping.clone(), image.next_number()));
+        let shared = Arc::new(shared(shards).with_keeping(self.keeping.clone(), image.next_number()));
         let (shards, record) = restore(image, &shared, self.world.now);
         self.log.push(record);
         self.world.shards = shards;
         self.world.out = Recorder::default();
     }
+}
+
+fn shared(shards: usize) -> Shared {
+    let delayed = Some(DelayLimits { messages_max: 10, bytes_max: 1 << 20, delay_s_max: 100 });
+    let extensions = Extensions { delayed, ..Extensions::default() };
+    Shared::new(shards, 5, Limits::default()).with_extensions(extensions)
 }
 
 fn will(topic: &str) -> Will {

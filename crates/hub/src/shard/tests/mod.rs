@@ -5,6 +5,7 @@ mod history;
 mod history_kept;
 mod inspect;
 mod keep;
+mod loose;
 mod replay;
 mod shared;
 mod slow;
@@ -34,6 +35,8 @@ struct Recorder {
     ids: HashMap<u32, Vec<u16>>,
     /// What had a place: to whom, on which topic, where, and what it said.
     places: Vec<(u32, String, crate::Place, String)>,
+    /// The batches that deliveries above QoS 0 wait for.
+    waits_for: HashMap<u32, Vec<u64>>,
     /// Whom the hub wanted to be disconnected.
     disconnected: Vec<u32>,
 }
@@ -59,6 +62,7 @@ impl Outlet for Recorder {
         self.sent.entry(to.0).or_default().push(line);
         if d.packet_id != 0 {
             self.ids.entry(to.0).or_default().push(d.packet_id);
+            self.waits_for.entry(to.0).or_default().push(d.waits_for);
         }
         Delivered::Sent
     }

@@ -74,7 +74,17 @@ impl Collector for Figures {
         page.gauge("uptime_seconds", "Seconds since the start.", context.started.elapsed().as_secs() as i64)?;
         page.gauges("build_info", "What is running; always 1.", "version", [(env!("CARGO_PKG_VERSION"), 1)])?;
         history::figures(&context.hub.history, &mut page)?;
-        store::figures(context.keeper.as_deref(), &mut page)?;
+        let (refused, disconnected) = context.bans.figures();
+        page.gauge("bans", "Bans now.", context.bans.len() as i64)?;
+        page.counter("bans_refused", "Clients and connections refused since they are banned.", refused)?;
+        page.counter("bans_disconnected", "Connections ended since they were banned.", disconnected)?;
+        if let Some(access) = &context.access {
+            let users = access.users();
+            let counts = [("file", users.in_file().len() as i64), ("store", users.added().len() as i64)];
+            page.gauges("users", "Users, by where they stand.", "source", counts)?;
+        }
+        let pauses = total(&context.stats, |stats| &stats.store_pauses);
+        store::figures(context.keeper.as_deref(), pauses, &mut page)?;
         let memory = &context.memory;
         page.gauge(
             "memory_stage",

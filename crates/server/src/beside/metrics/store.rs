@@ -7,8 +7,8 @@ use std::fmt;
 use std::time::Duration;
 use trefoil_store::SYNC_TIMES;
 
-/// Of a hub that may keep nothing: then there is only that.
-pub(super) fn figures(keeper: Option<&Keeper>, page: &mut Page<'_, '_>) -> fmt::Result {
+/// Of a hub that may keep nothing: then there is only that. `pauses` is how often publishers had to wait for the disk.
+pub(super) fn figures(keeper: Option<&Keeper>, pauses: u64, page: &mut Page<'_, '_>) -> fmt::Result {
     let now = StoreSummary::of(keeper);
     let states = STATES.map(|state| (state, i64::from(state == now.state)));
     page.gauges("store_state", "How the store is: 1 for the state that it is in.", "state", states)?;
@@ -32,6 +32,11 @@ pub(super) fn figures(keeper: Option<&Keeper>, page: &mut Page<'_, '_>) -> fmt::
         ("store_syncs", "Syncs of the store that had something to make durable.", now.syncs),
         ("store_checkpoints", "Times that the store was made smaller.", now.checkpoints),
         ("store_failures", "Errors of the disk of the store, attempts to go on among them.", now.failures),
+        (
+            "store_pauses",
+            "Times that a publisher was not read from, since too much was on its way to the disk.",
+            pauses,
+        ),
         (
             "store_discarded_batches",
             "Batches that were not written since the disk had failed; the state they led to is written when it works again.",

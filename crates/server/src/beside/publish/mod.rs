@@ -68,7 +68,7 @@ fn parse(body: &[u8], context: &Context) -> Result<Message, Refusal> {
 }
 
 /// curl says that what it sends is a form unless it is told better, and many tools say nothing; the body decides.
-fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     let text = value.to_str().unwrap_or_default();
     let kind = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -83,7 +83,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
+pub(super) async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
     match tokio::time::timeout(BODY_MAX, to_bytes(body, bytes_max)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) if error.source().is_some_and(|source| source.is::<LengthLimitError>()) => {

@@ -112,7 +112,7 @@ impl ShardLoop {
         if let Err(unheard) = self.check_barred(key) {
             return self.mqtt_unheard(key, Version::V5, unheard);
         }
-        let mut run = Scram { connect: Some(packet.into()), challenge: None };
+        let mut run = Scram { connect: Some(packet.into()), challenge: None, users: None };
         let step = match connect.properties.authentication_data {
             Some(data) => self.scram_step(&mut run, data),
             // SCRAM begins with the client; one that says nothing yet is asked to.
@@ -179,7 +179,7 @@ impl ShardLoop {
     fn mqtt_begin_again(&mut self, key: ConnectionKey) -> Scram {
         let timeout_s = self.net.context.limits.first_bytes_timeout_s;
         self.set_deadline(key, Some(self.net.now.plus_s(timeout_s.into())));
-        Scram { connect: None, challenge: None }
+        Scram { connect: None, challenge: None, users: None }
     }
 
     /// One step of the exchange, which costs next to nothing.
@@ -190,12 +190,14 @@ impl ShardLoop {
             let users = self.access().ok_or(ScramError::Proof)?.users();
             let verifier = users.verifier(first.user_name());
             let (challenge, message) = first.challenge(&verifier, &nonce);
-            run.challenge = Some(challenge);
+            (run.challenge, run.users) = (Some(challenge), Some(users));
             return Ok(Step::Ask(message));
         };
         let user = self.access().and_then(|access| access.users().get(challenge.user_name()));
         let message = challenge.finish(data)?;
-        // Who was deleted meanwhile knew the password and yet is nobody.
+        // Who was deleted meanwhile, or was given another password, knew the one of before and yet is nobody.
+        let users = run.users.take();
+        let user = user.filter(|user| users.is_some_and(|users| !self.has_changed(user, &users)));
         let user = user.ok_or(ScramError::Proof)?;
         Ok(Step::Done(user, message))
     }

@@ -1,6 +1,7 @@
 //! CONNECT and its answer.
 
 use super::authenticate::Proof;
+use crate::access::kept::{CLIENT_ID_IS_BANNED, USER_IS_BANNED};
 use crate::shard::ShardLoop;
 use crate::shard::connection::{Aliases, Form, MqttForm, MqttInput};
 use crate::shard::scarce;
@@ -90,12 +91,22 @@ impl ShardLoop {
             self.is_leaving = Some(shard);
             return;
         }
+        if self.net.context.bans.refuses_client_id(client_id) {
+            return self.mqtt_deny(key, version, ReasonCode::Banned, CLIENT_ID_IS_BANNED);
+        }
         let Some(proof) = proof.or_else(|| self.mqtt_authenticate(key, state, packet, connect)) else {
             return;
         };
+        if proof.user.as_ref().is_some_and(|user| self.net.context.bans.refuses_user(user)) {
+            return self.mqtt_deny(key, version, ReasonCode::Banned, USER_IS_BANNED);
+        }
         if self.hub.is_of_another(self.net.now, client_id, proof.user.as_ref()) {
             let why = "the session of this client id belongs to another user";
             return self.mqtt_deny(key, version, ReasonCode::NotAuthorized, why);
+        }
+        let expiry_s = asked_expiry_s(connect).min(self.net.context.limits.session_expiry_s_max);
+        if self.hub.cannot_keep_client(client_id, expiry_s, will.as_ref()) {
+            return self.mqtt_deny_unkept(key, version);
         }
         // Who has a session takes from it what waits there, or ends it.
         if self.net.takes_no_new() && !self.hub.has_session(client_id) {
@@ -133,12 +144,7 @@ impl ShardLoop {
         self.finish_run();
         self.begin_event();
         let (version, properties, limits) = (connect.version, &connect.properties, &self.net.context.limits);
-        // [MQTT-3.1.2-23] [v3 MQTT-3.1.2-4] [v3 MQTT-3.1.2-6]
-        let asked_expiry_s = match version {
-            Version::V5 => properties.session_expiry_s.unwrap_or(0),
-            _ if connect.clean_start => 0,
-            _ => u32::MAX,
-        };
+        let asked_expiry_s = asked_expiry_s(connect);
         let expiry_s = asked_expiry_s.min(limits.session_expiry_s_max);
         let keep_alive_s = keep_alive_s(connect, limits.keep_alive_s_max);
         let aliases = aliases(properties.topic_alias_max.unwrap_or(0).min(limits.topic_alias_out_max));
@@ -240,6 +246,15 @@ impl ShardLoop {
         self.close(key);
     }
 
+    /// Refuses a client of whom something has to be kept while the disk takes nothing.
+    pub(in crate::shard) fn mqtt_deny_unkept(&mut self, key: ConnectionKey, version: Version) {
+        let reason = match version {
+            Version::V5 => ReasonCode::QuotaExceeded,
+            _ => ReasonCode::ServerUnavailable,
+        };
+        self.mqtt_deny(key, version, reason, "the session or will has to be kept, and cannot be now");
+    }
+
     fn mqtt_say_no(
         &mut self,
         key: ConnectionKey,
@@ -308,6 +323,15 @@ fn will(will: &trefoil_mqtt::Will<'_>, levels_max: usize) -> Result<Will, TopicE
     Ok(Will { message, expiry_s: will.properties.expiry_s, delay_s: will.delay_s })
 }
 
+/// For how long the session is to outlast its connection [MQTT-3.1.2-23] [v3 MQTT-3.1.2-4] [v3 MQTT-3.1.2-6].
+fn asked_expiry_s(connect: &Connect<'_>) -> u32 {
+    match connect.version {
+        Version::V5 => connect.properties.session_expiry_s.unwrap_or(0),
+        _ if connect.clean_start => 0,
+        _ => u32::MAX,
+    }
+}
+
 /// The keep-alive that holds: what the client asks for, unless the hub wants it shorter, which only MQTT 5 can say.
 fn keep_alive_s(connect: &Connect<'_>, max: u16) -> u16 {
     let asked = connect.keep_alive_s;
@@ -330,5 +354,6 @@ fn has_v3_return_code(reason: ReasonCode) -> bool {
             | ReasonCode::ServerUnavailable
             | ReasonCode::BadUserNameOrPassword
             | ReasonCode::NotAuthorized
+            | ReasonCode::Banned
     )
 }

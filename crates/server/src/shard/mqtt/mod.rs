@@ -242,6 +242,18 @@ impl ShardLoop {
         if close == Some(CloseCode::PROTOCOL_ERROR) {
             self.net.stats().protocol_errors.add(1);
         }
+        self.mqtt_end(key, reason, close, why);
+    }
+
+    /// Ends a connection for a reason, in a WebSocket with a close code of its own if there is one for it.
+    pub(super) fn mqtt_end(
+        &mut self,
+        key: ConnectionKey,
+        reason: ReasonCode,
+        close: Option<CloseCode>,
+        why: &str,
+    ) {
+        let Some(connection) = self.net.get(key) else { return };
         // [MQTT-3.14.0-1]: who has had no CONNACK has no form yet.
         let Form::Mqtt(form) = &connection.form else { return self.close(key) };
         if form.version == Version::V5 {

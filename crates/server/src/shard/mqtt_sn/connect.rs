@@ -15,6 +15,9 @@ use trefoil_mqtt_sn::{ConnAck, Connect, Packet, ReturnCode};
 
 impl ShardLoop {
     pub(super) fn sn_connect(&mut self, number: usize, from: SocketAddr, way: Way, connect: &Connect<'_>) {
+        if self.net.context.bans.refuses_client_id(connect.client_id) {
+            return self.sn_refuse(number, from, way, ReturnCode::NOT_SUPPORTED);
+        }
         let Some(key) = self.sn_find_or_add(number, from, connect.client_id) else {
             self.net.stats().refused.add(1);
             return self.sn_refuse(number, from, way, ReturnCode::CONGESTION);
@@ -118,6 +121,10 @@ impl ShardLoop {
             return self.sn_drop(key, ReturnCode::NOT_SUPPORTED);
         }
         let own = self.net.get(key).and_then(|connection| connection.session);
+        let expiry_s = if wish.clean { 0 } else { u32::MAX };
+        if self.hub.cannot_keep_client(&wish.client_id, expiry_s, will.as_ref()) {
+            return self.sn_drop(key, ReturnCode::CONGESTION);
+        }
         // A will lasts until another one or a clean session takes its place (§6.3).
         let is_own =
             known.is_some_and(|session| own == Some(session) || self.hub.connection(session).is_none());
@@ -133,7 +140,7 @@ impl ShardLoop {
                 client_id: &wish.client_id,
                 connection: key,
                 clean_start: wish.clean,
-                expiry_s: if wish.clean { 0 } else { u32::MAX },
+                expiry_s,
                 // One message at a time, as the specification has it (§6.13).
                 window_max: 1,
                 will: will.or(kept),

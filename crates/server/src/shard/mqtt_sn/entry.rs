@@ -39,9 +39,12 @@ pub(crate) struct Parted {
 impl ShardLoop {
     /// Takes a datagram from the socket.
     pub(in crate::shard) fn sn_receive(&mut self, number: usize, from: SocketAddr, datagram: &[u8]) {
+        let place = self.sn_place(number, from);
+        if place.is_none() && self.net.context.bans.refuses_address(from.ip()) {
+            return;
+        }
         let Some(packet) = self.sn_read(number, from, datagram) else { return };
         self.net.stats().packets_in.add(1);
-        let place = self.sn_place(number, from);
         match (&packet, place) {
             (Packet::SearchGw(_), _) => self.sn_found(number, from),
             (Packet::Connect(Connect { client_id, .. }), _)
