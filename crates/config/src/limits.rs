@@ -99,6 +99,15 @@ limits! {
     retained_messages_max: usize = 2_000_000, Count 0..=HUNDRED_MILLION;
     /// Bytes of all retained messages together.
     retained_bytes_max: usize = 1_073_741_824, Bytes 0..=4095 * MIB;
+    /// Topics that have a history (`[[history]]`) at one time. Messages of further ones are delivered and not kept.
+    history_topics_max: usize = 100_000, Count 0..=HUNDRED_MILLION;
+    /// Messages in the histories of all topics together. A topic that would go beyond it gives up its own oldest ones.
+    history_messages_max: usize = 1_000_000, Count 0..=HUNDRED_MILLION;
+    /// Bytes of all histories together.
+    history_bytes_max: usize = 268_435_456, Bytes 0..=4095 * MIB;
+    /// Topics with a history whose places are remembered for one JSON client or stream of events. Messages of further ones
+    /// are delivered to it without a place, as those of topics without a history.
+    history_followed_max: usize = 10_000, Count 1..=HUNDRED_MILLION;
     /// Subscriptions of one session at one time.
     subscriptions_per_session_max: usize = 10_000, Count 1..=HUNDRED_MILLION;
     /// Levels (the parts between slashes) of a topic or of a topic filter.

@@ -262,7 +262,11 @@ impl Prepared<'_> {
         let random = RandomState::new().hash_one(std::process::id());
         let seed = store.as_ref().and_then(Opened::seed).unwrap_or(random);
         let shared = trefoil_hub::Shared::new(self.shards, seed, hub_limits(self.config))
-            .with_extensions(extensions(self.config));
+            .with_extensions(extensions(self.config))
+            .with_history(history(
+                self.config,
+                store.as_ref().map_or_else(keeper::clock_ms, Opened::start_ms),
+            ));
         let hub = match store {
             Some(store) => store.restore(self.config, shared).map_err(StartError::Store)?,
             None => hub_without_store(shared),
@@ -404,15 +408,20 @@ impl Server {
         for mailbox in &context.mailboxes {
             mailbox.post(Mail::Stop);
         }
+        let mut is_in_order = true;
         for thread in crew {
             match thread.join() {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => continue,
                 Ok(Err(error)) => tracing::error!(%error, "a shard ended early"),
                 Err(_) => tracing::error!("a shard panicked"),
             }
+            is_in_order = false;
         }
         // Last, since the shards have written down how all this ended.
         if let Some(keeper) = &context.keeper {
+            if is_in_order {
+                keeper.close(context.hub.closing_record());
+            }
             keeper.stop();
         }
         sockets
@@ -469,6 +478,20 @@ fn extensions(config: &Config) -> trefoil_hub::Extensions {
         subscribe: config.subscribe.clone(),
         delayed: enabled.then_some(trefoil_hub::DelayLimits { messages_max, bytes_max, delay_s_max }),
         exclusive: config.exclusive.enabled,
+    }
+}
+
+/// `start_ms` is from 1970 to the start.
+fn history(config: &Config, start_ms: u64) -> trefoil_hub::HistoryOptions {
+    let limits = &config.limits;
+    trefoil_hub::HistoryOptions {
+        rules: config.history.clone(),
+        topics_max: limits.history_topics_max,
+        messages_max: limits.history_messages_max,
+        bytes_max: limits.history_bytes_max,
+        followed_max: limits.history_followed_max,
+        start_ms,
+        random: RandomState::new().hash_one(start_ms),
     }
 }
 

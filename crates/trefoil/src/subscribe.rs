@@ -125,6 +125,7 @@ fn encode_json(message: &Message, out: &mut Vec<u8>) {
     let pairs = properties.user_properties.iter();
     let pairs: Vec<(&str, &str)> = pairs.map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let view = MessageView {
+        place: None,
         topic: &message.topic,
         payload: &message.payload,
         retain: message.retain,

@@ -4,6 +4,7 @@
 //! of the hub begins anew with each start.
 
 use super::facts::{FACT, Fact};
+use super::history::{self, HistoryEntry};
 use super::wire::{Reader, Unreadable, put_bytes, put_number, put_optional, put_optional_text};
 use crate::slow_reader::SlowReader;
 use crate::subscriptions::SubscriptionOptions;
@@ -175,6 +176,8 @@ pub(crate) enum Entry<'a> {
     RestateEnd {
         session: u64,
     },
+    /// Something happened to the history of a topic.
+    History(HistoryEntry<'a>),
     /// What others have the hub keep for them.
     Fact(Fact<'a>),
     /// When the client of a session that never ends has gone. It stands behind [`Entry::Away`].
@@ -358,6 +361,10 @@ impl<'a> Entry<'a> {
             Entry::RestateBegin { session } => numbers(29, &[*session]),
             Entry::RestateEnd { session } => numbers(30, &[*session]),
             Entry::Tried { session } => numbers(31, &[*session]),
+            Entry::History(entry) => {
+                numbers(history::KIND, &[]);
+                entry.encode(out);
+            }
             Entry::Exchange { session, packet_id } => numbers(32, &[*session, (*packet_id).into()]),
             Entry::Fact(fact) => fact.encode(out),
             Entry::Left { session, at } => numbers(LEFT, &[*session, *at]),
@@ -466,6 +473,7 @@ impl<'a> Entry<'a> {
             29 => Entry::RestateBegin { session: record.number()? },
             30 => Entry::RestateEnd { session: record.number()? },
             31 => Entry::Tried { session: record.number()? },
+            history::KIND => Entry::History(HistoryEntry::decode(record)?),
             32 => Entry::Exchange { session: record.number()?, packet_id: record.small()? },
             FACT => Entry::Fact(Fact::decode(record)?),
             LEFT => Entry::Left { session: record.number()?, at: record.number()? },

@@ -6,6 +6,7 @@
 
 use super::entry::{Body, Client, Entry, Stored, WillBody};
 use super::facts::Facts;
+use super::history::HistoryImage;
 use super::wire::{Reader, Unreadable};
 use crate::message::{Message, Properties};
 use crate::payload::Payload;
@@ -47,6 +48,7 @@ pub struct Image {
     swept: u64,
     pub(crate) delayed: BTreeMap<u64, KeptDelayed>,
     pub(crate) owed: BTreeMap<(u64, Owed), Arc<Message>>,
+    pub(crate) history: HistoryImage,
     pub(crate) facts: Facts,
 }
 
@@ -60,8 +62,8 @@ pub(crate) enum Owed {
 }
 
 #[derive(Debug)]
-struct Known {
-    message: Arc<Message>,
+pub(super) struct Known {
+    pub(super) message: Arc<Message>,
     /// Somebody may come to speak of it who has not done so yet.
     is_restated: bool,
 }
@@ -162,6 +164,8 @@ pub struct ImageSize {
     pub retained: usize,
     /// Delayed messages.
     pub delayed: usize,
+    /// Messages in the histories of topics.
+    pub history: usize,
 }
 
 impl Image {
@@ -181,6 +185,7 @@ impl Image {
             swept: 0,
             delayed: BTreeMap::new(),
             owed: BTreeMap::new(),
+            history: HistoryImage::default(),
             facts: Facts::default(),
         }
     }
@@ -204,6 +209,7 @@ impl Image {
             deliveries: of(|s| s.queue.len() + s.flights.len()),
             retained: self.retained.values().filter(|r| r.message.is_some()).count(),
             delayed: self.delayed.len(),
+            history: self.history.messages(),
         }
     }
 
@@ -315,6 +321,7 @@ impl Image {
                     },
                 }
             }
+            Entry::History(entry) => self.history.take(&entry, &self.messages)?,
             of_a_session => self.take_of_session(&of_a_session, restated)?,
         }
         Ok(())

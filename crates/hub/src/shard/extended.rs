@@ -50,11 +50,13 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl Shard {
-    /// Whether messages to `topic` must go to [`publish`](Self::publish) one by one, since a rule may change the topic or
-    /// they may have to wait.
+    /// Whether messages to `topic` must go to [`publish`](Self::publish) one by one, since a rule may change the topic, they
+    /// may have to wait, or each gets a place in the topic's history.
     pub fn is_special(&self, topic: &str) -> bool {
         let extensions = &self.shared.extensions;
-        self.delays(topic).is_some() || extensions.rewrites.publish.iter().any(|rule| rule.is_for(topic))
+        self.delays(topic).is_some()
+            || self.shared.history.is_for(topic)
+            || extensions.rewrites.publish.iter().any(|rule| rule.is_for(topic))
     }
 
     /// What a client's topic becomes by the rules, if it changes.

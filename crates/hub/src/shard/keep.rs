@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::slow::{note_left, note_wish};
+use crate::history::TopicHistory;
 use crate::index::NodeId;
 use crate::journal::{Batch, Client, Entry, FilterRef, Ids, Stored};
 use crate::key::SessionKey;
@@ -31,6 +32,8 @@ pub(super) enum Checkpoint {
     Facts(Option<(u8, Box<str>)>),
     /// Behind which topic the retained messages are still to come; on the first shard only.
     Retained(Option<String>),
+    /// Which history is next, and which of its offsets: from one on, and until one; on the first shard only.
+    History(Arc<TopicHistory>, u64, u64),
     /// Until what was owed to others when it began has been dealt with: that stands in no other place.
     Debts,
 }
@@ -82,6 +85,9 @@ impl Shard {
         // An empty one takes the retained message away, and makes room.
         let clears = message.payload.is_empty() && self.shared.clears();
         if (message.retain && !clears) || self.delays(&message.topic).is_some() {
+            return true;
+        }
+        if self.shared.history.is_for(&message.topic) {
             return true;
         }
         if message.qos == QoS::AtMostOnce {
@@ -336,6 +342,7 @@ impl Shard {
                 Checkpoint::Delayed(from) => self.restate_delayed(from, bytes_max),
                 Checkpoint::Facts(after) => self.restate_facts(after, bytes_max),
                 Checkpoint::Retained(after) => self.restate_retained(after),
+                Checkpoint::History(history, from, until) => self.restate_history(history, from, until),
                 Checkpoint::Debts => {
                     if self.journal.is_clear() {
                         // Behind what those have written who have paid.
@@ -451,7 +458,7 @@ impl Shard {
         }
         if after.is_none() {
             self.journal.note(&Entry::SweepEnd);
-            return Checkpoint::Debts;
+            return self.begin_restating_history();
         }
         Checkpoint::Retained(after)
     }

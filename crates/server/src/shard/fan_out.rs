@@ -151,7 +151,7 @@ impl Net {
             }
             Form::JsonText => Whole::of(run.links, run.text()),
             Form::JsonLine => Whole::of(run.links, run.line()),
-            Form::Sse => Whole::of(run.links, run.sse()),
+            Form::Sse(_) => Whole::of(run.links, run.sse()),
             Form::MqttSn(_) => {
                 let delivery = of_a_run(subscription_ids, slow_reader);
                 for message in run.messages() {
@@ -213,7 +213,7 @@ impl Net {
                     encode(&publish, &mut self.text);
                     let fits = !connection.is_udp() || self.text.len() <= DATAGRAM_BYTES_MAX;
                     if fits {
-                        write_json(connection, &self.text, None, &mut self.pool);
+                        write_json(connection, &self.text, None, None, &mut self.pool);
                     }
                     fits
                 }
@@ -241,6 +241,7 @@ fn of_a_run(subscription_ids: &[u32], slow_reader: Option<SlowReader>) -> Delive
         subscription_ids,
         waits_for: 0,
         slow_reader,
+        place: None,
     }
 }
 

@@ -65,6 +65,7 @@ impl ShardLoop {
             language: Some(Language::Json),
             identity: user.clone(),
             slow_reader: self.slow_reader(key),
+            follows: true,
             ..Connect::new(&client_id, key)
         };
         let connected = self.hub.connect(self.net.now, connect, &mut self.net);
@@ -152,7 +153,17 @@ impl ShardLoop {
         let done = match request {
             Request::Auth { .. } => Ok(()),
             Request::Publish(publish) => self.json_publish(key, session, publish),
-            Request::Subscribe { filters, qos, retained, no_local, slow_reader, id, many } => {
+            Request::Subscribe {
+                filters,
+                qos,
+                retained,
+                no_local,
+                slow_reader,
+                since,
+                history,
+                id,
+                many,
+            } => {
                 let options = SubscriptionOptions {
                     qos: if *qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce },
                     no_local: *no_local,
@@ -160,10 +171,12 @@ impl ShardLoop {
                     ..SubscriptionOptions::default()
                 };
                 let retained = if *retained { RetainHandling::Send } else { RetainHandling::DoNotSend };
-                self.json_subscribe(session, filters, options, retained).map(|()| {
+                let checked = self.check_since(session, filters, since.as_ref());
+                checked.and_then(|()| self.json_subscribe(session, filters, options, retained)).map(|()| {
                     let granted = vec![*qos; filters.len()];
+                    let followed = self.json_follow(session, filters, since.as_ref(), *history);
                     self.json_answer(key, |out| {
-                        trefoil_json::encode_subscribed(filters, &granted, *id, *many, out);
+                        trefoil_json::encode_followed(filters, &granted, *id, *many, followed, out);
                     });
                     self.resume(key, session);
                 })

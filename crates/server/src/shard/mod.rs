@@ -13,6 +13,7 @@ mod datagrams;
 mod encode;
 mod ending;
 mod fan_out;
+mod follow;
 mod http;
 mod input;
 mod json;
@@ -29,8 +30,11 @@ mod slow;
 mod sse;
 mod stop;
 mod timers;
+mod trail;
 mod websocket;
 mod write;
+
+pub(crate) use follow::json_place;
 
 use crate::beside::Hands;
 use crate::context::Context;

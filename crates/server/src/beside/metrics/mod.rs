@@ -1,5 +1,6 @@
 //! `GET /metrics`: the figures as Prometheus reads them.
 
+mod history;
 mod process;
 mod store;
 #[cfg(test)]
@@ -72,6 +73,7 @@ impl Collector for Figures {
         page.gauge("exclusive_subscriptions", "Exclusive subscriptions held now.", exclusive)?;
         page.gauge("uptime_seconds", "Seconds since the start.", context.started.elapsed().as_secs() as i64)?;
         page.gauges("build_info", "What is running; always 1.", "version", [(env!("CARGO_PKG_VERSION"), 1)])?;
+        history::figures(&context.hub.history, &mut page)?;
         let (refused, disconnected) = context.bans.figures();
         page.gauge("bans", "Bans now.", context.bans.len() as i64)?;
         page.counter("bans_refused", "Clients and connections refused since they are banned.", refused)?;

@@ -189,6 +189,7 @@ impl ShardLoop {
                 language: Some(Language::Mqtt),
                 identity: proof.user.clone(),
                 slow_reader: self.slow_reader(key),
+                follows: false,
             },
             &mut self.net,
         );

@@ -149,6 +149,7 @@ impl ShardLoop {
                 language: Some(Language::MqttSn),
                 identity: None,
                 slow_reader: self.slow_reader(key),
+                follows: false,
             },
             &mut self.net,
         );
