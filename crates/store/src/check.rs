@@ -139,7 +139,8 @@ fn survey_with<D: Directory>(directory: &D, visit: &mut dyn FnMut(u64, &[u8])) -
     let mut surveyor = Surveyor {
         directory,
         marks,
-        next: if base > 0 { base } else { segments.first().copied().unwrap_or(1) },
+        // Without a base a log begins with its first record.
+        next: base.max(1),
         gap: false,
         visit,
         survey: Survey { report: Report::default(), pieces: Vec::new(), damaged: BTreeSet::new(), base },
@@ -176,7 +177,6 @@ impl<D: Directory> Surveyor<'_, D> {
         let io = |source| Error::Io { doing: "read", file: self.directory.shown(&name), source };
         let size = self.directory.open(&name).and_then(|file| file.size()).map_err(io)?;
         self.survey.report.bytes += size;
-        let Some(mut segment) = self.open(first, following, size)? else { return Ok(()) };
         if first > self.next && !self.marks.gap.contains(&first) {
             self.damage(first, 0, 0, "what should be before it is gone", Some(first));
             self.gap = true;
@@ -184,6 +184,7 @@ impl<D: Directory> Surveyor<'_, D> {
         if first > self.next || is_first {
             self.next = first;
         }
+        let Some(mut segment) = self.open(first, following, size)? else { return Ok(()) };
         let io = |source| Error::Io { doing: "read", file: self.directory.shown(&name), source };
         loop {
             let Some((offset, what)) = self.piece(first, &mut segment)? else { return Ok(()) };

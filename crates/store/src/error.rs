@@ -32,7 +32,7 @@ pub enum Error {
         /// What is wrong there.
         what: &'static str,
     },
-    /// A segment between others is gone.
+    /// A segment before others is gone.
     Missing {
         /// The first record that is not there.
         sequence: u64,

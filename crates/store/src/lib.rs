@@ -3,7 +3,7 @@
 //! A [`Log`] is a folder of segments, each a file of checksummed, numbered records. [`Log::append`] adds a record and
 //! gives its sequence; [`Log::sync`] makes all that was appended durable at once, which is the whole of group commit:
 //! a writer appends whatever waits, syncs, and then lets every acknowledgement go. [`Log::read`] gives the durable
-//! records from a sequence on, and [`Log::drop_before`] removes old segments. Opening a log reads it through and tells
+//! records from a sequence on. Opening a log reads it through and tells
 //! in a [`Recovery`] what was found.
 //!
 //! What a crash can leave behind and what it cannot are told apart:

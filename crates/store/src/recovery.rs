@@ -105,8 +105,10 @@ pub(crate) fn scan<D: Directory>(directory: &D, visit: Visit<'_>) -> Result<Scan
             scanned.next = first;
         }
         let known = scanned.gaps.contains(&first);
-        if first != scanned.next || (i == 0 && scanned.base > 0 && first > scanned.base && !known) {
-            let sequence = if i == 0 { scanned.base } else { scanned.next };
+        // Without a base a log begins with its first record.
+        let begins = scanned.base.max(1);
+        if first != scanned.next || (i == 0 && first > begins && !known) {
+            let sequence = if i == 0 { begins } else { scanned.next };
             return Err(Error::Missing { sequence, file: directory.shown(&segment_name(first)) });
         }
         scan_segment(directory, first, i + 1 == segments.len(), &mut scanned, visit)?;

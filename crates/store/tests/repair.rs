@@ -118,6 +118,13 @@ fn what_is_gone_is_reported_and_the_rest_is_kept() {
     let files = log_of(folder.path(), 12);
     fs::remove_file(&files[1]).unwrap();
     assert_eq!(repaired(folder.path(), 12), one(5, 8));
+    // the first of all, which nothing but the number of the next one tells of,
+    let folder = tempfile::tempdir().unwrap();
+    let files = log_of(folder.path(), 12);
+    fs::remove_file(&files[0]).unwrap();
+    let error = Log::open(folder.path(), options()).unwrap_err();
+    assert!(matches!(error, Error::Missing { sequence: 1, .. }), "{error}");
+    assert_eq!(repaired(folder.path(), 12), one(1, 4));
     // the end of one,
     let folder = tempfile::tempdir().unwrap();
     let files = log_of(folder.path(), 12);
