@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::directory::{Directory, Disk, SegmentFile};
 use crate::error::Error;
-use crate::marks::Marks;
+use crate::marks::{END, Marks, mark_name};
 use crate::read::{Found, Segment};
 use crate::record::{FORMAT_VERSION, NoHeader, SEGMENT_HEADER_BYTES, parse_segment_name, segment_name};
 use crate::recovery::Torn;
@@ -102,6 +102,8 @@ pub(crate) struct Survey {
     pub(crate) damaged: BTreeSet<u64>,
     /// The first record that counts, or 0.
     pub(crate) base: u64,
+    /// The marks of a log that was closed in order.
+    pub(crate) ends: BTreeSet<u64>,
 }
 
 /// An unbroken run of whole records in a segment.
@@ -136,6 +138,7 @@ fn survey_with<D: Directory>(directory: &D, visit: &mut dyn FnMut(u64, &[u8])) -
     while segments.get(1).is_some_and(|second| *second <= base) {
         segments.remove(0);
     }
+    let ends = marks.end.clone();
     let mut surveyor = Surveyor {
         directory,
         marks,
@@ -143,13 +146,20 @@ fn survey_with<D: Directory>(directory: &D, visit: &mut dyn FnMut(u64, &[u8])) -
         next: base.max(1),
         gap: false,
         visit,
-        survey: Survey { report: Report::default(), pieces: Vec::new(), damaged: BTreeSet::new(), base },
+        survey: Survey {
+            report: Report::default(),
+            pieces: Vec::new(),
+            damaged: BTreeSet::new(),
+            base,
+            ends,
+        },
     };
     surveyor.survey.report.unhealed = surveyor.marks.unhealed();
     surveyor.survey.report.segments = segments.len();
     for (i, first) in segments.iter().enumerate() {
         surveyor.segment(*first, segments.get(i + 1).copied(), i == 0)?;
     }
+    surveyor.end(segments.last().copied());
     let mut survey = surveyor.survey;
     if base > 0 && !survey.pieces.iter().any(|piece| piece.next > base) && survey.report.damage.is_empty() {
         let lost = Some(Lost { first: base, last: None });
@@ -293,6 +303,35 @@ impl<D: Directory> Surveyor<'_, D> {
         self.gap = true;
         self.next = following.unwrap_or(self.next);
         Ok(None)
+    }
+
+    /// What there was when the log was closed in order, and is no more at its end, is lost.
+    fn end(&mut self, last: Option<u64>) {
+        let closed = self.marks.closed();
+        if closed <= self.next {
+            return;
+        }
+        // Nothing could be read from some place on: now it is known up to where that was.
+        let open_end = self.survey.report.damage.last_mut().and_then(|damage| damage.lost.as_mut());
+        if let Some(lost) = open_end.filter(|lost| lost.last.is_none()) {
+            lost.last = Some(closed - 1);
+            return;
+        }
+        let lost = Some(Lost { first: self.next, last: Some(closed - 1) });
+        let damage = match self.survey.report.torn.take() {
+            Some(Torn { file, offset, bytes }) => {
+                self.survey.damaged.extend(last);
+                Damage { file, offset, bytes, what: "it was whole when the log was closed", lost }
+            }
+            None => Damage {
+                file: self.directory.shown(&mark_name(closed, END)),
+                offset: 0,
+                bytes: 0,
+                what: "what was last when the log was closed is gone",
+                lost,
+            },
+        };
+        self.survey.report.damage.push(damage);
     }
 
     /// The sequence of the record that is next.

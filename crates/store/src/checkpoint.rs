@@ -5,7 +5,7 @@ use std::io;
 use crate::directory::{Directory, SegmentFile};
 use crate::error::Error;
 use crate::log::{Closed, Log, create_mark};
-use crate::marks::{BASE, GAP, HEAL, Marks, mark_name};
+use crate::marks::{BASE, END, GAP, HEAL, Marks, mark_name};
 use crate::record::{parse_segment_name, segment_name};
 
 impl<D: Directory> Log<D> {
@@ -120,6 +120,21 @@ impl<D: Directory> Log<D> {
         self.healing = Some(from);
         self.poisoned = None;
         Ok(())
+    }
+
+    /// Closes the log in order: makes everything durable that was appended, and notes that it was all. If records are
+    /// missing at its end when it is opened again, that is damage then and no torn tail. A log that
+    /// [is healing](Log::is_healing) is closed without such a note.
+    ///
+    /// # Errors
+    ///
+    /// Not everything was made durable, or the note could not be made; it is as if the process had been killed.
+    pub fn close(mut self) -> Result<(), Error> {
+        self.sync()?;
+        match self.healing {
+            Some(_) => Ok(()),
+            None => create_mark(&self.directory, self.next, END),
+        }
     }
 
     /// Whether the log [was healed](Log::heal) and waits for a checkpoint.

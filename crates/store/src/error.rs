@@ -39,6 +39,15 @@ pub enum Error {
         /// The next segment that is there.
         file: String,
     },
+    /// The log was closed in order, and its last records are gone since.
+    CutShort {
+        /// The first record that is not there.
+        first: u64,
+        /// The last one.
+        last: u64,
+        /// The folder.
+        directory: String,
+    },
     /// A segment was written in another version of the format.
     Version {
         /// The segment.
@@ -105,6 +114,11 @@ impl fmt::Display for Error {
                 f,
                 "record {sequence} is missing: the next one there is in {file}; `trefoil store check` tells what is \
                  lost, and `trefoil store repair` goes on without it"
+            ),
+            Error::CutShort { first, last, directory } => write!(
+                f,
+                "records {first} to {last}, with which the log in {directory} was closed, are missing at its end; \
+                 `trefoil store check` tells what is lost, and `trefoil store repair` goes on without it"
             ),
             Error::Version { file, found, supported } => write!(
                 f,

@@ -12,7 +12,8 @@
 //! - **damage** (anything wrong with a record that had been synced) is never cut off silently: the log refuses to open
 //!   with [`Error::Damaged`], which names the file and the place. For this each record says how many records before it
 //!   were not yet synced when it was appended. Damage to the very last records of the log, with none behind
-//!   them that was written after a sync, looks like a torn tail and is reported as one.
+//!   them that was written after a sync, looks like a torn tail and is reported as one, unless the log was
+//!   [closed](Log::close) in order before.
 //!
 //! An error while writing or syncing means that nothing since the last sync is on disk, and that nobody can know what a
 //! second attempt would do. The log is then **poisoned**: what was not durable is cut off again as far as that is

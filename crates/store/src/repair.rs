@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::check::{Piece, Report, Survey, survey};
 use crate::directory::{Directory as _, Disk};
 use crate::error::Error;
-use crate::marks::{BASE, GAP, HEAL, mark_name};
+use crate::marks::{BASE, END, GAP, HEAL, mark_name};
 use crate::record::{SegmentHeader, parse_name, segment_name};
 
 /// The folder of a repair that is not decided on.
@@ -76,11 +76,13 @@ fn prepare(path: &Path, survey: &Survey) -> io::Result<Vec<String>> {
             }
         }
         names.extend(survey.damaged.iter().map(|first| segment_name(*first)));
+        names.extend(survey.ends.iter().map(|end| mark_name(*end, END)));
     } else {
         // Nothing is left that counts, so the log begins anew. What no longer counted must not come back with that.
         for entry in fs::read_dir(path)? {
-            let ours =
-                |name: &String| ["log", BASE, HEAL, GAP].iter().any(|kind| parse_name(name, kind).is_some());
+            let ours = |name: &String| {
+                ["log", BASE, HEAL, GAP, END].iter().any(|kind| parse_name(name, kind).is_some())
+            };
             names.extend(entry?.file_name().into_string().ok().filter(ours));
         }
     }

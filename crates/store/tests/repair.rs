@@ -226,3 +226,55 @@ fn a_log_in_use_and_a_folder_that_is_not_there_are_left_alone() {
     assert!(matches!(repair(&nowhere), Err(Error::Io { doing: "open", .. })));
     assert!(!nowhere.exists());
 }
+
+/// What is there of a log of twelve records, closed in order, when this is done to its files.
+fn closed(harm: impl Fn(&[PathBuf])) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    log_of(folder.path(), 11);
+    let (mut log, _) = Log::open(folder.path(), options()).unwrap();
+    log.append(b"this is record 00012").unwrap();
+    // It is synced by closing.
+    log.close().unwrap();
+    harm(&segments(folder.path()));
+    folder
+}
+
+#[test]
+fn what_is_gone_at_the_end_of_a_closed_log_is_damage() {
+    let whole = closed(|_| {});
+    assert_eq!(check(whole.path()).unwrap().damage, []);
+    assert_eq!(open(whole.path()).len(), 12);
+    let cut = |len: u64| {
+        closed(|files| fs::OpenOptions::new().write(true).open(&files[2]).unwrap().set_len(len).unwrap())
+    };
+    let is_cut_short = |folder: &Path, first: u64| {
+        let error = Log::open(folder, options()).unwrap_err();
+        assert!(matches!(error, Error::CutShort { first: at, last: 12, .. } if at == first), "{error}");
+        assert_eq!(repaired(folder, 12), one(first, 12));
+    };
+    // The last segment, all of them, records at the end, the header of the last one.
+    is_cut_short(closed(|files| fs::remove_file(&files[2]).unwrap()).path(), 9);
+    is_cut_short(closed(|files| files.iter().for_each(|file| fs::remove_file(file).unwrap())).path(), 1);
+    is_cut_short(cut(24 + 3 * 40).path(), 12);
+    is_cut_short(cut(24).path(), 9);
+    is_cut_short(cut(5).path(), 9);
+    // In the middle of a record, what is left of it is kept beside the log.
+    let folder = cut(24 + 2 * 40 + 7);
+    let error = Log::open(folder.path(), options()).unwrap_err();
+    assert!(matches!(error, Error::Damaged { offset: 104, .. }), "{error}");
+    assert_eq!(repaired(folder.path(), 12), one(11, 12));
+    assert!(folder.path().join("00000000000000000009.log.damaged").exists());
+    // Nothing of the last segment can be read, and still it is known what was in it.
+    let folder = closed(|files| fs::write(&files[2], [7; 100]).unwrap());
+    assert_eq!(repaired(folder.path(), 12), one(9, 12));
+}
+
+#[test]
+fn a_log_that_is_open_may_have_a_torn_tail_however_it_was_closed_before() {
+    let folder = closed(|_| {});
+    drop(Log::open(folder.path(), options()).unwrap());
+    let file = segments(folder.path()).pop().unwrap();
+    fs::OpenOptions::new().write(true).open(file).unwrap().set_len(24 + 2 * 40 + 7).unwrap();
+    assert_eq!(check(folder.path()).unwrap().damage, []);
+    assert_eq!(open(folder.path()).len(), 10);
+}
