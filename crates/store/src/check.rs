@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use crate::directory::{Directory, Disk, SegmentFile};
+use crate::directory::{Directory, Disk, SegmentFile, refuses_writing};
 use crate::error::Error;
 use crate::marks::{END, Marks, mark_name};
 use crate::read::{Found, Segment};
-use crate::record::{FORMAT_VERSION, NoHeader, SEGMENT_HEADER_BYTES, parse_segment_name, segment_name};
+use crate::record::{
+    FORMAT_VERSION, NoHeader, OTHER_NAME, SEGMENT_HEADER_BYTES, parse_segment_name, segment_name,
+};
 use crate::recovery::Torn;
 use crate::repair::READY;
 
@@ -26,6 +28,8 @@ pub struct Report {
     pub torn: Option<Torn>,
     /// From here on nothing counts, since healing was not completed. This is no damage: opening drops it.
     pub unhealed: Option<u64>,
+    /// What the user who looks cannot write to, and why; a hub that this user starts is refused by it.
+    pub read_only: Option<String>,
     /// What is wrong with that which had been durable, in order. A log without any can be opened.
     pub damage: Vec<Damage>,
 }
@@ -90,7 +94,12 @@ pub fn check(path: &Path) -> Result<Report, Error> {
 ///
 /// As for [`check`].
 pub fn check_with(path: &Path, mut visit: impl FnMut(u64, &[u8])) -> Result<Report, Error> {
-    Ok(survey_with(&Disk::look(path)?, &mut visit)?.report)
+    let disk = Disk::look(path)?;
+    let mut report = survey_with(&disk, &mut visit)?.report;
+    let mut names = disk.list().unwrap_or_default();
+    names.retain(|name| name == "lock" || parse_segment_name(name).is_some());
+    report.read_only = refuses_writing(path, &names);
+    Ok(report)
 }
 
 /// A report, and what a repair needs to know beyond it.
@@ -274,8 +283,10 @@ impl<D: Directory> Surveyor<'_, D> {
         let name = segment_name(first);
         let io = |source| Error::Io { doing: "read", file: self.directory.shown(&name), source };
         let file = self.directory.open(&name).map_err(io)?;
+        let mut what = "its header is not as it was written";
         match Segment::open(file, size).map_err(io)? {
             Ok(segment) if segment.first_sequence == first => return Ok(Some(segment)),
+            Ok(_) => what = OTHER_NAME,
             Err(NoHeader::Version(found)) => {
                 let file = self.directory.shown(&name);
                 return Err(Error::Version { file, found, supported: FORMAT_VERSION });
@@ -288,7 +299,6 @@ impl<D: Directory> Surveyor<'_, D> {
             _ => {}
         }
         self.survey.damaged.insert(first);
-        let what = "its header is not as it was written";
         let file = self.directory.open(&name).map_err(io)?;
         if let Some(mut segment) = Segment::open_damaged(file, size, first).map_err(io)? {
             segment.offset -= 1;

@@ -63,7 +63,7 @@ mod reserve;
 pub mod writer;
 
 pub use check::{Damage, Lost, Report, check, check_with};
-pub use directory::{Directory, Disk, SegmentFile};
+pub use directory::{Directory, Disk, SegmentFile, is_there};
 pub use error::Error;
 pub use log::{Log, Options};
 pub use read::{Record, Records};

@@ -8,7 +8,9 @@ use crate::error::Error;
 use crate::log::Closed;
 use crate::marks::{END, HEAL, Marks, mark_name};
 use crate::read::{Found, Segment};
-use crate::record::{FORMAT_VERSION, NoHeader, SEGMENT_HEADER_BYTES, parse_segment_name, segment_name};
+use crate::record::{
+    FORMAT_VERSION, NoHeader, OTHER_NAME, SEGMENT_HEADER_BYTES, parse_segment_name, segment_name,
+};
 use crate::repair::READY;
 
 /// What was found when a log was opened.
@@ -227,6 +229,7 @@ fn scan_segment<D: Directory>(
             scanned.torn = Some(Torn { file: directory.shown(&name), offset: 0, bytes: size });
             return Ok(());
         }
+        Ok(_) => return Err(damaged(0, OTHER_NAME)),
         _ => return Err(damaged(0, "its header is not as it was written")),
     };
     // Where the records begin of which none says yet that they were synced.

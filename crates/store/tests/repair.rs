@@ -278,3 +278,36 @@ fn a_log_that_is_open_may_have_a_torn_tail_however_it_was_closed_before() {
     assert_eq!(check(folder.path()).unwrap().damage, []);
     assert_eq!(open(folder.path()).len(), 10);
 }
+
+#[test]
+fn swapped_files_are_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = log_of(folder.path(), 12);
+    let other = folder.path().join("other");
+    fs::rename(&files[0], &other).unwrap();
+    fs::rename(&files[1], &files[0]).unwrap();
+    fs::rename(&other, &files[1]).unwrap();
+    let report = check(folder.path()).unwrap();
+    let said =
+        report.damage.iter().filter(|damage| damage.to_string().contains("perhaps files were swapped"));
+    assert_eq!(said.count(), 2, "{report:?}");
+    let error = Log::open(folder.path(), options()).unwrap_err().to_string();
+    assert!(error.contains("perhaps files were swapped"), "{error}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_repair_keeps_the_mode_of_what_it_replaces() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let files = log_of(folder.path(), 12);
+    let mut bytes = fs::read(&files[1]).unwrap();
+    bytes[24 + 25] ^= 1;
+    fs::write(&files[1], bytes).unwrap();
+    fs::set_permissions(&files[1], fs::Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(repaired(folder.path(), 12), one(5, 5));
+    for name in ["00000000000000000006.log", "00000000000000000006.gap"] {
+        let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640, "{name}");
+    }
+}
