@@ -6,6 +6,7 @@
 
 pub(crate) mod report;
 
+use crate::StartError;
 use crate::context::Context;
 use crate::mail::Mail;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -57,8 +58,17 @@ impl Opened {
     ///
     /// # Errors
     /// What is wrong with the store, and what to do about it.
-    pub(crate) fn open(config: &Config) -> Result<Option<Opened>, String> {
+    pub(crate) fn open(config: &Config) -> Result<Option<Opened>, StartError> {
+        let path = &crate::store::absolute(&config.store.path);
         if !config.store.is_on() {
+            if trefoil_store::is_there(path) {
+                tracing::warn!(
+                    "durability is none: the store in {} stays as it is and nothing of it is read; once durability is \
+                     another again, its sessions and messages come back as they were then. Remove the folder if they \
+                     are not to",
+                    path.display()
+                );
+            }
             return Ok(None);
         }
         let record_bytes_max =
@@ -69,11 +79,13 @@ impl Opened {
             ..Options::default()
         };
         let start_ms = clock_ms();
-        let path = &config.store.path;
         let mut image = Image::new(start_ms);
         let (log, recovery) =
             Log::open_with(path, options, |_, record| image.read(record).map_err(|e| e.to_string()))
-                .map_err(|error| error.to_string())?;
+                .map_err(|error| match error.is_lasting() {
+                    true => StartError::Unusable(error.to_string()),
+                    false => StartError::Store(error.to_string()),
+                })?;
         if let Some(torn) = recovery.torn {
             tracing::warn!(
                 "{} was cut off at byte {}: {} bytes that a crash had left half-written, and that nobody was told of",

@@ -137,8 +137,11 @@ pub enum StartError {
     Unwanted(Vec<Bind>),
     /// The file of users cannot be read, or something is wrong with it: each line of the text names file and line.
     Users(String),
-    /// The store cannot be opened, or what it holds cannot be read: the text says what to do about it.
+    /// The store cannot be opened now: the text says what to do about it.
     Store(String),
+    /// Something is wrong with what is in the folder of the store, and no other start can change that: the text says what
+    /// to do about it.
+    Unusable(String),
     /// The system gave no thread, no poll or no runtime.
     System(io::Error),
 }
@@ -172,7 +175,7 @@ impl fmt::Display for StartError {
                 }
                 Ok(())
             }
-            StartError::Users(why) | StartError::Store(why) => f.write_str(why),
+            StartError::Users(why) | StartError::Store(why) | StartError::Unusable(why) => f.write_str(why),
             StartError::System(error) => write!(f, "the system refuses what a server needs: {error}"),
         }
     }
@@ -182,7 +185,10 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             StartError::Listen { error, .. } | StartError::System(error) => Some(error),
-            StartError::Users(_) | StartError::Store(_) | StartError::Unwanted(_) => None,
+            StartError::Users(_)
+            | StartError::Store(_)
+            | StartError::Unusable(_)
+            | StartError::Unwanted(_) => None,
         }
     }
 }
@@ -257,7 +263,7 @@ impl Prepared<'_> {
         // The store takes the time of day at this moment too, for all that is counted from here on. How long it takes to
         // read must not come between.
         let started = Instant::now();
-        let store = Opened::open(self.config).map_err(StartError::Store)?;
+        let store = Opened::open(self.config)?;
         // The hasher of the standard library is seeded by the system.
         let random = RandomState::new().hash_one(std::process::id());
         let seed = store.as_ref().and_then(Opened::seed).unwrap_or(random);

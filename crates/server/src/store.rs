@@ -22,11 +22,17 @@ pub struct Repaired {
     now: Checked,
 }
 
+/// A path that means the same from every folder, for those who read it elsewhere than where it was said.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 /// Looks at a store and changes nothing.
 ///
 /// # Errors
 /// A hub has it open, it cannot be read, or it is of another version: the text says what to do about it.
 pub fn check(path: &Path) -> Result<Checked, String> {
+    let path = &absolute(path);
     // When the hub is started is of no interest here.
     let mut image = Image::new(0);
     let mut unreadable = None;
@@ -46,20 +52,25 @@ pub fn check(path: &Path) -> Result<Checked, String> {
 /// # Errors
 /// A hub has it open, it cannot be read or written, or it is of another version.
 pub fn repair(path: &Path) -> Result<Repaired, String> {
+    let path = &absolute(path);
     let repaired = trefoil_store::repair(path).map_err(|error| error.to_string())?;
     Ok(Repaired { repaired, now: check(path)? })
 }
 
 impl Checked {
-    /// Whether a hub starts with it.
+    /// Whether there is a store, and nothing in it keeps a hub from starting with it.
     pub fn is_fine(&self) -> bool {
-        self.report.damage.is_empty() && self.unreadable.is_none()
+        self.is_there() && self.report.damage.is_empty() && self.unreadable.is_none()
+    }
+
+    fn is_there(&self) -> bool {
+        self.report.segments > 0 || !self.report.damage.is_empty()
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { segments, records, bytes, torn, unhealed, .. } = &self.report;
-        if *segments == 0 {
-            return writeln!(f, "There is no store in {} yet.", self.path.display());
+        if !self.is_there() {
+            return writeln!(f, "There is no store in {}.", self.path.display());
         }
         let files = if *segments == 1 { "file" } else { "files" };
         writeln!(f, "{}: {records} records in {segments} {files}, {bytes} bytes.", self.path.display())?;
@@ -98,7 +109,17 @@ impl fmt::Display for Checked {
                 "The hub does not start with it: {why}. No repair helps against that; run the version of Trefoil that \
                  wrote it, or choose another folder."
             ),
-            None if self.report.damage.is_empty() => f.write_str("It is fine: the hub starts with it."),
+            None if !self.is_there() => f.write_str(
+                "The hub has its store in the folder that `[store] path` of its configuration names; without that it is \
+                 trefoil-data. A relative path counts from the folder where the hub is started.",
+            ),
+            None if self.report.damage.is_empty() => match &self.report.read_only {
+                None => f.write_str("It is fine: the hub starts with it."),
+                Some(why) => write!(
+                    f,
+                    "It is whole. A hub does not start with it as the user who asks here, who cannot write to {why}."
+                ),
+            },
             None => write!(
                 f,
                 "It is damaged, and the hub does not start with it. `trefoil store repair {}` goes on without what is \
@@ -110,9 +131,14 @@ impl fmt::Display for Checked {
 }
 
 impl Repaired {
-    /// Whether a hub starts with what there is now.
+    /// Whether a hub starts with what there is now. That may be nothing if nothing could be kept, but not if there was
+    /// no store to begin with.
     pub fn is_fine(&self) -> bool {
-        self.now.is_fine()
+        self.now.is_fine() || self.has_nothing_left()
+    }
+
+    fn has_nothing_left(&self) -> bool {
+        !self.repaired.report.damage.is_empty() && !self.now.is_there()
     }
 }
 
@@ -124,12 +150,16 @@ impl fmt::Display for Repaired {
         }
         report.damage.iter().try_for_each(|damage| writeln!(f, "{damage}"))?;
         match report.damage.is_empty() {
+            true if !completed_earlier && !self.now.is_there() => {}
             true if !completed_earlier => writeln!(f, "There was nothing to repair.")?,
             true => {}
             false => writeln!(f, "It goes on without that.")?,
         }
         moved.iter().try_for_each(|file| writeln!(f, "What was damaged is now {file}."))?;
-        self.now.fmt(f)
+        match self.has_nothing_left() {
+            true => f.write_str("Nothing of it could be kept: the hub begins with an empty store."),
+            false => self.now.fmt(f),
+        }
     }
 }
 
@@ -142,7 +172,15 @@ mod tests {
     fn a_record_of_another_kind_is_told_of() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path();
-        assert!(check(path).expect("it is there").to_string().contains("no store"));
+        let checked = check(path).expect("it is there");
+        assert!(!checked.is_fine() && checked.to_string().contains("There is no store in"), "{checked}");
+        assert!(checked.to_string().contains("[store] path"), "{checked}");
+        let repaired = repair(path).expect("it is there");
+        assert!(
+            !repaired.is_fine() && repaired.to_string().starts_with("There is no store in"),
+            "{repaired}"
+        );
+        assert_eq!(std::fs::read_dir(path).expect("it is there").count(), 0, "no lock is left");
         let (mut log, _) = Log::open(path, Options::default()).expect("an empty folder");
         log.append(&[0xff]).and_then(|_| log.sync()).expect("the disk works");
         assert!(check(path).expect_err("it is open").contains("in use"));

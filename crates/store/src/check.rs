@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use crate::directory::{Directory, Disk, SegmentFile};
+use crate::directory::{Directory, Disk, SegmentFile, refuses_writing};
 use crate::error::Error;
-use crate::marks::Marks;
+use crate::marks::{END, Marks, mark_name};
 use crate::read::{Found, Segment};
-use crate::record::{FORMAT_VERSION, NoHeader, SEGMENT_HEADER_BYTES, parse_segment_name, segment_name};
+use crate::record::{
+    FORMAT_VERSION, NoHeader, OTHER_NAME, SEGMENT_HEADER_BYTES, parse_segment_name, segment_name,
+};
 use crate::recovery::Torn;
 use crate::repair::READY;
 
@@ -26,6 +28,8 @@ pub struct Report {
     pub torn: Option<Torn>,
     /// From here on nothing counts, since healing was not completed. This is no damage: opening drops it.
     pub unhealed: Option<u64>,
+    /// What the user who looks cannot write to, and why; a hub that this user starts is refused by it.
+    pub read_only: Option<String>,
     /// What is wrong with that which had been durable, in order. A log without any can be opened.
     pub damage: Vec<Damage>,
 }
@@ -90,7 +94,12 @@ pub fn check(path: &Path) -> Result<Report, Error> {
 ///
 /// As for [`check`].
 pub fn check_with(path: &Path, mut visit: impl FnMut(u64, &[u8])) -> Result<Report, Error> {
-    Ok(survey_with(&Disk::look(path)?, &mut visit)?.report)
+    let disk = Disk::look(path)?;
+    let mut report = survey_with(&disk, &mut visit)?.report;
+    let mut names = disk.list().unwrap_or_default();
+    names.retain(|name| name == "lock" || parse_segment_name(name).is_some());
+    report.read_only = refuses_writing(path, &names);
+    Ok(report)
 }
 
 /// A report, and what a repair needs to know beyond it.
@@ -102,6 +111,8 @@ pub(crate) struct Survey {
     pub(crate) damaged: BTreeSet<u64>,
     /// The first record that counts, or 0.
     pub(crate) base: u64,
+    /// The marks of a log that was closed in order.
+    pub(crate) ends: BTreeSet<u64>,
 }
 
 /// An unbroken run of whole records in a segment.
@@ -136,19 +147,28 @@ fn survey_with<D: Directory>(directory: &D, visit: &mut dyn FnMut(u64, &[u8])) -
     while segments.get(1).is_some_and(|second| *second <= base) {
         segments.remove(0);
     }
+    let ends = marks.end.clone();
     let mut surveyor = Surveyor {
         directory,
         marks,
-        next: if base > 0 { base } else { segments.first().copied().unwrap_or(1) },
+        // Without a base a log begins with its first record.
+        next: base.max(1),
         gap: false,
         visit,
-        survey: Survey { report: Report::default(), pieces: Vec::new(), damaged: BTreeSet::new(), base },
+        survey: Survey {
+            report: Report::default(),
+            pieces: Vec::new(),
+            damaged: BTreeSet::new(),
+            base,
+            ends,
+        },
     };
     surveyor.survey.report.unhealed = surveyor.marks.unhealed();
     surveyor.survey.report.segments = segments.len();
     for (i, first) in segments.iter().enumerate() {
         surveyor.segment(*first, segments.get(i + 1).copied(), i == 0)?;
     }
+    surveyor.end(segments.last().copied());
     let mut survey = surveyor.survey;
     if base > 0 && !survey.pieces.iter().any(|piece| piece.next > base) && survey.report.damage.is_empty() {
         let lost = Some(Lost { first: base, last: None });
@@ -176,7 +196,6 @@ impl<D: Directory> Surveyor<'_, D> {
         let io = |source| Error::Io { doing: "read", file: self.directory.shown(&name), source };
         let size = self.directory.open(&name).and_then(|file| file.size()).map_err(io)?;
         self.survey.report.bytes += size;
-        let Some(mut segment) = self.open(first, following, size)? else { return Ok(()) };
         if first > self.next && !self.marks.gap.contains(&first) {
             self.damage(first, 0, 0, "what should be before it is gone", Some(first));
             self.gap = true;
@@ -184,6 +203,7 @@ impl<D: Directory> Surveyor<'_, D> {
         if first > self.next || is_first {
             self.next = first;
         }
+        let Some(mut segment) = self.open(first, following, size)? else { return Ok(()) };
         let io = |source| Error::Io { doing: "read", file: self.directory.shown(&name), source };
         loop {
             let Some((offset, what)) = self.piece(first, &mut segment)? else { return Ok(()) };
@@ -263,8 +283,10 @@ impl<D: Directory> Surveyor<'_, D> {
         let name = segment_name(first);
         let io = |source| Error::Io { doing: "read", file: self.directory.shown(&name), source };
         let file = self.directory.open(&name).map_err(io)?;
+        let mut what = "its header is not as it was written";
         match Segment::open(file, size).map_err(io)? {
             Ok(segment) if segment.first_sequence == first => return Ok(Some(segment)),
+            Ok(_) => what = OTHER_NAME,
             Err(NoHeader::Version(found)) => {
                 let file = self.directory.shown(&name);
                 return Err(Error::Version { file, found, supported: FORMAT_VERSION });
@@ -277,7 +299,6 @@ impl<D: Directory> Surveyor<'_, D> {
             _ => {}
         }
         self.survey.damaged.insert(first);
-        let what = "its header is not as it was written";
         let file = self.directory.open(&name).map_err(io)?;
         if let Some(mut segment) = Segment::open_damaged(file, size, first).map_err(io)? {
             segment.offset -= 1;
@@ -292,6 +313,35 @@ impl<D: Directory> Surveyor<'_, D> {
         self.gap = true;
         self.next = following.unwrap_or(self.next);
         Ok(None)
+    }
+
+    /// What there was when the log was closed in order, and is no more at its end, is lost.
+    fn end(&mut self, last: Option<u64>) {
+        let closed = self.marks.closed();
+        if closed <= self.next {
+            return;
+        }
+        // Nothing could be read from some place on: now it is known up to where that was.
+        let open_end = self.survey.report.damage.last_mut().and_then(|damage| damage.lost.as_mut());
+        if let Some(lost) = open_end.filter(|lost| lost.last.is_none()) {
+            lost.last = Some(closed - 1);
+            return;
+        }
+        let lost = Some(Lost { first: self.next, last: Some(closed - 1) });
+        let damage = match self.survey.report.torn.take() {
+            Some(Torn { file, offset, bytes }) => {
+                self.survey.damaged.extend(last);
+                Damage { file, offset, bytes, what: "it was whole when the log was closed", lost }
+            }
+            None => Damage {
+                file: self.directory.shown(&mark_name(closed, END)),
+                offset: 0,
+                bytes: 0,
+                what: "what was last when the log was closed is gone",
+                lost,
+            },
+        };
+        self.survey.report.damage.push(damage);
     }
 
     /// The sequence of the record that is next.

@@ -5,7 +5,7 @@ use std::io;
 use crate::directory::{Directory, SegmentFile};
 use crate::error::Error;
 use crate::log::{Closed, Log, create_mark};
-use crate::marks::{BASE, GAP, HEAL, Marks, mark_name};
+use crate::marks::{BASE, END, GAP, HEAL, Marks, mark_name};
 use crate::record::{parse_segment_name, segment_name};
 
 impl<D: Directory> Log<D> {
@@ -46,22 +46,14 @@ impl<D: Directory> Log<D> {
             let _ = self.directory.remove(&mark_name(sequence, HEAL));
         }
         self.base = from;
-        let dropped = self.drop_whole(from, false).unwrap_or(0);
+        let dropped = self.drop_whole(from).unwrap_or(0);
         let _ = self.directory.sync();
         Ok(dropped)
     }
 
-    /// Removes the segments in which every record is before `sequence`, and gives their number. The segment that is
-    /// written to always stays.
-    ///
-    /// # Errors
-    ///
-    /// A segment could not be removed; it and all later ones are still there, and the log goes on working.
-    pub fn drop_before(&mut self, sequence: u64) -> Result<usize, Error> {
-        self.drop_whole(sequence, true)
-    }
-
-    fn drop_whole(&mut self, sequence: u64, one_by_one: bool) -> Result<usize, Error> {
+    /// Removes the segments in which every record is before `sequence`, and gives their number. A base there has to be
+    /// durable: without it a log whose first segment is gone is a damaged one. The segment that is written to stays.
+    fn drop_whole(&mut self, sequence: u64) -> Result<usize, Error> {
         let mut dropped = 0;
         while self.segments.get(1).is_some_and(|second| second.first <= sequence) {
             let first = self.segments[0].first;
@@ -75,10 +67,6 @@ impl<D: Directory> Log<D> {
             dropped += 1;
             if self.gaps.remove(&first) {
                 let _ = self.directory.remove(&mark_name(first, GAP));
-            }
-            if one_by_one {
-                // If a later removal survived a crash and an earlier one did not, there would be a hole.
-                self.directory.sync().map_err(|error| self.io("sync", first, error))?;
             }
         }
         Ok(dropped)
@@ -132,6 +120,21 @@ impl<D: Directory> Log<D> {
         self.healing = Some(from);
         self.poisoned = None;
         Ok(())
+    }
+
+    /// Closes the log in order: makes everything durable that was appended, and notes that it was all. If records are
+    /// missing at its end when it is opened again, that is damage then and no torn tail. A log that
+    /// [is healing](Log::is_healing) is closed without such a note.
+    ///
+    /// # Errors
+    ///
+    /// Not everything was made durable, or the note could not be made; it is as if the process had been killed.
+    pub fn close(mut self) -> Result<(), Error> {
+        self.sync()?;
+        match self.healing {
+            Some(_) => Ok(()),
+            None => create_mark(&self.directory, self.next, END),
+        }
     }
 
     /// Whether the log [was healed](Log::heal) and waits for a checkpoint.

@@ -79,16 +79,22 @@ impl Disk {
     pub fn open(path: &Path) -> Result<Disk, Error> {
         let lock_path = path.join("lock");
         let io = |source| Error::Io { doing: "open", file: lock_path.display().to_string(), source };
-        std::fs::create_dir_all(path).map_err(io)?;
-        let lock =
-            OpenOptions::new().write(true).create(true).truncate(false).open(&lock_path).map_err(io)?;
+        if path.exists() && !path.is_dir() {
+            return Err(Error::NoFolder { path: path.display().to_string() });
+        }
+        make_folder(path).map_err(io)?;
+        let lock = private().write(true).create(true).truncate(false).open(&lock_path).map_err(io)?;
         Disk::lock(&lock, path)?;
+        give_to_owner(&lock, path);
         Ok(Disk { path: path.to_owned(), _lock: Some(lock), read_only: false })
     }
 
     /// Opens a folder that is there to look at it only: it may be mounted read-only.
     pub(crate) fn look(path: &Path) -> Result<Disk, Error> {
         let io = |source| Error::Io { doing: "open", file: path.display().to_string(), source };
+        if path.exists() && !path.is_dir() {
+            return Err(Error::NoFolder { path: path.display().to_string() });
+        }
         std::fs::read_dir(path).map_err(io)?;
         let lock = match File::open(path.join("lock")) {
             Ok(lock) => Some(lock),
@@ -113,6 +119,13 @@ impl Disk {
     }
 }
 
+/// Whether there is a log in a folder, whatever it is like. Nothing is opened for that.
+pub fn is_there(path: &Path) -> bool {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.any(|name| crate::record::parse_segment_name(&name).is_some())
+}
+
 impl Directory for Disk {
     type File = DiskFile;
 
@@ -127,7 +140,7 @@ impl Directory for Disk {
 
     fn create(&self, name: &str) -> io::Result<DiskFile> {
         let path = self.path.join(name);
-        OpenOptions::new().read(true).write(true).create_new(true).open(path).map(DiskFile)
+        private().read(true).write(true).create_new(true).open(path).map(DiskFile)
     }
 
     fn open(&self, name: &str) -> io::Result<DiskFile> {
@@ -152,6 +165,67 @@ impl Directory for Disk {
     fn shown(&self, name: &str) -> String {
         self.path.join(name).display().to_string()
     }
+}
+
+/// How files are made: nobody but the user that the process runs as may read them, since messages are in them.
+#[cfg(unix)]
+fn private() -> OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = OpenOptions::new();
+    options.mode(0o600);
+    options
+}
+
+#[cfg(not(unix))]
+fn private() -> OpenOptions {
+    OpenOptions::new()
+}
+
+/// Makes a folder that only its owner may enter, and those above it as usual. One that is there stays as it is.
+fn make_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let mut folder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+    match folder.create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    }
+}
+
+/// Leaves the lock to whoever owns the folder when somebody else, such as root for a repair, has made it. Only root can
+/// do that; for anybody else the folder's owner is either himself or has allowed it by other means.
+#[cfg(unix)]
+fn give_to_owner(lock: &File, path: &Path) {
+    use std::os::unix::fs::MetadataExt as _;
+    if let (Ok(lock_is), Ok(folder)) = (lock.metadata(), path.metadata())
+        && lock_is.uid() != folder.uid()
+    {
+        let _ = std::os::unix::fs::fchown(lock, Some(folder.uid()), Some(folder.gid()));
+    }
+}
+
+#[cfg(not(unix))]
+fn give_to_owner(_: &File, _: &Path) {}
+
+/// The first of the folder and the files in it that the user of this process cannot write to, with the reason, which
+/// keeps a hub of the same user from starting. Only Linux is asked.
+pub(crate) fn refuses_writing(path: &Path, names: &[String]) -> Option<String> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{Access, access};
+        let paths = std::iter::once(path.to_owned()).chain(names.iter().map(|name| path.join(name)));
+        for path in paths {
+            if let Err(error) = access(&path, Access::WRITE_OK | Access::READ_OK) {
+                return Some(format!("{}: {}", path.display(), io::Error::from(error)));
+            }
+        }
+    }
+    let _ = (path, names);
+    None
 }
 
 /// A file of the real file system.

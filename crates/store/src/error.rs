@@ -14,6 +14,11 @@ pub enum Error {
         /// The folder.
         directory: String,
     },
+    /// Where the folder of the log should be is something else.
+    NoFolder {
+        /// What is no folder.
+        path: String,
+    },
     /// The file system refused. While writing or syncing, this poisons the log.
     Io {
         /// What was being done, as a verb.
@@ -32,12 +37,21 @@ pub enum Error {
         /// What is wrong there.
         what: &'static str,
     },
-    /// A segment between others is gone.
+    /// A segment before others is gone.
     Missing {
         /// The first record that is not there.
         sequence: u64,
         /// The next segment that is there.
         file: String,
+    },
+    /// The log was closed in order, and its last records are gone since.
+    CutShort {
+        /// The first record that is not there.
+        first: u64,
+        /// The last one.
+        last: u64,
+        /// The folder.
+        directory: String,
     },
     /// A segment was written in another version of the format.
     Version {
@@ -93,6 +107,9 @@ impl fmt::Display for Error {
             Error::InUse { directory } => {
                 write!(f, "{directory} is in use by another process; stop it or choose another folder")
             }
+            Error::NoFolder { path } => {
+                write!(f, "{path} is no folder, and the store has to be one; name another, or move this away")
+            }
             Error::Io { doing, file, source } => {
                 write!(f, "cannot {doing} {file}: {source}{}", next_step(source))
             }
@@ -105,6 +122,11 @@ impl fmt::Display for Error {
                 f,
                 "record {sequence} is missing: the next one there is in {file}; `trefoil store check` tells what is \
                  lost, and `trefoil store repair` goes on without it"
+            ),
+            Error::CutShort { first, last, directory } => write!(
+                f,
+                "records {first} to {last}, with which the log in {directory} was closed, are missing at its end; \
+                 `trefoil store check` tells what is lost, and `trefoil store repair` goes on without it"
             ),
             Error::Version { file, found, supported } => write!(
                 f,
@@ -148,6 +170,7 @@ fn next_step(error: &io::Error) -> &'static str {
         io::ErrorKind::ReadOnlyFilesystem => {
             "; it is mounted read-only, which a system also does after errors of the disk: see its log"
         }
+        io::ErrorKind::IsADirectory => "; a folder has the name of a file of the store: move it away",
         kind if is_space(kind) => "; make room on the disk",
         _ => "",
     }
@@ -159,6 +182,20 @@ pub(crate) fn is_space(kind: io::ErrorKind) -> bool {
 }
 
 impl Error {
+    /// Whether opening again cannot help as long as nobody does something about what is in the folder.
+    pub fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            Error::NoFolder { .. }
+                | Error::Damaged { .. }
+                | Error::Missing { .. }
+                | Error::CutShort { .. }
+                | Error::Version { .. }
+                | Error::RepairUnfinished { .. }
+                | Error::Refused { .. }
+        )
+    }
+
     /// Whether there was no room on the disk.
     pub fn is_space(&self) -> bool {
         match self {

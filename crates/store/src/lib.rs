@@ -3,7 +3,7 @@
 //! A [`Log`] is a folder of segments, each a file of checksummed, numbered records. [`Log::append`] adds a record and
 //! gives its sequence; [`Log::sync`] makes all that was appended durable at once, which is the whole of group commit:
 //! a writer appends whatever waits, syncs, and then lets every acknowledgement go. [`Log::read`] gives the durable
-//! records from a sequence on, and [`Log::drop_before`] removes old segments. Opening a log reads it through and tells
+//! records from a sequence on. Opening a log reads it through and tells
 //! in a [`Recovery`] what was found.
 //!
 //! What a crash can leave behind and what it cannot are told apart:
@@ -12,7 +12,8 @@
 //! - **damage** (anything wrong with a record that had been synced) is never cut off silently: the log refuses to open
 //!   with [`Error::Damaged`], which names the file and the place. For this each record says how many records before it
 //!   were not yet synced when it was appended. Damage to the very last records of the log, with none behind
-//!   them that was written after a sync, looks like a torn tail and is reported as one.
+//!   them that was written after a sync, looks like a torn tail and is reported as one, unless the log was
+//!   [closed](Log::close) in order before.
 //!
 //! An error while writing or syncing means that nothing since the last sync is on disk, and that nobody can know what a
 //! second attempt would do. The log is then **poisoned**: what was not durable is cut off again as far as that is
@@ -62,7 +63,7 @@ mod reserve;
 pub mod writer;
 
 pub use check::{Damage, Lost, Report, check, check_with};
-pub use directory::{Directory, Disk, SegmentFile};
+pub use directory::{Directory, Disk, SegmentFile, is_there};
 pub use error::Error;
 pub use log::{Log, Options};
 pub use read::{Record, Records};

@@ -15,6 +15,11 @@ const MAGIC: [u8; 7] = *b"TREFOIL";
 /// The version of the format that is written and read.
 pub const FORMAT_VERSION: u8 = 1;
 
+/// What is wrong with a segment whose header is whole and begins with another record than its name says. A repair looks
+/// for records of the name's numbers in it and leaves those of others aside, so that no record counts twice.
+pub(crate) const OTHER_NAME: &str = "its header is whole and has another number than the file's name: perhaps files were \
+                                     swapped or renamed; whole records with other numbers than the name says do not count";
+
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 24;
 pub(crate) const RECORD_HEADER_BYTES: usize = 20;
 

@@ -6,9 +6,11 @@ use std::io;
 use crate::directory::{Directory, SegmentFile};
 use crate::error::Error;
 use crate::log::Closed;
-use crate::marks::{HEAL, Marks, mark_name};
+use crate::marks::{END, HEAL, Marks, mark_name};
 use crate::read::{Found, Segment};
-use crate::record::{FORMAT_VERSION, NoHeader, SEGMENT_HEADER_BYTES, parse_segment_name, segment_name};
+use crate::record::{
+    FORMAT_VERSION, NoHeader, OTHER_NAME, SEGMENT_HEADER_BYTES, parse_segment_name, segment_name,
+};
 use crate::repair::READY;
 
 /// What was found when a log was opened.
@@ -47,6 +49,8 @@ pub(crate) struct Scanned<F> {
     pub(crate) records: u64,
     /// Where they begin, or 0 when no checkpoint says so.
     pub(crate) base: u64,
+    /// The least that the next record can be, since the log was closed in order there; 0 when it was not.
+    closed: u64,
     /// Segments before which records are known to be lost.
     pub(crate) gaps: BTreeSet<u64>,
     /// The last segment, to go on writing; `None` when one has to be made.
@@ -94,6 +98,7 @@ pub(crate) fn scan<D: Directory>(directory: &D, visit: Visit<'_>) -> Result<Scan
         next: segments.first().copied().or(marks.unhealed()).unwrap_or(1).max(1),
         records: 0,
         base: marks.base(),
+        closed: marks.closed(),
         unhealed: marks.unhealed(),
         gaps: marks.gap,
         last: None,
@@ -105,8 +110,10 @@ pub(crate) fn scan<D: Directory>(directory: &D, visit: Visit<'_>) -> Result<Scan
             scanned.next = first;
         }
         let known = scanned.gaps.contains(&first);
-        if first != scanned.next || (i == 0 && scanned.base > 0 && first > scanned.base && !known) {
-            let sequence = if i == 0 { scanned.base } else { scanned.next };
+        // Without a base a log begins with its first record.
+        let begins = scanned.base.max(1);
+        if first != scanned.next || (i == 0 && first > begins && !known) {
+            let sequence = if i == 0 { begins } else { scanned.next };
             return Err(Error::Missing { sequence, file: directory.shown(&segment_name(first)) });
         }
         scan_segment(directory, first, i + 1 == segments.len(), &mut scanned, visit)?;
@@ -115,11 +122,37 @@ pub(crate) fn scan<D: Directory>(directory: &D, visit: Visit<'_>) -> Result<Scan
         let name = segment_name(segments.last().copied().unwrap_or(scanned.base));
         return Err(Error::Missing { sequence: scanned.base, file: directory.shown(&name) });
     }
+    scanned.is_complete(directory)?;
     if let Some(last) = &mut scanned.last {
         let shown = directory.shown(&segment_name(segments[segments.len() - 1]));
         renew(&mut last.file, scanned.certain_bytes, last.bytes).map_err(|error| io("sync", shown, error))?;
     }
+    open_end(directory, &marks.end)?;
     Ok(scanned)
+}
+
+impl<F> Scanned<F> {
+    /// Refuses a log that ends before what it was closed with.
+    fn is_complete<D: Directory>(&self, directory: &D) -> Result<(), Error> {
+        match self.closed > self.next {
+            true => Err(Error::CutShort {
+                first: self.next,
+                last: self.closed - 1,
+                directory: directory.shown(""),
+            }),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Removes what says that the log was closed, durably: from here on it may have a torn tail.
+fn open_end<D: Directory>(directory: &D, ends: &BTreeSet<u64>) -> Result<(), Error> {
+    for end in ends {
+        let name = mark_name(*end, END);
+        let removed = directory.remove(&name).and_then(|()| directory.sync());
+        removed.map_err(|source| Error::Io { doing: "remove", file: directory.shown(&name), source })?;
+    }
+    Ok(())
 }
 
 /// Makes durable what an earlier process has written without anybody knowing that it was synced. Syncing is not
@@ -191,10 +224,12 @@ fn scan_segment<D: Directory>(
         }
         // The header is synced before the first record is written: without records it may be torn.
         _ if is_last && size <= SEGMENT_HEADER_BYTES as u64 => {
+            scanned.is_complete(directory)?;
             directory.remove(&name).map_err(|error| io("remove", error))?;
             scanned.torn = Some(Torn { file: directory.shown(&name), offset: 0, bytes: size });
             return Ok(());
         }
+        Ok(_) => return Err(damaged(0, OTHER_NAME)),
         _ => return Err(damaged(0, "its header is not as it was written")),
     };
     // Where the records begin of which none says yet that they were synced.
@@ -224,13 +259,20 @@ fn scan_segment<D: Directory>(
             // A segment is synced as a whole before the next one is made.
             Found::Bad(what) if !is_last => return Err(damaged(offset, what)),
             Found::Bad(what) => {
-                if segment.is_synced_further_on(scanned.next).map_err(|error| io("read", error))? {
+                let was_closed = scanned.closed > scanned.next;
+                if was_closed
+                    || segment.is_synced_further_on(scanned.next).map_err(|error| io("read", error))?
+                {
                     return Err(damaged(offset, what));
                 }
                 break true;
             }
         }
     };
+    if is_last {
+        // Before anything is cut off.
+        scanned.is_complete(directory)?;
+    }
     let end = segment.offset;
     scanned.segments.push_back(Closed { first, bytes: if is_last { 0 } else { end } });
     if is_last {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::check::{Piece, Report, Survey, survey};
 use crate::directory::{Directory as _, Disk};
 use crate::error::Error;
-use crate::marks::{BASE, GAP, HEAL, mark_name};
+use crate::marks::{BASE, END, GAP, HEAL, mark_name};
 use crate::record::{SegmentHeader, parse_name, segment_name};
 
 /// The folder of a repair that is not decided on.
@@ -39,8 +39,13 @@ pub struct Repaired {
 ///
 /// The folder is in use, or cannot be read or written. Repairing again goes on.
 pub fn repair(path: &Path) -> Result<Repaired, Error> {
-    // A repair must not make a log where there is none.
-    drop(Disk::look(path)?);
+    // A repair must not make a log where there is none, nor leave a lock there.
+    let names = Disk::look(path)?.list();
+    let names =
+        names.map_err(|source| Error::Io { doing: "list", file: path.display().to_string(), source })?;
+    if !names.iter().any(|name| name == READY || is_ours(name)) {
+        return Ok(Repaired::default());
+    }
     let disk = Disk::open(path)?;
     let io = |source| Error::Io { doing: "repair", file: path.display().to_string(), source };
     let completed_earlier = path.join(READY).exists();
@@ -72,16 +77,18 @@ fn prepare(path: &Path, survey: &Survey) -> io::Result<Vec<String>> {
                 copy(path, &draft.join(segment_name(piece.first)), piece)?;
             }
             if piece.after_gap {
-                File::create(draft.join(mark_name(piece.first, GAP)))?.sync_all()?;
+                let mark = draft.join(mark_name(piece.first, GAP));
+                let file = File::create(&mark)?;
+                make_like(&path.join(segment_name(piece.segment)), &mark)?;
+                file.sync_all()?;
             }
         }
         names.extend(survey.damaged.iter().map(|first| segment_name(*first)));
+        names.extend(survey.ends.iter().map(|end| mark_name(*end, END)));
     } else {
         // Nothing is left that counts, so the log begins anew. What no longer counted must not come back with that.
         for entry in fs::read_dir(path)? {
-            let ours =
-                |name: &String| ["log", BASE, HEAL, GAP].iter().any(|kind| parse_name(name, kind).is_some());
-            names.extend(entry?.file_name().into_string().ok().filter(ours));
+            names.extend(entry?.file_name().into_string().ok().filter(|name| is_ours(name)));
         }
     }
     let (mut lines, mut moved) = (String::new(), Vec::new());
@@ -97,9 +104,33 @@ fn prepare(path: &Path, survey: &Survey) -> io::Result<Vec<String>> {
     Ok(moved)
 }
 
+/// Whether a file of this name is a segment or a mark.
+fn is_ours(name: &str) -> bool {
+    ["log", BASE, HEAL, GAP, END].iter().any(|kind| parse_name(name, kind).is_some())
+}
+
+/// Gives a file that takes the place of another, or belongs beside it, the owner and mode of that one: who repairs may
+/// be root, and the hub is not.
+#[cfg(unix)]
+fn make_like(original: &Path, made: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let original = original.metadata()?;
+    let is = made.metadata()?;
+    if (is.uid(), is.gid()) != (original.uid(), original.gid()) {
+        chown(made, Some(original.uid()), Some(original.gid()))?;
+    }
+    fs::set_permissions(made, original.permissions())
+}
+
+#[cfg(not(unix))]
+fn make_like(_: &Path, _: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 /// Makes a segment of one piece of another.
 fn copy(path: &Path, to: &Path, piece: &Piece) -> io::Result<()> {
     let mut segment = File::create(to)?;
+    make_like(&path.join(segment_name(piece.segment)), to)?;
     segment.write_all(&SegmentHeader { first_sequence: piece.first, salt: piece.salt }.encode())?;
     let mut from = File::open(path.join(segment_name(piece.segment)))?;
     from.seek(SeekFrom::Start(piece.from))?;

@@ -52,7 +52,7 @@ fn records_come_back_in_order_and_from_any_sequence() {
 }
 
 #[test]
-fn segments_keep_their_bound_and_old_ones_can_be_dropped() {
+fn segments_keep_their_bound_and_a_checkpoint_drops_old_ones() {
     let folder = tempfile::tempdir().unwrap();
     let (mut log, _) = open(folder.path());
     for i in 1..=20 {
@@ -65,15 +65,15 @@ fn segments_keep_their_bound_and_old_ones_can_be_dropped() {
     assert_eq!(sizes, [198, 198, 198, 82]);
     assert_eq!(contents(&log, 1).len(), 20);
 
-    assert_eq!(log.drop_before(6).unwrap(), 0);
-    assert_eq!(log.drop_before(14).unwrap(), 2);
-    assert_eq!((log.first_sequence(), log.next_sequence()), (13, 21));
-    assert_eq!(contents(&log, 1)[0], (13, "record 13".into()));
-    assert_eq!(log.drop_before(u64::MAX).unwrap(), 1, "the last one stays");
+    let from = log.begin_checkpoint().unwrap();
+    assert_eq!(log.append(b"record 21").unwrap(), from);
+    assert_eq!(log.complete_checkpoint(from).unwrap(), 4);
+    assert_eq!((log.first_sequence(), log.next_sequence()), (21, 22));
+    assert_eq!(contents(&log, 1), [(21, "record 21".into())]);
     drop(log);
     let (log, recovery) = open(folder.path());
-    assert_eq!(recovery, Recovery { segments: 1, records: 2, torn: None, unhealed: None });
-    assert_eq!((log.first_sequence(), log.next_sequence()), (19, 21));
+    assert_eq!(recovery, Recovery { segments: 1, records: 1, torn: None, unhealed: None });
+    assert_eq!((log.first_sequence(), log.next_sequence()), (21, 22));
 }
 
 #[test]

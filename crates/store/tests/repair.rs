@@ -118,6 +118,13 @@ fn what_is_gone_is_reported_and_the_rest_is_kept() {
     let files = log_of(folder.path(), 12);
     fs::remove_file(&files[1]).unwrap();
     assert_eq!(repaired(folder.path(), 12), one(5, 8));
+    // the first of all, which nothing but the number of the next one tells of,
+    let folder = tempfile::tempdir().unwrap();
+    let files = log_of(folder.path(), 12);
+    fs::remove_file(&files[0]).unwrap();
+    let error = Log::open(folder.path(), options()).unwrap_err();
+    assert!(matches!(error, Error::Missing { sequence: 1, .. }), "{error}");
+    assert_eq!(repaired(folder.path(), 12), one(1, 4));
     // the end of one,
     let folder = tempfile::tempdir().unwrap();
     let files = log_of(folder.path(), 12);
@@ -218,4 +225,89 @@ fn a_log_in_use_and_a_folder_that_is_not_there_are_left_alone() {
     assert!(matches!(check(&nowhere), Err(Error::Io { doing: "open", .. })));
     assert!(matches!(repair(&nowhere), Err(Error::Io { doing: "open", .. })));
     assert!(!nowhere.exists());
+}
+
+/// What is there of a log of twelve records, closed in order, when this is done to its files.
+fn closed(harm: impl Fn(&[PathBuf])) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    log_of(folder.path(), 11);
+    let (mut log, _) = Log::open(folder.path(), options()).unwrap();
+    log.append(b"this is record 00012").unwrap();
+    // It is synced by closing.
+    log.close().unwrap();
+    harm(&segments(folder.path()));
+    folder
+}
+
+#[test]
+fn what_is_gone_at_the_end_of_a_closed_log_is_damage() {
+    let whole = closed(|_| {});
+    assert_eq!(check(whole.path()).unwrap().damage, []);
+    assert_eq!(open(whole.path()).len(), 12);
+    let cut = |len: u64| {
+        closed(|files| fs::OpenOptions::new().write(true).open(&files[2]).unwrap().set_len(len).unwrap())
+    };
+    let is_cut_short = |folder: &Path, first: u64| {
+        let error = Log::open(folder, options()).unwrap_err();
+        assert!(matches!(error, Error::CutShort { first: at, last: 12, .. } if at == first), "{error}");
+        assert_eq!(repaired(folder, 12), one(first, 12));
+    };
+    // The last segment, all of them, records at the end, the header of the last one.
+    is_cut_short(closed(|files| fs::remove_file(&files[2]).unwrap()).path(), 9);
+    is_cut_short(closed(|files| files.iter().for_each(|file| fs::remove_file(file).unwrap())).path(), 1);
+    is_cut_short(cut(24 + 3 * 40).path(), 12);
+    is_cut_short(cut(24).path(), 9);
+    is_cut_short(cut(5).path(), 9);
+    // In the middle of a record, what is left of it is kept beside the log.
+    let folder = cut(24 + 2 * 40 + 7);
+    let error = Log::open(folder.path(), options()).unwrap_err();
+    assert!(matches!(error, Error::Damaged { offset: 104, .. }), "{error}");
+    assert_eq!(repaired(folder.path(), 12), one(11, 12));
+    assert!(folder.path().join("00000000000000000009.log.damaged").exists());
+    // Nothing of the last segment can be read, and still it is known what was in it.
+    let folder = closed(|files| fs::write(&files[2], [7; 100]).unwrap());
+    assert_eq!(repaired(folder.path(), 12), one(9, 12));
+}
+
+#[test]
+fn a_log_that_is_open_may_have_a_torn_tail_however_it_was_closed_before() {
+    let folder = closed(|_| {});
+    drop(Log::open(folder.path(), options()).unwrap());
+    let file = segments(folder.path()).pop().unwrap();
+    fs::OpenOptions::new().write(true).open(file).unwrap().set_len(24 + 2 * 40 + 7).unwrap();
+    assert_eq!(check(folder.path()).unwrap().damage, []);
+    assert_eq!(open(folder.path()).len(), 10);
+}
+
+#[test]
+fn swapped_files_are_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = log_of(folder.path(), 12);
+    let other = folder.path().join("other");
+    fs::rename(&files[0], &other).unwrap();
+    fs::rename(&files[1], &files[0]).unwrap();
+    fs::rename(&other, &files[1]).unwrap();
+    let report = check(folder.path()).unwrap();
+    let said =
+        report.damage.iter().filter(|damage| damage.to_string().contains("perhaps files were swapped"));
+    assert_eq!(said.count(), 2, "{report:?}");
+    let error = Log::open(folder.path(), options()).unwrap_err().to_string();
+    assert!(error.contains("perhaps files were swapped"), "{error}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_repair_keeps_the_mode_of_what_it_replaces() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let files = log_of(folder.path(), 12);
+    let mut bytes = fs::read(&files[1]).unwrap();
+    bytes[24 + 25] ^= 1;
+    fs::write(&files[1], bytes).unwrap();
+    fs::set_permissions(&files[1], fs::Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(repaired(folder.path(), 12), one(5, 5));
+    for name in ["00000000000000000006.log", "00000000000000000006.gap"] {
+        let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640, "{name}");
+    }
 }

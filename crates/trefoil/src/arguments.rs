@@ -12,7 +12,8 @@ Exit codes:
   2  the command line or the configuration is wrong
   3  the hub cannot be reached, or the connection to it broke
   4  the hub refused: the connection, a message or a subscription
-  5  time was up";
+  5  time was up
+  6  the store is damaged or of a newer format, and no other start helps";
 
 const TRY_IT: &str = "\
 Examples:
@@ -45,13 +46,13 @@ looked at, too, as `trefoil serve` would.";
 const STORE_EXAMPLES: &str = "\
 Examples:
   trefoil store check                   the store of the trefoil.toml of this folder
-  trefoil store check /var/lib/trefoil  another folder
+  trefoil store check /var/lib/trefoil/trefoil-data  another folder
   trefoil store repair                  go on without what is damaged
 
 A hub looks at its store when it starts, and cuts off what a crash left half-written. It does not start
 when something is damaged that had been on disk: `check` says what is lost, `repair` goes on without it
 and keeps the damaged files beside the others. Both need the hub stopped. Exit code 1 says that the hub
-would not start with the store as it is.";
+would not start with the store as it is, or that there is none.";
 
 const UPGRADE_EXAMPLES: &str = "\
 Examples:

@@ -31,6 +31,11 @@ impl Failure {
         Failure { code: 5, message: message.to_string() }
     }
 
+    /// The store cannot be used as it is, and starting again cannot help.
+    pub(crate) fn unusable(message: impl ToString) -> Failure {
+        Failure { code: 6, message: message.to_string() }
+    }
+
     /// What the person is told.
     pub(crate) fn message(&self) -> &str {
         &self.message

@@ -349,6 +349,7 @@ impl Hub<'_> {
 fn start_failure(error: StartError) -> Failure {
     match error {
         error @ (StartError::Users(_) | StartError::Unwanted(_)) => Failure::usage(error),
+        error @ StartError::Unusable(_) => Failure::unusable(error),
         error => Failure::failed(error),
     }
 }

@@ -9,27 +9,40 @@ use trefoil_server::store;
 
 pub(crate) fn run(arguments: &Store) -> Result<(), Failure> {
     let (StoreAction::Check(place) | StoreAction::Repair(place)) = &arguments.action;
-    let path = path(place)?;
+    let (path, is_relative) = path(place)?;
+    // The folder is right only where the hub is started, which may be another place than this one.
+    let failed = |why: String| match is_relative {
+        true => Failure::failed(format!(
+            "{why}\n`[store] path` of the configuration is relative: it counts from the folder where the hub is started. \
+             Run this there, or name the folder of the store."
+        )),
+        false => Failure::failed(why),
+    };
     let (text, is_fine) = match &arguments.action {
         StoreAction::Check(_) => {
-            let checked = store::check(&path).map_err(Failure::failed)?;
+            let checked = store::check(&path).map_err(failed)?;
             (checked.to_string(), checked.is_fine())
         }
         StoreAction::Repair(_) => {
-            let repaired = store::repair(&path).map_err(Failure::failed)?;
+            let repaired = store::repair(&path).map_err(failed)?;
             (repaired.to_string(), repaired.is_fine())
         }
     };
     if !is_fine {
-        return Err(Failure::failed(text));
+        return Err(failed(text));
     }
     writeln!(std::io::stdout().lock(), "{text}")
         .map_err(|error| Failure::failed(format!("cannot write to standard output: {error}")))
 }
 
-fn path(place: &StorePlace) -> Result<PathBuf, Failure> {
+/// The folder of the store, and whether it is a relative one out of the configuration.
+fn path(place: &StorePlace) -> Result<(PathBuf, bool), Failure> {
     match &place.path {
-        Some(path) => Ok(path.clone()),
-        None => Ok(Settings::read(place.config.as_deref())?.config.store.path),
+        Some(path) => Ok((path.clone(), false)),
+        None => {
+            let path = Settings::read(place.config.as_deref())?.config.store.path;
+            let is_relative = path.is_relative();
+            Ok((path, is_relative))
+        }
     }
 }

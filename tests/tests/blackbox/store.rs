@@ -35,7 +35,7 @@ fn store(action: &str, folder: &Path) -> Program {
 
 /// A start that must fail; gives what it says.
 fn refused(folder: &Path) -> String {
-    trefoil(["serve", "--config", "trefoil.toml"]).folder(folder).run().failure(1)
+    trefoil(["serve", "--config", "trefoil.toml"]).folder(folder).run().failure(6)
 }
 
 /// The one file of the store that holds records.
@@ -123,7 +123,8 @@ fn the_will_of_a_client_that_was_there_is_published_after_a_kill() {
 fn a_second_hub_on_the_same_folder_is_refused() {
     let hub = Hub::start();
     fill(&hub);
-    for said in [refused(hub.folder()), store("check", hub.folder()).run().failure(1)] {
+    let serve = trefoil(["serve", "--config", "trefoil.toml"]).folder(hub.folder()).run().failure(1);
+    for said in [serve, store("check", hub.folder()).run().failure(1)] {
         assert!(said.contains("trefoil-data is in use by another process"), "{said}");
     }
     let said = store("repair", hub.folder()).run().failure(1);
@@ -155,7 +156,11 @@ fn damage_is_refused_and_named_and_repaired() {
         "{said}"
     );
     let said = store("check", path).run().failure(1);
-    assert!(said.contains("record 2 lost") && said.contains("trefoil store repair trefoil-data"), "{said}");
+    assert!(
+        said.contains("record 2 lost")
+            && said.contains(&format!("trefoil store repair {}/trefoil-data", path.display())),
+        "{said}"
+    );
     let said = store("repair", path).run().success();
     assert!(said.contains("record 2 lost") && said.contains(&format!("{name}.damaged")), "{said}");
     assert!(said.trim_end().ends_with("It is fine: the hub starts with it."), "{said}");
@@ -208,13 +213,20 @@ fn the_store_is_found_by_the_configuration() {
     std::fs::write(folder.path().join("hub.toml"), "[store]\npath = \"kept\"\n").unwrap();
     let check = |arguments: &[&str]| trefoil(arguments).folder(folder.path()).run();
     let said = check(&["store", "check", "--config", "hub.toml"]).failure(1);
-    assert!(said.contains("cannot open kept"), "{said}");
+    // It says where it has looked, and from where the path counts.
+    let kept = folder.path().join("kept");
+    assert!(said.contains(&format!("cannot open {}", kept.display())), "{said}");
+    assert!(said.contains("counts from the folder where the hub is started"), "{said}");
     let said = check(&["store", "repair"]).failure(1);
-    assert!(said.contains("cannot open trefoil-data"), "{said}");
+    assert!(said.contains("trefoil-data: No such file"), "{said}");
     assert!(!folder.path().join("trefoil-data").exists(), "a repair makes no store");
     std::fs::create_dir(folder.path().join("kept")).unwrap();
-    let said = check(&["store", "check", "kept"]).success();
-    assert!(said.contains("There is no store in kept yet"), "{said}");
+    for action in ["check", "repair"] {
+        let said = check(&["store", action, "kept"]).failure(1);
+        assert!(said.contains(&format!("There is no store in {}.", kept.display())), "{said}");
+        assert!(said.contains("`[store] path`"), "{said}");
+    }
+    assert_eq!(std::fs::read_dir(&kept).unwrap().count(), 0, "nothing is left there");
     check(&["store", "check", "kept", "--config", "hub.toml"]).failure(2);
     check(&["store"]).failure(2);
 }
@@ -230,6 +242,60 @@ fn without_durability_there_is_no_folder() {
     assert!(!folder.path().join("trefoil-data").exists());
     let hub = Hub::resume(folder, &config);
     assert!(!lasting(&hub, "lasting").1);
+}
+
+#[test]
+fn a_store_that_is_not_used_any_more_is_told_of() {
+    let hub = Hub::start();
+    fill(&hub);
+    let config = format!("{CONFIG}\n[store]\ndurability = \"none\"\n");
+    let hub = Hub::resume(hub.leave("TERM"), &config);
+    assert!(hub.log().contains("trefoil-data stays as it is and nothing of it is read"), "{}", hub.log());
+    assert!(!lasting(&hub, "lasting").1);
+}
+
+#[test]
+fn what_a_rule_does_not_keep_any_more_does_not_come_back() {
+    let hub = Hub::start();
+    publish(&hub, &[Message::new("a", "1").retain().qos(1, 1), Message::new("b", "1").retain().qos(1, 2)]);
+    let config = format!("{CONFIG}[[durability]]\nfilter = \"#\"\ndurability = \"none\"\n");
+    let hub = Hub::resume(hub.leave("TERM"), &config);
+    publish(&hub, &[Message::new("a", "2").retain().qos(1, 1), Message::new("b", "").retain().qos(1, 2)]);
+    let hub = Hub::resume(hub.leave("TERM"), CONFIG);
+    let mut reader = Connection::new(hub.tcp_port(), 5, "reader");
+    publish(&hub, &[Message::new("c", "last").retain().qos(1, 1)]);
+    reader.subscribe("+", 0);
+    assert_eq!(reader.receive_publish().topic, "c");
+}
+
+#[test]
+fn what_is_in_the_way_of_the_store_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("trefoil.toml"), CONFIG).unwrap();
+    std::fs::write(folder.path().join("trefoil-data"), "").unwrap();
+    for said in [refused(folder.path()), store("check", folder.path()).run().failure(1)] {
+        assert!(said.contains("trefoil-data is no folder"), "{said}");
+    }
+    std::fs::remove_file(folder.path().join("trefoil-data")).unwrap();
+    std::fs::create_dir_all(folder.path().join("trefoil-data/00000000000000000001.log")).unwrap();
+    let serve = trefoil(["serve", "--config", "trefoil.toml"]).folder(folder.path()).run().failure(1);
+    for said in [serve, store("check", folder.path()).run().failure(1)] {
+        assert!(said.contains("a folder has the name of a file of the store"), "{said}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn nobody_else_reads_the_store() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let hub = Hub::start();
+    fill(&hub);
+    let folder = hub.folder().join("trefoil-data");
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        assert_eq!(mode(&entry.unwrap().path()), 0o600);
+    }
 }
 
 #[test]

@@ -85,6 +85,8 @@ pub struct SetOutcome {
     pub is_full: bool,
     /// The topic has no retained message now.
     pub is_gone: bool,
+    /// What the topic had before was kept for the next start.
+    pub was_kept: bool,
     /// Topics whose messages gave way to a quota, and the places of these changes.
     pub evicted: Vec<(String, u64)>,
 }
@@ -136,7 +138,8 @@ impl Retained {
         let mut table = self.write();
         table.version += 1;
         let version = table.version;
-        let gone = SetOutcome { version, is_full: !is_empty, is_gone: true, evicted: Vec::new() };
+        let was_kept = table.messages.get(&key).is_some_and(|old| old.origin.number > 0);
+        let gone = SetOutcome { version, is_full: !is_empty, is_gone: true, was_kept, evicted: Vec::new() };
         if is_empty || is_too_large {
             table.remove(&key);
             return gone;
@@ -151,7 +154,7 @@ impl Retained {
         }
         table.enter(key, message, origin, quota, version);
         let evicted = quota.map(|q| table.evict(q, &self.quotas[q])).unwrap_or_default();
-        SetOutcome { version, is_full: false, is_gone: false, evicted }
+        SetOutcome { version, is_full: false, is_gone: false, was_kept, evicted }
     }
 
     /// Enters a message that was kept from an earlier start, whatever the limits are now, and goes on counting changes

@@ -41,6 +41,12 @@ impl Shard {
                     Entry::Retain { version, publisher, message: kept }
                 }
             });
+        } else if !is_own && outcome.was_kept {
+            // It was kept by other rules than there are now. If it stayed on disk it would come back with the next start,
+            // and take the place of a later one.
+            self.journal.note(&Entry::Unretain { version: outcome.version, topic: &message.topic });
+        }
+        if !is_own {
             for (topic, version) in &outcome.evicted {
                 self.journal.note(&Entry::Unretain { version: *version, topic });
             }

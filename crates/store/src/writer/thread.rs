@@ -61,6 +61,9 @@ impl<D: Directory, W: Watch> Worker<D, W> {
             if !self.round(items) {
                 self.shared.lock().stopped = true;
                 self.publish_figures(bytes);
+                // That it fails is no news: whatever is not durable has been told so, and the next start finds a log
+                // as a killed process leaves it.
+                let _ = self.log.close();
                 return;
             }
             done_bytes = bytes;

@@ -189,7 +189,7 @@ fn a_healed_log_goes_on_in_a_new_segment_once_a_checkpoint_is_complete() {
 enum Step {
     Append(u8, usize),
     Sync,
-    DropBefore(usize),
+    Checkpoint,
     Kill,
     LosePower(Vec<u8>),
 }
@@ -198,7 +198,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (any::<u8>(), 0..100usize).prop_map(|(byte, len)| Step::Append(byte, len)),
         3 => Just(Step::Sync),
-        1 => (0..40usize).prop_map(Step::DropBefore),
+        1 => Just(Step::Checkpoint),
         1 => Just(Step::Kill),
         2 => prop::collection::vec(any::<u8>(), 1..20).prop_map(Step::LosePower),
     ]
@@ -222,9 +222,13 @@ proptest! {
                     certain = model.len();
                     prop_assert_eq!(log.sync().unwrap(), certain as u64);
                 }
-                Step::DropBefore(sequence) => {
-                    log.drop_before(sequence as u64).unwrap();
-                    needed = needed.max(sequence.min(model.len() + 1) as u64);
+                Step::Checkpoint => {
+                    let from = log.begin_checkpoint().unwrap();
+                    model.push(vec![1; 10]);
+                    prop_assert_eq!(log.append(&[1; 10]).unwrap(), from);
+                    log.complete_checkpoint(from).unwrap();
+                    certain = model.len();
+                    needed = from;
                 }
                 Step::Kill | Step::LosePower(_) => {
                     // A segment that was closed was synced.

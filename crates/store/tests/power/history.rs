@@ -111,6 +111,7 @@ impl Life {
                 self.disk.state().room_bytes = room_bytes;
                 let _ = self.log().try_reserve();
             }
+            37 => self.close(),
             _ => self.reopen(),
         }
         let calls = from..self.disk.calls();
@@ -143,11 +144,27 @@ impl Life {
         }
     }
 
+    /// The process ends in order, if the disk lets it, and a new one begins.
+    fn close(&mut self) {
+        let synced = self.log().sync().is_ok();
+        if synced {
+            self.model.synced();
+        }
+        let closed = self.log.take().expect("it is open between steps").close();
+        assert!(synced || closed.is_err(), "what cannot be synced is not closed in order");
+        let healing = self.model.is_healing();
+        self.open_again(healing);
+    }
+
     /// The process is killed and a new one begins.
     fn reopen(&mut self) {
         let healing = self.log().is_healing();
-        let durable = self.model.durable();
         self.log = None;
+        self.open_again(healing);
+    }
+
+    fn open_again(&mut self, healing: bool) {
+        let durable = self.model.durable();
         self.disk.state().faults = Faults::default();
         // A segment whose header was torn has to be made anew, and there must be room for that.
         let room_bytes = self.disk.state().room_bytes.max(64);

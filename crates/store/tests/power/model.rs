@@ -89,6 +89,10 @@ impl Model {
         self.healing.as_ref().map_or(self.line.len(), |healing| healing.line.len()) as u64 + 1
     }
 
+    pub(crate) fn is_healing(&self) -> bool {
+        self.healing.is_some()
+    }
+
     pub(crate) fn durable(&self) -> u64 {
         self.durable
     }
