@@ -254,6 +254,8 @@ impl Prepared<'_> {
             let dealt = listener::deal(sockets, self.shards).map_err(StartError::System)?;
             shares.iter_mut().zip(dealt).for_each(|(shares, share)| shares.push(share));
         }
+        // What comes out of the store is counted as what it is, and must not be among what is always there.
+        let memory = memory::Memory::new(self.config.memory_max);
         let store = Opened::open(self.config).map_err(StartError::Store)?;
         // The hasher of the standard library is seeded by the system.
         let random = RandomState::new().hash_one(std::process::id());
@@ -264,10 +266,15 @@ impl Prepared<'_> {
             Some(store) => store.restore(self.config, shared).map_err(StartError::Store)?,
             None => hub_without_store(shared),
         };
-        self.run(shares, hub).map_err(StartError::System)
+        self.run(shares, hub, memory).map_err(StartError::System)
     }
 
-    fn run(self, shares: Vec<Vec<listener::Share>>, (shared, hubs, log): Hub) -> io::Result<Server> {
+    fn run(
+        self,
+        shares: Vec<Vec<listener::Share>>,
+        (shared, hubs, log): Hub,
+        memory: memory::Memory,
+    ) -> io::Result<Server> {
         let Prepared { config, access, shards, listening, sockets, .. } = self;
         if let Some(access) = &access {
             access.add_kept(hubs[0].facts(KeptKind::User as u8));
@@ -295,7 +302,7 @@ impl Prepared<'_> {
             // One more for what runs beside the shards.
             stats: (0..=shards).map(|_| Stats::default()).collect(),
             connections: AtomicUsize::new(0),
-            memory: memory::Memory::new(config.memory_max),
+            memory,
             started: Instant::now(),
         });
         if let Some(log) = log {
