@@ -14,7 +14,7 @@
 //! struct Printer(Vec<String>);
 //!
 //! impl Outlet for Printer {
-//!     fn has_room(&mut self, _: ConnectionKey) -> bool {
+//!     fn has_room(&mut self, _: ConnectionKey, _: Option<usize>) -> bool {
 //!         true
 //!     }
 //!     fn deliver(&mut self, to: ConnectionKey, message: &Arc<Message>, _: &Delivery<'_>) -> Delivered {

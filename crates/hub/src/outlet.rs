@@ -14,9 +14,13 @@ use trefoil_mqtt::QoS;
 pub trait Outlet {
     /// Whether a connection can take one more message now. If not, the outlet remembers that, and
     /// [`Shard::resume`](crate::Shard::resume) is called when it can.
-    fn has_room(&mut self, to: ConnectionKey) -> bool;
+    ///
+    /// `once_bytes` is how long the payload is of a message that waits here and goes out at QoS 0: such a one must fit as
+    /// a whole, since [`deliver`](Self::deliver) would drop it. Above, one message may go beyond the bound.
+    fn has_room(&mut self, to: ConnectionKey, once_bytes: Option<usize>) -> bool;
 
-    /// Sends a message to a connection. Above QoS 0, [`has_room`](Self::has_room) has been asked before.
+    /// Sends a message to a connection. Above QoS 0, and for what has waited,
+    /// [`has_room`](Self::has_room) has been asked before.
     fn deliver(&mut self, to: ConnectionKey, message: &Arc<Message>, delivery: &Delivery<'_>) -> Delivered;
 
     /// Sends the PUBREL of a QoS 2 delivery, once the shard's batch `waits_for` is on disk.

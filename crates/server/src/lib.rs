@@ -260,6 +260,8 @@ impl Prepared<'_> {
             let dealt = listener::deal(sockets, self.shards).map_err(StartError::System)?;
             shares.iter_mut().zip(dealt).for_each(|(shares, share)| shares.push(share));
         }
+        // What comes out of the store is counted as what it is, and must not be among what is always there.
+        let memory = memory::Memory::new(self.config.memory_max);
         // The store takes the time of day at this moment too, for all that is counted from here on. How long it takes to
         // read must not come between.
         let started = Instant::now();
@@ -277,13 +279,14 @@ impl Prepared<'_> {
             Some(store) => store.restore(self.config, shared).map_err(StartError::Store)?,
             None => hub_without_store(shared),
         };
-        self.run(shares, hub, started).map_err(StartError::System)
+        self.run(shares, hub, memory, started).map_err(StartError::System)
     }
 
     fn run(
         self,
         shares: Vec<Vec<listener::Share>>,
         (shared, hubs, log): Hub,
+        memory: memory::Memory,
         started: Instant,
     ) -> io::Result<Server> {
         let Prepared { config, access, shards, listening, sockets, .. } = self;
@@ -313,7 +316,7 @@ impl Prepared<'_> {
             // One more for what runs beside the shards.
             stats: (0..=shards).map(|_| Stats::default()).collect(),
             connections: AtomicUsize::new(0),
-            memory: memory::Memory::new(config.memory_max),
+            memory,
             started,
         });
         if let Some(log) = log {

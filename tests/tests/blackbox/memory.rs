@@ -217,3 +217,29 @@ fn one_read_that_many_sessions_wait_for_stays_within_the_limit() {
         assert!(hub.metric("trefoil_deliveries_queued ") < in_a_read, "the rest of the read waits");
     }
 }
+
+#[test]
+fn what_was_read_from_the_store_counts_no_longer_once_it_has_gone() {
+    const MESSAGES: usize = 1500;
+    let session = Connect::new(5, "away").session_expiry_s(1000);
+    let config = format!("{CONFIG}\n[limits]\nsession_queue_bytes_max = \"1 GiB\"\n");
+    let hub = Hub::with_config(&config);
+    let (mut client, _) = mqtt::Connection::with(hub.tcp_port(), &session);
+    client.subscribe("queue", 1);
+    client.break_off();
+    let mut publisher = mqtt::Connection::new(hub.tcp_port(), 5, "publisher");
+    for _ in 0..MESSAGES {
+        publisher.publish_and_wait(&Message::new("queue", [b'x'; 50_000]).qos(1, 1));
+    }
+    // What waits is more than twice what there may be from now on.
+    let hub = Hub::resume(hub.leave("TERM"), &format!("memory_max = \"32 MiB\"\n{config}"));
+    wait_until("publishers are not read from", || stage(&hub) == 3);
+    let (mut client, answer) = mqtt::Connection::with(hub.tcp_port(), &session.resume());
+    assert_eq!(answer.flags, 1, "session present");
+    for _ in 0..MESSAGES {
+        client.receive_and_ack();
+    }
+    client.ping();
+    wait_until("memory is there again", || stage(&hub) == 0);
+    mqtt::Connection::new(hub.tcp_port(), 5, "new").ping();
+}

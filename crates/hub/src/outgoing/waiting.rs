@@ -4,6 +4,7 @@ use super::{Outgoing, Pending, State};
 use crate::slow_reader::Newest;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use trefoil_mqtt::QoS;
 
 /// A queue grows by no more places than that at a time.
 const QUEUE_STEP: usize = 256;
@@ -49,6 +50,12 @@ impl Outgoing {
         self.backlog.popped(&waiting.message);
         self.backlog.pushed(&pending.message);
         Ok(std::mem::replace(waiting, pending))
+    }
+
+    /// How long the payload is of what has waited longest, if that goes out at QoS 0.
+    pub(crate) fn next_once_bytes(&self) -> Option<usize> {
+        let front = self.queue.front().filter(|front| front.qos == QoS::AtMostOnce)?;
+        Some(front.message.payload.len())
     }
 
     /// Takes off what has waited longest. What is in flight is not among it.

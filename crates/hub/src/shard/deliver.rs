@@ -216,7 +216,10 @@ impl Shard {
         let (expired, journal) = (&mut self.counters.dropped_expired, &mut self.journal);
         let mut found = Vec::new();
         loop {
-            if outgoing.is_clear(window) && outgoing.replays.is_empty() || !out.has_room(to) {
+            if outgoing.is_clear(window) && outgoing.replays.is_empty() {
+                return;
+            }
+            if !out.has_room(to, outgoing.next_once_bytes()) {
                 return;
             }
             let mut drop = |pending: &Pending, journal: &mut Journal| {
@@ -469,7 +472,7 @@ impl Shard {
     pub(super) fn can_take(&mut self, key: SessionKey, pending: &Pending, out: &mut impl Outlet) -> bool {
         let session = self.session(key);
         if pending.qos == QoS::AtMostOnce {
-            return session.connection.is_some_and(|to| out.has_room(to));
+            return session.connection.is_some_and(|to| out.has_room(to, None));
         }
         session.outgoing.as_ref().is_none_or(|o| self.shortage(o, 1, pending.message.cost_bytes()).is_none())
     }
@@ -490,7 +493,7 @@ impl Shard {
         let journal = &mut self.journal;
         if let Some(to) = connection
             && outgoing.is_clear(window)
-            && out.has_room(to)
+            && out.has_room(to, None)
         {
             let (packet_id, pending) = outgoing.launch(pending);
             if is_kept {

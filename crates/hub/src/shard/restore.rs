@@ -353,7 +353,7 @@ impl NobodyConnected {
 }
 
 impl Outlet for NobodyConnected {
-    fn has_room(&mut self, _: ConnectionKey) -> bool {
+    fn has_room(&mut self, _: ConnectionKey, _: Option<usize>) -> bool {
         false
     }
 

@@ -293,13 +293,18 @@ impl Net {
 }
 
 impl Outlet for Net {
-    fn has_room(&mut self, to: ConnectionKey) -> bool {
+    fn has_room(&mut self, to: ConnectionKey, once_bytes: Option<usize>) -> bool {
         let Some(connection) = self.get(to) else { return false };
         let is_ready = match &connection.form {
             Form::MqttSn(client) => client.has_room(),
             _ => true,
         };
-        let has_room = is_ready && connection.phase == Phase::Open && self.fits(connection, 1, 1);
+        // At QoS 0 it would go behind what waits for the outbox, or be dropped while memory is short.
+        let is_late = connection.overflow.is_some() || self.memory_stage >= NO_QOS_0 && connection.is_blocked;
+        let has_room = is_ready
+            && connection.phase == Phase::Open
+            && !(is_late && once_bytes.is_some())
+            && self.fits(connection, 1, once_bytes.unwrap_or(1).max(1));
         if !has_room && let Some(connection) = self.get_mut(to) {
             connection.is_starved = true;
         }

@@ -32,6 +32,8 @@ struct Recorder {
     sent: HashMap<u32, Vec<String>>,
     parcels: VecDeque<(usize, Parcel)>,
     full: Vec<u32>,
+    /// Those that take so many more bytes at QoS 0.
+    room: HashMap<u32, usize>,
     ids: HashMap<u32, Vec<u16>>,
     /// What had a place: to whom, on which topic, where, and what it said.
     places: Vec<(u32, String, crate::Place, String)>,
@@ -42,11 +44,16 @@ struct Recorder {
 }
 
 impl Outlet for Recorder {
-    fn has_room(&mut self, to: ConnectionKey) -> bool {
-        !self.full.contains(&to.0)
+    fn has_room(&mut self, to: ConnectionKey, once_bytes: Option<usize>) -> bool {
+        let room = self.room.get(&to.0);
+        !self.full.contains(&to.0) && room.is_none_or(|room| once_bytes.is_none_or(|bytes| bytes <= *room))
     }
 
     fn deliver(&mut self, to: ConnectionKey, message: &Arc<Message>, d: &Delivery<'_>) -> Delivered {
+        if let (Some(room), QoS::AtMostOnce) = (self.room.get_mut(&to.0), d.qos) {
+            let Some(rest) = room.checked_sub(message.payload.len()) else { return Delivered::Dropped };
+            *room = rest;
+        }
         let payload = String::from_utf8_lossy(&message.payload);
         let mut line = format!("{}={payload} q{}", message.topic, d.qos as u8);
         for (flag, name) in [(d.retain, " retain"), (d.dup, " dup")] {
