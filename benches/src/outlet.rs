@@ -32,7 +32,7 @@ impl CopyingOutlet {
 }
 
 impl Outlet for CopyingOutlet {
-    fn has_room(&mut self, _: ConnectionKey) -> bool {
+    fn has_room(&mut self, _: ConnectionKey, _: Option<usize>) -> bool {
         true
     }
 

@@ -1,6 +1,7 @@
 //! Where deliveries go: the hub decides who gets what, the outlet puts it into bytes and onto connections.
 
 use crate::group::{Address, Group, Member};
+use crate::history::{Place, Placed};
 use crate::journal::Debt;
 use crate::key::ConnectionKey;
 use crate::message::Message;
@@ -13,9 +14,13 @@ use trefoil_mqtt::QoS;
 pub trait Outlet {
     /// Whether a connection can take one more message now. If not, the outlet remembers that, and
     /// [`Shard::resume`](crate::Shard::resume) is called when it can.
-    fn has_room(&mut self, to: ConnectionKey) -> bool;
+    ///
+    /// `once_bytes` is how long the payload is of a message that waits here and goes out at QoS 0: such a one must fit as
+    /// a whole, since [`deliver`](Self::deliver) would drop it. Above, one message may go beyond the bound.
+    fn has_room(&mut self, to: ConnectionKey, once_bytes: Option<usize>) -> bool;
 
-    /// Sends a message to a connection. Above QoS 0, [`has_room`](Self::has_room) has been asked before.
+    /// Sends a message to a connection. Above QoS 0, and for what has waited,
+    /// [`has_room`](Self::has_room) has been asked before.
     fn deliver(&mut self, to: ConnectionKey, message: &Arc<Message>, delivery: &Delivery<'_>) -> Delivered;
 
     /// Sends the PUBREL of a QoS 2 delivery, once the shard's batch `waits_for` is on disk.
@@ -25,6 +30,12 @@ pub trait Outlet {
     /// that ([`SlowReader::Disconnect`]).
     fn disconnect(&mut self, to: ConnectionKey) {
         let _ = to;
+    }
+
+    /// Tells a connection that follows a topic that some of its messages are not there any more. The next one that it gets
+    /// has this place, or a later one; none if the topic has no history now.
+    fn tell_gap(&mut self, to: ConnectionKey, topic: &str, next: Option<Place>) {
+        let _ = (to, topic, next);
     }
 
     /// Takes a message to another shard.
@@ -49,6 +60,9 @@ pub struct Delivery<'a> {
     pub waits_for: u64,
     /// What the subscription says of it in case that there is no room; at QoS 0 only, since above the hub sees to it.
     pub slow_reader: Option<SlowReader>,
+    /// The message's place in the history of its topic, if the receiver follows that: room has been asked for then, at any
+    /// QoS.
+    pub place: Option<Place>,
 }
 
 /// What became of a delivery.
@@ -72,6 +86,8 @@ pub enum Parcel {
         number: u64,
         /// It is written down that the shard is still to deal with it.
         debt: Option<Debt>,
+        /// Where it stands in the history of its topic, if that has one.
+        placed: Option<Placed>,
     },
     /// A message for one member of a shared subscription.
     Turn(Turn, Member),

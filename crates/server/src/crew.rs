@@ -8,14 +8,17 @@
 //! Nothing of this is seen by the shards. Thread `n` of `k` that work holds the locks of shards `n`, `n + k`, and so on,
 //! as long as it is `k` that work; so a lock is taken when the number changes and not on the way of a message.
 
+mod shares;
+
 use crate::context::Context;
 use crate::shard::ShardLoop;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use shares::Shares;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::{JoinHandle, Thread};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, MutexGuard};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Events taken from the kernel at a time.
@@ -38,15 +41,12 @@ const NAP: Duration = Duration::from_millis(100);
 
 /// What the threads share.
 struct Crew {
-    shards: Vec<Mutex<ShardLoop>>,
+    shards: Shares<ShardLoop>,
     context: Arc<Context>,
-    /// How many threads work, from 1 to the number of shards.
-    working: AtomicUsize,
     /// How long each has worked since the start, in nanoseconds.
     busy_ns: Vec<AtomicU64>,
     /// Which shards have stopped.
     stopped: Vec<AtomicBool>,
-    threads: Vec<OnceLock<Thread>>,
 }
 
 /// Starts a thread for each shard.
@@ -59,20 +59,18 @@ pub(crate) fn start(
 ) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
     let count = shards.len();
     let crew = Arc::new(Crew {
-        shards: shards.into_iter().map(Mutex::new).collect(),
+        shards: Shares::new(shards),
         context: context.clone(),
-        working: AtomicUsize::new(1),
         busy_ns: (0..count).map(|_| AtomicU64::new(0)).collect(),
         stopped: (0..count).map(|_| AtomicBool::new(false)).collect(),
-        threads: (0..count).map(|_| OnceLock::new()).collect(),
     });
     let mut threads = Vec::new();
-    for number in 0..count {
+    // The first one last: only it works from the start, and all that it may put to work must be known by then.
+    for number in (0..count).rev() {
         let mut worker = Worker::new(number, crew.clone())?;
         let thread = std::thread::Builder::new().name(format!("shard-{number}"));
         let handle = thread.spawn(move || worker.run())?;
-        // Until it is known here it is not put to work.
-        let _ = crew.threads[number].set(handle.thread().clone());
+        crew.shards.introduce(number, handle.thread());
         threads.push(handle);
     }
     Ok(threads)
@@ -85,16 +83,20 @@ impl Crew {
 
     /// Changes how many threads work, unless another thread has just done so.
     fn set_working(&self, from: usize, to: usize) {
-        let changed = self.working.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed);
-        if changed.is_ok() {
+        if self.shards.set_working(from, to) {
             tracing::debug!(from, to, "the number of threads at work changes");
-            self.wake_all();
+            self.wake_shards();
         }
     }
 
     /// Makes all threads look around.
     fn wake_all(&self) {
-        self.threads.iter().filter_map(OnceLock::get).for_each(Thread::unpark);
+        self.shards.wake_all();
+        self.wake_shards();
+    }
+
+    /// Makes all threads look around that wait for something to come in.
+    fn wake_shards(&self) {
         self.context.mailboxes.iter().for_each(crate::mail::Mailbox::wake);
     }
 }
@@ -122,16 +124,16 @@ impl Worker {
 
     fn run(&mut self) -> io::Result<()> {
         let crew = self.crew.clone();
+        crew.shards.introduce(self.number, &std::thread::current());
         while !crew.is_stopped() {
-            let working = crew.working.load(Ordering::Acquire);
+            let working = crew.shards.working();
             if self.number >= working {
                 std::thread::park();
                 continue;
             }
-            let mut shards: Vec<MutexGuard<'_, ShardLoop>> = (self.number..crew.shards.len())
-                .step_by(working)
-                .map(|s| crew.shards[s].lock().unwrap_or_else(PoisonError::into_inner))
-                .collect();
+            let Some(mut shards) = crew.shards.take(self.number, working, || !crew.is_stopped()) else {
+                continue;
+            };
             match &mut shards[..] {
                 [one] => self.go_round(one, working)?,
                 several => self.go_round_several(several, working)?,
@@ -232,7 +234,7 @@ impl Worker {
     }
 
     fn goes_on(&self, working: usize) -> bool {
-        self.crew.working.load(Ordering::Relaxed) == working && !self.crew.is_stopped()
+        self.crew.shards.working() == working && !self.crew.is_stopped()
     }
 
     fn stop(&self, shard: usize) {

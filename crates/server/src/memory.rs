@@ -31,7 +31,7 @@ const MESSAGE_BYTES: u64 = 256;
 pub(crate) struct Memory {
     /// 0 is no limit.
     bytes_max: u64,
-    /// What the process held before it did anything.
+    /// What the process held before it read the store, and before it did anything else.
     base: u64,
     used: AtomicU64,
     stage: AtomicU8,
@@ -39,6 +39,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
+    /// To be called before anything is taken that [`known_bytes`] counts.
     pub(crate) fn new(wish: MemoryMax) -> Memory {
         let bytes_max = match wish {
             MemoryMax::Unlimited => 0,

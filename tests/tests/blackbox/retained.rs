@@ -1,7 +1,7 @@
 //! Retained messages in large numbers, and limits on those below a filter.
 
-use trefoil_tests::mqtt::{Connect, Connection, Message, property};
-use trefoil_tests::{Hub, wait_until};
+use trefoil_tests::mqtt::{Connect, Connection, Message, VERSIONS, property};
+use trefoil_tests::{CONFIG, Hub, wait_until};
 
 /// Retained on `a/N/c` and `a/N/d`.
 const MESSAGES: usize = 50_000;
@@ -33,6 +33,30 @@ fn fetch(client: &mut Connection, filter: &str, qos: u8, count: usize) -> Vec<St
     client.ping();
     topics.sort();
     topics
+}
+
+#[test]
+fn large_ones_reach_whoever_reads_at_every_qos() {
+    const COUNT: usize = 200;
+    // Many times what the outbox holds, and the socket with it.
+    let hub = Hub::with_config(&format!("{CONFIG}\n[limits]\noutbox_bytes_max = \"256 KiB\"\n"));
+    let mut publisher = Connection::new(hub.tcp_port(), 5, "publisher");
+    for n in 0..COUNT {
+        let message = Message::new(format!("r/{n}"), format!("{n:060000}"));
+        publisher.publish_and_wait(&message.retain().qos(1, 1));
+    }
+    for version in VERSIONS {
+        for qos in 0..=2 {
+            let mut reader = Connection::new(hub.tcp_port(), version, "reader");
+            reader.subscribe("r/#", qos);
+            let mut got: Vec<usize> = (0..COUNT)
+                .map(|_| String::from_utf8(reader.receive_and_ack().payload).unwrap().parse().unwrap())
+                .collect();
+            got.sort();
+            assert!(got.into_iter().eq(0..COUNT), "version {version}, QoS {qos}");
+        }
+    }
+    assert_eq!(hub.metric("trefoil_dropped_total{reason=\"outbox_full\"}"), 0);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! A clean stop: listeners close, clients are told, what waits is sent, the exit code is 0.
 
+use std::io::Read;
 use std::net::TcpStream;
-use trefoil_tests::{Exchange, Hub, lines, mqtt, websocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use trefoil_tests::{CONFIG, Exchange, Hub, lines, mqtt, wait_until, websocket};
 
 #[test]
 fn both_signals_stop_the_hub_and_every_client_is_told() {
@@ -63,4 +66,40 @@ fn a_client_that_does_not_read_holds_the_stop_up_no_longer_than_the_limit() {
     hub.signal("TERM");
     // The wait has a deadline of its own.
     hub.wait();
+}
+
+#[test]
+fn a_hub_of_many_shards_stops_while_more_and_more_threads_are_put_to_work() {
+    const STOPS: usize = 40;
+    const CLIENTS: usize = 8;
+    let config = CONFIG.replace("shards = 2", "shards = 8");
+    assert_ne!(config, CONFIG);
+    for stop in 0..STOPS {
+        let mut hub = Hub::with_config(&config);
+        let (port, rounds) = (hub.tcp_port(), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for number in 0..CLIENTS {
+                let mut client = mqtt::Connection::new(port, 5, &format!("client-{number}"));
+                client.subscribe("t/#", 0);
+                let batch = mqtt::publish_packet(5, &format!("t/{number}"), b"x").repeat(32);
+                let rounds = &rounds;
+                scope.spawn(move || {
+                    // All that anybody sends comes back, until the hub closes.
+                    let mut taken = vec![0; 1 << 16];
+                    loop {
+                        client.offer(&batch);
+                        rounds.fetch_add(1, Ordering::Relaxed);
+                        if !client.stream.read(&mut taken).is_ok_and(|bytes| bytes > 0) {
+                            return;
+                        }
+                    }
+                });
+            }
+            // At another moment each time: while one thread does the work, while it hands over, or once many do.
+            wait_until("there is traffic", || rounds.load(Ordering::Relaxed) >= CLIENTS * 8 * stop);
+            hub.signal("TERM");
+            // The wait has a deadline of its own.
+            assert_eq!(hub.wait().code(), Some(0), "stop {stop}: {}", hub.log());
+        });
+    }
 }

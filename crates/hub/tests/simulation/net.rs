@@ -134,7 +134,7 @@ impl Net {
 }
 
 impl Outlet for Net {
-    fn has_room(&mut self, to: ConnectionKey) -> bool {
+    fn has_room(&mut self, to: ConnectionKey, _: Option<usize>) -> bool {
         let Some(link) = self.links.get_mut(&to.0) else { return false };
         let has_room = link.has_room();
         if let Some(side) = &mut link.hub {

@@ -1,6 +1,8 @@
 //! Sessions as short stories, with an outlet that writes down what it is given and a clock that the test turns.
 
 mod extended;
+mod history;
+mod history_kept;
 mod inspect;
 mod keep;
 mod loose;
@@ -30,7 +32,11 @@ struct Recorder {
     sent: HashMap<u32, Vec<String>>,
     parcels: VecDeque<(usize, Parcel)>,
     full: Vec<u32>,
+    /// Those that take so many more bytes at QoS 0.
+    room: HashMap<u32, usize>,
     ids: HashMap<u32, Vec<u16>>,
+    /// What had a place: to whom, on which topic, where, and what it said.
+    places: Vec<(u32, String, crate::Place, String)>,
     /// The batches that deliveries above QoS 0 wait for.
     waits_for: HashMap<u32, Vec<u64>>,
     /// Whom the hub wanted to be disconnected.
@@ -38,11 +44,16 @@ struct Recorder {
 }
 
 impl Outlet for Recorder {
-    fn has_room(&mut self, to: ConnectionKey) -> bool {
-        !self.full.contains(&to.0)
+    fn has_room(&mut self, to: ConnectionKey, once_bytes: Option<usize>) -> bool {
+        let room = self.room.get(&to.0);
+        !self.full.contains(&to.0) && room.is_none_or(|room| once_bytes.is_none_or(|bytes| bytes <= *room))
     }
 
     fn deliver(&mut self, to: ConnectionKey, message: &Arc<Message>, d: &Delivery<'_>) -> Delivered {
+        if let (Some(room), QoS::AtMostOnce) = (self.room.get_mut(&to.0), d.qos) {
+            let Some(rest) = room.checked_sub(message.payload.len()) else { return Delivered::Dropped };
+            *room = rest;
+        }
         let payload = String::from_utf8_lossy(&message.payload);
         let mut line = format!("{}={payload} q{}", message.topic, d.qos as u8);
         for (flag, name) in [(d.retain, " retain"), (d.dup, " dup")] {
@@ -50,6 +61,10 @@ impl Outlet for Recorder {
         }
         if !d.subscription_ids.is_empty() {
             line.push_str(&format!(" ids{:?}", d.subscription_ids));
+        }
+        if let Some(place) = d.place {
+            line.push_str(&format!(" @{}", place.offset));
+            self.places.push((to.0, message.topic.to_string(), place, payload.into_owned()));
         }
         self.sent.entry(to.0).or_default().push(line);
         if d.packet_id != 0 {
@@ -65,6 +80,11 @@ impl Outlet for Recorder {
 
     fn disconnect(&mut self, to: ConnectionKey) {
         self.disconnected.push(to.0);
+    }
+
+    fn tell_gap(&mut self, to: ConnectionKey, topic: &str, next: Option<crate::Place>) {
+        let next = next.map_or(String::new(), |next| format!(" @{}", next.offset));
+        self.sent.entry(to.0).or_default().push(format!("gap {topic}{next}"));
     }
 
     fn forward(&mut self, shard: usize, parcel: Parcel) {

@@ -73,6 +73,27 @@ fn the_window_and_the_outbox_set_the_pace() {
 }
 
 #[test]
+fn at_qos_0_what_does_not_fit_as_a_whole_waits_too() {
+    let mut w = World::new(1);
+    for n in 0..100 {
+        w.publish_with(0, None, Message { retain: true, ..message(&format!("t/{n}"), "0123456789", Q1) });
+    }
+    let a = w.connect(0, "a");
+    // There is always some room, and mostly not enough.
+    let mut got = 0;
+    w.out.room.insert(a.connection, 15);
+    w.subscribe(a, "#", Q0);
+    for _ in 0..100 {
+        let more = w.got(a).len();
+        assert_eq!(more, 1, "after {got}");
+        got += more;
+        w.out.room.insert(a.connection, 19);
+        w.shards[0].resume(w.now, a.session, &mut w.out);
+    }
+    assert_eq!((got, w.got(a).len()), (100, 0));
+}
+
+#[test]
 fn who_subscribes_again_and_again_searches_no_further_than_a_round_and_owes_no_memory() {
     let mut w = World::new(1);
     for n in 0..5_000 {
