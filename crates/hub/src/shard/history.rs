@@ -262,7 +262,7 @@ impl Shard {
         let session = self.session(key);
         let is_clear =
             qos == QoS::AtMostOnce || session.outgoing.as_ref().is_none_or(|o| o.is_clear(session.window()));
-        is_clear && out.has_room(to)
+        is_clear && out.has_room(to, None)
     }
 
     fn send_placed(
@@ -347,7 +347,7 @@ impl Shard {
             if follower.is_idle() {
                 return false;
             }
-            if !out.has_room(to) {
+            if !out.has_room(to, None) {
                 return false;
             }
             if *steps == 0 {
