@@ -269,6 +269,29 @@ fn what_a_rule_does_not_keep_any_more_does_not_come_back() {
 }
 
 #[test]
+fn a_store_that_was_stopped_in_order_is_refused_when_its_end_is_gone() {
+    let hub = Hub::start();
+    fill(&hub);
+    let folder = hub.leave("TERM");
+    let file = segment(folder.path());
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &whole[..whole.len() - 3]).unwrap();
+    let said = refused(folder.path());
+    assert!(said.contains("is damaged at byte") && said.contains("trefoil store check"), "{said}");
+    let said = store("check", folder.path()).run().failure(1);
+    assert!(said.contains("it was whole when the log was closed"), "{said}");
+    // A hub that was killed may leave such an end.
+    std::fs::write(&file, whole).unwrap();
+    let folder = Hub::resume(folder, CONFIG).leave("KILL");
+    let file = segment(folder.path());
+    let bytes = std::fs::read(&file).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    std::fs::write(&file, &bytes[..end - 3]).unwrap();
+    store("check", folder.path()).run().success();
+    is_filled(&Hub::resume(folder, CONFIG));
+}
+
+#[test]
 fn what_is_in_the_way_of_the_store_is_named() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("trefoil.toml"), CONFIG).unwrap();

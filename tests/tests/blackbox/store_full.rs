@@ -196,7 +196,8 @@ fn a_disk_that_is_read_only_at_the_start_is_named_with_what_to_do() {
         assert!(said.contains(&format!("{}", path.display())), "{said}");
         assert!(said.contains("it is mounted read-only"), "{said}");
     }
-    // Looking at it is possible all the same.
+    // Looking at it is possible all the same, and does not promise that the hub starts.
     let checked = trefoil(["store", "check"]).args([&path]).run().success();
-    assert!(checked.contains("It is fine"), "{checked}");
+    assert!(checked.contains("It is whole. A hub does not start with it"), "{checked}");
+    assert!(checked.contains("Read-only file system"), "{checked}");
 }
