@@ -12,16 +12,27 @@ export class Sessions {
   constructor() {
     $("session-refresh").addEventListener("click", () => this.refresh());
     $("session-sort").addEventListener("change", () => this.refresh());
+    $("session-more").addEventListener("click", () => this.#list($("session-rows").rows.length));
     this.refresh();
   }
 
-  async refresh() {
+  refresh() {
+    return this.#list(0);
+  }
+
+  /** Shows those that come behind the first `offset` of the list below them. */
+  async #list(offset) {
     await this.#answer(async () => {
-      const list = await ask("GET", `api/v1/sessions?sort=${$("session-sort").value}&limit=${LIMIT}`);
-      $("session-rows").replaceChildren(...list.sessions.map((session) => this.#row(session)));
-      const shown = list.sessions.length;
+      const page = `limit=${LIMIT}&offset=${offset}`;
+      const list = await ask("GET", `api/v1/sessions?sort=${$("session-sort").value}&${page}`);
+      const rows = list.sessions.map((session) => this.#row(session));
+      const body = $("session-rows");
+      if (offset) body.append(...rows);
+      else body.replaceChildren(...rows);
+      const shown = body.rows.length;
       const total = Math.max(list.total, shown);
       $("session-count").textContent = shown < total ? `${number(shown)} of ${number(total)}` : number(total);
+      $("session-more").hidden = shown >= total || !rows.length;
       return "";
     });
   }
@@ -31,7 +42,7 @@ export class Sessions {
     element.dataset.clientId = session.client_id;
     cell(session.client_id, "mono name").title = session.client_id;
     cell(session.user ?? "");
-    cell(session.connected ? "now" : session.away_s === null ? "away" : `${duration(session.away_s)} ago`);
+    cell(session.connected ? "now" : `${duration(session.away_s)} ago`);
     cell(expiry(session));
     for (const count of [session.subscriptions, session.queued_messages]) cell(number(count), "number");
     cell(size(session.queued_bytes), "number");

@@ -42,7 +42,7 @@ fn check_publish(topic: &str, payload: &[u8]) {
 /// A subscriber gets one line, and every byte but the white space that means nothing in JSON.
 fn check_message(topic: &str, payload: &[u8]) {
     let mut line = Vec::new();
-    let view = MessageView { topic, payload, retain: false, extras: ExtrasRef::default() };
+    let view = MessageView { topic, payload, retain: false, extras: ExtrasRef::default(), place: None };
     encode_message(&view, None, &mut line);
     assert!(!line.contains(&b'\n') && !line.contains(&b'\r'));
     let Ok(Reply::Message(message)) = parse_reply(&line) else { panic!("what we write is a message") };

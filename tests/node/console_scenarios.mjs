@@ -96,6 +96,19 @@ async function storeAndSessions(hub) {
     await part(page, "session-refresh").click();
     await page.locator('[data-test="session"][data-client-id="<b>large</b>"]').waitFor();
     assert.equal(await row.count(), 0);
+    // They come fifty at a time.
+    assert.equal(await part(page, "session-more").isVisible(), false);
+    for (let number = 0; number < 60; number++) {
+      await (await connect(hub, { ...lasting, clientId: `many-${number}` })).endAsync();
+    }
+    await part(page, "session-refresh").click();
+    await textIs(page, "session-count", /^50 of \d+$/);
+    await part(page, "session-more").click();
+    await textIs(page, "session-count", /^\d+$/);
+    const ids = await rows.evaluateAll((all) => all.map((row) => row.dataset.clientId));
+    assert.equal(new Set(ids).size, ids.length);
+    assert.equal(ids.filter((id) => id.startsWith("many-")).length, 60);
+    assert.equal(await part(page, "session-more").isVisible(), false);
     // What a hub says whose disk is full is seen at once.
     const stats = await page.evaluate(async () => (await fetch("api/v1/stats")).json());
     stats.store = { ...stats.store, state: "full", reason: "the disk of the store is full" };

@@ -257,8 +257,10 @@ export class Client extends Emitter<ClientEvents> {
 
   #join(subscription: Subscription): void {
     const { filters, options } = subscription;
-    const qos = Math.max(...this.#sharing(subscription).map((other) => other.options.qos ?? 0));
-    this.#request((id) => ({ sub: filters, qos, id, retained: options.retained, no_local: options.noLocal })).then(
+    const sharing = this.#sharing(subscription);
+    const qos = Math.max(...sharing.map((other) => other.options.qos ?? 0));
+    const slow_reader = [subscription, ...sharing].find((other) => other.options.slowReader)?.options.slowReader;
+    this.#request((id) => ({ sub: filters, qos, id, retained: options.retained, no_local: options.noLocal, slow_reader })).then(
       (answer) => subscription.granted([answer.qos ?? 0].flat() as QoS[]),
       (error: TrefoilError) => {
         // A lost connection refuses nothing: the next one subscribes again.

@@ -7,7 +7,7 @@
  */
 export { Client } from "./client.js";
 export type { ClientEvents, ClientOptions, Status } from "./client.js";
-export type { Subscription, SubscribeOptions, Handler } from "./subscription.js";
+export type { Subscription, SubscribeOptions, SlowReader, Handler } from "./subscription.js";
 export { TrefoilError } from "./wire.js";
 export type { Message, Payload, PublishOptions, QoS } from "./wire.js";
 export { matches } from "./filter.js";

@@ -4,6 +4,12 @@ import type { Message, QoS, TrefoilError } from "./wire.js";
 /** Called with each message. When it returns a promise, a QoS 1 message is acknowledged once that settles. */
 export type Handler = (message: Message) => unknown;
 
+/**
+ * What happens to messages for which there is no room. `latest_per_topic`: of what waits, the newest on each topic is
+ * left. `disconnect`: the connection ends, and the client connects anew.
+ */
+export type SlowReader = "drop_newest" | "drop_oldest" | "latest_per_topic" | "disconnect";
+
 /** How to subscribe. */
 export interface SubscribeOptions {
   /** The highest QoS at which messages come. Default: 0. */
@@ -12,6 +18,8 @@ export interface SubscribeOptions {
   retained?: boolean;
   /** Whether this client's own messages stay away. Default: false. */
   noLocal?: boolean;
+  /** What the hub does with messages for which this client is too slow. Default: what the hub is set to. */
+  slowReader?: SlowReader;
   /** How many messages may wait for the iterator before the oldest of QoS 0 are dropped. Default: 1000. */
   bufferMax?: number;
 }

@@ -12,7 +12,7 @@ import { matches } from "../dist/trefoil.js";
 
 const FIELDS = {
   pub: ["data", "data_base64", "qos", "retain", "id", "content_type", "response_topic", "correlation_base64", "expiry", "user_properties"],
-  sub: ["qos", "id", "retained", "no_local"],
+  sub: ["qos", "id", "retained", "no_local", "slow_reader"],
   unsub: ["id"],
   ping: [],
   ack: [],

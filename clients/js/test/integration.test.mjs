@@ -119,6 +119,16 @@ for (const [name, transport] of [["plain socket", () => nodeSocket], ["ws", () =
       await client.ping();
     });
 
+    it("says what is to happen if it is too slow", async () => {
+      const client = await open();
+      const topic = `${root}/slow/${name}`;
+      const subscription = client.subscribe(topic, { slowReader: "latest_per_topic" });
+      assert.deepEqual(await subscription.ready, [0]);
+      await assert.rejects(client.subscribe(topic, { slowReader: "whatever" }).ready, { code: "bad_field", field: "slow_reader" });
+      await client.publish(topic, 1);
+      assert.equal((await subscription.next()).value.data, 1);
+    });
+
     it("is told what is wrong with a request", async () => {
       const client = await open();
       await assert.rejects(client.publish(`${root}/#`, 1, { qos: 1 }), { code: "bad_topic" });

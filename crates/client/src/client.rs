@@ -3,6 +3,7 @@
 use crate::command::{Command, Delivery, Token};
 use crate::error::Error;
 use crate::message::Message;
+use crate::options::SubscribeOptions;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -31,6 +32,8 @@ pub struct Publisher {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) ended: Arc<OnceLock<Error>>,
     pub(crate) qos_max: QoS,
+    /// Whether the protocol has words for [`SubscribeOptions::slow_reader`].
+    pub(crate) says_slow_reader: bool,
 }
 
 /// The half that receives.
@@ -75,6 +78,11 @@ impl Client {
     /// As [`Publisher::subscribe`].
     pub async fn subscribe(&self, filter: &str, qos: QoS) -> Result<QoS, Error> {
         self.publisher.subscribe(filter, qos).await
+    }
+
+    /// As [`Publisher::subscribe_with`].
+    pub async fn subscribe_with(&self, filter: &str, options: SubscribeOptions) -> Result<QoS, Error> {
+        self.publisher.subscribe_with(filter, options).await
     }
 
     /// As [`Publisher::unsubscribe`].
@@ -127,9 +135,23 @@ impl Publisher {
     /// Subscribes and waits for the answer: the QoS that the hub grants, which may be lower. Over MQTT a filter
     /// `$share/NAME/FILTER` is a shared subscription.
     pub async fn subscribe(&self, filter: &str, qos: QoS) -> Result<QoS, Error> {
+        self.subscribe_with(filter, SubscribeOptions { qos, ..SubscribeOptions::default() }).await
+    }
+
+    /// The same with all that can be asked for.
+    ///
+    /// # Errors
+    /// When the hub refuses, the connection ends, or the protocol cannot say what is asked for.
+    pub async fn subscribe_with(&self, filter: &str, options: SubscribeOptions) -> Result<QoS, Error> {
         check_filter(filter)?;
+        let SubscribeOptions { qos, slow_reader } = options;
+        if slow_reader.is_some() && !self.says_slow_reader {
+            return Err(Error::usage(
+                "only MQTT 5 and JSON can say what happens to messages for which a client is too slow",
+            ));
+        }
         let (done, answer) = oneshot::channel();
-        self.command(Command::Subscribe { filter: filter.to_owned(), qos, done }).await?;
+        self.command(Command::Subscribe { filter: filter.to_owned(), qos, slow_reader, done }).await?;
         answer.await.unwrap_or_else(|_| Err(reason(&self.ended)))
     }
 

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::message::Message;
 use tokio::sync::oneshot;
+use trefoil_json::SlowReader;
 use trefoil_mqtt::QoS;
 
 /// Where the outcome goes. Whether anybody still waits for it does not matter.
@@ -16,6 +17,7 @@ pub(crate) enum Command {
     Subscribe {
         filter: String,
         qos: QoS,
+        slow_reader: Option<SlowReader>,
         done: Done<QoS>,
     },
     Unsubscribe {

@@ -153,6 +153,11 @@ fn start(opened: Opened, address: &Address, options: &Options, peer: Peer) -> Cl
         address::Protocol::Mqtt | address::Protocol::MqttSn => QoS::ExactlyOnce,
         address::Protocol::Json => QoS::AtLeastOnce,
     };
+    let says_slow_reader = match address.protocol {
+        address::Protocol::Mqtt => options.version.is_v5(),
+        address::Protocol::MqttSn => false,
+        address::Protocol::Json => true,
+    };
     let driver = Driver {
         keep_alive: KeepAlive::new(protocol.keep_alive_s().unwrap_or(options.keep_alive_s), Instant::now()),
         transport,
@@ -164,7 +169,7 @@ fn start(opened: Opened, address: &Address, options: &Options, peer: Peer) -> Cl
         patience: options.timeout,
     };
     tokio::spawn(driver.run());
-    let publisher = Publisher { commands: command_sender, ended: ended.clone(), qos_max };
+    let publisher = Publisher { commands: command_sender, ended: ended.clone(), qos_max, says_slow_reader };
     let receiver = Receiver {
         messages: message_receiver,
         taken: taken_sender,

@@ -58,6 +58,7 @@ pub use client::{Client, Publisher, Receipt, Receiver};
 pub use connect::publish_unconnected;
 pub use error::{Error, ErrorKind};
 pub use message::{Message, Properties};
-pub use options::{Authentication, Options, Will};
+pub use options::{Authentication, Options, SubscribeOptions, Will};
 pub use session::Session;
+pub use trefoil_json::SlowReader;
 pub use trefoil_mqtt::{QoS, Version};

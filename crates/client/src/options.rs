@@ -5,7 +5,8 @@ use crate::error::Error;
 use crate::message::Message;
 use crate::session::Session;
 use std::time::Duration;
-use trefoil_mqtt::Version;
+use trefoil_json::SlowReader;
+use trefoil_mqtt::{QoS, Version};
 
 /// How to connect. The default is an anonymous MQTT 5.0 client that leaves nothing behind.
 ///
@@ -56,6 +57,16 @@ pub enum Authentication {
     Password,
     /// It proves that it knows the password, without sending it, and makes the hub prove the same. MQTT 5.0 only.
     ScramSha256,
+}
+
+/// What a subscription asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SubscribeOptions {
+    /// The highest QoS wanted.
+    pub qos: QoS,
+    /// What the hub does with messages for which this client is too slow; `None`: what the hub is set to. MQTT before 5.0
+    /// and MQTT-SN cannot say it.
+    pub slow_reader: Option<SlowReader>,
 }
 
 /// A message for the case that the connection ends without a goodbye.

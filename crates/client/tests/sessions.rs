@@ -7,7 +7,9 @@ mod common;
 use common::{DEADLINE, Hub, next};
 use std::collections::VecDeque;
 use std::time::Duration;
-use trefoil_client::{Client, Message, Options, QoS, Receipt, Session, Version, Will};
+use trefoil_client::{
+    Client, ErrorKind, Message, Options, QoS, Receipt, Session, SlowReader, SubscribeOptions, Version, Will,
+};
 
 fn kept(version: Version) -> Options {
     Options {
@@ -109,6 +111,42 @@ async fn messages_that_nobody_takes_hold_back_the_hub_and_not_the_memory() {
     for number in 0..500 {
         assert_eq!(next(&mut slow).await.payload, number.to_string().as_bytes());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_subscription_says_what_goes_if_it_is_too_slow() {
+    let hub = Hub::with(|config| {
+        (config.limits.inflight_max, config.limits.session_queue_messages_max) = (1, 3);
+    });
+    let publisher = hub.connect("mqtt").await;
+    for kind in ["mqtt", "ws/mqtt", "ws/ws", "tcp", "udp"] {
+        for (policy, kept) in [
+            (Some(SlowReader::LatestPerTopic), ["0", "5", "-"].as_slice()),
+            (Some(SlowReader::DropOldest), &["0", "4", "5", "-"]),
+            (None, &["0", "1", "2", "3"]),
+        ] {
+            let mut slow = hub.connect(kind).await;
+            let options = SubscribeOptions { qos: QoS::AtLeastOnce, slow_reader: policy };
+            for filter in ["flood", "end"] {
+                assert_eq!(slow.subscribe_with(filter, options).await, Ok(QoS::AtLeastOnce));
+            }
+            // Nothing is acknowledged before it is taken.
+            for number in 0..6 {
+                let message = Message::new("flood", number.to_string()).qos(QoS::AtLeastOnce);
+                publisher.publish(message).await.unwrap();
+            }
+            publisher.publish(Message::new("end", "-").qos(QoS::AtLeastOnce)).await.unwrap();
+            for payload in kept {
+                assert_eq!(next(&mut slow).await.payload, payload.as_bytes(), "{kind} {policy:?}");
+            }
+            slow.close().await.unwrap();
+        }
+    }
+    let old = hub.connect_with("mqtt", Options { version: Version::V3_1_1, ..Options::default() }).await;
+    let options = SubscribeOptions { slow_reader: Some(SlowReader::Disconnect), ..Default::default() };
+    let error = old.subscribe_with("t", options).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+    old.close().await.unwrap();
 }
 
 /// A client that vanishes again and again in the middle of its work, in both directions.

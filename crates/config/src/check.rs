@@ -61,6 +61,7 @@ pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<
         rewrite: extensions.rewrite(),
         subscribe: extensions.subscribe(),
         slow_readers: extensions.slow_readers(),
+        history: extensions.history(),
         mqtt_sn: extensions.mqtt_sn(),
         limits,
         log: log(sheet),

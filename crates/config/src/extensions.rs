@@ -361,7 +361,7 @@ impl Reader<'_> {
         checked.map_err(|error| self.fail(place, format!("`{key}` is {text:?}; {error}"))).ok()
     }
 
-    fn fail(&mut self, place: &Place, reason: String) {
+    pub(crate) fn fail(&mut self, place: &Place, reason: String) {
         self.problems.push(Problem { place: place.clone(), reason });
     }
 }

@@ -40,6 +40,7 @@ mod check;
 mod document;
 mod environment;
 mod extensions;
+mod history;
 mod limits;
 mod model;
 mod nearest;

@@ -99,10 +99,23 @@ limits! {
     retained_messages_max: usize = 2_000_000, Count 0..=HUNDRED_MILLION;
     /// Bytes of all retained messages together.
     retained_bytes_max: usize = 1_073_741_824, Bytes 0..=4095 * MIB;
+    /// Topics that have a history (`[[history]]`) at one time. Messages of further ones are delivered and not kept.
+    history_topics_max: usize = 100_000, Count 0..=HUNDRED_MILLION;
+    /// Messages in the histories of all topics together. A topic that would go beyond it gives up its own oldest ones.
+    history_messages_max: usize = 1_000_000, Count 0..=HUNDRED_MILLION;
+    /// Bytes of all histories together.
+    history_bytes_max: usize = 268_435_456, Bytes 0..=4095 * MIB;
+    /// Topics with a history whose places are remembered for one JSON client or stream of events. Messages of further ones
+    /// are delivered to it without a place, as those of topics without a history.
+    history_followed_max: usize = 10_000, Count 1..=HUNDRED_MILLION;
     /// Subscriptions of one session at one time.
     subscriptions_per_session_max: usize = 10_000, Count 1..=HUNDRED_MILLION;
     /// Levels (the parts between slashes) of a topic or of a topic filter.
     topic_levels_max: usize = 128, Count 1..=65_535;
+    /// How often the system of a JSON client over TCP that sends no more and has subscribed is asked whether the client is
+    /// still there. One that has closed its socket is so noticed once its system has forgotten the socket (a minute on
+    /// Linux), and a machine that is gone after three questions without an answer.
+    half_closed_probe_s: u32 = 15, Seconds 1..=3600;
     /// How long a UDP peer is remembered after its last datagram.
     udp_idle_s: u32 = 60, Seconds 1..=86_400;
     /// How long the server waits for the acknowledgement of a QoS 1 datagram before it sends it again.

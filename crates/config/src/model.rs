@@ -7,7 +7,7 @@ use crate::access::{Auth, Bans};
 use crate::extensions::{Delayed, Exclusive, Mqtt, MqttSn, RetainedLimit, Rewrite, Shared, Sys};
 use crate::limits::Limits;
 use crate::store::Store;
-use trefoil_hub::{AutomaticSubscription, SlowReader};
+use trefoil_hub::{AutomaticSubscription, HistoryRule, SlowReader};
 
 /// A whole configuration, checked: the server may rely on every field without looking again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,9 @@ pub struct Config {
     /// What happens to messages for which a receiver is too slow, by topic, in the order in which they are tried: a valid
     /// filter, not of a shared subscription, and what holds for it.
     pub slow_readers: Vec<(String, SlowReader)>,
+    /// Of which topics the last messages are kept, in the order in which they are tried: the filters are valid and not of a
+    /// shared subscription.
+    pub history: Vec<HistoryRule>,
     /// The MQTT-SN gateway.
     pub mqtt_sn: MqttSn,
     /// What is written to standard error.
@@ -93,6 +96,7 @@ impl Default for Config {
             rewrite: Vec::new(),
             subscribe: Vec::new(),
             slow_readers: Vec::new(),
+            history: Vec::new(),
             mqtt_sn: MqttSn::default(),
             log: Log::default(),
             store: Store::default(),

@@ -89,6 +89,12 @@ fn introduction(section: Section) -> (&'static str, &'static str) {
             "`[[durability]]`",
             "One for each set of topics whose messages are kept otherwise than `store.durability` says.",
         ),
+        Section::History => (
+            "`[[history]]`",
+            "One for each set of topics of which the last messages are kept, so that JSON clients and streams of events can go \
+             on where they were: [delivery.md](delivery.md#history). At least one of the bounds must be written; what goes \
+             beyond any of them gives way, the oldest first.",
+        ),
         Section::SlowReader => (
             "`[[slow_reader]]`",
             "One for each set of topics with a policy of their own for receivers that are too slow: \

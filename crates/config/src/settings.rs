@@ -46,11 +46,13 @@ pub enum Section {
     Durability,
     /// In each `[[slow_reader]]`.
     SlowReader,
+    /// In each `[[history]]`.
+    History,
 }
 
 impl Section {
     /// All of them, in the order of the reference page.
-    pub const ALL: [Section; 19] = [
+    pub const ALL: [Section; 20] = [
         Section::Top,
         Section::Listener,
         Section::Auth,
@@ -70,6 +72,7 @@ impl Section {
         Section::Store,
         Section::Durability,
         Section::SlowReader,
+        Section::History,
     ];
 
     /// Its name between the brackets; empty for [`Section::Top`].
@@ -94,6 +97,7 @@ impl Section {
             Section::Store => "store",
             Section::Durability => "durability",
             Section::SlowReader => "slow_reader",
+            Section::History => "history",
         }
     }
 
@@ -108,6 +112,7 @@ impl Section {
             Section::MqttSnTopic => Some("predefined topic"),
             Section::Durability => Some("durability of some topics"),
             Section::SlowReader => Some("policy for slow readers of some topics"),
+            Section::History => Some("history of some topics"),
             _ => None,
         }
     }

@@ -3,8 +3,8 @@
 use crate::settings::Kind::{Address, Bool, Bytes, Choice, Choices, Count, Memory, Seconds, Text};
 use crate::settings::Preset::{Number, Required, Said};
 use crate::settings::Section::{
-    Auth, Bans, Delayed, Durability, Exclusive, Listener, Log, Mqtt, MqttSn, MqttSnTopic, Retained, Rewrite,
-    Shared, SlowReader, Store, Subscribe, Sys, Top,
+    Auth, Bans, Delayed, Durability, Exclusive, History, Listener, Log, Mqtt, MqttSn, MqttSnTopic, Retained,
+    Rewrite, Shared, SlowReader, Store, Subscribe, Sys, Top,
 };
 use crate::settings::{Kind, Preset, Section, Setting};
 
@@ -449,5 +449,35 @@ pub(crate) const AFTER_LIMITS: &[Setting] = &[
         Required,
         "What happens to messages on these topics for which a receiver is too slow, whichever listener it came by. What a \
          client says with its subscription, as JSON clients can, goes before.",
+    ),
+    setting(
+        History,
+        "filter",
+        Text,
+        Required,
+        "Which topics it is for. Of several whose filters match a topic, the first holds. Topics of the hub itself (`$SYS`) \
+         have no history.",
+    ),
+    setting(
+        History,
+        "messages",
+        Count { min: 1, max: HUNDRED_MILLION },
+        Said("no bound of its own"),
+        "How many of the last messages of each topic are kept.",
+    ),
+    setting(
+        History,
+        "seconds",
+        Seconds { min: 1, max: 4_294_967_295 },
+        Said("no bound of its own"),
+        "For how long a message is kept.",
+    ),
+    setting(
+        History,
+        "bytes",
+        Bytes { min: 1, max: BYTES_MAX },
+        Said("no bound of its own"),
+        "How many bytes of the last messages of each topic are kept: payload, topic and properties, and what it takes to \
+         hold them.",
     ),
 ];

@@ -373,3 +373,30 @@ fn memory_is_a_size_or_a_part_of_the_machines() {
         assert!(load(Some((Path::new("t.toml"), &text)), &mut std::iter::empty()).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn histories_have_one_bound_or_several() {
+    use trefoil_hub::HistoryRule;
+    let text = r##"
+[[history]]
+filter = "room/#"
+messages = 50
+seconds = "7 d"
+[[history]]
+filter = "#"
+bytes = "1 KiB"
+"##;
+    let rules = [
+        HistoryRule {
+            filter: "room/#".into(),
+            messages_max: 50,
+            age_ms_max: Some(7 * 24 * 3600 * 1000),
+            bytes_max: usize::MAX,
+        },
+        HistoryRule { filter: "#".into(), messages_max: usize::MAX, age_ms_max: None, bytes_max: 1024 },
+    ];
+    assert_eq!(file(text).history, rules);
+    let variables = [("TREFOIL_HISTORY_0_FILTER", "a"), ("TREFOIL_HISTORY_0_MESSAGES", "3")];
+    assert_eq!(with("", &variables).history[0].messages_max, 3);
+    assert!(file("").history.is_empty(), "nobody pays for what is not asked for");
+}

@@ -432,3 +432,14 @@ fn a_file_that_is_no_configuration() {
     let error = refused(&format!("[[listener]]\nbind = \"127.0.0.1:1\"\nprotocols = [{list}]"));
     assert!(error.starts_with("t.toml:3:13: `protocols` is a list with far too many entries; "), "{error}");
 }
+
+#[test]
+fn a_history_needs_a_bound() {
+    let reason = refused("[[history]]\nfilter = \"a/#\"");
+    assert!(reason.contains("this history has no bound; write `messages`, `seconds` or `bytes`"), "{reason}");
+    assert!(refused("[[history]]\nmessages = 5").contains("this history of some topics has no `filter`"));
+    assert!(
+        refused("[[history]]\nfilter = \"$share/g/a\"\nmessages = 5").contains("leave `$share/NAME/` out")
+    );
+    assert!(refused("[[history]]\nfilter = \"a\"\nmessages = 0").contains("messages"));
+}

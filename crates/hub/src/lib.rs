@@ -50,6 +50,7 @@ mod delayed;
 mod exclusive;
 mod extensions;
 pub mod group;
+mod history;
 pub mod index;
 pub mod interest;
 mod journal;
@@ -73,6 +74,10 @@ mod wheel;
 pub use backlog::Backlog;
 pub use delayed::{DelayError, DelayLimits};
 pub use extensions::{AutomaticSubscription, CLIENT_ID, Extensions, Language, USER_NAME};
+pub use history::{
+    Epoch, History, HistoryFigures, HistoryOptions, HistoryPage, HistoryRule, HistoryState, NoEpoch, Place,
+    Placed, TopicHistory,
+};
 pub use journal::{Batch, Debt, Durability, Image, ImageSize, Keeping, Unreadable};
 pub use key::{ConnectionKey, SessionKey};
 pub use message::{Message, Properties};
@@ -81,8 +86,8 @@ pub use payload::Payload;
 pub use rewrite::{Names, RewriteError, RewriteRule, Rewrites};
 pub use session::Will;
 pub use shard::{
-    Connect, Connected, Counters, Ending, Published, Refusal, SessionOrder, SessionReport, SessionSurvey,
-    Shard, SubscribeError, Turn, restore,
+    Connect, Connected, Counters, Ending, Following, Published, Refusal, Resume, SessionOrder, SessionReport,
+    SessionSurvey, Shard, SubscribeError, Turn, restore,
 };
 pub use shared::{Limits, Shared};
 pub use slow_reader::{Newest, SlowReader};

@@ -78,6 +78,8 @@ struct Flight {
     state: State,
     /// On this connection.
     is_sent: bool,
+    /// The receiver can have seen it, on this connection or on an earlier one.
+    was_seen: bool,
 }
 
 impl Flight {
@@ -158,19 +160,9 @@ impl Outgoing {
         self.flights.capacity() == 0 && self.first_id == 1
     }
 
-    /// How much waits: messages and bytes.
-    pub(crate) fn queued(&self) -> (usize, usize) {
-        (self.queue.len(), self.backlog.queued_bytes())
-    }
-
     /// How many have been sent, now or on an earlier connection, and not acknowledged.
     pub(crate) fn in_flight(&self) -> usize {
         self.backlog.in_flight()
-    }
-
-    /// How many deliveries are in flight or wait.
-    pub(crate) fn len(&self) -> usize {
-        self.flights.len() + self.queue.len()
     }
 
     /// Whether a delivery may go out now without overtaking another [MQTT-4.6.0-6] [v3 MQTT-4.6.0-5] [v3 MQTT-4.6.0-6].
@@ -188,7 +180,12 @@ impl Outgoing {
         let packet_id = self.id_at(self.flights.len());
         // [MQTT-4.3.2-3] [MQTT-4.3.3-3] [v3 MQTT-4.3.2-1] [v3 MQTT-4.3.3-1]: it stays here until it is acknowledged.
         self.backlog.launched(&pending.message);
-        self.flights.push_back(Some(Flight { pending, state: State::Published, is_sent: true }));
+        self.flights.push_back(Some(Flight {
+            pending,
+            state: State::Published,
+            is_sent: true,
+            was_seen: true,
+        }));
         (self.rerelease_at, self.resend_at) = (self.flights.len(), self.flights.len());
         self.outstanding += 1;
         let flight = self.flights.back().and_then(Option::as_ref).expect("it has just been added");
@@ -231,7 +228,8 @@ impl Outgoing {
             self.outstanding += 1;
             let flight = self.flights[at].as_mut()?;
             flight.is_sent = true;
-            return Some(Next::Publish { packet_id, is_new: false, dup: true, pending: &flight.pending });
+            let dup = std::mem::replace(&mut flight.was_seen, true) || flight.pending.was_tried;
+            return Some(Next::Publish { packet_id, is_new: false, dup, pending: &flight.pending });
         }
         loop {
             let front = self.queue.front()?;
@@ -432,7 +430,7 @@ impl Outgoing {
         }
         self.backlog.launched(&pending.message);
         let state = if is_received { State::Released } else { State::Published };
-        let flight = Some(Flight { pending, state, is_sent: false });
+        let flight = Some(Flight { pending, state, is_sent: false, was_seen: true });
         match self.flights.get_mut(at) {
             Some(place) => *place = flight,
             None => self.flights.push_back(flight),

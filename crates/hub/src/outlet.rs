@@ -1,6 +1,7 @@
 //! Where deliveries go: the hub decides who gets what, the outlet puts it into bytes and onto connections.
 
 use crate::group::{Address, Group, Member};
+use crate::history::{Place, Placed};
 use crate::journal::Debt;
 use crate::key::ConnectionKey;
 use crate::message::Message;
@@ -31,6 +32,12 @@ pub trait Outlet {
         let _ = to;
     }
 
+    /// Tells a connection that follows a topic that some of its messages are not there any more. The next one that it gets
+    /// has this place, or a later one; none if the topic has no history now.
+    fn tell_gap(&mut self, to: ConnectionKey, topic: &str, next: Option<Place>) {
+        let _ = (to, topic, next);
+    }
+
     /// Takes a message to another shard.
     fn forward(&mut self, shard: usize, parcel: Parcel);
 }
@@ -53,6 +60,9 @@ pub struct Delivery<'a> {
     pub waits_for: u64,
     /// What the subscription says of it in case that there is no room; at QoS 0 only, since above the hub sees to it.
     pub slow_reader: Option<SlowReader>,
+    /// The message's place in the history of its topic, if the receiver follows that: room has been asked for then, at any
+    /// QoS.
+    pub place: Option<Place>,
 }
 
 /// What became of a delivery.
@@ -76,6 +86,8 @@ pub enum Parcel {
         number: u64,
         /// It is written down that the shard is still to deal with it.
         debt: Option<Debt>,
+        /// Where it stands in the history of its topic, if that has one.
+        placed: Option<Placed>,
     },
     /// A message for one member of a shared subscription.
     Turn(Turn, Member),

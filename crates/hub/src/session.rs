@@ -2,6 +2,7 @@
 
 use crate::backlog::Backlog;
 use crate::group::{Group, Load};
+use crate::history::follower::Follower;
 use crate::key::ConnectionKey;
 use crate::message::Message;
 use crate::outgoing::Outgoing;
@@ -38,6 +39,8 @@ pub(crate) struct Session {
     pub(crate) expiry_s: u32,
     /// Most deliveries in flight: what the client takes, but not more than the hub's own limit.
     pub(crate) window_max: u16,
+    /// When its client went, in milliseconds on the clock of [`Time`], where it may have been before that began.
+    pub(crate) left_ms: i64,
     /// What happens when its queue is full and nobody says anything more exact.
     pub(crate) slow_reader: SlowReader,
     pub(crate) filters: Filters,
@@ -62,6 +65,8 @@ pub(crate) struct Rare {
     pub(crate) load: Option<Arc<Load>>,
     /// Filters that it holds exclusively.
     pub(crate) exclusives: HashSet<Box<str>, RandomState>,
+    /// How far it has been given the histories of topics, if it follows them.
+    pub(crate) follower: Option<Box<Follower>>,
     /// The user name, where a rule asks for it.
     pub(crate) user_name: Option<Box<str>>,
     /// Packet ids of QoS 2 messages that came in and whose PUBREL has not [MQTT-4.3.3-10].

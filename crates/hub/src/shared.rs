@@ -5,6 +5,7 @@ use crate::delayed::Waiting;
 use crate::exclusive::Exclusive;
 use crate::extensions::Extensions;
 use crate::group::Strategy;
+use crate::history::{History, HistoryOptions};
 use crate::interest::{Interest, SHARDS_MAX};
 use crate::journal::Keeping;
 use crate::retained::{Quota, Retained};
@@ -77,6 +78,8 @@ pub struct Shared {
     pub interest: Interest,
     /// The retained messages.
     pub retained: Retained,
+    /// The histories of topics.
+    pub history: History,
     /// The limits.
     pub limits: Limits,
     /// What goes beyond the protocols.
@@ -118,6 +121,7 @@ impl Shared {
         Shared {
             interest: Interest::new(seed, limits.share_strategy),
             retained,
+            history: History::new(HistoryOptions::default()),
             limits,
             extensions: Extensions::default(),
             own_retained: Retained::new(usize::MAX, usize::MAX),
@@ -139,6 +143,12 @@ impl Shared {
     #[must_use]
     pub fn with_extensions(self, extensions: Extensions) -> Shared {
         Shared { extensions, ..self }
+    }
+
+    /// The same with histories of topics.
+    #[must_use]
+    pub fn with_history(self, options: HistoryOptions) -> Shared {
+        Shared { history: History::new(options), ..self }
     }
 
     /// The same for a hub whose shards [write down](crate::Batch) what is to outlive it. `next_number` is beyond all

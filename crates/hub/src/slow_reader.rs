@@ -5,22 +5,22 @@ use foldhash::fast::RandomState;
 use std::collections::HashMap;
 
 /// What happens to messages for which there is no room. Of several subscriptions of a session that match a message and
-/// say something of it, the one holds that says what comes last here.
+/// say something of it, the one holds that says what comes last here. Their numbers are written down.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
 pub enum SlowReader {
     /// The newest is dropped.
     #[default]
-    DropNewest,
+    DropNewest = 0,
     /// What has waited longest is dropped.
-    DropOldest,
+    DropOldest = 1,
     /// Of what waits on one topic only the newest is left; should there be too many topics, as `DropOldest`.
-    LatestPerTopic,
+    LatestPerTopic = 2,
     /// The connection ends. Whoever has none loses the newest.
-    Disconnect,
+    Disconnect = 3,
 }
 
 impl SlowReader {
-    /// All of them, and their names in the configuration and in the JSON protocol.
+    /// All of them by number, and their names in the configuration and in the JSON protocol.
     pub const ALL: [(SlowReader, &str); 4] = [
         (SlowReader::DropNewest, "drop_newest"),
         (SlowReader::DropOldest, "drop_oldest"),
@@ -89,6 +89,7 @@ mod tests {
         let preset = SlowReader::of(None, "c", &rules[..1], SlowReader::LatestPerTopic);
         assert_eq!(preset, SlowReader::LatestPerTopic);
         assert!(SlowReader::ALL.iter().all(|(policy, name)| SlowReader::from_name(name) == Some(*policy)));
+        assert!(SlowReader::ALL.iter().zip(0..).all(|((policy, _), number)| *policy as u8 == number));
     }
 
     #[test]

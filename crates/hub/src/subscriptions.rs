@@ -20,8 +20,7 @@ pub struct SubscriptionOptions {
     pub retain_as_published: bool,
     /// The subscription identifier, sent along with each delivery [MQTT-3.3.4-3].
     pub id: Option<NonZeroU32>,
-    /// What happens when its deliveries find no room; none: what holds for the topic or the session. It is not kept for
-    /// the next start.
+    /// What happens when its deliveries find no room; none: what holds for the topic or the session.
     pub slow_reader: Option<SlowReader>,
 }
 

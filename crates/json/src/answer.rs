@@ -1,5 +1,6 @@
 //! What the hub answers to a request that it has taken.
 
+use crate::since::{Followed, Place};
 use crate::write::{push_json, push_str, push_u64};
 
 /// Appends `{"ack":id}`. The hub says so when it has accepted a publish as its QoS asks; a client says so when it
@@ -26,12 +27,40 @@ pub fn encode_subscribed<S: AsRef<str>>(
     many: bool,
     out: &mut Vec<u8>,
 ) {
+    encode_followed(filters, granted, id, many, Followed::default(), out);
+}
+
+/// The same with what is said of the histories of the topics.
+///
+/// # Panics
+///
+/// As [`encode_subscribed`].
+pub fn encode_followed<S: AsRef<str>>(
+    filters: &[S],
+    granted: &[u8],
+    id: Option<u64>,
+    many: bool,
+    followed: Followed,
+    out: &mut Vec<u8>,
+) {
     assert_eq!(filters.len(), granted.len(), "each filter has its QoS");
     out.extend_from_slice(b"{\"sub\":");
     push_filters(filters, many, out);
     out.extend_from_slice(b",\"qos\":");
     push_list(granted, many, out, |qos, out| push_u64(u64::from(*qos), out));
+    followed.encode(out);
     push_ack_and_end(id, out);
+}
+
+/// Appends `{"gap":{"topic":…,"epoch":…,"offset":…}}`: of a topic that is followed some messages are not there any more. The
+/// next one has this place, or a later one; without a place the topic has no history now.
+pub fn encode_gap(topic: &str, next: Option<Place>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"gap\":{\"topic\":");
+    push_str(topic, out);
+    if let Some(next) = next {
+        next.encode(out);
+    }
+    out.extend_from_slice(b"}}");
 }
 
 /// Appends `{"unsub":…,"ack":id}`, the answer to an unsubscribe.

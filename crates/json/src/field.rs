@@ -50,13 +50,20 @@ fields! {
     Auth = "auth",
     User = "user",
     Password = "password",
+    Since = "since",
+    History = "history",
+    Epoch = "epoch",
+    Offset = "offset",
+    Time = "time",
+    Topics = "topics",
+    Gap = "gap",
 }
 
 /// A set of fields, one bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FieldSet(u32);
+pub(crate) struct FieldSet(u64);
 
-const _: () = assert!(Field::ALL.len() <= u32::BITS as usize);
+const _: () = assert!(Field::ALL.len() <= u64::BITS as usize);
 
 impl FieldSet {
     pub(crate) const fn of(fields: &[Field]) -> FieldSet {

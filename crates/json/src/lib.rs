@@ -11,7 +11,7 @@
 //! - [`encode_message`] writes a [`MessageView`] for a subscriber; [`Delivery`] is what differs from one subscriber
 //!   to the next, and can be put at the end of text that was encoded once for all of them.
 //! - [`encode_ack`], [`encode_subscribed`], [`encode_unsubscribed`], [`encode_pong`] and [`RequestError::encode`]
-//!   write the answers.
+//!   write the answers; [`encode_followed`] and [`encode_gap`] say what is there of the histories of topics.
 //!
 //! The client's half:
 //!
@@ -58,10 +58,14 @@ mod payload;
 mod reader;
 mod reply;
 mod request;
+mod since;
 mod value;
 mod write;
 
-pub use answer::{encode_ack, encode_authenticated, encode_pong, encode_subscribed, encode_unsubscribed};
+pub use answer::{
+    encode_ack, encode_authenticated, encode_followed, encode_gap, encode_pong, encode_subscribed,
+    encode_unsubscribed,
+};
 pub use error::{Code, RequestError};
 pub use extras::{Extras, ExtrasRef};
 pub use message::{Delivery, MessageView, encode_message};
@@ -71,4 +75,5 @@ pub use outgoing::{
 };
 pub use reply::{MalformedReply, Message, Refusal, Reply, parse_reply};
 pub use request::{Limits, PublishRequest, Request, SlowReader, parse, parse_publish};
+pub use since::{Followed, Place, Since, parse_epoch, push_epoch};
 pub use value::STRING_BYTES_MAX;

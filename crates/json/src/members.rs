@@ -11,7 +11,7 @@ use crate::value::{excerpt, unsigned};
 
 /// The members of an object by field. No value is looked into, so that an error in one of them does not hide the id
 /// that stands after it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Members<'a> {
     /// What was there.
     pub(crate) present: FieldSet,
@@ -21,6 +21,17 @@ pub(crate) struct Members<'a> {
     pub(crate) duplicate: Option<Field>,
     /// JSON text for each field that is present.
     values: [&'a str; Field::ALL.len()],
+}
+
+impl Default for Members<'_> {
+    fn default() -> Self {
+        Members {
+            present: FieldSet::default(),
+            unknown: None,
+            duplicate: None,
+            values: [""; Field::ALL.len()],
+        }
+    }
 }
 
 impl<'a> Members<'a> {

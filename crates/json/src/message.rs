@@ -2,6 +2,7 @@
 
 use crate::extras::ExtrasRef;
 use crate::payload::push_payload;
+use crate::since::Place;
 use crate::write::{push_str, push_u64};
 
 /// What all receivers of a message share.
@@ -15,6 +16,8 @@ pub struct MessageView<'a> {
     pub retain: bool,
     /// Its properties.
     pub extras: ExtrasRef<'a>,
+    /// Where it stands in the history of its topic, if the receiver follows that.
+    pub place: Option<Place>,
 }
 
 /// What belongs to one delivery: at QoS 1 the receiver answers with `{"ack":id}`.
@@ -78,6 +81,9 @@ pub fn encode_message(view: &MessageView<'_>, delivery: Option<Delivery>, out: &
         out.extend_from_slice(b",\"retain\":true");
     }
     view.extras.encode(out);
+    if let Some(place) = view.place {
+        place.encode(out);
+    }
     match delivery {
         Some(delivery) => delivery.encode_tail(out),
         None => out.push(b'}'),

@@ -3,6 +3,7 @@
 use crate::answer::push_filters;
 use crate::extras::ExtrasRef;
 use crate::payload::push_payload_exact;
+use crate::request::SlowReader;
 use crate::write::{push_json, push_str, push_u64};
 
 /// A message to publish.
@@ -33,13 +34,15 @@ pub struct SubscribeView<'a> {
     pub retained: bool,
     /// Whether the client's own messages are to be left out.
     pub no_local: bool,
+    /// What happens to messages for which the client is too slow; none: what the hub is set to.
+    pub slow_reader: Option<SlowReader>,
     /// What the answer carries as `ack`.
     pub id: Option<u64>,
 }
 
 impl Default for SubscribeView<'_> {
     fn default() -> Self {
-        SubscribeView { filters: &[], qos: 0, retained: true, no_local: false, id: None }
+        SubscribeView { filters: &[], qos: 0, retained: true, no_local: false, slow_reader: None, id: None }
     }
 }
 
@@ -77,6 +80,10 @@ pub fn encode_subscribe(view: &SubscribeView<'_>, out: &mut Vec<u8>) {
     }
     if view.no_local {
         out.extend_from_slice(b",\"no_local\":true");
+    }
+    if let Some(policy) = view.slow_reader {
+        out.extend_from_slice(b",\"slow_reader\":");
+        push_str(policy.name(), out);
     }
     push_id(view.id, out);
     out.push(b'}');

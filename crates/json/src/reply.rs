@@ -9,6 +9,7 @@ use crate::field::Field;
 use crate::members::{Members, read};
 use crate::reader::{Outcome, Reader, bad, bad_value};
 use crate::request::Limits;
+use crate::since::{Followed, Place, followed};
 
 /// One text from the hub, borrowed from it wherever it holds no escapes and no base64.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +24,19 @@ pub enum Reply<'a> {
         filters: Vec<Cow<'a, str>>,
         /// The QoS granted for each of them.
         qos: Vec<u8>,
+        /// What is there of the histories of the topics.
+        followed: Followed,
         /// The request's id, if it had one.
         ack: Option<u64>,
         /// Whether the filters stood in an array.
         many: bool,
+    },
+    /// Of a topic that is followed some messages are not there any more.
+    Gap {
+        /// The topic.
+        topic: Cow<'a, str>,
+        /// The place of the next message, which may be a later one; none if the topic has no history now.
+        next: Option<Place>,
     },
     /// The hub has taken an unsubscribe.
     Unsub {
@@ -67,6 +77,8 @@ pub struct Message<'a> {
     pub retain: bool,
     /// The other properties.
     pub extras: Extras<'a>,
+    /// Where it stands in the history of its topic, if that has one.
+    pub place: Option<Place>,
 }
 
 /// The hub's answer to a request that it did not take.
@@ -152,11 +164,14 @@ impl<'a> Reader<'_, 'a> {
         if self.members.present.contains(Field::Sub) {
             let (filters, many) = self.filters(Field::Sub)?;
             let qos = self.granted(filters.len(), many)?;
-            return Ok(Reply::Sub { filters, qos, ack, many });
+            return Ok(Reply::Sub { filters, qos, followed: followed(self)?, ack, many });
         }
         if self.members.present.contains(Field::Unsub) {
             let (filters, many) = self.filters(Field::Unsub)?;
             return Ok(Reply::Unsub { filters, ack, many });
+        }
+        if let Some(gap) = self.members.get(Field::Gap) {
+            return self.gap(gap);
         }
         if let Some(auth) = self.members.get(Field::Auth) {
             return Ok(Reply::Auth { user: self.user(auth)?, ack });
@@ -164,7 +179,7 @@ impl<'a> Reader<'_, 'a> {
         ack.map(Reply::Ack).ok_or_else(|| {
             RequestError::new(
                 Code::UnknownOperation,
-                "none of topic, ack, sub, unsub, auth, pong and error is there",
+                "none of topic, ack, sub, unsub, auth, pong, gap and error is there",
             )
         })
     }
@@ -178,7 +193,16 @@ impl<'a> Reader<'_, 'a> {
             dup: self.boolean(Field::Dup, false)?,
             retain: self.boolean(Field::Retain, false)?,
             extras: self.extras()?,
+            place: self.place()?,
         })
+    }
+
+    fn gap(&self, gap: &'a str) -> Outcome<Reply<'a>> {
+        let mut members = Members::default();
+        read(gap.as_bytes(), &mut members).map_err(|reason| bad(Field::Gap, format!("gap: {reason}")))?;
+        let inner = Reader { members: &members, limits: LIMITS };
+        let missing = || bad(Field::Topic, "the gap has no topic".to_owned());
+        Ok(Reply::Gap { topic: inner.topic(Field::Topic)?.ok_or_else(missing)?, next: inner.place()? })
     }
 
     fn refusal(&self, error: &'a str) -> Outcome<Refusal<'a>> {
@@ -243,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_is_no_reply_is_refused() {
-        assert_eq!(reason("{}"), "none of topic, ack, sub, unsub, auth, pong and error is there");
+        assert_eq!(reason("{}"), "none of topic, ack, sub, unsub, auth, pong, gap and error is there");
         assert_eq!(
             reason(r#"{"sub":["a","b"],"qos":[0]}"#),
             "qos is [0]; it must be an array with 0 or 1 for each filter"

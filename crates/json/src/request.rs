@@ -7,6 +7,7 @@ use crate::extras::Extras;
 use crate::field::{Field, FieldSet, nearest};
 use crate::members::{Members, read};
 use crate::reader::{Outcome, Reader, bad, bad_topic, check_not_empty};
+use crate::since::Since;
 
 pub(crate) const DEPTH_MAX_DEFAULT: usize = 64;
 
@@ -42,6 +43,10 @@ pub enum Request<'a> {
         no_local: bool,
         /// What happens to messages for which the client is too slow; none: what the hub is set to.
         slow_reader: Option<SlowReader>,
+        /// From where on the client wants what is kept of the topics; none: only what comes.
+        since: Option<Since<'a>>,
+        /// How many of the last messages of each topic it wants first.
+        history: u32,
         /// What the answer carries as `ack`.
         id: Option<u64>,
         /// Whether the filters stood in an array, so that the answer has an array too.
@@ -174,7 +179,7 @@ const fn fields_of(operation: Field) -> FieldSet {
             Expiry,
             UserProperties,
         ]),
-        Sub => FieldSet::of(&[Sub, Qos, Id, Retained, NoLocal, SlowReader]),
+        Sub => FieldSet::of(&[Sub, Qos, Id, Retained, NoLocal, SlowReader, Since, History]),
         Unsub => FieldSet::of(&[Unsub, Id]),
         Auth => FieldSet::of(&[Auth, Id]),
         other => FieldSet::of(&[other]),
@@ -234,7 +239,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     /// Refuses members that stand twice and members that the operation does not have.
-    fn check_fields(&self, operation: &str, allowed: FieldSet) -> Outcome<()> {
+    pub(crate) fn check_fields(&self, operation: &str, allowed: FieldSet) -> Outcome<()> {
         if let Some(field) = self.members.duplicate {
             return Err(bad(field, format!("{} is there twice", field.name())));
         }
@@ -276,7 +281,15 @@ impl<'a> Reader<'_, 'a> {
 
     fn subscribe(&self) -> Outcome<Request<'a>> {
         let (filters, many) = self.filters(Field::Sub)?;
+        let since = self.since(&filters, many)?;
+        let history = self.unsigned(Field::History, u32::MAX.into())?;
+        if since.is_some() && history.is_some() {
+            let reason = "since and history are both there; a subscription begins in one place";
+            return Err(bad(Field::History, reason.to_owned()));
+        }
         Ok(Request::Subscribe {
+            since,
+            history: history.unwrap_or_default() as u32,
             filters,
             qos: self.qos(1)?,
             retained: self.boolean(Field::Retained, true)?,

@@ -157,7 +157,7 @@ proptest! {
 
         // The same message on its way out has the same properties.
         let mut line = Vec::new();
-        let view = MessageView { topic: &topic, payload: b"", retain, extras };
+        let view = MessageView { topic: &topic, payload: b"", retain, extras, place: None };
         encode_message(&view, Some(Delivery { qos: 1, id, dup: retain }), &mut line);
         let Reply::Message(message) = parse_reply(&line).unwrap() else { panic!("it is a message") };
         prop_assert_eq!(&message.topic, &topic);

@@ -5,7 +5,8 @@
 use std::borrow::Cow;
 
 use trefoil_json::{
-    Code, Extras, Limits, PublishRequest, Request, RequestError, STRING_BYTES_MAX, SlowReader, parse,
+    Code, Extras, Limits, Place, PublishRequest, Request, RequestError, STRING_BYTES_MAX, Since, SlowReader,
+    parse,
 };
 
 fn ok(text: &str) -> Request<'_> {
@@ -110,6 +111,40 @@ fn what_holds_no_escape_is_borrowed() {
 }
 
 #[test]
+fn a_subscription_can_begin_in_a_history() {
+    let begins = |text: &'static str| match ok(text) {
+        Request::Subscribe { since, history, .. } => (since, history),
+        other => panic!("{text}: {other:?}"),
+    };
+    let at = |offset| Place { epoch: 0x0123_4567_89ab, offset };
+    let one = Since { time: None, topics: vec![("a".into(), at(7))] };
+    assert_eq!(begins(r#"{"sub":"a","since":{"offset":7,"epoch":"0123456789ab"}}"#), (Some(one), 0));
+    let all = Since { time: Some(5), topics: vec![("a".into(), at(7)), ("é".into(), at(0))] };
+    let text = r#"{"sub":["a","+"],"since":{"time":5,"topics":{"a":{"epoch":"0123456789ab","offset":7},"\u00e9":{"epoch":"0123456789ab","offset":0}}}}"#;
+    assert_eq!(begins(text), (Some(all), 0));
+    assert_eq!(begins(r#"{"sub":"a/+","history":9}"#), (None, 9));
+    for (text, field) in [
+        (r#"{"sub":"a","since":{}}"#, "since"),
+        (r#"{"sub":"a","since":7}"#, "since"),
+        (r#"{"sub":"a","since":{"epoch":"0123456789ab"}}"#, "offset"),
+        (r#"{"sub":"a","since":{"offset":7}}"#, "epoch"),
+        (r#"{"sub":"a","since":{"epoch":"0123456789AB","offset":7}}"#, "epoch"),
+        (r#"{"sub":"a","since":{"epoch":"123","offset":7}}"#, "epoch"),
+        (r#"{"sub":"a","since":{"epoch":"0123456789ab","offset":-1}}"#, "offset"),
+        (r#"{"sub":"a/+","since":{"epoch":"0123456789ab","offset":7}}"#, "since"),
+        (r#"{"sub":["a"],"since":{"epoch":"0123456789ab","offset":7}}"#, "since"),
+        (r#"{"sub":"a","since":{"epoch":"0123456789ab","offset":7,"time":1}}"#, "since"),
+        (r#"{"sub":"a","since":{"topics":[]}}"#, "topics"),
+        (r#"{"sub":"a","since":{"topics":{"a":7}}}"#, "topics"),
+        (r#"{"sub":"a","since":{"topics":{"":{"epoch":"0123456789ab","offset":7}}}}"#, "topics"),
+        (r#"{"sub":"a","since":{"time":1},"history":1}"#, "history"),
+        (r#"{"sub":"a","history":-1}"#, "history"),
+    ] {
+        assert_eq!(refused(text).field.as_deref(), Some(field), "{text}");
+    }
+}
+
+#[test]
 fn the_other_operations() {
     let subscribe = Request::Subscribe {
         filters: vec!["a/#".into()],
@@ -117,6 +152,8 @@ fn the_other_operations() {
         retained: true,
         no_local: false,
         slow_reader: None,
+        since: None,
+        history: 0,
         id: None,
         many: false,
     };
@@ -127,6 +164,8 @@ fn the_other_operations() {
         retained: false,
         no_local: true,
         slow_reader: Some(SlowReader::LatestPerTopic),
+        since: None,
+        history: 0,
         id: Some(3),
         many: true,
     };

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use trefoil_json::{
-    Code, Delivery, ExtrasRef, Limits, MessageView, PublishView, Reply, Request, RequestError, SubscribeView,
-    encode_ack, encode_auth, encode_authenticated, encode_message, encode_ping, encode_pong, encode_publish,
-    encode_subscribe, encode_subscribed, encode_unsubscribe, encode_unsubscribed, parse, parse_reply,
+    Code, Delivery, ExtrasRef, Followed, Limits, MessageView, Place, PublishView, Reply, Request,
+    RequestError, SlowReader, SubscribeView, encode_ack, encode_auth, encode_authenticated, encode_followed,
+    encode_gap, encode_message, encode_ping, encode_pong, encode_publish, encode_subscribe,
+    encode_subscribed, encode_unsubscribe, encode_unsubscribed, parse, parse_reply,
 };
 
 const SCHEMA: &str = include_str!("../../../docs/json-protocol.schema.json");
@@ -86,7 +87,9 @@ fn every_encoder_writes_what_the_schema_describes() {
     let schemas = Schemas::load();
     for payload in PAYLOADS {
         for index in 0..4 {
-            let view = MessageView { topic: "a/é", payload, retain: index % 2 == 1, extras: extras(index) };
+            let place = (index > 1).then_some(Place { epoch: 0x0123_4567_89ab, offset: u64::MAX });
+            let view =
+                MessageView { topic: "a/é", payload, retain: index % 2 == 1, extras: extras(index), place };
             schemas.check_reply(&written(|out| encode_message(&view, None, out)));
             for dup in [false, true] {
                 let delivery = Delivery { qos: 1, id: u64::MAX, dup };
@@ -105,13 +108,18 @@ fn every_encoder_writes_what_the_schema_describes() {
     }
     for (filters, granted) in [(&["a/#"][..], &[1][..]), (&["a", "b"], &[0, 1])] {
         for id in [None, Some(0)] {
-            let view = SubscribeView { filters, qos: 1, retained: id.is_none(), no_local: id.is_some(), id };
+            let slow_reader = id.map(|_| SlowReader::LatestPerTopic);
+            let (retained, no_local) = (id.is_none(), id.is_some());
+            let view = SubscribeView { filters, qos: 1, retained, no_local, slow_reader, id };
             schemas.check_request(&written(|out| encode_subscribe(&view, out)));
             schemas.check_request(&written(|out| encode_unsubscribe(filters, id, out)));
             schemas.check_request(&written(|out| encode_auth(filters[0], "\u{7}\"", id, out)));
             schemas.check_reply(&written(|out| encode_authenticated(filters[0], id, out)));
             for many in [true, filters.len() > 1] {
                 schemas.check_reply(&written(|out| encode_subscribed(filters, granted, id, many, out)));
+                let followed = Followed { time: Some(7), gap: id.map(|_| many) };
+                let text = written(|out| encode_followed(filters, granted, id, many, followed, out));
+                schemas.check_reply(&text);
                 schemas.check_reply(&written(|out| encode_unsubscribed(filters, id, many, out)));
             }
         }
@@ -119,6 +127,9 @@ fn every_encoder_writes_what_the_schema_describes() {
     for raw in ["null", "[1,\n\"x\"]"] {
         schemas.check_request(&written(|out| encode_ping(raw, out)));
         schemas.check_reply(&written(|out| encode_pong(raw, out)));
+    }
+    for next in [None, Some(Place { epoch: (1 << 48) - 1, offset: 1 })] {
+        schemas.check_reply(&written(|out| encode_gap("a/é", next, out)));
     }
     let ack = written(|out| encode_ack(u64::MAX, out));
     schemas.check_request(&ack);
@@ -164,6 +175,14 @@ fn what_the_code_refuses_the_schema_refuses() {
         r#"{"sub":"t","no_local":0}"#,
         r#"{"sub":"t","slow_reader":"drop"}"#,
         r#"{"sub":["a",""]}"#,
+        r#"{"sub":"a","since":{}}"#,
+        r#"{"sub":"a","since":{"epoch":"0123456789ab"}}"#,
+        r#"{"sub":"a","since":{"epoch":"0123456789AB","offset":7}}"#,
+        r#"{"sub":"a","since":{"epoch":"0123456789ab","offset":7,"time":1}}"#,
+        r#"{"sub":"a","since":{"topics":{"a":7}}}"#,
+        r#"{"sub":"a","since":{"topics":{"a/#":{"epoch":"0123456789ab","offset":7}},"x":1}}"#,
+        r#"{"sub":"a","since":{"time":1},"history":1}"#,
+        r#"{"sub":"a","history":-1}"#,
         r#"{"unsub":"t","qos":1}"#,
         r#"{"unsub":null}"#,
         r#"{"auth":null}"#,
@@ -193,6 +212,9 @@ fn what_the_code_refuses_the_schema_refuses() {
         r#"{"error":{"code":"x","reason":""}}"#,
         r#"{"error":{"code":"quota"}}"#,
         r#"{"pong":1,"ack":1}"#,
+        r#"{"topic":"t","data":1,"offset":7}"#,
+        r#"{"gap":{"epoch":"0123456789ab","offset":7}}"#,
+        r#"{"gap":{"topic":"t","offset":7}}"#,
     ] {
         let value: Value = serde_json::from_str(text).unwrap();
         assert!(!schemas.reply.is_valid(&value), "the schema takes {text}");
@@ -234,13 +256,21 @@ fn examples() -> Vec<Example> {
     examples
 }
 
+/// What an answer says of histories, which the text of the request does not.
+fn followed(reply: &str) -> Followed {
+    match parse_reply(reply.as_bytes()).unwrap() {
+        Reply::Sub { followed, .. } => followed,
+        _ => Followed::default(),
+    }
+}
+
 /// The one answer that the code writes, if it writes one, when the hub takes the request.
-fn answer(request: &Request<'_>) -> Option<String> {
+fn answer(request: &Request<'_>, followed: Followed) -> Option<String> {
     match request {
         Request::Publish(publish) => publish.id.map(|id| written(|out| encode_ack(id, out))),
         Request::Subscribe { filters, qos, id, many, .. } => {
             let granted = vec![*qos; filters.len()];
-            Some(written(|out| encode_subscribed(filters, &granted, *id, *many, out)))
+            Some(written(|out| encode_followed(filters, &granted, *id, *many, followed, out)))
         }
         Request::Unsubscribe { filters, id, many } => {
             Some(written(|out| encode_unsubscribed(filters, *id, *many, out)))
@@ -280,7 +310,10 @@ fn the_examples_of_the_page_are_what_the_code_does() {
                 });
                 match error {
                     Some(code) => assert!(hub_only.contains(&code), "{text} is not refused"),
-                    None => assert_eq!(replies, answer(&request).as_slice(), "{text}"),
+                    None => {
+                        let followed = replies.first().map_or(Followed::default(), |reply| followed(reply));
+                        assert_eq!(replies, answer(&request, followed).as_slice(), "{text}");
+                    }
                 }
             }
             Err(error) => assert_eq!(replies, [written(|out| error.encode(out))], "{text}"),
@@ -309,8 +342,13 @@ fn the_examples_of_messages_are_as_the_encoder_writes_them() {
             expiry_s: message.extras.expiry_s,
             user_properties: &pairs,
         };
-        let view =
-            MessageView { topic: &message.topic, payload: &message.payload, retain: message.retain, extras };
+        let view = MessageView {
+            topic: &message.topic,
+            payload: &message.payload,
+            retain: message.retain,
+            extras,
+            place: message.place,
+        };
         let delivery = message.id.map(|id| Delivery { qos: message.qos, id, dup: message.dup });
         assert_eq!(written(|out| encode_message(&view, delivery, out)), *reply);
     }

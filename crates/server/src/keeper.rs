@@ -39,6 +39,12 @@ const DELIVERY_BYTES: u64 = 32;
 /// For what is in flight where its bytes are not counted: about what a message takes.
 const MESSAGE_BYTES: u64 = 256;
 
+/// Milliseconds since 1970.
+pub(crate) fn clock_ms() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The store, opened and read, before there are shards.
 pub(crate) struct Opened {
     log: Log,
@@ -62,8 +68,7 @@ impl Opened {
             segment_bytes_max: record_bytes_max as u64 + RECORD_BYTES_BESIDE as u64,
             ..Options::default()
         };
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let start_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+        let start_ms = clock_ms();
         let path = &config.store.path;
         let mut image = Image::new(start_ms);
         let (log, recovery) =
@@ -91,6 +96,11 @@ impl Opened {
             );
         }
         Ok(Some(Opened { log, image, start_ms }))
+    }
+
+    /// Milliseconds from 1970 to the moment that counts as the start.
+    pub(crate) fn start_ms(&self) -> u64 {
+        self.start_ms
     }
 
     /// The seed that the hub has to have.
@@ -250,6 +260,21 @@ impl Keeper {
         }
     }
 
+    /// Writes down last how the hub has ended. Where the disk does not take all, it has not ended in order.
+    pub(crate) fn close(&self, record: Vec<u8>) {
+        if let Some(writer) = self.writer.get()
+            && !record.is_empty()
+            && self.state() == State::Working
+        {
+            writer.submit(trefoil_store::Batch {
+                source: 0,
+                number: u64::MAX,
+                records: vec![record],
+                sync: true,
+            });
+        }
+    }
+
     /// Writes what waits, and ends the thread.
     pub(crate) fn stop(&self) {
         if let Some(writer) = self.writer.get() {
@@ -269,8 +294,11 @@ fn live_bytes(context: &Context) -> u64 {
         counted => counted as u64,
     };
     let (_, retained_bytes) = context.hub.retained.size();
-    let messages =
-        queued_bytes as u64 + in_flight_bytes + retained_bytes as u64 + context.hub.delayed_size().1 as u64;
+    let messages = queued_bytes as u64
+        + in_flight_bytes
+        + retained_bytes as u64
+        + context.hub.delayed_size().1 as u64
+        + context.hub.history.figures().bytes as u64;
     messages
         + (queued + in_flight) as u64 * DELIVERY_BYTES
         + total(|s| &s.sessions) * SESSION_BYTES

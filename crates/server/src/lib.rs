@@ -256,17 +256,24 @@ impl Prepared<'_> {
         }
         // What comes out of the store is counted as what it is, and must not be among what is always there.
         let memory = memory::Memory::new(self.config.memory_max);
+        // The store takes the time of day at this moment too, for all that is counted from here on. How long it takes to
+        // read must not come between.
+        let started = Instant::now();
         let store = Opened::open(self.config).map_err(StartError::Store)?;
         // The hasher of the standard library is seeded by the system.
         let random = RandomState::new().hash_one(std::process::id());
         let seed = store.as_ref().and_then(Opened::seed).unwrap_or(random);
         let shared = trefoil_hub::Shared::new(self.shards, seed, hub_limits(self.config))
-            .with_extensions(extensions(self.config));
+            .with_extensions(extensions(self.config))
+            .with_history(history(
+                self.config,
+                store.as_ref().map_or_else(keeper::clock_ms, Opened::start_ms),
+            ));
         let hub = match store {
             Some(store) => store.restore(self.config, shared).map_err(StartError::Store)?,
             None => hub_without_store(shared),
         };
-        self.run(shares, hub, memory).map_err(StartError::System)
+        self.run(shares, hub, memory, started).map_err(StartError::System)
     }
 
     fn run(
@@ -274,6 +281,7 @@ impl Prepared<'_> {
         shares: Vec<Vec<listener::Share>>,
         (shared, hubs, log): Hub,
         memory: memory::Memory,
+        started: Instant,
     ) -> io::Result<Server> {
         let Prepared { config, access, shards, listening, sockets, .. } = self;
         if let Some(access) = &access {
@@ -303,7 +311,7 @@ impl Prepared<'_> {
             stats: (0..=shards).map(|_| Stats::default()).collect(),
             connections: AtomicUsize::new(0),
             memory,
-            started: Instant::now(),
+            started,
         });
         if let Some(log) = log {
             Keeper::start(&context, log, config)?;
@@ -403,15 +411,20 @@ impl Server {
         for mailbox in &context.mailboxes {
             mailbox.post(Mail::Stop);
         }
+        let mut is_in_order = true;
         for thread in crew {
             match thread.join() {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => continue,
                 Ok(Err(error)) => tracing::error!(%error, "a shard ended early"),
                 Err(_) => tracing::error!("a shard panicked"),
             }
+            is_in_order = false;
         }
         // Last, since the shards have written down how all this ended.
         if let Some(keeper) = &context.keeper {
+            if is_in_order {
+                keeper.close(context.hub.closing_record());
+            }
             keeper.stop();
         }
         sockets
@@ -468,6 +481,20 @@ fn extensions(config: &Config) -> trefoil_hub::Extensions {
         subscribe: config.subscribe.clone(),
         delayed: enabled.then_some(trefoil_hub::DelayLimits { messages_max, bytes_max, delay_s_max }),
         exclusive: config.exclusive.enabled,
+    }
+}
+
+/// `start_ms` is from 1970 to the start.
+fn history(config: &Config, start_ms: u64) -> trefoil_hub::HistoryOptions {
+    let limits = &config.limits;
+    trefoil_hub::HistoryOptions {
+        rules: config.history.clone(),
+        topics_max: limits.history_topics_max,
+        messages_max: limits.history_messages_max,
+        bytes_max: limits.history_bytes_max,
+        followed_max: limits.history_followed_max,
+        start_ms,
+        random: RandomState::new().hash_one(start_ms),
     }
 }
 

@@ -177,6 +177,18 @@ pub(crate) fn tune(stream: &mio::net::TcpStream) {
         .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4));
 }
 
+/// How often a peer that has closed its side and went on listening is asked in vain.
+const PROBES_MAX: u32 = 3;
+
+/// The peer sends no more. Whether it still listens or has closed its socket as a whole looks the same from here, until
+/// something is sent: a system answers such questions for sockets that somebody still has, and for a while (60 s on Linux)
+/// for others.
+pub(crate) fn probe(stream: &mio::net::TcpStream, every_s: u32) {
+    let every = Duration::from_secs(every_s.into());
+    let keepalive = TcpKeepalive::new().with_time(every).with_interval(every).with_retries(PROBES_MAX);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,7 +31,8 @@ pub(crate) fn publish(refusal: Refusal) -> Words {
                 http: StatusCode::INSUFFICIENT_STORAGE,
             }
         }
-        Refusal::Rewritten(_)
+        Refusal::Topic(_)
+        | Refusal::Rewritten(_)
         | Refusal::Delayed(
             DelayError::Form | DelayError::Twice | DelayError::Topic(_) | DelayError::TooLong { .. },
         ) => Words {

@@ -63,11 +63,11 @@ impl Checked {
         }
         let files = if *segments == 1 { "file" } else { "files" };
         writeln!(f, "{}: {records} records in {segments} {files}, {bytes} bytes.", self.path.display())?;
-        let ImageSize { sessions, subscriptions, deliveries, retained, delayed } = self.held;
+        let ImageSize { sessions, subscriptions, deliveries, retained, delayed, history } = self.held;
         writeln!(
             f,
             "It holds {sessions} sessions with {subscriptions} subscriptions and {deliveries} messages for them, \
-             {retained} retained and {delayed} delayed messages."
+             {retained} retained and {delayed} delayed messages, and {history} in the histories of topics."
         )?;
         if let Some(torn) = torn {
             writeln!(

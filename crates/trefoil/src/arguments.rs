@@ -230,6 +230,10 @@ pub(crate) struct Sub {
     /// The highest QoS wanted; over JSON the highest is 1
     #[arg(short, long, value_name = "0|1|2", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
     pub(crate) qos: u8,
+    /// What the hub does with messages for which this client is too slow [without it: what the hub is set to]; not with
+    /// MQTT 3.1.1 and MQTT-SN
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) slow_reader: Option<SlowReader>,
     /// Print the topic and a space before each payload
     #[arg(short, long, conflicts_with = "json")]
     pub(crate) verbose: bool,
@@ -247,6 +251,20 @@ pub(crate) struct Sub {
     pub(crate) timeout: Option<std::time::Duration>,
     #[command(flatten)]
     pub(crate) connection: Connection,
+}
+
+/// A policy for slow readers, named as in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum SlowReader {
+    /// Drop the newest
+    DropNewest,
+    /// Drop what has waited longest
+    DropOldest,
+    /// Of what waits, keep the newest on each topic
+    LatestPerTopic,
+    /// End the connection
+    Disconnect,
 }
 
 /// Arguments of `trefoil passwd`.

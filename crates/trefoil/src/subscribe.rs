@@ -1,10 +1,10 @@
 //! `trefoil sub`: prints what comes.
 
-use crate::arguments::Sub;
+use crate::arguments::{SlowReader, Sub};
 use crate::connection::{self, connect, stop_signal};
 use crate::failure::Failure;
 use std::io::{self, ErrorKind, Write};
-use trefoil_client::{Client, Message};
+use trefoil_client::{Client, Message, SubscribeOptions};
 use trefoil_json::{ExtrasRef, MessageView, encode_message};
 
 /// How a message is printed.
@@ -39,8 +39,10 @@ pub(crate) fn run(arguments: &Sub) -> Result<(), Failure> {
 async fn subscribe(arguments: &Sub) -> Result<(), Failure> {
     let stop = stop_signal()?;
     let mut client = connect(&arguments.connection).await?;
+    let slow_reader = arguments.slow_reader.map(policy);
+    let options = SubscribeOptions { qos: connection::qos(arguments.qos), slow_reader };
     for filter in &arguments.filters {
-        client.subscribe(filter, connection::qos(arguments.qos)).await?;
+        client.subscribe_with(filter, options).await?;
     }
     let mut printed = 0;
     let time_is_up = async {
@@ -65,6 +67,15 @@ async fn subscribe(arguments: &Sub) -> Result<(), Failure> {
         // Who has got what was asked for does not mind how the goodbye went.
         End::Count | End::NobodyReads => Ok(()),
         End::Signal => Ok(closed?),
+    }
+}
+
+fn policy(wanted: SlowReader) -> trefoil_client::SlowReader {
+    match wanted {
+        SlowReader::DropNewest => trefoil_client::SlowReader::DropNewest,
+        SlowReader::DropOldest => trefoil_client::SlowReader::DropOldest,
+        SlowReader::LatestPerTopic => trefoil_client::SlowReader::LatestPerTopic,
+        SlowReader::Disconnect => trefoil_client::SlowReader::Disconnect,
     }
 }
 
@@ -114,6 +125,7 @@ fn encode_json(message: &Message, out: &mut Vec<u8>) {
     let pairs = properties.user_properties.iter();
     let pairs: Vec<(&str, &str)> = pairs.map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let view = MessageView {
+        place: None,
         topic: &message.topic,
         payload: &message.payload,
         retain: message.retain,

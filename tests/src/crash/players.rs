@@ -41,6 +41,8 @@ pub(super) const JSON_WEBSOCKET: usize = 21;
 pub(super) const GUESTS: Range<usize> = 22..25;
 pub(super) const DEVICE_PUBLISHERS: Range<usize> = 25..27;
 pub(super) const DEVICE_RECEIVERS: Range<usize> = 27..29;
+/// Who fills the store.
+pub(super) const CHURN: usize = 29;
 
 /// What a client is here for.
 pub(super) enum Role {
@@ -499,7 +501,7 @@ fn draw(number: u64, version: Version, troupe: Troupe, random: &mut Random) -> M
         delay_s: None,
         clears: false,
     };
-    let payload_bytes = [0, 20, 60, 3000, 20_000][random.below(4) + usize::from(random.chance(15))];
+    let payload_bytes = [0, 20, 60, 3000][random.below(4)];
     let sure = 1 + random.below(2) as u8;
     let message = match random.below(100) {
         _ if troupe == Troupe::Weak => plain(pick(&WEAK_TOPICS, random), sure),

@@ -169,6 +169,25 @@ pub(super) fn http(stage: &Stage, number: usize, seed: u64) {
     stage.is_through(&format!("client {number}"));
 }
 
+/// Overwrites large retained messages again and again, so that the store soon holds much more than what is live.
+pub(super) fn churn(stage: &Stage, number: usize, seed: u64) {
+    let mut random = Random::new(seed.wrapping_mul(1000).wrapping_add(number as u64));
+    let data = "x".repeat(100_000);
+    while !stage.is_over() && !stage.is_settling() {
+        let since = stage.cuts();
+        let Some(mut lines) = Lines::open(stage, Way::Tcp) else { continue };
+        let topic = format!("churn/x{}", random.below(5));
+        let body = format!("{{\"topic\":\"{topic}\",\"data\":\"{data}\",\"qos\":1,\"retain\":true}}");
+        match exchange(stage, &mut lines, since, &post(&body)) {
+            Some((200, _)) | None => {}
+            Some((status, body)) => {
+                return stage.fail(format!("client {number} (HTTP) is answered with {status}: {body}"));
+            }
+        }
+    }
+    stage.is_through(&format!("client {number}"));
+}
+
 /// A message that is kept on disk, so that its answer says the same of all that came before. Whether it was answered.
 pub(super) fn publish_durably(stage: &Stage, topic: &str, since: usize) -> bool {
     let Some(mut lines) = Lines::open(stage, Way::Tcp) else { return false };

@@ -42,8 +42,11 @@ impl Wire {
     fn next(&mut self, stage: &Stage, since: usize) -> Result<Option<Packet>, String> {
         let mut buffer = [0; 8192];
         loop {
-            if let Some(packet) = wire::take(&mut self.input, Version::V5)? {
-                return Ok(Some(packet));
+            match wire::take(&mut self.input, Version::V5)? {
+                // A connection of its own that was cut, and that the hub read late, took the session over.
+                Some(Packet::Disconnect { code: 0x8e }) => return Ok(None),
+                Some(packet) => return Ok(Some(packet)),
+                None => {}
             }
             match self.stream.read(&mut buffer) {
                 Ok(0) => return Ok(None),

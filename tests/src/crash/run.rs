@@ -6,7 +6,9 @@ use super::evidence::Evidence;
 use super::explain::explain;
 use super::guests;
 use super::judge::{Tally, judge};
-use super::players::{DEVICE_PUBLISHERS, DEVICE_RECEIVERS, GUESTS, HTTP, JSON, JSON_WEBSOCKET, WILLS, cast};
+use super::players::{
+    CHURN, DEVICE_PUBLISHERS, DEVICE_RECEIVERS, GUESTS, HTTP, JSON, JSON_WEBSOCKET, WILLS, cast,
+};
 use super::requests::{self, checkpoints, figure};
 use super::retained::{self, SETTERS};
 use super::stage::Stage;
@@ -233,6 +235,7 @@ fn perform(plan: &Plan, stage: &Stage, victim: &mut Victim) -> Result<(Tally, Mo
         (JSON_WEBSOCKET..JSON_WEBSOCKET + 1, requests::json),
         (HTTP, requests::http),
         (GUESTS, guests::play),
+        (CHURN..CHURN + 1, requests::churn),
         (DEVICE_PUBLISHERS.start..DEVICE_RECEIVERS.end, devices::play),
     ];
     for (clients, play) in others.into_iter().filter(|_| is_whole) {

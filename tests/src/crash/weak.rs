@@ -54,7 +54,8 @@ pub(super) fn weak(evidence: &Evidence) -> Result<WeakTally, String> {
         let fault = |why: String| format!("without a sync: {why}\n  at: {entry}, in life {life} of the hub");
         match &entry.event {
             Event::Sent(message) => {
-                let known = Known { message, publisher: entry.client, first_at: at, sent_at: at, acknowledged: None };
+                let known =
+                    Known { message, publisher: entry.client, first_at: at, sent_at: at, acknowledged: None };
                 sent.insert(message.number, known);
             }
             Event::Resent(number) => {

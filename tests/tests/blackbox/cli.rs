@@ -181,3 +181,34 @@ fn both_signals_end_a_subscription_without_fuss() {
         }
     }
 }
+
+#[test]
+fn a_subscriber_says_what_goes_if_it_is_too_slow() {
+    let limits = "\n[limits]\nsession_queue_messages_max = 3\n";
+    let hub = Hub::with_config(&format!("{}{limits}", trefoil_tests::CONFIG));
+    let url = &urls(&hub)[0];
+    for (policy, kept) in [
+        ("", "0\n1\n2\n"),
+        ("--slow-reader drop_oldest", "4\n5\nend\n"),
+        ("--slow-reader latest_per_topic", "5\nend\n"),
+    ] {
+        let session = format!("-q 1 --client-id reader --session-expiry 100 {policy}");
+        let reader = subscribe(&hub, url, &format!("{session} flood flood/end"));
+        reader.signal("INT");
+        reader.wait().success();
+        for number in 0..6 {
+            publish(url, &format!("-q 1 flood {number}")).run().success();
+        }
+        publish(url, "-q 1 flood/end end").run().success();
+        let count = kept.lines().count();
+        let got =
+            trefoil(["sub", "--url", url]).words(&format!("{session} -n {count} flood flood/end")).run();
+        assert_eq!(got.success(), kept, "{policy}");
+        let forget = trefoil(["sub", "--url", url]).words("--client-id reader -W 0.001 none").run();
+        forget.failure(5);
+    }
+    let old = trefoil(["sub", "--url", url]).words("--mqtt 3.1.1 --slow-reader drop_oldest t").run();
+    assert!(old.failure(2).contains("only MQTT 5 and JSON can say"));
+    let bad = trefoil(["sub", "--url", url]).words("--slow-reader drop_all t").run();
+    assert!(bad.failure(2).contains("latest_per_topic"));
+}

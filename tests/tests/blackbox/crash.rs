@@ -1,8 +1,9 @@
 //! Nothing that was acknowledged is lost when the hub is killed. `cargo xtask crash` does the same for hours.
 
 use std::io::{Read, Write};
+use std::time::{Duration, Instant};
 use trefoil_tests::crash::{Cast, Plan, Report, run};
-use trefoil_tests::{Hub, websocket};
+use trefoil_tests::{Hub, lines, websocket};
 
 /// Seeds with everybody that every run takes, and how many kills each has: all together in about a minute.
 const SEEDS: [u64; 3] = [1, 2, 3];
@@ -95,4 +96,32 @@ fn a_handshake_does_not_wait_for_what_others_keep() {
         publisher.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"{\"ack\":1}\n");
     }
+}
+
+/// A hub that reads a large store when it starts does not lose the time that this takes: what it is told to do later is
+/// not done too early after the next start.
+#[test]
+fn the_time_that_a_start_takes_is_not_lost() {
+    const CONFIG: &str = "shards = 1\n\n[[listener]]\nbind = \"127.0.0.1:0\"\n\n[delayed]\nenabled = true\n";
+    const DELAY: Duration = Duration::from_secs(3);
+    let hub = Hub::with_config(CONFIG);
+    let mut client = lines::Connection::new(hub.tcp_port());
+    let data = "x".repeat(500_000);
+    for id in 0..800 {
+        let line =
+            format!("{{\"pub\":\"big/{id}\",\"data\":\"{data}\",\"qos\":1,\"retain\":true,\"id\":{id}}}");
+        assert_eq!(client.ask(line)["ack"], id);
+    }
+    let hub = Hub::resume(hub.leave("KILL"), CONFIG);
+    let mut client = lines::Connection::new(hub.tcp_port());
+    let sent = Instant::now();
+    let line = format!("{{\"pub\":\"$delayed/{}/late\",\"data\":1,\"qos\":1,\"id\":1}}", DELAY.as_secs());
+    assert_eq!(client.ask(line)["ack"], 1);
+    let hub = Hub::resume(hub.leave("KILL"), CONFIG);
+    let mut client = lines::Connection::new(hub.tcp_port());
+    client.send("{\"sub\":\"late\",\"id\":2}");
+    while client.receive()["topic"] != "late" {}
+    // The hub reads its clock once a round, and writes milliseconds down.
+    let came = sent.elapsed() + Duration::from_millis(20);
+    assert!(came >= DELAY, "what was to be published {DELAY:?} later comes after {came:?}");
 }

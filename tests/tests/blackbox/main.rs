@@ -14,6 +14,8 @@ mod corpus;
 mod crash;
 mod extensions;
 mod flood;
+mod history;
+mod history_seam;
 mod http;
 mod matrix;
 mod memory;

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::thread;
 use trefoil_tests::mqtt::{self, Connect, Message};
+use trefoil_tests::mqtt_sn::{Device, kind, publish_body};
 use trefoil_tests::{CONFIG, Hub, connect, lines, wait_until};
 
 const MEMORY_MAX: u64 = 96 << 20;
@@ -87,6 +88,8 @@ fn publishers_wait_until_those_who_are_away_have_come_back() {
         client.subscribe(&format!("queue/{number}"), 1);
         client.break_off();
     }
+    let device = Device::connected(hub.port_of("mqtt-sn"), "device");
+    let topic = device.register("device/out");
     let mut publisher = mqtt::Connection::new(hub.tcp_port(), 5, "publisher");
     thread::scope(|scope| {
         let publishing = scope.spawn(move || {
@@ -102,6 +105,7 @@ fn publishers_wait_until_those_who_are_away_have_come_back() {
             stage(&hub) == 3
         });
         assert!(!publishing.is_finished());
+        devices_are_refused(&hub, &device, topic);
         for number in 0..SESSIONS {
             let port = hub.tcp_port();
             scope.spawn(move || {
@@ -119,6 +123,99 @@ fn publishers_wait_until_those_who_are_away_have_come_back() {
     check_memory(&hub);
     wait_until("memory is there again", || stage(&hub) == 0);
     assert_eq!(hub.metric("trefoil_dropped_total{reason=\"queue_full\"}"), 0);
+    let mut reader = mqtt::Connection::new(hub.tcp_port(), 5, "reader");
+    reader.subscribe("device/out", 0);
+    device.publish(1, topic, 9, "taken");
+    device.expect(kind::PUBACK, &[&topic.to_be_bytes()[..], &[0, 9, 0]].concat());
+    assert_eq!(reader.receive_publish().payload, b"taken");
+    assert_eq!(shed(&hub), 2);
+}
+
+fn shed(hub: &Hub) -> u64 {
+    hub.metric("trefoil_dropped_total{reason=\"memory\"}")
+}
+
+/// A device cannot be kept from sending: it is told, where there is an answer.
+fn devices_are_refused(hub: &Hub, device: &Device, topic: u16) {
+    let id = topic.to_be_bytes();
+    for qos in [1, 2] {
+        device.publish(qos, topic, 7, "refused");
+        device.expect(kind::PUBACK, &[id[0], id[1], 0, 7, 1]);
+    }
+    device.publish(0, topic, 0, "dropped");
+    let stranger = Device::new(hub.port_of("mqtt-sn"));
+    stranger.send(kind::PUBLISH, &publish_body(0x62, *b"ab", 0, "dropped"));
+    wait_until("both are counted", || shed(hub) == 2);
+    device.expect_nothing();
+    assert_eq!(stage(hub), 3);
+}
+
+/// How many packets fit into what the hub reads from a connection at a time, twice.
+fn two_reads(packet: &[u8]) -> Vec<u8> {
+    packet.repeat((256 << 10) / packet.len())
+}
+
+#[test]
+fn one_read_that_is_for_everybody_stays_within_the_limit() {
+    // For these the hub writes each message anew, with the number of the subscription; a read of it is 128 MiB.
+    const READERS: usize = 1000;
+    let hub = hub("");
+    let mut readers = Vec::new();
+    for number in 0..READERS {
+        let mut reader = mqtt::Connection::new(hub.tcp_port(), 5, &format!("reader-{number}"));
+        reader.subscribe_with(&number_of_subscription(), &[("flood", 0)]);
+        readers.push(reader);
+    }
+    let mut publisher = mqtt::Connection::new(hub.tcp_port(), 4, "publisher");
+    let flood = two_reads(&mqtt::publish_packet(4, "flood", &[b'x'; 1000]));
+    let watching = std::sync::atomic::AtomicBool::new(true);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while watching.load(std::sync::atomic::Ordering::Relaxed) {
+                check_memory(&hub);
+            }
+        });
+        for _ in 0..4 {
+            publisher.send(&flood);
+            publisher.ping();
+        }
+        watching.store(false, std::sync::atomic::Ordering::Relaxed);
+    });
+    check_memory(&hub);
+    drop(readers);
+    wait_until("memory is there again", || stage(&hub) == 0);
+}
+
+fn number_of_subscription() -> Vec<u8> {
+    mqtt::property::number(mqtt::property::id::SUBSCRIPTION_ID, 7)
+}
+
+#[test]
+fn one_read_that_many_sessions_wait_for_stays_within_the_limit() {
+    const SESSIONS: usize = 200;
+    // One shard: what has been sent to others by mail is taken there in any case.
+    let config = CONFIG.replace("shards = 2", "shards = 1");
+    let more = "[store]\ndurability = \"none\"\n[limits]\nsession_queue_messages_max = 100000\n";
+    let hub = Hub::with_config(&format!("memory_max = \"96 MiB\"\n{config}\n{more}"));
+    let session = |number: usize| Connect::new(5, format!("away-{number}")).session_expiry_s(1000);
+    for number in 0..SESSIONS {
+        let (mut client, _) = mqtt::Connection::with(hub.tcp_port(), &session(number));
+        client.subscribe("q", 1);
+        client.break_off();
+    }
+    let mut publisher = mqtt::Connection::new(hub.tcp_port(), 4, "publisher");
+    // Nearly twenty thousand messages a read, and millions of deliveries of them.
+    let packet = Message::new("q", "").qos(1, 1).packet(4);
+    publisher.send(&two_reads(&packet));
+    wait_until("publishers are not read from", || {
+        check_memory(&hub);
+        stage(&hub) == 3
+    });
+    let in_a_read = ((128 << 10) / packet.len() * SESSIONS) as u64;
+    for _ in 0..100 {
+        check_memory(&hub);
+        assert!(hub.metric("trefoil_deliveries_queued ") < in_a_read, "the rest of the read waits");
+    }
 }
 
 #[test]

@@ -203,9 +203,21 @@ fn what_has_no_id_or_cannot_be_is_refused() {
     device.expect(kind::SUBACK, &[0x20, 0, 0, 0, 2, 3]);
     device.send(kind::REGISTER, &[&[0, 0, 0, 3], &b"a/+"[..]].concat());
     device.expect(kind::REGACK, &[0, 0, 0, 3, 3]);
-    let hubs = device.register("$SYS/x");
+    // Nobody publishes below $SYS/, so there is no id for it, unless it is for what comes from there.
+    device.send(kind::REGISTER, &[&[0, 0, 0, 4], &b"$SYS/x"[..]].concat());
+    device.expect(kind::REGACK, &[0, 0, 0, 4, 3]);
+    let hubs = device.subscribe("$SYS/x", 0);
+    device.send(kind::REGISTER, &[&[0, 0, 0, 5], &b"$SYS/x"[..]].concat());
+    device.expect(kind::REGACK, &[0, 0, 0, 5, 3]);
     device.publish(1, hubs, 6, "x");
     device.expect(kind::PUBACK, &[&hubs.to_be_bytes()[..], &[0, 6, 3]].concat());
+    // A short name that is no topic.
+    for (flags, msg_id) in [(0x02, 0), (0x22, 7), (0x42, 8)] {
+        device.send(kind::PUBLISH, &publish_body(flags, *b"a+", msg_id, "x"));
+        device.expect(kind::PUBACK, &[b'a', b'+', 0, msg_id as u8, 3]);
+    }
+    device.send(kind::SUBSCRIBE, &[0x22, 0, 9, b'a', b'+']);
+    device.expect(kind::SUBACK, &[0x20, 0, 0, 0, 9, 3]);
     // A client that has forgotten a topic is told again, and then gets the message.
     let id = device.subscribe("t", 1);
     mosquitto_pub(&hub, "-t t -m again -q 1");
@@ -323,10 +335,30 @@ fn a_long_message_has_a_long_length() {
 #[test]
 fn clients_over_mqtt_and_mqtt_sn_take_each_others_place() {
     let (hub, port) = start();
-    let device = Device::connected(port, "same");
-    device.subscribe("t", 1);
-    let mut other = Mqtt::new(hub.tcp_port(), 4, "same");
-    assert_eq!(device.ask(kind::PINGREQ, &[]), (kind::DISCONNECT, vec![]));
-    device.connect(CLEAN, 60, "same");
-    assert!(other.try_receive().is_none(), "it is closed");
+    // Enough names that some belong to the shard where the datagrams come in, and some to the other.
+    for (number, version) in [4, 5].into_iter().cycle().enumerate().take(8) {
+        let name = format!("same-{number}");
+        let device = Device::connected(port, &name);
+        device.subscribe("t", 1);
+        let mut other = Mqtt::new(hub.tcp_port(), version, &name);
+        // It hears so at once, and at whatever it says.
+        device.expect(kind::DISCONNECT, &[]);
+        assert_eq!(device.ask(kind::PINGREQ, &[]), (kind::DISCONNECT, vec![]));
+        device.connect(CLEAN, 60, &name);
+        match version {
+            5 => other.expect_end(0x8E),
+            _ => assert!(other.try_receive().is_none(), "it is closed"),
+        }
+        device.expect_nothing();
+    }
+}
+
+#[test]
+fn who_sleeps_hears_of_it_when_it_wakes() {
+    let (hub, port) = start();
+    let device = Device::connected(port, "sleeper");
+    assert_eq!(device.ask(kind::DISCONNECT, &[0, 60]), (kind::DISCONNECT, vec![]));
+    Mqtt::new(hub.tcp_port(), 5, "sleeper").ping();
+    device.expect_gateway();
+    assert_eq!(device.ask(kind::PINGREQ, b"sleeper"), (kind::DISCONNECT, vec![]));
 }

@@ -62,7 +62,7 @@ fn retained_messages_and_what_the_gateway_refuses() {
     assert!(got.contains(r#""retain":true"#) && got.contains("stays"), "{got}");
     let refused = command(&hub, "pub", "-q 1 $SYS/x y").run();
     assert!(
-        refused.stderr.contains("refused the message to $SYS/x: rejected: not supported"),
+        refused.stderr.contains("refused the topic $SYS/x: rejected: not supported"),
         "{}",
         refused.stderr
     );

@@ -1,6 +1,7 @@
 //! MQTT-SN: what is not answered is sent again, and who never answers is lost.
 
 use crate::mqtt_sn::{mosquitto_pub, mosquitto_sub, start};
+use trefoil_tests::mqtt::{Connect, Connection};
 use trefoil_tests::mqtt_sn::{CLEAN, Device, WILL, connect_body, kind};
 
 #[test]
@@ -90,4 +91,51 @@ fn an_answer_to_nothing_is_answered_once_and_holds_up_nothing() {
     mosquitto_pub(&hub, "-t t -m first -q 1");
     assert_eq!(device.take().2, "first");
     device.expect_nothing();
+}
+
+/// The flags of the message that comes next, and its payload. It is not acknowledged.
+fn flags(device: &Device) -> (u8, String) {
+    let (kind, body) = device.receive();
+    assert_eq!(kind, kind::PUBLISH, "{body:02x?}");
+    (body[0], String::from_utf8(body[5..].to_vec()).unwrap())
+}
+
+#[test]
+fn what_only_its_topic_was_sent_of_comes_for_the_first_time() {
+    let (hub, port) = start();
+    for (qos, first, again) in [(1, 0x20, 0xa0), (2, 0x40, 0xc0)] {
+        let name = format!("forgetful-{qos}");
+        let device = Device::new(port);
+        device.connect(0, 60, &name);
+        device.subscribe("home/#", qos);
+        mosquitto_pub(&hub, &format!("-t home/x -m one -q {qos}"));
+        assert_eq!(device.receive().0, kind::REGISTER);
+        // It begins anew instead of an answer; then all of it is lost.
+        device.connect(0, 60, &name);
+        assert_eq!(device.receive().0, kind::REGISTER);
+        device.connect(0, 60, &name);
+        device.learn("home/x");
+        assert_eq!(flags(&device), (first, "one".into()));
+        // Now it has been there.
+        device.connect(0, 60, &name);
+        device.learn("home/x");
+        assert_eq!(flags(&device), (again, "one".into()));
+        device.connect(CLEAN, 60, &name);
+    }
+    // The same where the client is lost, and where it comes back over MQTT.
+    let device = Device::new(port);
+    device.connect(0, 600, "mute");
+    device.subscribe("home/#", 1);
+    mosquitto_pub(&hub, "-t home/x -m two -q 1");
+    while device.receive().0 != kind::DISCONNECT {}
+    device.connect(0, 60, "mute");
+    assert_eq!(device.receive().0, kind::REGISTER);
+    let request = Connect::new(5, "mute").resume().session_expiry_s(9);
+    let (mut mqtt, answer) = Connection::with(hub.tcp_port(), &request);
+    assert_eq!(answer.flags, 1, "session present");
+    let message = mqtt.receive_publish();
+    assert_eq!((message.dup, message.payload), (false, b"two".to_vec()));
+    let (mut mqtt, _) = Connection::with(hub.tcp_port(), &request);
+    assert!(mqtt.receive_and_ack().dup);
+    mqtt.ping();
 }

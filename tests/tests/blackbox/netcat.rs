@@ -1,7 +1,7 @@
 //! nc: JSON lines and datagrams typed by hand.
 
 use serde_json::{Value, json};
-use trefoil_tests::{Hub, Program, wait_until};
+use trefoil_tests::{CONFIG, Hub, Program, python, wait_until};
 
 fn nc(hub: &Hub) -> Program {
     Program::new("nc").args(["127.0.0.1", &hub.tcp_port().to_string()])
@@ -48,6 +48,12 @@ fn a_reader_whose_input_has_ended_goes_on_reading() {
     reader.lines(1);
     nc(&hub).words("-N").stdin("{\"pub\":\"room/one\",\"data\":1}\n").run().success();
     assert_eq!(values(&reader.lines(2)[1]), [json!({"topic": "room/one", "data": 1})]);
+}
+
+#[test]
+fn a_reader_that_is_gone_is_noticed_though_nothing_is_sent_to_it() {
+    let hub = Hub::with_config(&format!("{CONFIG}\n[limits]\nhalf_closed_probe_s = 1\n"));
+    python("lines_scenarios", "a_reader_that_is_gone", &hub);
 }
 
 #[test]

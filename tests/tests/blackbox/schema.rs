@@ -4,7 +4,7 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 use trefoil_tests::{Hub, lines, mqtt, websocket};
 
-fn validator(part: &str) -> Validator {
+pub(super) fn validator(part: &str) -> Validator {
     let mut schema: Value =
         serde_json::from_str(include_str!("../../../docs/json-protocol.schema.json")).unwrap();
     let root = schema.as_object_mut().unwrap();
@@ -13,7 +13,7 @@ fn validator(part: &str) -> Validator {
     jsonschema::validator_for(&schema).unwrap()
 }
 
-fn check(validator: &Validator, value: &Value) {
+pub(super) fn check(validator: &Validator, value: &Value) {
     let faults: Vec<String> = validator.iter_errors(value).map(|fault| fault.to_string()).collect();
     assert!(faults.is_empty(), "{value}: {faults:?}");
 }

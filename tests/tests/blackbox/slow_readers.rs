@@ -1,7 +1,7 @@
 //! Readers that do not keep up: each policy loses what it says and nothing else, and others do not notice.
 
 use std::collections::BTreeMap;
-use trefoil_tests::mqtt::{self, Connect, Message};
+use trefoil_tests::mqtt::{self, Connect, Message, property};
 use trefoil_tests::{CONFIG, Hub, lines, websocket};
 
 /// Small bounds, so that a test need not send much.
@@ -328,4 +328,94 @@ fn all_queues_together_have_a_bound() {
     let (mut client, _) = mqtt::Connection::with(hub.tcp_port(), &connect("b").resume());
     publisher.publish_and_wait(&Message::new("b", "3").qos(1, 1));
     assert_eq!(client.receive_and_ack().payload, b"3");
+}
+
+/// Publishes `topic=0` to `topic=5` to a client that is away, and takes what comes when it is back.
+fn what_waits(hub: &Hub, client: &Connect, topic: &str) -> Vec<String> {
+    let mut publisher = mqtt::Connection::new(hub.tcp_port(), 5, "publisher");
+    for number in 0..6 {
+        publisher.publish_and_wait(&Message::new(topic, number.to_string()).qos(1, 1));
+    }
+    publisher.publish_and_wait(&Message::new(format!("{topic}/end"), "").qos(1, 1));
+    let (mut client, answer) = mqtt::Connection::with(hub.tcp_port(), client);
+    assert_eq!(answer.flags, 1, "session present");
+    let mut came = Vec::new();
+    while came.len() < 3 {
+        let message = client.receive_and_ack();
+        if message.topic != topic {
+            came.push("end".to_owned());
+            break;
+        }
+        came.push(String::from_utf8(message.payload).unwrap());
+    }
+    client.ping();
+    client.break_off();
+    came
+}
+
+fn said(policy: &str) -> Vec<u8> {
+    property::pair("slow_reader", policy)
+}
+
+#[test]
+fn mqtt_5_clients_say_it_themselves() {
+    let hub = hub("drop_newest", "");
+    let away = Connect::new(5, "away").session_expiry_s(1000);
+    for (policy, kept) in [
+        ("latest_per_topic", ["5", "end"].as_slice()),
+        ("drop_oldest", &["4", "5", "end"]),
+        ("drop_newest", &["0", "1", "2"]),
+    ] {
+        let (mut client, _) = mqtt::Connection::with(hub.tcp_port(), &away);
+        let answer = client.subscribe_with(&said(policy), &[("t", 1), ("t/end", 1)]);
+        assert_eq!(answer.codes, [1, 1]);
+        client.break_off();
+        assert_eq!(what_waits(&hub, &away.clone().resume(), "t"), kept, "{policy}");
+    }
+    // The subscription is made anew without it.
+    let (mut client, _) = mqtt::Connection::with(hub.tcp_port(), &away);
+    client.subscribe_with(&said("drop_oldest"), &[("t", 1)]);
+    client.subscribe("t", 1);
+    client.subscribe("t/end", 1);
+    client.break_off();
+    assert_eq!(what_waits(&hub, &away.clone().resume(), "t"), ["0", "1", "2"]);
+    // What is none is refused, and told; other properties mean nothing to the hub.
+    let mut client = mqtt::Connection::new(hub.tcp_port(), 5, "client");
+    let properties = [property::pair("slow", "x"), said("drop_everything")].concat();
+    let answer = client.subscribe_with(&properties, &[("t", 1), ("u", 0)]);
+    assert_eq!(answer.codes, [0x83, 0x83], "implementation specific error");
+    let why = answer.properties.text(property::id::REASON_STRING).unwrap();
+    assert!(why.contains("drop_newest, drop_oldest, latest_per_topic, disconnect"), "{why}");
+    client.subscribe_with(&property::pair("slow", "x"), &[("t", 0)]);
+    client.publish("t", b"it is there");
+    assert_eq!(client.receive_publish().payload, b"it is there");
+    client.ping();
+}
+
+#[test]
+fn policies_outlast_the_hub() {
+    const LATEST: &str = "latest_per_topic";
+    let config = CONFIG.replace("[[listener]]", &format!("[[listener]]\nslow_reader = \"{LATEST}\""));
+    let config = format!("{config}{LIMITS}");
+    let mut hub = Hub::with_config(&config);
+    let by_listener = Connect::new(5, "listener").session_expiry_s(1000);
+    let by_itself = Connect::new(5, "itself").session_expiry_s(1000);
+    let (mut client, _) = mqtt::Connection::with(hub.tcp_port(), &by_listener);
+    client.subscribe("t", 1);
+    client.subscribe("t/end", 1);
+    client.break_off();
+    let (mut client, _) = mqtt::Connection::with(hub.tcp_port(), &by_itself);
+    client.subscribe_with(&said("drop_oldest"), &[("u", 1), ("u/end", 1)]);
+    client.break_off();
+    let mqtt_3 = Connect::new(4, "three").resume();
+    let (mut client, _) = mqtt::Connection::with(hub.tcp_port(), &mqtt_3);
+    client.subscribe("v", 1);
+    client.subscribe("v/end", 1);
+    client.break_off();
+    for signal in ["TERM", "KILL"] {
+        hub = Hub::resume(hub.leave(signal), &config);
+        assert_eq!(what_waits(&hub, &by_listener.clone().resume(), "t"), ["5", "end"], "{signal}");
+        assert_eq!(what_waits(&hub, &by_itself.clone().resume(), "u"), ["4", "5", "end"], "{signal}");
+        assert_eq!(what_waits(&hub, &mqtt_3, "v"), ["5", "end"], "{signal}");
+    }
 }

@@ -387,6 +387,61 @@ fn sessions_are_listed_and_ended_for_good() {
 }
 
 #[test]
+fn sessions_are_listed_by_pages() {
+    let hub = Hub::start();
+    for name in 0..25 {
+        let (mut client, _) = lasting(&hub, &format!("{name:02}"));
+        client.subscribe("to/all", 1);
+        client.leave();
+    }
+    publish(&hub, &[Message::new("to/all", "x").qos(1, 1)]);
+    wait_until("all are counted", || ask(&hub, "GET", "/api/v1/sessions").1["total"] == 25);
+    for order in ["messages", "bytes", "away"] {
+        let mut found = Vec::new();
+        for offset in [0, 10, 20, 30] {
+            let path = format!("/api/v1/sessions?sort={order}&limit=10&offset={offset}");
+            let (status, list) = ask(&hub, "GET", &path);
+            assert_eq!((status, &list["total"]), (200, &25.into()), "{list}");
+            let page = list["sessions"].as_array().unwrap().clone();
+            found.extend(page.iter().map(|session| session["client_id"].as_str().unwrap().to_owned()));
+        }
+        if order != "away" {
+            assert!(found.is_sorted(), "equals go by their client id: {found:?}");
+        }
+        found.sort();
+        assert_eq!(found, Vec::from_iter((0..25).map(|name| format!("{name:02}"))), "{order}");
+    }
+    let (status, error) = ask(&hub, "GET", "/api/v1/sessions?offset=10001");
+    assert_eq!((status, &error["error"]["field"]), (400, &"offset".into()), "{error}");
+}
+
+#[test]
+fn how_long_a_client_is_away_is_known_of_sessions_that_never_end() {
+    let config = format!("{CONFIG}\n[limits]\nsession_expiry_s_max = 4294967295\n");
+    let hub = Hub::with_config(&config);
+    let connects = [Connect::new(5, "five").session_expiry_s(u32::MAX), Connect::new(4, "four").resume()];
+    for connect in &connects {
+        Connection::with(hub.tcp_port(), connect).0.leave();
+    }
+    let away_s = |hub: &Hub, client_id: &str| {
+        let list = ask(hub, "GET", "/api/v1/sessions?sort=away").1;
+        let sessions = list["sessions"].as_array().unwrap();
+        let session = sessions.iter().find(|session| session["client_id"] == client_id).unwrap();
+        assert!(session["expiry_s"].is_null() && session["expires_in_s"].is_null(), "{session}");
+        session["away_s"].as_u64().unwrap_or_else(|| panic!("{session}"))
+    };
+    wait_until("time goes by", || away_s(&hub, "five") >= 3);
+    // A start does not begin it anew.
+    let hub = Hub::resume(hub.leave("KILL"), &config);
+    assert!(away_s(&hub, "five") >= 3 && away_s(&hub, "four") >= 3);
+    // One that was here when the hub was killed has been away since the start.
+    let here = Connection::with(hub.tcp_port(), &connects[1].clone().resume()).0;
+    let hub = Hub::resume(hub.leave("KILL"), &config);
+    assert!(away_s(&hub, "four") < away_s(&hub, "five"));
+    drop(here);
+}
+
+#[test]
 fn clients_of_every_kind_are_told_that_their_session_has_ended() {
     let hub = Hub::start();
     let mut json = lines::Connection::new(hub.tcp_port());

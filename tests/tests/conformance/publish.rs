@@ -1,9 +1,9 @@
 //! PUBLISH: section 3.3. Retained messages are in `retained`, flow control and sizes in `limits`.
 
 use std::time::Duration;
-use trefoil_tests::Hub;
 use trefoil_tests::mqtt::property::{id, number, pair, text};
 use trefoil_tests::mqtt::{Connect, Connection, Message, Publish, VERSIONS, ack, packet};
+use trefoil_tests::{CONFIG, Hub};
 
 /// A client whose session outlives its connection, in the words of its version.
 fn lasting(version: u8) -> Connect {
@@ -423,5 +423,62 @@ fn a_client_publishes_no_subscription_identifiers() {
     connection.send(&[Message::new("t", "right").packet(5), identified(0).packet(5)].concat());
     connection.expect_end(0x82);
     assert_eq!(watcher.receive_publish().payload, b"right");
+    watcher.ping();
+}
+
+/// A topic that is well-formed and not accepted (section 3.4.2.1, 3.5.2.1 of 5.0) is refused with its message, and the
+/// connection goes on. Before that the server acknowledges [v3 MQTT-3.3.5-2].
+#[test]
+fn a_message_to_a_topic_that_is_too_deep_is_refused_alone() {
+    let hub = Hub::with_config(&format!("{CONFIG}\n[limits]\ntopic_levels_max = 3\n"));
+    for version in VERSIONS {
+        let before = hub.metric("trefoil_messages_refused_total ");
+        let mut watcher = Connection::new(hub.tcp_port(), version, "watcher");
+        watcher.subscribe("#", 2);
+        let mut connection = Connection::new(hub.tcp_port(), version, "deep");
+        for (topic, is_taken) in [("a/b/c", true), ("a/b/c/d", false), ("a/b/c", true), ("////", false)] {
+            for qos in 0..3 {
+                let plain = Message::new(topic, "x");
+                let messages = if is_taken { vec![plain] } else { vec![plain.clone(), plain.retain()] };
+                for message in messages {
+                    connection.send(&message.qos(qos, 7).packet(version));
+                    let refused = if version == 5 && !is_taken { 0x90 } else { 0 };
+                    match qos {
+                        0 => connection.ping(),
+                        1 => assert_eq!(connection.receive().ack(0x40).reason, refused),
+                        _ => {
+                            let answer = connection.receive().ack(0x50);
+                            assert_eq!(answer.reason, refused);
+                            if version == 5 && !is_taken {
+                                let why = answer.properties.text(id::REASON_STRING).unwrap();
+                                assert!(why.contains("3 levels"), "{why}");
+                            } else {
+                                connection.send(&ack(0x62, 7));
+                                connection.receive().ack(0x70);
+                            }
+                        }
+                    }
+                    if is_taken {
+                        assert_eq!(watcher.receive_and_ack().topic, topic);
+                    }
+                }
+            }
+        }
+        watcher.ping();
+        assert_eq!(hub.metric("trefoil_messages_refused_total ") - before, 12);
+    }
+    // An alias may stand for it, and is no longer what it was.
+    let mut watcher = Connection::new(hub.tcp_port(), 5, "watcher");
+    watcher.subscribe("alias/#", 0);
+    let mut connection = Connection::new(hub.tcp_port(), 5, "deep");
+    for (topic, refused) in
+        [("alias/b", 0), ("", 0), ("alias/b/c/d", 0x90), ("", 0x90), ("alias/e", 0), ("", 0)]
+    {
+        connection.send(&Message::new(topic, "x").qos(1, 7).alias(1).packet(5));
+        assert_eq!(connection.receive().ack(0x40).reason, refused, "{topic:?}");
+    }
+    for topic in ["alias/b", "alias/b", "alias/e", "alias/e"] {
+        assert_eq!(watcher.receive_publish().topic, topic);
+    }
     watcher.ping();
 }

@@ -4,7 +4,9 @@
 //! of the hub begins anew with each start.
 
 use super::facts::{FACT, Fact};
+use super::history::{self, HistoryEntry};
 use super::wire::{Reader, Unreadable, put_bytes, put_number, put_optional, put_optional_text};
+use crate::slow_reader::SlowReader;
 use crate::subscriptions::SubscriptionOptions;
 use std::num::NonZeroU32;
 use trefoil_mqtt::{Publish, QoS, Version, decode_publish};
@@ -174,8 +176,22 @@ pub(crate) enum Entry<'a> {
     RestateEnd {
         session: u64,
     },
+    /// Something happened to the history of a topic.
+    History(HistoryEntry<'a>),
     /// What others have the hub keep for them.
     Fact(Fact<'a>),
+    /// When the client of a session that never ends has gone. It stands behind [`Entry::Away`].
+    Left {
+        session: u64,
+        at: u64,
+    },
+    /// What happens when there is no room for what a session, or one of its subscriptions, is to get. It stands behind
+    /// [`Entry::Connect`] or [`Entry::Subscribe`], which without it say that nothing was asked for.
+    SlowReader {
+        session: u64,
+        filter: Option<FilterRef<'a>>,
+        policy: SlowReader,
+    },
 }
 
 /// A message as it is written down: its properties and its payload as in a PUBLISH packet of MQTT 5.0.
@@ -235,6 +251,10 @@ impl Ids<'_> {
     }
 }
 
+/// The kinds of [`Entry::SlowReader`] and [`Entry::Left`].
+const SLOW_READER: u8 = 33;
+const LEFT: u8 = 34;
+
 const RETAIN: u8 = 0b0100;
 const HAS_IDS: u8 = 0b1000;
 const HAS_GROUP: u8 = 0b1_0000;
@@ -243,6 +263,7 @@ const NO_LOCAL: u8 = 0b0100;
 const AS_PUBLISHED: u8 = 0b1000;
 const EXCLUSIVE: u8 = 0b1_0000;
 const BEHIND: u8 = 0b0100;
+const HAS_FILTER: u8 = 0b0100;
 const SHARED: u8 = 0b10_0000;
 
 impl<'a> Entry<'a> {
@@ -340,8 +361,21 @@ impl<'a> Entry<'a> {
             Entry::RestateBegin { session } => numbers(29, &[*session]),
             Entry::RestateEnd { session } => numbers(30, &[*session]),
             Entry::Tried { session } => numbers(31, &[*session]),
+            Entry::History(entry) => {
+                numbers(history::KIND, &[]);
+                entry.encode(out);
+            }
             Entry::Exchange { session, packet_id } => numbers(32, &[*session, (*packet_id).into()]),
             Entry::Fact(fact) => fact.encode(out),
+            Entry::Left { session, at } => numbers(LEFT, &[*session, *at]),
+            Entry::SlowReader { session, filter, policy } => {
+                numbers(SLOW_READER, &[*session]);
+                let is_shared = filter.is_some_and(|filter| filter.share.is_some());
+                out.push(*policy as u8 | flag(HAS_FILTER, filter.is_some()) | flag(SHARED, is_shared));
+                if let Some(filter) = filter {
+                    filter.encode(out);
+                }
+            }
         }
     }
 
@@ -439,8 +473,19 @@ impl<'a> Entry<'a> {
             29 => Entry::RestateBegin { session: record.number()? },
             30 => Entry::RestateEnd { session: record.number()? },
             31 => Entry::Tried { session: record.number()? },
+            history::KIND => Entry::History(HistoryEntry::decode(record)?),
             32 => Entry::Exchange { session: record.number()?, packet_id: record.small()? },
             FACT => Entry::Fact(Fact::decode(record)?),
+            LEFT => Entry::Left { session: record.number()?, at: record.number()? },
+            SLOW_READER => {
+                let (session, flags) = (record.number()?, record.byte()?);
+                let (policy, _) = SlowReader::ALL[usize::from(flags & 0b11)];
+                let filter = match flags & HAS_FILTER {
+                    0 => None,
+                    _ => Some(FilterRef::decode(record, flags & SHARED != 0)?),
+                };
+                Entry::SlowReader { session, filter, policy }
+            }
             _ => return Err(Unreadable("its kind is not known")),
         })
     }

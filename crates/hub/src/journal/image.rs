@@ -6,10 +6,12 @@
 
 use super::entry::{Body, Client, Entry, Stored, WillBody};
 use super::facts::Facts;
+use super::history::HistoryImage;
 use super::wire::{Reader, Unreadable};
 use crate::message::{Message, Properties};
 use crate::payload::Payload;
 use crate::session::Will;
+use crate::slow_reader::SlowReader;
 use crate::subscriptions::{SubscriptionIds, SubscriptionOptions};
 use crate::time::Time;
 use crate::topic::Topic;
@@ -46,6 +48,7 @@ pub struct Image {
     swept: u64,
     pub(crate) delayed: BTreeMap<u64, KeptDelayed>,
     pub(crate) owed: BTreeMap<(u64, Owed), Arc<Message>>,
+    pub(crate) history: HistoryImage,
     pub(crate) facts: Facts,
 }
 
@@ -59,8 +62,8 @@ pub(crate) enum Owed {
 }
 
 #[derive(Debug)]
-struct Known {
-    message: Arc<Message>,
+pub(super) struct Known {
+    pub(super) message: Arc<Message>,
     /// Somebody may come to speak of it who has not done so yet.
     is_restated: bool,
 }
@@ -72,9 +75,12 @@ pub(crate) struct KeptSession {
     pub(crate) identity: Option<Box<str>>,
     pub(crate) user_name: Option<Box<str>>,
     pub(crate) will: Option<Will>,
+    pub(crate) slow_reader: SlowReader,
     pub(crate) is_connected: bool,
     pub(crate) ends_at: Option<Time>,
     pub(crate) will_at: Option<Time>,
+    /// When its client went, on the clock of [`Time`], which begins with the start of the hub: it may be before that.
+    pub(crate) left_ms: Option<i64>,
     pub(crate) subscriptions: Map<KeptFilter, KeptSubscription>,
     pub(crate) incoming: HashSet<u16, RandomState>,
     pub(crate) queue: VecDeque<KeptDelivery>,
@@ -158,6 +164,8 @@ pub struct ImageSize {
     pub retained: usize,
     /// Delayed messages.
     pub delayed: usize,
+    /// Messages in the histories of topics.
+    pub history: usize,
 }
 
 impl Image {
@@ -177,6 +185,7 @@ impl Image {
             swept: 0,
             delayed: BTreeMap::new(),
             owed: BTreeMap::new(),
+            history: HistoryImage::default(),
             facts: Facts::default(),
         }
     }
@@ -200,6 +209,7 @@ impl Image {
             deliveries: of(|s| s.queue.len() + s.flights.len()),
             retained: self.retained.values().filter(|r| r.message.is_some()).count(),
             delayed: self.delayed.len(),
+            history: self.history.messages(),
         }
     }
 
@@ -311,6 +321,7 @@ impl Image {
                     },
                 }
             }
+            Entry::History(entry) => self.history.take(&entry, &self.messages)?,
             of_a_session => self.take_of_session(&of_a_session, restated)?,
         }
         Ok(())
@@ -336,7 +347,9 @@ impl Image {
             | Entry::Received { session, .. }
             | Entry::Land { session, .. }
             | Entry::Incoming { session, .. }
-            | Entry::Released { session, .. } => *session,
+            | Entry::Released { session, .. }
+            | Entry::Left { session, .. }
+            | Entry::SlowReader { session, .. } => *session,
             _ => return Ok(()),
         };
         let shadow = restated.as_mut().and_then(|(_, shadow)| shadow.as_mut());
@@ -404,9 +417,11 @@ impl KeptSession {
             identity: client.identity.map(Into::into),
             user_name: client.user_name.map(Into::into),
             will,
+            slow_reader: SlowReader::default(),
             is_connected: true,
             ends_at: None,
             will_at: None,
+            left_ms: None,
             subscriptions: Map::default(),
             incoming: HashSet::default(),
             queue: VecDeque::new(),
@@ -422,7 +437,8 @@ impl KeptSession {
         self.identity = client.identity.map(Into::into);
         self.user_name = client.user_name.map(Into::into);
         self.will = will;
-        (self.is_connected, self.ends_at, self.will_at) = (true, None, None);
+        self.slow_reader = SlowReader::default();
+        (self.is_connected, self.ends_at, self.will_at, self.left_ms) = (true, None, None, None);
     }
 
     fn take(
@@ -434,6 +450,7 @@ impl KeptSession {
         match entry {
             Entry::Away { ends_at, will_at, .. } => {
                 self.is_connected = false;
+                self.left_ms = None;
                 self.ends_at = ends_at.map(|at| moment(at, start_ms));
                 self.will_at = will_at.map(|at| moment(at, start_ms));
                 if will_at.is_none() {
@@ -495,6 +512,15 @@ impl KeptSession {
             }
             Entry::Incoming { packet_id, .. } => drop(self.incoming.insert(*packet_id)),
             Entry::Released { packet_id, .. } => drop(self.incoming.remove(packet_id)),
+            Entry::Left { at, .. } => self.left_ms = at.checked_signed_diff(start_ms),
+            Entry::SlowReader { filter: None, policy, .. } => self.slow_reader = *policy,
+            Entry::SlowReader { filter: Some(filter), policy, .. } => {
+                let filter =
+                    KeptFilter { share: filter.share.map(Into::into), pattern: filter.pattern.into() };
+                if let Some(subscription) = self.subscriptions.get_mut(&filter) {
+                    subscription.options.slow_reader = Some(*policy);
+                }
+            }
             _ => {}
         }
         Ok(())

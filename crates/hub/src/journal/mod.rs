@@ -11,6 +11,7 @@
 
 mod entry;
 mod facts;
+mod history;
 mod image;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ mod wire;
 
 pub(crate) use entry::{Body, Client, Entry, FilterRef, Ids, Stored, WillBody};
 pub(crate) use facts::{Fact, Facts};
+pub(crate) use history::{HistoryEntry, HistoryImage, KeptHistory, topic as kept_topic};
 pub use image::{Image, ImageSize};
 pub(crate) use image::{
     KeptDelivery, KeptFilter, KeptFlight, KeptRetained, KeptSession, KeptSubscription, Owed,
@@ -64,6 +66,17 @@ pub struct Keeping {
 }
 
 impl Keeping {
+    /// Whether nothing that was acknowledged is missing at the next start, on whatever topic: after an end in order, unless
+    /// something is not kept at all; else only if all is on disk before.
+    pub(crate) fn keeps_all(&self, has_crashed: bool) -> bool {
+        let all = self.rules.iter().map(|(_, durability)| *durability).chain([self.durability]);
+        let mut all = all.map(|durability| match has_crashed {
+            true => durability == Durability::Sync,
+            false => durability != Durability::None,
+        });
+        all.all(|keeps| keeps)
+    }
+
     fn of(&self, topic: &str) -> Durability {
         let rule = self.rules.iter().find(|(filter, _)| crate::topic::matches(filter, topic));
         rule.map_or(self.durability, |(_, durability)| *durability)
@@ -379,6 +392,11 @@ impl Journal {
     /// A moment as it is written down.
     pub(crate) fn moment(&self, at: Time) -> u64 {
         self.shared.keeping.as_ref().map_or(0, |keeping| keeping.start_ms.saturating_add(at.as_ms()))
+    }
+
+    /// The same for one that may lie before the zero of [`Time`].
+    pub(crate) fn moment_before(&self, at_ms: i64) -> u64 {
+        self.shared.keeping.as_ref().map_or(0, |keeping| keeping.start_ms.saturating_add_signed(at_ms))
     }
 
     /// Whether a message on `topic` has to be on disk before it is acknowledged.

@@ -1,17 +1,34 @@
-//! The deliveries of a session that wait for a place in the window.
+//! The deliveries of a session that wait for a place in the window, or have not left though they have one.
 
-use super::{Outgoing, Pending};
+use super::{Outgoing, Pending, State};
 use crate::slow_reader::Newest;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use trefoil_mqtt::QoS;
 
+/// A queue grows by no more places than that at a time.
+const QUEUE_STEP: usize = 256;
+
 impl Outgoing {
+    /// How much waits: messages and bytes.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        (self.queue.len(), self.backlog.queued_bytes())
+    }
+
+    /// How many deliveries are in flight or wait.
+    pub(crate) fn len(&self) -> usize {
+        self.flights.len() + self.queue.len()
+    }
+
     /// Lets a delivery wait. The caller has checked the bounds.
     pub(crate) fn push(&mut self, pending: Pending) {
         self.backlog.pushed(&pending.message);
         if let Some(newest) = &mut self.newest {
             newest.pushed(&pending.message.topic, self.queue.len());
+        }
+        if self.queue.len() == self.queue.capacity() {
+            // What one message makes grow in many sessions at a time must not take twice the memory with that.
+            self.queue.reserve_exact(self.queue.len().clamp(4, QUEUE_STEP));
         }
         self.queue.push_back(pending);
     }
@@ -55,6 +72,15 @@ impl Outgoing {
             }
         }
         Some(pending)
+    }
+
+    /// A delivery that counts as sent has not left yet, and the connection is about to end.
+    pub(crate) fn hold_back(&mut self, packet_id: u16) {
+        if let Some(at) = self.sent_place(packet_id)
+            && let Some(flight) = self.flights[at].as_mut().filter(|f| f.state == State::Published)
+        {
+            flight.was_seen = false;
+        }
     }
 
     pub(super) fn find_newest(&mut self) {

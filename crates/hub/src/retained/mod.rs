@@ -1,6 +1,6 @@
 //! Retained messages: the last one of each topic, and those that match a filter (MQTT 5.0 §3.3.1.3).
 
-mod walk;
+pub(crate) mod walk;
 
 use crate::message::Message;
 use crate::time::Time;

@@ -6,15 +6,15 @@
 use std::num::NonZeroU64;
 
 /// A topic as it is sorted.
-pub(super) type Key = Box<str>;
+pub(crate) type Key = Box<str>;
 
 /// The key of a topic.
-pub(super) fn key(topic: &str) -> Key {
+pub(crate) fn key(topic: &str) -> Key {
     topic.replace('/', "\0").into()
 }
 
 /// The topic of a key.
-pub(super) fn topic(key: &str) -> String {
+pub(crate) fn topic(key: &str) -> String {
     key.replace('\0', "/")
 }
 
@@ -22,14 +22,14 @@ pub(super) fn topic(key: &str) -> String {
 /// a large set can be given to a slow receiver bit by bit.
 #[derive(Clone, Debug)]
 pub struct Cursor {
-    pub(super) levels: Box<[Box<str>]>,
+    pub(crate) levels: Box<[Box<str>]>,
     /// Where the walk goes on.
-    pub(super) at: String,
+    pub(crate) at: String,
     /// Whether what stands at this very place has been given already.
-    pub(super) is_behind: bool,
-    pub(super) done: bool,
+    pub(crate) is_behind: bool,
+    pub(crate) done: bool,
     /// Whose messages it passes over.
-    pub(super) leaves_out: Option<NonZeroU64>,
+    pub(crate) leaves_out: Option<NonZeroU64>,
 }
 
 impl Cursor {
@@ -58,6 +58,11 @@ impl Cursor {
         (&self.at, self.is_behind)
     }
 
+    /// The pattern.
+    pub(crate) fn pattern(&self) -> String {
+        self.levels.join("/")
+    }
+
     /// The first level of the pattern.
     pub(crate) fn first_level(&self) -> &str {
         self.levels.first().map_or("", |level| level)
@@ -71,7 +76,7 @@ impl Cursor {
 
 /// What a key is to a pattern.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Match,
     /// No match before the key that was written down.
     Seek,
@@ -86,7 +91,7 @@ fn literal_start(pattern: &[Box<str>]) -> String {
 }
 
 /// Compares `key` with `pattern`. Writes where the next match can be into `next`, if the answer is to seek.
-pub(super) fn compare(pattern: &[Box<str>], key: &str, next: &mut String) -> Step {
+pub(crate) fn compare(pattern: &[Box<str>], key: &str, next: &mut String) -> Step {
     let hidden = crate::topic::is_hidden(key);
     let mut start = 0;
     let mut levels = key.split('\0');

@@ -2,8 +2,8 @@
 
 use super::keep::{dropped, flown, is_owed, launched, stored};
 use super::{Refusal, Shard, Turn};
-use crate::group::{Group, Search, Strategy};
-use crate::interest::ShardSet;
+use crate::group::{Search, Strategy};
+use crate::history::Placed;
 use crate::journal::{Entry, Journal};
 use crate::key::SessionKey;
 use crate::message::Message;
@@ -13,7 +13,6 @@ use crate::retained::Found;
 use crate::slow_reader::SlowReader;
 use crate::subscriptions::Audience;
 use crate::time::Time;
-use crate::topic::Topic;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use trefoil_mqtt::QoS;
@@ -22,7 +21,7 @@ use trefoil_mqtt::QoS;
 const REPLAY_MESSAGES: usize = 64;
 
 /// How far the search for them goes for one receiver before others have their turn.
-const REPLAY_STEPS: usize = 256;
+pub(super) const REPLAY_STEPS: usize = 256;
 
 /// How far it goes for all receivers together in one round: one or two milliseconds.
 pub(super) const ROUND_STEPS: usize = 1024;
@@ -96,7 +95,8 @@ impl Shard {
         Published { matched, not_retained: !has_room, refused: None }
     }
 
-    /// Delivers to all who want a message, here and through other shards. Returns whether there is anybody.
+    /// Gives a message its place in the history of its topic, if that has one, and delivers it to all who want it, here and
+    /// through other shards. Returns whether there is anybody.
     pub(super) fn deliver_everywhere(
         &mut self,
         now: Time,
@@ -105,7 +105,8 @@ impl Shard {
         mut number: u64,
         out: &mut impl Outlet,
     ) -> bool {
-        let local = self.deliver_here(now, publisher, message, &mut number, out);
+        let placed = self.append(now, publisher, message, &mut number);
+        let local = self.deliver_here(now, publisher, (message, placed.as_ref()), &mut number, out);
         let mut groups = std::mem::take(&mut self.groups);
         let (others, keeping) = self.remembered_elsewhere(&message.topic, &mut groups);
         for shard in others.iter() {
@@ -117,7 +118,8 @@ impl Shard {
                 self.journal.note(&Entry::Owed { message: number, shard, shards });
                 self.journal.debt()
             });
-            out.forward(shard, Parcel::Message { message: message.clone(), number, debt });
+            let placed = placed.clone();
+            out.forward(shard, Parcel::Message { message: message.clone(), number, debt, placed });
         }
         let matched = local || !others.is_empty() || !groups.is_empty();
         for group in groups.drain(..) {
@@ -135,9 +137,9 @@ impl Shard {
     /// Takes what another shard sent.
     pub fn handle(&mut self, now: Time, parcel: Parcel, out: &mut impl Outlet) {
         match parcel {
-            Parcel::Message { message, mut number, debt } => {
+            Parcel::Message { message, mut number, debt, placed } => {
                 self.begin_event();
-                self.deliver_here(now, None, &message, &mut number, out);
+                self.deliver_here(now, None, (&message, placed.as_ref()), &mut number, out);
                 if let Some(debt) = debt {
                     self.journal.note(&Entry::Paid { message: number, shard: self.number as u64 });
                     self.journal.pay(debt);
@@ -160,36 +162,6 @@ impl Shard {
         self.subscriptions.audience(topic, publisher, audience);
     }
 
-    /// Which other shards want `topic`, and into `groups` who shares it.
-    pub fn elsewhere(&self, topic: &str, groups: &mut Vec<Arc<Group>>) -> ShardSet {
-        groups.clear();
-        let interest = &self.shared.interest;
-        if self.shared.shards() == 1 && !interest.has_groups() {
-            return ShardSet::default();
-        }
-        interest.of(topic, groups).0.without(self.number)
-    }
-
-    /// As [`elsewhere`](Self::elsewhere), from memory if nothing has changed since this topic was last asked for: a
-    /// publisher's messages go to the same topic again and again, and the table is shared with other cores.
-    fn remembered_elsewhere(&mut self, topic: &Topic, groups: &mut Vec<Arc<Group>>) -> (ShardSet, ShardSet) {
-        groups.clear();
-        let interest = &self.shared.interest;
-        if self.shared.shards() == 1 && !interest.has_groups() {
-            return Default::default();
-        }
-        let version = interest.version();
-        if let Some(found) = self.routes.get(topic, version) {
-            return found;
-        }
-        let (shards, keeping) = interest.of(topic, groups);
-        let found = (shards.without(self.number), keeping);
-        if groups.is_empty() {
-            self.routes.set(topic, version, found);
-        }
-        found
-    }
-
     /// Where a session is reached, if it is.
     pub fn connection(&self, session: SessionKey) -> Option<crate::ConnectionKey> {
         self.sessions.get(session.index() as usize)?.connection
@@ -209,6 +181,7 @@ impl Shard {
     pub(super) fn go_on_replaying(&mut self, now: Time, out: &mut impl Outlet) {
         // Whoever subscribes again and again between two rounds waits for the next one.
         self.replay_steps = ROUND_STEPS;
+        self.go_on_with_followers(now, out);
         let mut steps = ROUND_STEPS;
         for _ in 0..self.replaying.len() {
             if steps == 0 {
@@ -230,6 +203,7 @@ impl Shard {
     fn resume_for(&mut self, now: Time, key: SessionKey, steps: &mut usize, out: &mut impl Outlet) {
         self.send_waiting(now, key, steps, out);
         self.session_mut(key).slim();
+        self.go_on_following(now, key, steps, out);
         self.note_load(key);
         self.fetch(now, key, out);
     }
@@ -393,7 +367,7 @@ impl Shard {
         &mut self,
         now: Time,
         publisher: Option<SessionKey>,
-        message: &Arc<Message>,
+        (message, placed): (&Arc<Message>, Option<&Placed>),
         number: &mut u64,
         out: &mut impl Outlet,
     ) -> bool {
@@ -403,6 +377,11 @@ impl Shard {
             let qos = receiver.qos.min(message.qos);
             // [MQTT-3.3.1-12] [MQTT-3.3.1-13] [v3 MQTT-3.3.1-9]
             let retain = message.retain && receiver.retain_as_published;
+            if let Some(placed) = placed
+                && self.follow(now, receiver.session, message, placed, out)
+            {
+                continue;
+            }
             self.deliver_to(
                 now,
                 receiver.session,
@@ -442,6 +421,7 @@ impl Shard {
                     subscription_ids,
                     waits_for: 0,
                     slow_reader,
+                    place: None,
                 };
                 out.deliver(to, message, &delivery);
             }
@@ -564,12 +544,21 @@ fn waits_for(pending: &Pending, is_kept: bool, journal: &Journal) -> u64 {
     if is_kept && pending.qos == QoS::ExactlyOnce { journal.last_batch() } else { 0 }
 }
 
-fn delivery(pending: &Pending, packet_id: u16, dup: bool, waits_for: u64) -> Delivery<'_> {
+pub(super) fn delivery(pending: &Pending, packet_id: u16, dup: bool, waits_for: u64) -> Delivery<'_> {
     let Pending { qos, retain, subscription_ids, .. } = pending;
-    Delivery { qos: *qos, retain: *retain, dup, packet_id, subscription_ids, waits_for, slow_reader: None }
+    Delivery {
+        qos: *qos,
+        retain: *retain,
+        dup,
+        packet_id,
+        subscription_ids,
+        waits_for,
+        slow_reader: None,
+        place: None,
+    }
 }
 
-fn pending_of(message: &Arc<Message>, qos: QoS, retain: bool, id: Option<NonZeroU32>) -> Pending {
+pub(super) fn pending_of(message: &Arc<Message>, qos: QoS, retain: bool, id: Option<NonZeroU32>) -> Pending {
     Pending {
         message: message.clone(),
         number: 0,

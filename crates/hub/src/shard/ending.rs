@@ -38,6 +38,7 @@ impl Shard {
         }
         self.connected -= 1;
         let session = self.session_mut(key);
+        session.left_ms = now.as_ms() as i64;
         if let Some(outgoing) = &mut session.outgoing {
             outgoing.detach();
         }
@@ -133,7 +134,7 @@ impl Shard {
 
     /// Milliseconds until [`handle_time`](Self::handle_time) has something to do; none if nothing is due ever.
     pub fn wait_ms(&self, now: Time) -> Option<u64> {
-        if !self.replaying.is_empty() {
+        if !self.replaying.is_empty() || !self.following.is_empty() {
             return Some(0);
         }
         let waits = [self.timers.wait_ms(now), self.delayed.wait_ms(now)];

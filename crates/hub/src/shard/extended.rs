@@ -21,6 +21,8 @@ const DELAYED_PER_ROUND: usize = 512;
 /// Why a valid message is not published.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
+    /// The hub takes no topics like its own: it has too many levels.
+    Topic(TopicError),
     /// What a rule makes of its topic is not valid.
     Rewritten(TopicError),
     /// It would come to a topic that only the hub publishes to.
@@ -34,6 +36,7 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Refusal::Topic(error) => error.fmt(f),
             Refusal::Rewritten(error) => write!(f, "what a rule makes of the topic is not valid: {error}"),
             Refusal::HubTopic => write!(f, "only the hub publishes below {HUB_TOPICS}"),
             Refusal::Delayed(error) => error.fmt(f),
@@ -47,11 +50,13 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl Shard {
-    /// Whether messages to `topic` must go to [`publish`](Self::publish) one by one, since a rule may change the topic or
-    /// they may have to wait.
+    /// Whether messages to `topic` must go to [`publish`](Self::publish) one by one, since a rule may change the topic, they
+    /// may have to wait, or each gets a place in the topic's history.
     pub fn is_special(&self, topic: &str) -> bool {
         let extensions = &self.shared.extensions;
-        self.delays(topic).is_some() || extensions.rewrites.publish.iter().any(|rule| rule.is_for(topic))
+        self.delays(topic).is_some()
+            || self.shared.history.is_for(topic)
+            || extensions.rewrites.publish.iter().any(|rule| rule.is_for(topic))
     }
 
     /// What a client's topic becomes by the rules, if it changes.
@@ -179,7 +184,8 @@ impl Shard {
         }
     }
 
-    pub(super) fn refuse(&mut self, why: Refusal) -> Published {
+    /// Counts a message that is not published, and gives what is said of it.
+    pub fn refuse(&mut self, why: Refusal) -> Published {
         self.counters.refused += 1;
         Published { refused: Some(why), ..Published::default() }
     }

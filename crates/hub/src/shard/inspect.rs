@@ -23,7 +23,7 @@ pub struct SessionReport {
     pub is_kept: bool,
     /// How long it outlasts its connection, in seconds; `u32::MAX` is for ever.
     pub expiry_s: u32,
-    /// For how many milliseconds the client has been away; none while it is here, and for a session that lasts for ever.
+    /// For how many milliseconds the client has been away; none while it is here.
     pub away_ms: Option<u64>,
     /// In how many milliseconds it ends, while the client is away and if it ever does.
     pub ends_in_ms: Option<u64>,
@@ -49,7 +49,7 @@ pub enum SessionOrder {
     InFlight,
     /// Subscriptions.
     Subscriptions,
-    /// Time since the client went; those that are here, or last for ever, come last.
+    /// Time since the client went; those that are here come last.
     Away,
 }
 
@@ -66,14 +66,18 @@ impl SessionOrder {
     }
 }
 
+/// Rank, client id, place and serial of a session.
+type Candidate = (u64, Reverse<Arc<str>>, usize, u32);
+
 /// A search for the first sessions in an order, which a shard goes on with bit by bit: it may have a million.
 #[derive(Debug)]
 pub struct SessionSurvey {
     order: SessionOrder,
     sessions_max: usize,
     place: usize,
-    /// The first of those that have been looked at: rank, place and serial, the last of them on top.
-    first: BinaryHeap<Reverse<(u64, Reverse<usize>, u32)>>,
+    /// The first of those that have been looked at, the last of them on top. Among equals
+    /// the client id decides, so that whoever asks for more gets the same ones first.
+    first: BinaryHeap<Reverse<Candidate>>,
 }
 
 impl SessionSurvey {
@@ -96,7 +100,11 @@ impl Shard {
         for place in survey.place..end {
             let Some(session) = self.sessions.get(place) else { continue };
             let rank = survey.order.rank(&report(now, session));
-            survey.first.push(Reverse((rank, Reverse(place), session.serial)));
+            let is_full = survey.first.len() >= survey.sessions_max;
+            if is_full && survey.first.peek().is_some_and(|Reverse((least, ..))| rank < *least) {
+                continue;
+            }
+            survey.first.push(Reverse((rank, Reverse(session.client_id.clone()), place, session.serial)));
             if survey.first.len() > survey.sessions_max {
                 survey.first.pop();
             }
@@ -106,7 +114,7 @@ impl Shard {
             return None;
         }
         let first = std::mem::take(&mut survey.first).into_sorted_vec();
-        let reports = first.into_iter().filter_map(|Reverse((_, Reverse(place), serial))| {
+        let reports = first.into_iter().filter_map(|Reverse((_, _, place, serial))| {
             let session = self.sessions.get(place).filter(|session| session.serial == serial)?;
             Some(report(now, session))
         });
@@ -126,17 +134,14 @@ fn report(now: Time, session: &Session) -> SessionReport {
     let ends_at = ends_at.filter(|_| session.connection.is_none());
     let outgoing = session.outgoing.as_deref();
     let (queued, queued_bytes) = outgoing.map_or((0, 0), |outgoing| outgoing.queued());
-    // It may have gone before the hub was started, and that is where time begins.
-    let away_ms = |ends_at: Time| {
-        (now.as_ms().saturating_add(u64::from(session.expiry_s) * 1000)).saturating_sub(ends_at.as_ms())
-    };
+    let away_ms = (now.as_ms() as i64).saturating_sub(session.left_ms);
     SessionReport {
         client_id: session.client_id.clone(),
         identity: session.identity().cloned(),
         is_connected: session.connection.is_some(),
         is_kept: session.is_kept,
         expiry_s: session.expiry_s,
-        away_ms: ends_at.map(away_ms),
+        away_ms: session.connection.is_none().then(|| u64::try_from(away_ms).unwrap_or_default()),
         ends_in_ms: ends_at.map(|at| at.since(now)),
         subscriptions: session.subscription_count(),
         queued,

@@ -1,12 +1,15 @@
 //! What a shard writes down, and how it says all of it again at a checkpoint.
 
 use super::Shard;
+use super::slow::{note_left, note_wish};
+use crate::history::TopicHistory;
 use crate::index::NodeId;
 use crate::journal::{Batch, Client, Entry, FilterRef, Ids, Stored};
 use crate::key::SessionKey;
 use crate::message::Message;
 use crate::outgoing::{Pending, Replay, Standing, Taken};
 use crate::session::Will;
+use crate::slow_reader::SlowReader;
 use crate::subscriptions::SubscriptionOptions;
 use crate::time::Time;
 use crate::topic::Filter;
@@ -29,6 +32,8 @@ pub(super) enum Checkpoint {
     Facts(Option<(u8, Box<str>)>),
     /// Behind which topic the retained messages are still to come; on the first shard only.
     Retained(Option<String>),
+    /// Which history is next, and which of its offsets: from one on, and until one; on the first shard only.
+    History(Arc<TopicHistory>, u64, u64),
     /// Until what was owed to others when it began has been dealt with: that stands in no other place.
     Debts,
 }
@@ -80,6 +85,9 @@ impl Shard {
         // An empty one takes the retained message away, and makes room.
         let clears = message.payload.is_empty() && self.shared.clears();
         if (message.retain && !clears) || self.delays(&message.topic).is_some() {
+            return true;
+        }
+        if self.shared.history.is_for(&message.topic) {
             return true;
         }
         if message.qos == QoS::AtMostOnce {
@@ -144,6 +152,10 @@ impl Shard {
         let will = rare.and_then(|rare| rare.will.as_ref()).and_then(|will| self.journal.will(will));
         let mut record = Vec::new();
         Entry::Connect { session: session.number, client, will }.encode(&mut record);
+        if session.is_kept && session.slow_reader != SlowReader::default() {
+            let policy = session.slow_reader;
+            Entry::SlowReader { session: session.number, filter: None, policy }.encode(&mut record);
+        }
         self.journal.write_encoded(&record);
     }
 
@@ -193,6 +205,7 @@ impl Shard {
             let moment = |at: Time| self.journal.moment(at);
             let entry = Entry::Away { session, ends_at: ends_at.map(moment), will_at: will_at.map(moment) };
             self.journal.note(&entry);
+            note_left(&mut self.journal, &self.sessions[key.index() as usize]);
         }
     }
 
@@ -214,6 +227,7 @@ impl Shard {
         if let Some(session) = self.kept(key) {
             let filter = FilterRef { share: filter.share, pattern: filter.pattern };
             self.journal.write(&Entry::Subscribe { session, filter, options, is_exclusive });
+            note_wish(&mut self.journal, session, filter, options);
         }
     }
 
@@ -328,6 +342,7 @@ impl Shard {
                 Checkpoint::Delayed(from) => self.restate_delayed(from, bytes_max),
                 Checkpoint::Facts(after) => self.restate_facts(after, bytes_max),
                 Checkpoint::Retained(after) => self.restate_retained(after),
+                Checkpoint::History(history, from, until) => self.restate_history(history, from, until),
                 Checkpoint::Debts => {
                     if self.journal.is_clear() {
                         // Behind what those have written who have paid.
@@ -376,17 +391,20 @@ impl Shard {
             let ends_at = rare.and_then(|rare| rare.ends_at).map(|at| journal.moment(at));
             let will_at = rare.and_then(|rare| rare.will_at).map(|at| journal.moment(at));
             journal.note(&Entry::Away { session: number, ends_at, will_at });
+            note_left(journal, session);
         }
         for &node in session.filters.nodes().iter().filter(|_| session.is_kept) {
             let Some((filter, options)) = self.subscriptions.get(key, node) else { continue };
             let is_exclusive = rare.is_some_and(|rare| rare.exclusives.contains(&*filter));
             let filter = FilterRef { share: None, pattern: &filter };
             journal.note(&Entry::Subscribe { session: number, filter, options, is_exclusive });
+            note_wish(journal, number, filter, options);
         }
         for group in rare.iter().filter(|_| session.is_kept).flat_map(|rare| rare.shares.values()) {
             let Some(options) = group.options(at) else { continue };
             let filter = FilterRef { share: Some(group.name()), pattern: group.filter() };
             journal.note(&Entry::Subscribe { session: number, filter, options, is_exclusive: false });
+            note_wish(journal, number, filter, options);
         }
         if let Some(outgoing) = session.outgoing.as_ref().filter(|_| session.is_kept) {
             for replay in outgoing.replays.iter().filter(|replay| replay.qos > QoS::AtMostOnce) {
@@ -440,7 +458,7 @@ impl Shard {
         }
         if after.is_none() {
             self.journal.note(&Entry::SweepEnd);
-            return Checkpoint::Debts;
+            return self.begin_restating_history();
         }
         Checkpoint::Retained(after)
     }

@@ -1,15 +1,19 @@
 //! One shard: its sessions and all that happens to them.
 
 mod deliver;
+mod elsewhere;
 mod ending;
 mod extended;
 mod facts;
+mod history;
+mod history_kept;
 mod inspect;
 mod keep;
 mod restore;
 mod retain;
 mod share;
 mod slow;
+mod subscribe_error;
 #[cfg(test)]
 mod tests;
 
@@ -35,16 +39,17 @@ use crate::wheel::Wheel;
 use foldhash::fast::FixedState;
 use slab::Slab;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fmt;
 use std::sync::Arc;
 use trefoil_mqtt::{QoS, RetainHandling};
 
 pub use deliver::Published;
 pub use ending::Ending;
 pub use extended::Refusal;
+pub use history::{Following, Resume};
 pub use inspect::{SessionOrder, SessionReport, SessionSurvey};
 pub use restore::restore;
 pub use share::Turn;
+pub use subscribe_error::SubscribeError;
 
 /// The sessions of one thread, their subscriptions, and what they have yet to be sent.
 ///
@@ -74,6 +79,10 @@ pub struct Shard {
     routes: Routes,
     /// Sessions whose retained messages go on when there is time.
     replaying: VecDeque<SessionKey>,
+    /// Sessions that go on with the histories they follow when there is time.
+    following: VecDeque<SessionKey>,
+    /// The histories of topics that have been published to.
+    histories: history::Known,
     /// How far the search for retained messages may still go before the next round.
     replay_steps: usize,
     journal: Journal,
@@ -135,9 +144,11 @@ pub struct Connect<'a> {
     /// Who it proved to be, if anybody asked. The caller has made sure that no session of
     /// [another](Shard::is_of_another) has this client id.
     pub identity: Option<Arc<str>>,
-    /// What happens when its queue is full, unless its subscription or the topic says otherwise. It holds for a session
-    /// that waits until the next start of the hub.
+    /// What happens when its queue is full, unless its subscription or the topic says otherwise. It is kept with the
+    /// session, until its client comes again.
     pub slow_reader: SlowReader,
+    /// It follows the histories of topics: what it is sent of them carries its place, and nothing of them is dropped.
+    pub follows: bool,
 }
 
 impl<'a> Connect<'a> {
@@ -154,6 +165,7 @@ impl<'a> Connect<'a> {
             language: None,
             identity: None,
             slow_reader: SlowReader::default(),
+            follows: false,
         }
     }
 }
@@ -170,58 +182,6 @@ pub struct Connected {
     /// Seconds that the session will outlast its connection: what was asked for, within the hub's limit.
     pub expiry_s: u32,
 }
-
-/// Why a subscription was not made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SubscribeError {
-    /// The filter is not valid.
-    Filter(TopicError),
-    /// The session has as many subscriptions as it may have.
-    TooMany {
-        /// The limit.
-        max: usize,
-    },
-    /// It is to be exclusive, and the hub is not set to know that.
-    ExclusiveOff,
-    /// It is to be exclusive and shared.
-    ExclusiveShare,
-    /// Another session holds it.
-    Taken,
-    /// It has to be kept on disk, which cannot be done now.
-    NotKept,
-    /// It is to be exclusive, and the session has a subscription to the same filter that is not.
-    NotExclusively,
-    /// The session has a subscription to the same filter that is exclusive, and this one is not to be.
-    Exclusively,
-}
-
-impl fmt::Display for SubscribeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SubscribeError::Filter(why) => why.fmt(f),
-            SubscribeError::TooMany { max } => {
-                write!(
-                    f,
-                    "the session has {max} subscriptions already (limits.subscriptions_per_session_max)"
-                )
-            }
-            SubscribeError::ExclusiveOff => {
-                f.write_str("this hub has no exclusive subscriptions (exclusive.enabled)")
-            }
-            SubscribeError::ExclusiveShare => f.write_str("a subscription cannot be exclusive and shared"),
-            SubscribeError::NotKept => f.write_str("the subscription has to be kept, and cannot be now"),
-            SubscribeError::Taken => f.write_str("another session has this exclusive subscription"),
-            SubscribeError::NotExclusively => f.write_str(
-                "the session has this subscription already, not exclusively; unsubscribe it first",
-            ),
-            SubscribeError::Exclusively => {
-                f.write_str("the session has this subscription already, exclusively; unsubscribe it first")
-            }
-        }
-    }
-}
-
-impl std::error::Error for SubscribeError {}
 
 impl Shard {
     /// Shard `number` of those that share `shared`.
@@ -243,6 +203,8 @@ impl Shard {
             groups: Vec::new(),
             routes: Routes::default(),
             replaying: VecDeque::new(),
+            following: VecDeque::new(),
+            histories: history::Known::default(),
             replay_steps: deliver::ROUND_STEPS,
             journal: Journal::new(number, shared.clone()),
             were_connected: HashSet::new(),
@@ -375,6 +337,7 @@ impl Shard {
             session.rare().identity = connect.identity;
         }
         self.remember_user_name(key, connect.user_name);
+        self.begin_following(key, connect.follows);
         self.note_connect(key, known.is_some());
         self.set_online(key, true);
         if let Some(language) = connect.language {
@@ -426,6 +389,7 @@ impl Shard {
         let Some(share) = parsed.share else {
             let added = self.subscribe_own(key, parsed.pattern, options);
             self.note_subscribed(key, parsed, options);
+            self.follow_new(key, parsed.pattern, options);
             // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [v3 MQTT-3.3.1-6] [MQTT-3.8.4-4]
             let send = match retained {
                 RetainHandling::Send => true,
@@ -507,6 +471,7 @@ impl Shard {
         let filters = &mut session.filters;
         let removed = self.subscriptions.remove(key, filters, node);
         self.tell_of(removed);
+        self.follow_no_more(key, filter.pattern);
         self.note_unsubscribed(key, filter);
         Ok(true)
     }
@@ -561,6 +526,7 @@ impl Shard {
             connection: None,
             expiry_s: 0,
             window_max: 1,
+            left_ms: 0,
             slow_reader: SlowReader::default(),
             filters: Filters::default(),
             outgoing: None,

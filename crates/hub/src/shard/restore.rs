@@ -1,6 +1,7 @@
 //! Shards that go on where an earlier process ended, however that was.
 
 use super::Shard;
+use super::history_kept::restore_history;
 use crate::delayed::Due;
 use crate::group::Search;
 use crate::journal::{
@@ -33,9 +34,10 @@ use super::Turn;
 /// The record that is returned says what has changed with that. It has to be on disk before anything else is written.
 pub fn restore(image: Image, shared: &Arc<Shared>, now: Time) -> (Vec<Shard>, Vec<u8>) {
     let mut shards: Vec<Shard> = (0..shared.shards()).map(|n| Shard::new(n, shared.clone())).collect();
-    let Image { sessions, retained, retained_version, delayed, owed, facts, .. } = image;
+    let Image { sessions, retained, retained_version, delayed, owed, history, facts, .. } = image;
     shards[0].facts = facts;
     restore_retained(shared, retained, retained_version);
+    let opened = restore_history(shared, history, now);
     // By client id, so that the same image always makes the same shards.
     let mut sessions: Vec<(u64, KeptSession)> = sessions.into_iter().collect();
     sessions.sort_unstable_by(|a, b| (&a.1.client_id, b.0).cmp(&(&b.1.client_id, a.0)));
@@ -66,6 +68,7 @@ pub fn restore(image: Image, shared: &Arc<Shared>, now: Time) -> (Vec<Shard>, Ve
     }
     let mut out = NobodyConnected::default();
     Entry::Meta { seed: shared.seed() }.encode(&mut out.record);
+    out.record.extend(opened);
     for number in 0..shards.len() {
         shards[number].publish_due_wills(now, &mut out);
         carry(&mut shards, now, &mut out);
@@ -162,6 +165,11 @@ impl Shard {
         session.is_kept = kept.expiry_s > 0;
         session.expiry_s = kept.expiry_s;
         session.window_max = u16::MAX;
+        session.slow_reader = kept.slow_reader;
+        // An older store does not say it of those that never end.
+        let counted = kept.ends_at.map(|at| at.as_ms() as i64 - i64::from(kept.expiry_s) * 1000);
+        let left_ms = kept.left_ms.or(counted).filter(|_| !kept.is_connected);
+        session.left_ms = left_ms.unwrap_or(now.as_ms() as i64);
         let mut ends_at = kept.ends_at;
         let mut will_at = kept.will_at;
         if kept.expiry_s == 0 {

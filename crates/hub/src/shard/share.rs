@@ -102,7 +102,10 @@ impl Shard {
                 subscription_ids: options.id.map(NonZeroU32::get).into_iter().collect::<SubscriptionIds>(),
                 group: Some(group.clone()),
             };
-            let is_last = search.asked >= ASKED_MAX.min(u8::try_from(group.len()).unwrap_or(u8::MAX));
+            // Of a single member it is known at once that nobody else could take it: its policy says what goes.
+            let members = group.len();
+            let is_last =
+                members <= 1 || search.asked >= ASKED_MAX.min(u8::try_from(members).unwrap_or(u8::MAX));
             if is_last || self.can_take(member.at.session, &pending, out) {
                 if qos > QoS::AtMostOnce {
                     pending.number = self.kept_number(member.at.session, &message, &mut turn.number);

@@ -2,11 +2,13 @@
 
 use super::Shard;
 use super::keep::{dropped, stored};
-use crate::journal::Entry;
+use crate::journal::{Entry, FilterRef, Journal};
 use crate::key::SessionKey;
 use crate::outgoing::{Outgoing, Pending};
 use crate::outlet::Outlet;
+use crate::session::Session;
 use crate::slow_reader::SlowReader;
+use crate::subscriptions::SubscriptionOptions;
 
 /// What has been used up.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -15,6 +17,26 @@ pub(super) enum Shortage {
     Session,
     /// As much waits in all sessions together as may.
     Total,
+}
+
+/// What a subscription that has just been written down asks for when there is no room, if it says anything of it.
+pub(super) fn note_wish(
+    journal: &mut Journal,
+    session: u64,
+    filter: FilterRef<'_>,
+    options: SubscriptionOptions,
+) {
+    if let Some(policy) = options.slow_reader {
+        journal.note(&Entry::SlowReader { session, filter: Some(filter), policy });
+    }
+}
+
+/// When the client of a session that never ends has gone; of others it can be told from when they end.
+pub(super) fn note_left(journal: &mut Journal, session: &Session) {
+    if session.is_kept && session.expiry_s == u32::MAX {
+        let at = journal.moment_before(session.left_ms);
+        journal.note(&Entry::Left { session: session.number, at });
+    }
 }
 
 impl Shard {
@@ -35,6 +57,14 @@ impl Shard {
         let is_full = messages_max > 0 && all_messages + messages > messages_max
             || bytes_max > 0 && all_bytes + bytes > bytes_max;
         is_full.then_some(Shortage::Total)
+    }
+
+    /// The outlet still holds a delivery that it has taken and given no copy of to anybody, and the connection is about to
+    /// end: on the next one it goes out for the first time, and not again.
+    pub fn held_back(&mut self, session: SessionKey, packet_id: u16) {
+        if let Some(outgoing) = &mut self.session_mut(session).outgoing {
+            outgoing.hold_back(packet_id);
+        }
     }
 
     /// Sees to it that a delivery may wait, as the policy says. Returns it if it is to be queued: not when it has taken the

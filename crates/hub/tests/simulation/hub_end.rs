@@ -361,6 +361,7 @@ impl HubEnd {
             language: None,
             identity: None,
             slow_reader: self.slow_readers.get(client).copied().unwrap_or_default(),
+            follows: false,
         };
         let connected = self.shards[number].connect(now, asked, net);
         if let Some(ConnectionKey(old)) = connected.displaced {

@@ -12,6 +12,7 @@ mod connection;
 mod console;
 mod guard;
 pub(crate) mod hand_back;
+mod history;
 mod metrics;
 pub(crate) mod origin;
 pub(crate) mod passwords;

@@ -3,7 +3,7 @@
 use super::admin::{bans, users};
 use super::passwords::Passwords;
 use super::refusal::Refusal;
-use super::{access, console, guard, metrics, publish, sessions};
+use super::{access, console, guard, history, metrics, publish, sessions};
 use crate::context::{Context, ListenerContext};
 use crate::keeper;
 use crate::stats::Summary;
@@ -26,6 +26,7 @@ pub(super) fn router(context: &Arc<Context>, passwords: &Passwords, listener: us
         router = router
             .route("/api/v1/publish", post(publish::publish))
             .route("/api/v1/stats", get(stats))
+            .route("/api/v1/history", get(history::page))
             .route("/api/v1/sessions", get(sessions::list))
             .route("/api/v1/sessions/{*client_id}", delete(sessions::end))
             .route("/api/v1/bans", get(bans::list).post(bans::set))
@@ -72,8 +73,10 @@ impl Site {
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let http = "GET / (console), POST /api/v1/publish, GET /api/v1/stats, \
+                    GET /api/v1/history?topic=TOPIC, \
                     GET /api/v1/sessions, DELETE /api/v1/sessions/CLIENT_ID, GET and POST /api/v1/bans, \
-                    DELETE /api/v1/bans/KIND/WHOM, GET and POST /api/v1/users, PUT and DELETE /api/v1/users/NAME, GET /healthz, GET /livez, GET /metrics, \
+                    DELETE /api/v1/bans/KIND/WHOM, GET and POST /api/v1/users, \
+                    PUT and DELETE /api/v1/users/NAME, GET /healthz, GET /livez, GET /metrics, \
                     GET /sse?topic=FILTER";
         let ListenerContext { protocols, echo, .. } = self.listener();
         let all = [

@@ -25,6 +25,9 @@ const LIMIT: usize = 50;
 /// How many may be listed at a time.
 const LIMIT_MAX: usize = 1000;
 
+/// How many may be passed over: each shard gathers those as well.
+const OFFSET_MAX: usize = 10_000;
+
 const ORDERS: [(&str, SessionOrder); 5] = [
     ("bytes", SessionOrder::Bytes),
     ("messages", SessionOrder::Messages),
@@ -46,7 +49,7 @@ struct Entry {
     client_id: String,
     user: Option<String>,
     connected: bool,
-    /// For how many seconds the client has been away; null while it is here, and where nothing counts them.
+    /// For how many seconds the client has been away; null while it is here.
     away_s: Option<u64>,
     /// In how many seconds the session ends; null while the client is here, and if it never ends.
     expires_in_s: Option<u64>,
@@ -89,12 +92,12 @@ pub(super) async fn list(
     State(site): State<Site>,
     Query(asked): Query<Vec<(String, String)>>,
 ) -> Result<Json<List>, Refusal> {
-    let (order, limit) = read(&asked)?;
+    let Asked { order, limit, offset } = read(&asked)?;
     let context = &site.context;
     let mut answers = Vec::new();
     for mailbox in &context.mailboxes {
         let (reply, answer) = oneshot::channel();
-        mailbox.post(Mail::Survey { order, sessions_max: limit, reply });
+        mailbox.post(Mail::Survey { order, sessions_max: offset + limit, reply });
         answers.push(answer);
     }
     let mut sessions = Vec::new();
@@ -106,18 +109,22 @@ pub(super) async fn list(
     };
     tokio::time::timeout(REPLY_MAX, all).await.map_err(|_| late())??;
     sessions.sort_by_cached_key(|session| (Reverse(order.rank(session)), session.client_id.clone()));
-    sessions.truncate(limit);
-    Ok(Json(List {
-        total: context.session_count(),
-        sessions: sessions.into_iter().map(Entry::from).collect(),
-    }))
+    let page = sessions.into_iter().skip(offset).take(limit);
+    Ok(Json(List { total: context.session_count(), sessions: page.map(Entry::from).collect() }))
 }
 
-fn read(asked: &[(String, String)]) -> Result<(SessionOrder, usize), Refusal> {
+/// What of the list is wanted.
+struct Asked {
+    order: SessionOrder,
+    limit: usize,
+    offset: usize,
+}
+
+fn read(asked: &[(String, String)]) -> Result<Asked, Refusal> {
     let bad = |field: &'static str, reason: String| {
         Err(Refusal::new(StatusCode::BAD_REQUEST, Code::BadField, reason).field(field))
     };
-    let (mut order, mut limit) = (SessionOrder::default(), LIMIT);
+    let (mut order, mut limit, mut offset) = (SessionOrder::default(), LIMIT, 0);
     for (name, value) in asked {
         match name.as_str() {
             "sort" => match ORDERS.iter().find(|(order, _)| order == value) {
@@ -131,10 +138,17 @@ fn read(asked: &[(String, String)]) -> Result<(SessionOrder, usize), Refusal> {
                 Ok(number @ 1..=LIMIT_MAX) => limit = number,
                 _ => return bad("limit", format!("it must be a number from 1 to {LIMIT_MAX}")),
             },
-            _ => return bad("query", format!("there is no parameter {name:?}; there are sort and limit")),
+            "offset" => match value.parse() {
+                Ok(number @ 0..=OFFSET_MAX) => offset = number,
+                _ => return bad("offset", format!("it must be a number from 0 to {OFFSET_MAX}")),
+            },
+            _ => {
+                let reason = format!("there is no parameter {name:?}; there are sort, limit and offset");
+                return bad("query", reason);
+            }
         }
     }
-    Ok((order, limit))
+    Ok(Asked { order, limit, offset })
 }
 
 /// Ends a session, and its connection if it has one.

@@ -166,7 +166,7 @@ impl ShardLoop {
     }
 
     /// Reads on after a wait, first what has been read already.
-    fn go_on(&mut self, key: ConnectionKey) {
+    pub(super) fn go_on(&mut self, key: ConnectionKey) {
         let Some(connection) = self.net.get_mut(key) else { return };
         let mut rest = std::mem::take(&mut connection.rest);
         let consumed = self.feed(key, &mut rest);

@@ -2,6 +2,7 @@
 
 use super::mqtt_sn::Client;
 use super::overflow::Overflow;
+use super::trail::Trail;
 use crate::outbox::{Outbox, Pool};
 use crate::stats::Kind;
 use mio::net::TcpStream;
@@ -195,8 +196,8 @@ pub(super) enum Form {
     JsonLine,
     /// A datagram for each message.
     JsonDatagram,
-    /// A server-sent event for each message.
-    Sse,
+    /// A server-sent event for each message, with how far the stream has come, if any of its topics may have a history.
+    Sse(Option<Box<Trail>>),
     /// A datagram for each packet.
     MqttSn(Box<Client>),
 }

@@ -1,8 +1,9 @@
 //! One message in bytes, once for each form however many receivers it has.
 
+use super::follow::json_place;
 use crate::outbox::LINK_BYTES_MIN;
 use std::sync::Arc;
-use trefoil_hub::{Delivery, Message, Properties, Time};
+use trefoil_hub::{Delivery, Message, Place, Properties, Time};
 use trefoil_json::{ExtrasRef, MessageView};
 use trefoil_mqtt::{Publish, QoS, SubscriptionIds, Version};
 
@@ -13,7 +14,8 @@ pub(super) struct Encodings {
     /// Of which message; held, so that no other one can have its address.
     message: Option<Arc<Message>>,
     mqtt: [Option<Encoded>; 4],
-    json: Option<Vec<u8>>,
+    /// With the place that it has in the history of its topic, for those who follow that.
+    json: Option<(Option<Place>, Vec<u8>)>,
 }
 
 /// A PUBLISH packet with the flags and packet id still to be put in.
@@ -51,13 +53,16 @@ impl Encodings {
     }
 
     /// The JSON text of a message for all receivers that get it without the retain flag.
-    pub(super) fn json(&mut self, message: &Arc<Message>, now: Time) -> &[u8] {
+    pub(super) fn json(&mut self, message: &Arc<Message>, place: Option<Place>, now: Time) -> &[u8] {
         self.is_first(message);
-        self.json.get_or_insert_with(|| {
+        // Hardly anybody gets it without its place where others get it with that.
+        self.json.take_if(|(known, _)| *known != place);
+        let (_, text) = self.json.get_or_insert_with(|| {
             let mut text = Vec::new();
-            json(message, false, now, &mut text);
-            text
-        })
+            json(message, false, place, now, &mut text);
+            (place, text)
+        });
+        text
     }
 
     /// Forgets the message, so that its memory is not held while nothing happens.
@@ -123,7 +128,7 @@ pub(super) fn plain(message: &Message, qos: QoS) -> Publish<'_> {
 }
 
 /// Appends the JSON text of a message.
-pub(super) fn json(message: &Message, retain: bool, now: Time, out: &mut Vec<u8>) {
+pub(super) fn json(message: &Message, retain: bool, place: Option<Place>, now: Time, out: &mut Vec<u8>) {
     let properties = message.properties.as_deref();
     let user_properties: Vec<_> = properties.iter().flat_map(|p| p.user_properties.iter()).collect();
     let extras = ExtrasRef {
@@ -133,6 +138,7 @@ pub(super) fn json(message: &Message, retain: bool, now: Time, out: &mut Vec<u8>
         expiry_s: message.expiry_left_s(now),
         user_properties: &user_properties,
     };
-    let view = MessageView { topic: &message.topic, payload: &message.payload, retain, extras };
+    let place = place.map(json_place);
+    let view = MessageView { topic: &message.topic, payload: &message.payload, retain, extras, place };
     trefoil_json::encode_message(&view, None, out);
 }

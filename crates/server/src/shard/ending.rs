@@ -17,6 +17,7 @@ impl ShardLoop {
     /// Ends the session's hold on a connection, or the session.
     pub(super) fn end_session(&mut self, key: ConnectionKey, ending: Ending) {
         self.finish_run();
+        self.sn_hold_back(key);
         let Some(connection) = self.net.get_mut(key) else { return };
         if let Some(session) = connection.session.take() {
             self.hub.disconnect(self.net.now, session, ending, &mut self.net);

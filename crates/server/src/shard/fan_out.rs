@@ -151,7 +151,7 @@ impl Net {
             }
             Form::JsonText => Whole::of(run.links, run.text()),
             Form::JsonLine => Whole::of(run.links, run.line()),
-            Form::Sse => Whole::of(run.links, run.sse()),
+            Form::Sse(_) => Whole::of(run.links, run.sse()),
             Form::MqttSn(_) => {
                 let delivery = of_a_run(subscription_ids, slow_reader);
                 for message in run.messages() {
@@ -177,6 +177,7 @@ impl Net {
         self.stats().messages_out.add(count.into());
         self.stats().payload_out.add(run.size.payload_bytes as u64);
         self.mark_dirty(to);
+        self.relieve(to);
     }
 
     fn deliver_one_by_one(
@@ -212,11 +213,12 @@ impl Net {
                     encode(&publish, &mut self.text);
                     let fits = !connection.is_udp() || self.text.len() <= DATAGRAM_BYTES_MAX;
                     if fits {
-                        write_json(connection, &self.text, None, &mut self.pool);
+                        write_json(connection, &self.text, None, None, &mut self.pool);
                     }
                     fits
                 }
             };
+            self.relieve(to);
             sent += u64::from(is_sent);
             sent_bytes += if is_sent { publish.payload.len() as u64 } else { 0 };
             too_large += u64::from(!is_sent);
@@ -239,6 +241,7 @@ fn of_a_run(subscription_ids: &[u32], slow_reader: Option<SlowReader>) -> Delive
         subscription_ids,
         waits_for: 0,
         slow_reader,
+        place: None,
     }
 }
 

@@ -65,6 +65,7 @@ impl ShardLoop {
             language: Some(Language::Json),
             identity: user.clone(),
             slow_reader: self.slow_reader(key),
+            follows: true,
             ..Connect::new(&client_id, key)
         };
         let connected = self.hub.connect(self.net.now, connect, &mut self.net);
@@ -79,6 +80,9 @@ impl ShardLoop {
         let json_bytes_max = self.net.context.limits.json_bytes_max;
         let mut consumed = 0;
         while self.net.get(key).is_some_and(|c| matches!(c.input, Input::Taken) && c.waiting.is_none()) {
+            if consumed > 0 && self.pauses_within(key) {
+                return consumed;
+            }
             let rest = &input[consumed..];
             let end = memchr::memchr(b'\n', rest);
             if end.unwrap_or(rest.len()) > json_bytes_max {
@@ -105,9 +109,13 @@ impl ShardLoop {
         let Some(connection) = self.net.get_mut(key) else { return };
         let last = std::mem::take(&mut connection.rest);
         self.json_line(key, &last);
+        let every_s = self.net.context.limits.half_closed_probe_s;
         let Some(connection) = self.net.get_mut(key).filter(|c| c.waiting.is_none()) else { return };
         if connection.session.is_some_and(|session| self.hub.has_subscriptions(session)) {
             connection.input = Input::Ignored;
+            if let Link::Tcp(stream) = &connection.link {
+                crate::listener::probe(stream, every_s);
+            }
             return;
         }
         self.end_session(key, Ending::Normal { expiry_s: None });
@@ -145,7 +153,17 @@ impl ShardLoop {
         let done = match request {
             Request::Auth { .. } => Ok(()),
             Request::Publish(publish) => self.json_publish(key, session, publish),
-            Request::Subscribe { filters, qos, retained, no_local, slow_reader, id, many } => {
+            Request::Subscribe {
+                filters,
+                qos,
+                retained,
+                no_local,
+                slow_reader,
+                since,
+                history,
+                id,
+                many,
+            } => {
                 let options = SubscriptionOptions {
                     qos: if *qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce },
                     no_local: *no_local,
@@ -153,10 +171,12 @@ impl ShardLoop {
                     ..SubscriptionOptions::default()
                 };
                 let retained = if *retained { RetainHandling::Send } else { RetainHandling::DoNotSend };
-                self.json_subscribe(session, filters, options, retained).map(|()| {
+                let checked = self.check_since(session, filters, since.as_ref());
+                checked.and_then(|()| self.json_subscribe(session, filters, options, retained)).map(|()| {
                     let granted = vec![*qos; filters.len()];
+                    let followed = self.json_follow(session, filters, since.as_ref(), *history);
                     self.json_answer(key, |out| {
-                        trefoil_json::encode_subscribed(filters, &granted, *id, *many, out);
+                        trefoil_json::encode_followed(filters, &granted, *id, *many, followed, out);
                     });
                     self.resume(key, session);
                 })

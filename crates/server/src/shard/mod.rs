@@ -13,6 +13,7 @@ mod datagrams;
 mod encode;
 mod ending;
 mod fan_out;
+mod follow;
 mod http;
 mod input;
 mod json;
@@ -29,8 +30,11 @@ mod slow;
 mod sse;
 mod stop;
 mod timers;
+mod trail;
 mod websocket;
 mod write;
+
+pub(crate) use follow::json_place;
 
 use crate::beside::Hands;
 use crate::context::Context;
@@ -158,6 +162,8 @@ impl ShardLoop {
                 is_limited,
                 memory_stage: 0,
                 outbox_bytes: 0,
+                outbox_bytes_seen: 0,
+                early_bytes: scarce::EARLY_BYTES_MIN,
                 replaced: 0,
                 expired: 0,
                 pool: Pool::default(),
@@ -244,6 +250,7 @@ impl ShardLoop {
                 other => {
                     self.finish_run();
                     self.take(other);
+                    self.watch_memory();
                 }
             }
         }

@@ -10,7 +10,7 @@ use crate::stats::{Drop, Kind, Stats};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use trefoil_hub::{ConnectionKey, Delivered, Delivery, Message, Outlet, Parcel, QoS, Time};
+use trefoil_hub::{ConnectionKey, Delivered, Delivery, Message, Outlet, Parcel, Place, QoS, Time, Topic};
 use trefoil_mqtt::Version;
 use trefoil_websocket::{Opcode, encode_header};
 
@@ -39,6 +39,10 @@ pub(super) struct Net {
     pub(super) memory_stage: u8,
     /// Bytes that wait for all connections; counted only if there is a limit on memory.
     pub(super) outbox_bytes: usize,
+    /// How many that were when somebody last looked how much memory is taken.
+    pub(super) outbox_bytes_seen: usize,
+    /// If there is such a limit: an outbox with so many bytes is written before the tick ends.
+    pub(super) early_bytes: usize,
     /// Deliveries dropped while they waited for room in an outbox: since newer ones came, and since they had expired. The
     /// sessions have counts of their own.
     pub(super) replaced: u64,
@@ -221,12 +225,12 @@ impl Net {
         let text = if delivery.retain {
             let mut text = std::mem::take(&mut self.text);
             text.clear();
-            json(message, true, self.now, &mut text);
+            json(message, true, None, self.now, &mut text);
             own = text;
             &own
         } else {
             own = Vec::new();
-            self.encodings.json(message, self.now)
+            self.encodings.json(message, delivery.place, self.now)
         };
         let acknowledgement = (delivery.qos > QoS::AtMostOnce).then(|| trefoil_json::Delivery {
             qos: 1,
@@ -236,7 +240,8 @@ impl Net {
         let connection = &mut self.connections[to.0 as usize];
         let fits = !connection.is_udp() || text.len() + JSON_TAIL_BYTES <= DATAGRAM_BYTES_MAX;
         if fits {
-            write_json(connection, text, acknowledgement, &mut self.pool);
+            let place = delivery.place.map(|place| (&message.topic, place));
+            write_json(connection, text, acknowledgement, place, &mut self.pool);
         }
         if let (Link::Udp(peer), true, true) = (&mut connection.link, fits, delivery.packet_id > 0) {
             let mut datagram = Vec::new();
@@ -276,6 +281,7 @@ impl Net {
                 self.stats().messages_out.add(1);
                 self.stats().payload_out.add(message.payload.len() as u64);
                 self.mark_dirty(to);
+                self.relieve(to);
                 Delivered::Sent
             }
             Err(why) => {
@@ -307,8 +313,9 @@ impl Outlet for Net {
 
     fn deliver(&mut self, to: ConnectionKey, message: &Arc<Message>, delivery: &Delivery<'_>) -> Delivered {
         let Some(connection) = self.get(to) else { return Delivered::Dropped };
-        // Above QoS 0 the hub has asked for room before.
+        // Above QoS 0, and for what is followed, the hub has asked for room before.
         if delivery.qos == QoS::AtMostOnce
+            && delivery.place.is_none()
             && (connection.phase != Phase::Open
                 || connection.overflow.is_some()
                 || self.memory_stage >= NO_QOS_0
@@ -317,6 +324,10 @@ impl Outlet for Net {
             return self.deliver_late(to, message, delivery);
         }
         self.deliver_now(to, message, delivery)
+    }
+
+    fn tell_gap(&mut self, to: ConnectionKey, topic: &str, next: Option<Place>) {
+        self.say_gap(to, topic, next);
     }
 
     fn disconnect(&mut self, to: ConnectionKey) {
@@ -358,9 +369,10 @@ pub(super) fn write_json(
     connection: &mut Connection,
     text: &[u8],
     acknowledgement: Option<trefoil_json::Delivery>,
+    place: Option<(&Topic, Place)>,
     pool: &mut Pool,
 ) {
-    let form = &connection.form;
+    let form = &mut connection.form;
     connection.outbox.append(1, pool, |out| {
         let start = out.len();
         match form {
@@ -375,7 +387,13 @@ pub(super) fn write_json(
                 encode_header(true, Opcode::Text, text.len(), out);
                 out.extend_from_slice(text);
             }
-            Form::Sse => {
+            Form::Sse(trail) => {
+                if let (Some(trail), Some((topic, place))) = (trail, place) {
+                    trail.sent(topic, place);
+                    out.extend_from_slice(b"id: ");
+                    trail.write(out);
+                    out.push(b'\n');
+                }
                 out.extend_from_slice(b"data: ");
                 close_json(text, acknowledgement, out);
                 out.extend_from_slice(b"\n\n");

@@ -1,8 +1,11 @@
 //! What a shard does when memory is short, see [`crate::memory`], or when the disk does not keep up.
 
 use super::ShardLoop;
+use super::connection::Connection;
 use super::net::Net;
 use crate::memory::{NO_NEW, NO_PUBLISH};
+use crate::stats::Kind;
+use std::sync::atomic::Ordering;
 use trefoil_hub::{ConnectionKey, Time};
 
 /// How often the first shard looks how much memory is taken; when it is short, more often. Shards look by themselves
@@ -13,6 +16,16 @@ const LOOK_AGAIN_MS: u64 = 100;
 /// What each delivery counts beside its payload when a shard asks itself whether to look.
 const DELIVERY_BYTES: u64 = 64;
 
+/// All outboxes together may hold one such part of the limit before those that have more than their share of it are written,
+/// even if the tick has not ended.
+const EARLY_PART: u64 = 16;
+
+/// No outbox is written early for less.
+pub(super) const EARLY_BYTES_MIN: usize = 2048;
+
+/// What a delivery that waits in a session costs beside its message, of which there is one.
+const WAITING_BYTES: u64 = 128;
+
 /// Why somebody is sent away.
 pub(super) const WHY: &str = "the hub is short of memory (memory_max); try again later";
 
@@ -21,6 +34,8 @@ pub(super) const WHY: &str = "the hub is short of memory (memory_max); try again
 pub(super) struct Scarce {
     /// How much had come in and gone out when the shard last looked.
     moved: u64,
+    /// How many deliveries waited in its sessions then.
+    queued: usize,
     /// When to look next; on the first shard only, if there is a limit.
     pub(super) look_at: Option<Time>,
     /// Publishers that are not read from.
@@ -53,6 +68,37 @@ impl Net {
         self.outbox_bytes = (self.outbox_bytes + bytes).saturating_sub(connection.counted_bytes);
         connection.counted_bytes = bytes;
     }
+
+    /// Something has been put into an outbox. Where memory is bounded it is written at once if it is much, and not only at
+    /// the end of the tick: one read of a publisher may be for everybody, many times. Whoever takes it leaves nothing
+    /// behind; whoever does not is known to be slow from then on.
+    pub(super) fn relieve(&mut self, to: ConnectionKey) {
+        if !self.is_limited {
+            return;
+        }
+        let Some(connection) = self.get(to) else { return };
+        if !connection.is_blocked && connection.outbox.bytes() >= self.early_bytes && !connection.is_udp() {
+            // If that fails it fails again when the tick ends, and then the connection is lost.
+            let _ = self.write_stream(to);
+        }
+        self.weigh_outbox(to);
+        let step = usize::try_from(self.context.memory.step()).unwrap_or(usize::MAX);
+        if self.outbox_bytes.abs_diff(self.outbox_bytes_seen) >= step {
+            self.look_at_memory();
+        }
+    }
+
+    /// Looks how much memory is taken.
+    fn look_at_memory(&mut self) {
+        self.outbox_bytes_seen = self.outbox_bytes;
+        self.stats().outbox_bytes.set(self.outbox_bytes as u64);
+        let memory = &self.context.memory;
+        memory.look(&self.context);
+        self.memory_stage = memory.stage();
+        let connections = self.context.connections.load(Ordering::Relaxed).max(1) as u64;
+        let share = memory.bytes_max() / EARLY_PART / connections;
+        self.early_bytes = usize::try_from(share).unwrap_or(usize::MAX).max(EARLY_BYTES_MIN);
+    }
 }
 
 impl ShardLoop {
@@ -64,8 +110,10 @@ impl ShardLoop {
         let stats = self.net.stats();
         let moved =
             stats.bytes_in.get() + stats.payload_out.get() + DELIVERY_BYTES * stats.messages_out.get();
-        if moved.wrapping_sub(self.scarce.moved) >= self.net.context.memory.step() {
-            self.scarce.moved = moved;
+        let queued = self.hub.backlog().queued().0;
+        let came_to_wait = queued.abs_diff(self.scarce.queued) as u64 * WAITING_BYTES;
+        if moved.wrapping_sub(self.scarce.moved) + came_to_wait >= self.net.context.memory.step() {
+            (self.scarce.moved, self.scarce.queued) = (moved, queued);
             self.look_at_memory();
         }
         self.net.memory_stage = self.net.context.memory.stage();
@@ -109,7 +157,8 @@ impl ShardLoop {
         for key in connections {
             if let Some(connection) = self.net.get_mut(key) {
                 connection.is_paused = false;
-                self.note_readable(key);
+                // It may have been read further than it was listened to.
+                self.go_on(key);
             }
         }
     }
@@ -125,9 +174,18 @@ impl ShardLoop {
         for at in 0..self.net.dirty.len() {
             self.net.weigh_outbox(self.net.dirty[at]);
         }
-        self.net.stats().outbox_bytes.set(self.net.outbox_bytes as u64);
-        let context = self.net.context.clone();
-        context.memory.look(&context);
+        self.net.look_at_memory();
+    }
+
+    /// Whether the rest of what has been read from a connection has to wait, since memory has become short by what came
+    /// before it in the same read. Where packets come in WebSocket frames a read is taken as a whole.
+    pub(super) fn pauses_within(&mut self, key: ConnectionKey) -> bool {
+        if !self.net.is_limited {
+            return false;
+        }
+        self.watch_memory();
+        let can_wait = |c: &Connection| matches!(c.kind, Kind::Mqtt | Kind::JsonTcp) && c.waiting.is_none();
+        self.net.memory_stage >= NO_PUBLISH && self.net.get(key).is_some_and(can_wait) && self.is_paused(key)
     }
 
     /// Whether a connection is not to be read from now: it has published before, and either what it published had to be

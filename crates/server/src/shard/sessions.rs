@@ -98,7 +98,7 @@ impl ShardLoop {
                 self.flush(key);
                 self.lose(key);
             }
-            Form::Sse | Form::None => {
+            Form::Sse(_) | Form::None => {
                 self.say_close(key, close, why);
                 self.close(key);
             }

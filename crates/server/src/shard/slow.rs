@@ -107,6 +107,7 @@ impl Net {
                 subscription_ids: &late.subscription_ids,
                 waits_for: 0,
                 slow_reader: None,
+                place: None,
             };
             self.deliver_now(to, &late.message, &delivery);
         }

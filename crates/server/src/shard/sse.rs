@@ -6,6 +6,7 @@ use super::http::header;
 use crate::access::kept::CLIENT_ID_IS_BANNED;
 use crate::beside::origin;
 use crate::stats::Kind;
+use std::borrow::Cow;
 use trefoil_hub::{Connect, ConnectionKey, Filter, RetainHandling, SubscriptionOptions};
 
 /// How often a comment is sent, so that proxies do not take the stream for dead.
@@ -13,6 +14,8 @@ const BEAT_S: u64 = 15;
 
 impl ShardLoop {
     pub(super) fn sse_begin(&mut self, key: ConnectionKey, path: &str, headers: &[httparse::Header<'_>]) {
+        // Nothing that another client waits for keeps the head back, behind which the events go.
+        self.begin_event();
         let Some(connection) = self.net.get(key) else { return };
         if !self.net.context.listeners[usize::from(connection.listener)].protocols.http {
             return self.http_refuse(
@@ -32,6 +35,10 @@ impl ShardLoop {
             let why = "which topics? Ask for /sse?topic=FILTER, for instance /sse?topic=home/%23 for home/#";
             return self.http_refuse(key, "400 Bad Request", why);
         }
+        // Where a script connects anew and cannot set the header, it says so in the address.
+        let asked = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "last_event_id");
+        let asked = asked.map(|(_, id)| id);
+        let id = header(headers, "last-event-id").or(asked.as_deref()).filter(|id| !id.is_empty());
         let levels_max = self.net.context.limits.topic_levels_max;
         for filter in &filters {
             if let Err(error) = Filter::parse(filter, levels_max) {
@@ -50,19 +57,25 @@ impl ShardLoop {
             "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n{allow}Connection: close\r\n\r\n"
         );
         self.net.answer(key, |out| out.extend_from_slice(head.as_bytes()));
-        self.sse_subscribe(key, &client_id, &filters);
+        self.sse_subscribe(key, &client_id, &filters, id);
         self.set_deadline(key, Some(self.net.now.plus_s(BEAT_S)));
     }
 
-    fn sse_subscribe(&mut self, key: ConnectionKey, client_id: &str, filters: &[std::borrow::Cow<'_, str>]) {
+    fn sse_subscribe(
+        &mut self,
+        key: ConnectionKey,
+        client_id: &str,
+        filters: &[Cow<'_, str>],
+        id: Option<&str>,
+    ) {
         self.finish_run();
         let identity = self.net.get(key).and_then(|c| c.user.clone());
         let slow_reader = self.slow_reader(key);
-        let connect = Connect { identity, slow_reader, ..Connect::new(client_id, key) };
+        let connect = Connect { identity, slow_reader, follows: true, ..Connect::new(client_id, key) };
         let connected = self.hub.connect(self.net.now, connect, &mut self.net);
         if let Some(connection) = self.net.get_mut(key) {
             connection.session = Some(connected.session);
-            connection.form = Form::Sse;
+            connection.form = Form::Sse(None);
         }
         for filter in filters {
             let made = self.hub.subscribe(
@@ -76,6 +89,7 @@ impl ShardLoop {
                 self.net.answer(key, |out| out.extend_from_slice(line.as_bytes()));
             }
         }
+        self.sse_follow(key, connected.session, filters, id);
         self.resume(key, connected.session);
     }
 

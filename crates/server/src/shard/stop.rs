@@ -90,7 +90,7 @@ impl ShardLoop {
                 });
             }
             (Form::MqttSn(_), _) => self.sn_say_goodbye(key),
-            (Form::JsonText | Form::Sse | Form::None, _) => {}
+            (Form::JsonText | Form::Sse(_) | Form::None, _) => {}
         }
         self.say_close(key, CloseCode::GOING_AWAY, "the hub stops");
     }

@@ -60,7 +60,7 @@ impl ShardLoop {
         }
         if self.sweep_at.is_some_and(|at| at <= now) {
             let swept = self.hub.shared().retained.sweep(now, SWEEP_MESSAGES);
-            let is_all = swept < SWEEP_MESSAGES;
+            let is_all = swept < SWEEP_MESSAGES && !self.hub.sweep_histories(now);
             self.sweep_at = Some(now.plus_ms(if is_all { SWEEP_MS } else { 1 }));
         }
     }

@@ -1,6 +1,7 @@
 //! The end of a tick: what became dirty is written, each outbox with one call where the socket takes it all.
 
 use super::connection::{Link, Phase};
+use super::net::Net;
 use super::{RETRY_MS, ShardLoop};
 use crate::outbox::PIECES_PER_WRITE;
 use crate::stats::Kind;
@@ -32,55 +33,13 @@ impl ShardLoop {
     pub(super) fn flush(&mut self, key: ConnectionKey) {
         let Some(connection) = self.net.get(key) else { return };
         let result = match connection.link {
-            Link::Tcp(_) => self.write_stream(key),
+            Link::Tcp(_) => self.net.write_stream(key),
             Link::Udp(_) => self.write_datagrams(key),
         };
         match result {
             Ok(()) => self.after_flush(key),
             Err(_) => self.lose(key),
         }
-    }
-
-    fn write_stream(&mut self, key: ConnectionKey) -> io::Result<()> {
-        let net = &mut self.net;
-        let Some(connection) = net.connections.get_mut(key.0 as usize) else { return Ok(()) };
-        if connection.is_mqtt_in_websocket() {
-            connection.outbox.frame(|len, out| encode_header(true, Opcode::Binary, len, out));
-        }
-        let Link::Tcp(stream) = &mut connection.link else { return Ok(()) };
-        let mut writes = 0;
-        while !connection.outbox.is_empty() {
-            if writes == WRITES_PER_TICK {
-                net.mark_dirty(key);
-                break;
-            }
-            writes += 1;
-            let mut slices = [IoSlice::new(&[]); PIECES_PER_WRITE];
-            let count = connection.outbox.slices(&mut slices);
-            let wanted: usize = slices[..count].iter().map(|s| s.len()).sum();
-            let written = match &slices[..count] {
-                [one] => stream.write(one),
-                many => stream.write_vectored(many),
-            };
-            match written {
-                Ok(written) => {
-                    connection.outbox.advance(written, &mut net.pool);
-                    net.context.stats[net.number].bytes_out.add(written as u64);
-                    // A short write means that the socket is full, and it will say when it is not.
-                    if written < wanted {
-                        connection.is_blocked = true;
-                        break;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    connection.is_blocked = true;
-                    break;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 
     fn write_datagrams(&mut self, key: ConnectionKey) -> io::Result<()> {
@@ -136,5 +95,50 @@ impl ShardLoop {
         {
             self.hub.resume(self.net.now, session, &mut self.net);
         }
+    }
+}
+
+impl Net {
+    /// Writes what a connection over TCP has yet to be sent, as far as its socket takes it.
+    pub(super) fn write_stream(&mut self, key: ConnectionKey) -> io::Result<()> {
+        let net = self;
+        let Some(connection) = net.connections.get_mut(key.0 as usize) else { return Ok(()) };
+        if connection.is_mqtt_in_websocket() {
+            connection.outbox.frame(|len, out| encode_header(true, Opcode::Binary, len, out));
+        }
+        let Link::Tcp(stream) = &mut connection.link else { return Ok(()) };
+        let mut writes = 0;
+        while !connection.outbox.is_empty() {
+            if writes == WRITES_PER_TICK {
+                net.mark_dirty(key);
+                break;
+            }
+            writes += 1;
+            let mut slices = [IoSlice::new(&[]); PIECES_PER_WRITE];
+            let count = connection.outbox.slices(&mut slices);
+            let wanted: usize = slices[..count].iter().map(|s| s.len()).sum();
+            let written = match &slices[..count] {
+                [one] => stream.write(one),
+                many => stream.write_vectored(many),
+            };
+            match written {
+                Ok(written) => {
+                    connection.outbox.advance(written, &mut net.pool);
+                    net.context.stats[net.number].bytes_out.add(written as u64);
+                    // A short write means that the socket is full, and it will say when it is not.
+                    if written < wanted {
+                        connection.is_blocked = true;
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    connection.is_blocked = true;
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }

@@ -71,7 +71,8 @@ impl Json {
             Reply::Sub { qos, ack, .. } => self.outgoing.subscribed(ack, qos.first().copied().unwrap_or(0)),
             Reply::Unsub { ack, .. } => self.outgoing.unsubscribed(ack),
             Reply::Pong(END) => self.outgoing.ended(),
-            Reply::Pong(_) | Reply::Auth { .. } => {}
+            // It asks for no history.
+            Reply::Pong(_) | Reply::Auth { .. } | Reply::Gap { .. } => {}
             Reply::Error(refusal) => self.refused(&refusal)?,
         }
         self.has_heard = true;

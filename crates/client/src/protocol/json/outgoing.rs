@@ -174,15 +174,20 @@ impl Json {
                 let what = What::Publish { topic: message.topic.clone(), done };
                 outgoing.send(id, what, now, out, |out| encode_publish(&message, Some(id), out));
             }
-            Command::Subscribe { filter, qos, done } => {
+            Command::Subscribe { filter, qos, slow_reader, done } => {
                 let id = outgoing.next_id();
                 let text = filter.clone();
                 outgoing.send(id, What::Subscribe { filter, done }, now, out, |out| {
                     // The protocol has QoS 0 and 1; the answer says which of them is granted.
                     let qos = (qos as u8).min(1);
                     let filters = [text.as_str()];
-                    let view =
-                        SubscribeView { filters: &filters, qos, id: Some(id), ..SubscribeView::default() };
+                    let view = SubscribeView {
+                        filters: &filters,
+                        qos,
+                        slow_reader,
+                        id: Some(id),
+                        ..SubscribeView::default()
+                    };
                     trefoil_json::encode_subscribe(&view, out);
                 });
             }

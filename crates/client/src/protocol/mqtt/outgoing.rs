@@ -9,7 +9,7 @@ use crate::units::Units;
 use std::collections::{HashMap, VecDeque};
 use trefoil_mqtt::{
     Ack, PacketType, Publish, QoS, ReasonCode, ReasonProperties, SubAck, Subscribe, SubscribeFilter,
-    UnsubAck, Unsubscribe,
+    UnsubAck, Unsubscribe, UserPropertiesBuf,
 };
 
 /// What waits for an answer.
@@ -135,10 +135,15 @@ impl Mqtt {
     pub(crate) fn handle_command(&mut self, command: Command, out: &mut Units) {
         match command {
             Command::Publish(message, done) => self.publish(message, done, out),
-            Command::Subscribe { filter, qos, done } => {
+            Command::Subscribe { filter, qos, slow_reader, done } => {
                 let packet_id = self.kept.outgoing.next_id();
                 let filters = [SubscribeFilter { filter: &filter, qos, ..SubscribeFilter::default() }];
-                let subscribe = Subscribe { packet_id, filters: filters[..].into(), ..Subscribe::default() };
+                let mut said = UserPropertiesBuf::new();
+                if let Some(policy) = slow_reader {
+                    said.push("slow_reader", policy.name()).expect("both are short and plain");
+                }
+                let (user_properties, filters) = (said.as_ref(), filters[..].into());
+                let subscribe = Subscribe { packet_id, user_properties, filters, ..Subscribe::default() };
                 out.add(|out| subscribe.encode(self.version, out));
                 self.kept.outgoing.waiting.insert(packet_id, Waiting::Subscribe { filter, done });
             }

@@ -251,7 +251,10 @@ fn a_request_does_not_outlive_its_connection() {
     let (options, connack) = kept();
     let (mut mqtt, mut out) = connected_with(&options, connack);
     let (done, mut outcome) = oneshot::channel();
-    mqtt.handle_command(Command::Subscribe { filter: "f".into(), qos: QoS::AtMostOnce, done }, &mut out);
+    mqtt.handle_command(
+        Command::Subscribe { filter: "f".into(), qos: QoS::AtMostOnce, slow_reader: None, done },
+        &mut out,
+    );
     breaks(mqtt);
     assert!(outcome.try_recv().unwrap().is_err());
     let (mut mqtt, mut out) = connected_with(&options, connack);

@@ -206,7 +206,7 @@ impl MqttSn {
                 let register = Packet::Register(Register { topic_id: 0, msg_id, topic: &topic });
                 self.ask(Step::Register(message, done), msg_id, &register, now, out);
             }
-            Command::Subscribe { filter, qos: wanted, done } => {
+            Command::Subscribe { filter, qos: wanted, done, .. } => {
                 let msg_id = self.next_msg_id();
                 let subscribe =
                     Subscribe { dup: false, qos: qos(wanted), msg_id, topic: self.topics.filter(&filter) };

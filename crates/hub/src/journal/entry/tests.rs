@@ -44,6 +44,39 @@ fn what_is_written_is_read() {
     let client = Client { client_id: "c", expiry_s: u32::MAX, identity: Some(""), user_name: None };
     let entries = [
         Entry::Meta { seed: u64::MAX },
+        Entry::History(HistoryEntry::Append {
+            message: 300,
+            birth: 1,
+            epoch: (1 << 48) - 1,
+            offset: 1 << 33,
+            stamp: 1 << 50,
+            publisher: Some(7),
+            is_synced: true,
+        }),
+        Entry::History(HistoryEntry::Append {
+            message: 1,
+            birth: 2,
+            epoch: 3,
+            offset: 4,
+            stamp: 5,
+            publisher: None,
+            is_synced: false,
+        }),
+        Entry::History(HistoryEntry::Topic {
+            topic: "a/b",
+            birth: 1,
+            epoch: 2,
+            next: 3,
+            floor: 4,
+            unsure_below: 5,
+            gone_stamp: 6,
+            is_synced: false,
+        }),
+        Entry::History(HistoryEntry::Forget { topic: "", birth: 1 }),
+        Entry::History(HistoryEntry::Opened { jumps: true, stamp: 1, rules: u64::MAX, whole_since: 2 }),
+        Entry::History(HistoryEntry::Opened { jumps: false, stamp: 1, rules: 0, whole_since: 2 }),
+        Entry::History(HistoryEntry::Closed { whole_since: 9 }),
+        Entry::History(HistoryEntry::Partial),
         Entry::Message { number: 1 << 40, is_restated: false, body: body(b"") },
         Entry::Message { number: 3, is_restated: true, body: body(&[0; 500]) },
         Entry::Owed { message: 3, shard: 63, shards: 64 },
@@ -105,6 +138,18 @@ fn what_is_written_is_read() {
         Entry::Tried { session: 4 },
         Entry::Fact(Fact { kind: 2, key: "k", value: b"v" }),
         Entry::Fact(Fact { kind: 255, key: "", value: b"" }),
+        Entry::Left { session: 4, at: 1 << 41 },
+        Entry::SlowReader { session: 4, filter: None, policy: SlowReader::Disconnect },
+        Entry::SlowReader {
+            session: 4,
+            filter: Some(FilterRef { share: None, pattern: "+" }),
+            policy: SlowReader::DropNewest,
+        },
+        Entry::SlowReader {
+            session: 4,
+            filter: Some(FilterRef { share: Some("g"), pattern: "a/#" }),
+            policy: SlowReader::LatestPerTopic,
+        },
     ];
     let mut out = Vec::new();
     entries.iter().for_each(|entry| entry.encode(&mut out));

@@ -28,6 +28,9 @@ fn the_largest_sessions_come_first_however_small_the_steps() {
         world.publish(0, &format!("to/{n}"), "x", QoS::AtLeastOnce);
     }
     for steps in [1, 3, 100] {
+        // Those that have nothing are equals.
+        let found = survey(&world, SessionOrder::Bytes, 6, steps);
+        assert_eq!(names(&found), ["c7", "c5", "c3", "c0", "c1", "c2"], "{steps}");
         let found = survey(&world, SessionOrder::Bytes, 3, steps);
         assert_eq!(names(&found), ["c7", "c5", "c3"], "{steps}");
         assert_eq!((found[0].queued, found[0].in_flight, found[0].subscriptions), (3, 0, 1));
@@ -38,7 +41,7 @@ fn the_largest_sessions_come_first_however_small_the_steps() {
 
 #[test]
 fn how_long_a_client_is_away_counts_from_its_goodbye() {
-    let mut world = World::new(1);
+    let mut world = World::with(1, Limits { session_expiry_s_max: u32::MAX, ..Limits::default() });
     let early = world.lasting(0, "early");
     let late = world.lasting(0, "late");
     world.leave(early, Ending::Normal { expiry_s: Some(50) });
@@ -46,10 +49,17 @@ fn how_long_a_client_is_away_counts_from_its_goodbye() {
     world.leave(late, Ending::Lost);
     world.pass(5);
     world.connect(0, "here");
+    // One that never ends has gone, too.
+    let endless = world.connect_as(0, "endless", |c| (c.clean_start, c.expiry_s) = (false, u32::MAX));
+    world.leave(endless, Ending::Lost);
+    world.pass(2);
     let found = survey(&world, SessionOrder::Away, 9, 9);
-    assert_eq!(names(&found), ["early", "late", "here"]);
+    assert_eq!(names(&found), ["early", "late", "endless", "here"]);
+    let last = &found[2];
+    assert_eq!((last.away_ms, last.ends_in_ms, last.expiry_s), (Some(2_000), None, u32::MAX));
+    let found: Vec<_> = found.into_iter().filter(|s| &*s.client_id != "endless").collect();
     let times: Vec<_> = found.iter().map(|s| (s.away_ms, s.ends_in_ms)).collect();
-    assert_eq!(times, [(Some(15_000), Some(35_000)), (Some(5_000), Some(95_000)), (None, None)]);
+    assert_eq!(times, [(Some(17_000), Some(33_000)), (Some(7_000), Some(93_000)), (None, None)]);
 }
 
 #[test]

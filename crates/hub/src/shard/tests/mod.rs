@@ -1,6 +1,8 @@
 //! Sessions as short stories, with an outlet that writes down what it is given and a clock that the test turns.
 
 mod extended;
+mod history;
+mod history_kept;
 mod inspect;
 mod keep;
 mod loose;
@@ -33,6 +35,8 @@ struct Recorder {
     /// Those that take so many more bytes at QoS 0.
     room: HashMap<u32, usize>,
     ids: HashMap<u32, Vec<u16>>,
+    /// What had a place: to whom, on which topic, where, and what it said.
+    places: Vec<(u32, String, crate::Place, String)>,
     /// The batches that deliveries above QoS 0 wait for.
     waits_for: HashMap<u32, Vec<u64>>,
     /// Whom the hub wanted to be disconnected.
@@ -58,6 +62,10 @@ impl Outlet for Recorder {
         if !d.subscription_ids.is_empty() {
             line.push_str(&format!(" ids{:?}", d.subscription_ids));
         }
+        if let Some(place) = d.place {
+            line.push_str(&format!(" @{}", place.offset));
+            self.places.push((to.0, message.topic.to_string(), place, payload.into_owned()));
+        }
         self.sent.entry(to.0).or_default().push(line);
         if d.packet_id != 0 {
             self.ids.entry(to.0).or_default().push(d.packet_id);
@@ -72,6 +80,11 @@ impl Outlet for Recorder {
 
     fn disconnect(&mut self, to: ConnectionKey) {
         self.disconnected.push(to.0);
+    }
+
+    fn tell_gap(&mut self, to: ConnectionKey, topic: &str, next: Option<crate::Place>) {
+        let next = next.map_or(String::new(), |next| format!(" @{}", next.offset));
+        self.sent.entry(to.0).or_default().push(format!("gap {topic}{next}"));
     }
 
     fn forward(&mut self, shard: usize, parcel: Parcel) {

@@ -213,3 +213,53 @@ fn what_went_is_not_there_after_a_crash_either() {
         assert_eq!(came, kept, "{policy:?}");
     }
 }
+
+/// Writes what a shard has written down into an image.
+fn written(shard: &mut Shard, image: &mut Image) {
+    for record in shard.take_batch().into_iter().flat_map(|batch| batch.records) {
+        image.read(&record).expect("it has just been written");
+    }
+    shard.handed_over();
+}
+
+#[test]
+fn policies_outlast_the_hub() {
+    for through_a_checkpoint in [false, true] {
+        let shared = || Shared::new(1, 5, three()).with_keeping(Keeping::default(), 1);
+        let mut w = World::of(1, shared());
+        away(&mut w, LatestPerTopic);
+        let other = lasting(&mut w, 0, "other", DropNewest);
+        for filter in ["d", "$share/g/e"] {
+            let options =
+                SubscriptionOptions { qos: Q1, slow_reader: Some(DropOldest), ..Default::default() };
+            w.subscribe_with(other, filter, options, RetainHandling::Send);
+        }
+        // It wanted something once, and does not any more.
+        let changed = SubscriptionOptions { qos: Q1, slow_reader: Some(DropOldest), ..Default::default() };
+        w.subscribe_with(other, "f", changed, RetainHandling::Send);
+        w.subscribe(other, "f", Q1);
+        w.leave(other, Ending::Lost);
+        let mut image = Image::new(0);
+        if through_a_checkpoint {
+            written(&mut w.shards[0], &mut Image::new(0));
+            let boundary = w.shards[0].shared().next_number();
+            w.shards[0].begin_checkpoint(boundary);
+            assert!(w.shards[0].go_on_with_checkpoint(usize::MAX));
+        }
+        written(&mut w.shards[0], &mut image);
+        let again = Arc::new(shared().with_keeping(Keeping::default(), image.next_number()));
+        let (shards, _) = restore(image, &again, Time::default());
+        let mut w = World { shards, ..World::of(1, shared()) };
+        publish_all(&mut w, &["a=1", "b=1", "a=2", "a=3", "b=2", "a=4", "c=1"]);
+        assert_eq!(comes_back(&mut w, LatestPerTopic), ["a=4", "b=2", "c=1"]);
+        for (topic, kept) in [("d", ["2", "3", "4"]), ("e", ["2", "3", "4"]), ("f", ["1", "2", "3"])] {
+            publish_all(&mut w, &[1, 2, 3, 4].map(|n| format!("{topic}={n}")).each_ref().map(|m| &**m));
+            let other = lasting(&mut w, 0, "other", DropNewest);
+            assert_eq!(w.got(other), kept.map(|n| format!("{topic}={n} q1")), "{topic}");
+            for id in 0..=u16::MAX {
+                w.shards[0].acknowledge(Time::default(), other.session, id, Q1, &mut w.out);
+            }
+            w.leave(other, Ending::Lost);
+        }
+    }
+}

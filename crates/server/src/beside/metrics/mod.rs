@@ -1,5 +1,6 @@
 //! `GET /metrics`: the figures as Prometheus reads them.
 
+mod history;
 mod process;
 mod store;
 #[cfg(test)]
@@ -72,6 +73,7 @@ impl Collector for Figures {
         page.gauge("exclusive_subscriptions", "Exclusive subscriptions held now.", exclusive)?;
         page.gauge("uptime_seconds", "Seconds since the start.", context.started.elapsed().as_secs() as i64)?;
         page.gauges("build_info", "What is running; always 1.", "version", [(env!("CARGO_PKG_VERSION"), 1)])?;
+        history::figures(&context.hub.history, &mut page)?;
         let (refused, disconnected) = context.bans.figures();
         page.gauge("bans", "Bans now.", context.bans.len() as i64)?;
         page.counter("bans_refused", "Clients and connections refused since they are banned.", refused)?;
@@ -132,9 +134,11 @@ impl Figures {
                 |s| &s.auth_throttled,
             ),
             ("messages_in", "Messages that clients published.", |s| &s.messages_in),
-            ("messages_refused", "Messages that a delay or a rewritten topic forbade.", |s| {
-                &s.messages_refused
-            }),
+            (
+                "messages_refused",
+                "Messages not published for their delay, their topic as rewritten, or its levels.",
+                |s| &s.messages_refused,
+            ),
             ("sessions_expired", "Sessions that ended since their client stayed away too long.", |s| {
                 &s.expired_sessions
             }),

@@ -60,9 +60,13 @@ async fn the_largest_are_listed() {
 #[tokio::test]
 async fn what_cannot_be_asked_is_told() {
     let bench = Bench::new();
-    for (query, field) in
-        [("sort=size", "sort"), ("limit=0", "limit"), ("limit=1001", "limit"), ("n=1", "query")]
-    {
+    for (query, field) in [
+        ("sort=size", "sort"),
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("offset=10001", "offset"),
+        ("n=1", "query"),
+    ] {
         let reply =
             ask(&bench, &format!("GET /api/v1/sessions?{query}"), |_| panic!("it was to be refused")).await;
         assert_eq!((reply.status, &reply.json()["error"]["field"]), (400, &field.into()), "{query}");

@@ -173,6 +173,7 @@ impl ShardLoop {
             let why = "CONNACK is longer than the client takes";
             return self.mqtt_refuse_connect(key, Some(version), ReasonCode::PacketTooLarge, &why);
         }
+        self.sn_before_takeover(client_id);
         let connected = self.hub.connect(
             self.net.now,
             trefoil_hub::Connect {
@@ -188,6 +189,7 @@ impl ShardLoop {
                 language: Some(Language::Mqtt),
                 identity: proof.user.clone(),
                 slow_reader: self.slow_reader(key),
+                follows: false,
             },
             &mut self.net,
         );
@@ -196,8 +198,14 @@ impl ShardLoop {
             if let Some(connection) = self.net.get_mut(old) {
                 connection.session = None;
             }
-            // [MQTT-3.1.4-3] [v3 MQTT-3.1.4-2]
-            self.mqtt_fail(old, ReasonCode::SessionTakenOver, "the client id has connected again elsewhere");
+            match self.net.get(old).is_some_and(|connection| matches!(connection.form, Form::MqttSn(_))) {
+                true => self.sn_taken_over(old),
+                // [MQTT-3.1.4-3] [v3 MQTT-3.1.4-2]
+                false => {
+                    let why = "the client id has connected again elsewhere";
+                    self.mqtt_fail(old, ReasonCode::SessionTakenOver, why);
+                }
+            }
         }
         // [MQTT-3.2.2-3] [v3 MQTT-3.2.2-2] [v3 MQTT-3.2.2-3]
         answer.session_present = connected.present;

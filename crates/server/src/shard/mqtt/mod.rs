@@ -46,6 +46,9 @@ impl ShardLoop {
         }
         let mut consumed = 0;
         while self.is_open(key) {
+            if consumed > 0 && self.pauses_within(key) {
+                return consumed;
+            }
             let rest = &input[consumed..];
             let packet = match frame(rest, packet_bytes_max) {
                 Ok(Some(found)) if found.len <= rest.len() => &rest[..found.len],

@@ -6,13 +6,14 @@ use crate::shard::connection::MqttInput;
 use std::borrow::Cow;
 use std::sync::Arc;
 use trefoil_hub::topic::{self, HUB_TOPICS};
-use trefoil_hub::{ConnectionKey, Message, Payload, Properties, Published, QoS, SessionKey, Topic};
+use trefoil_hub::{ConnectionKey, Message, Payload, Properties, Published, QoS, Refusal, SessionKey, Topic};
 use trefoil_mqtt::{PacketType, Publish, ReasonCode, Version, decode_publish};
 
 /// What a message came to that had been published before.
 const DONE: Published = Published { matched: true, not_retained: false, refused: None };
 
-type Refusal = (ReasonCode, String);
+/// What ends the connection.
+type Fault = (ReasonCode, String);
 
 impl ShardLoop {
     pub(super) fn mqtt_publish(
@@ -47,6 +48,13 @@ impl ShardLoop {
         self.net.stats().messages_in.add(1);
         if topic.starts_with(HUB_TOPICS) {
             return self.refuse_hub_topic(key, version, state.wants_reasons, &publish);
+        }
+        if state.last_topic.as_ref() != Some(&topic) {
+            let levels_max = self.net.context.limits.topic_levels_max;
+            if let Err(error) = topic::check_topic(&topic, levels_max) {
+                return self.refuse_topic(key, (version, state.wants_reasons), &publish, error);
+            }
+            state.last_topic = Some(topic.clone());
         }
         if is_plain {
             let packet = (version != Version::V5).then_some(packet);
@@ -119,7 +127,7 @@ impl ShardLoop {
         packet_id: u16,
         published: Published,
     ) {
-        if version != Version::V5 && published.refused == Some(trefoil_hub::Refusal::NotKept) {
+        if version != Version::V5 && published.refused == Some(Refusal::NotKept) {
             // [v3 MQTT-3.3.5-2]: there are no words for it, and an acknowledgement would promise that it is kept. The
             // client sends it again on its next connection.
             return self.mqtt_fail(
@@ -133,7 +141,7 @@ impl ShardLoop {
     }
 
     /// The topic of a publish, by its name or its alias.
-    fn resolve(&mut self, state: &mut MqttInput, publish: &Publish<'_>) -> Result<Topic, Refusal> {
+    fn resolve(&mut self, state: &mut MqttInput, publish: &Publish<'_>) -> Result<Topic, Fault> {
         // [MQTT-3.3.4-6]
         if !publish.subscription_ids.is_empty() {
             return Err((ReasonCode::ProtocolError, "a client sends no subscription identifiers".into()));
@@ -142,27 +150,20 @@ impl ShardLoop {
             Some(last) => Some(last.clone()),
             None if publish.topic.is_empty() => None,
             None => {
-                let levels_max = self.net.context.limits.topic_levels_max;
-                let topic = Topic::new(publish.topic, levels_max).map_err(|error| {
+                // One with too many levels is well-formed, and an alias may stand for it: only messages to it are refused.
+                let topic = Topic::new(publish.topic, usize::MAX).map_err(|error| {
                     (ReasonCode::TopicNameInvalid, format!("the topic is not valid: {error}"))
                 })?;
                 Some(topic)
             }
         };
-        let topic = match publish.topic_alias {
-            Some(alias) => self.resolve_alias(state, alias, topic)?,
-            None => topic.ok_or((ReasonCode::TopicNameInvalid, topic::TopicError::Empty.to_string()))?,
-        };
-        state.last_topic = Some(topic.clone());
-        Ok(topic)
+        match publish.topic_alias {
+            Some(alias) => self.resolve_alias(state, alias, topic),
+            None => topic.ok_or((ReasonCode::TopicNameInvalid, topic::TopicError::Empty.to_string())),
+        }
     }
 
-    fn resolve_alias(
-        &self,
-        state: &mut MqttInput,
-        alias: u16,
-        topic: Option<Topic>,
-    ) -> Result<Topic, Refusal> {
+    fn resolve_alias(&self, state: &mut MqttInput, alias: u16, topic: Option<Topic>) -> Result<Topic, Fault> {
         let max = self.net.context.limits.topic_alias_max;
         if alias == 0 || alias > max {
             // [MQTT-3.3.2-9] [MQTT-3.2.2-17] [MQTT-3.2.2-18]; all others are taken [MQTT-3.3.2-12].
@@ -182,6 +183,24 @@ impl ShardLoop {
                 (ReasonCode::ProtocolError, format!("topic alias {alias} stands for no topic yet"))
             }),
         }
+    }
+
+    /// The hub does not take messages to this topic, which is well-formed (MQTT 5.0 §3.4.2.1, §3.5.2.1). Before MQTT 5 an
+    /// acknowledgement cannot say no [v3 MQTT-3.3.5-2], and at QoS 0 there is none.
+    fn refuse_topic(
+        &mut self,
+        key: ConnectionKey,
+        asked: (Version, bool),
+        publish: &Publish<'_>,
+        error: topic::TopicError,
+    ) {
+        let published = self.hub.refuse(Refusal::Topic(error));
+        let packet = match publish.qos {
+            QoS::AtMostOnce => return,
+            QoS::AtLeastOnce => PacketType::PubAck,
+            QoS::ExactlyOnce => PacketType::PubRec,
+        };
+        self.mqtt_answer_publish(key, asked, packet, publish.packet_id, published);
     }
 
     /// Those topics are the hub's own: the message is not published, and who waits for an answer is told.

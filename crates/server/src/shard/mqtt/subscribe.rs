@@ -3,11 +3,14 @@
 use crate::refused;
 use crate::shard::ShardLoop;
 use std::num::NonZeroU32;
-use trefoil_hub::{ConnectionKey, Filter, SessionKey, SubscriptionOptions, TopicError};
+use trefoil_hub::{ConnectionKey, Filter, SessionKey, SlowReader, SubscriptionOptions, TopicError};
 use trefoil_mqtt::{ReasonCode, SubAck, Subscribe, UnsubAck, Unsubscribe, Version};
 
 /// The longest reason string: what quotes a client's own filter could be as long as that.
 const WORDS_BYTES_MAX: usize = 512;
+
+/// The user property of a SUBSCRIBE that says what happens to messages for which the client is too slow.
+const SLOW_READER: &str = "slow_reader";
 
 impl ShardLoop {
     pub(super) fn mqtt_subscribe(
@@ -22,14 +25,22 @@ impl ShardLoop {
             return self.mqtt_fail(key, ReasonCode::MalformedPacket, &why);
         }
         let (mut reasons, mut why) = (Vec::new(), None);
+        let slow_reader = slow_reader(subscribe);
         for wanted in subscribe.filters.iter() {
+            let slow_reader = match &slow_reader {
+                Ok(policy) => *policy,
+                Err(error) => {
+                    why = Some(error.clone());
+                    reasons.push(ReasonCode::ImplementationSpecificError);
+                    continue;
+                }
+            };
             let options = SubscriptionOptions {
                 qos: wanted.qos,
                 no_local: wanted.no_local,
                 retain_as_published: wanted.retain_as_published,
                 id: subscribe.subscription_id.and_then(NonZeroU32::new),
-                // MQTT has no way to say it.
-                slow_reader: None,
+                slow_reader,
             };
             let made = self.hub.subscribe(session, wanted.filter, options, wanted.retain_handling);
             reasons.push(match made {
@@ -80,6 +91,18 @@ impl ShardLoop {
             UnsubAck { packet_id, properties, reasons }.encode(version, out);
         });
     }
+}
+
+/// What a client wants to happen if it is too slow. Of several user properties that say it the last one holds.
+fn slow_reader(subscribe: &Subscribe<'_>) -> Result<Option<SlowReader>, String> {
+    let mut said = subscribe.user_properties.iter().filter(|(name, _)| *name == SLOW_READER);
+    said.try_fold(None, |_, (_, value)| match SlowReader::from_name(value) {
+        Some(policy) => Ok(Some(policy)),
+        None => {
+            let names = SlowReader::ALL.map(|(_, name)| name).join(", ");
+            Err(format!("the user property {SLOW_READER} must be one of {names}"))
+        }
+    })
 }
 
 /// Why no topic filter can look like this, if it cannot. Such a filter breaks the protocol, so that the connection has to

@@ -155,6 +155,16 @@ impl Client {
         self.exchange.is_none() && self.held.is_none()
     }
 
+    /// The packet id of a message above QoS 0 that has not been sent yet, since its topic is still being registered.
+    pub(super) fn unsent(&self) -> Option<u16> {
+        match &self.exchange {
+            Some(Exchange { step: Step::Register { then, .. }, .. }) if !then.dup && then.packet_id > 0 => {
+                Some(then.packet_id)
+            }
+            _ => None,
+        }
+    }
+
     /// When something is to be sent again.
     pub(in crate::shard) fn resend_at(&self) -> Option<Time> {
         let waits = self.way.is_some() && !matches!(self.stage, Stage::Asleep { .. });

@@ -131,6 +131,7 @@ impl ShardLoop {
         let kept =
             known.filter(|_| is_own && !wish.clean).and_then(|session| self.hub.will(session).cloned());
         if let Some(own) = own {
+            self.sn_hold_back(key);
             // It is still here, awake or asleep: no reason for its will to be published.
             self.hub.disconnect(now, own, Ending::Normal { expiry_s: Some(u32::MAX) }, &mut self.net);
         }
@@ -148,6 +149,7 @@ impl ShardLoop {
                 language: Some(Language::MqttSn),
                 identity: None,
                 slow_reader: self.slow_reader(key),
+                follows: false,
             },
             &mut self.net,
         );

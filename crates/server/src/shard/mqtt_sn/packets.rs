@@ -1,8 +1,10 @@
 //! What connected clients ask for: topics, subscriptions, messages (§6.5 to §6.9).
 
 use super::Stage;
+use crate::memory::NO_PUBLISH;
 use crate::refused;
 use crate::shard::ShardLoop;
+use crate::stats::Drop;
 use std::sync::Arc;
 use trefoil_hub::topic::HUB_TOPICS;
 use trefoil_hub::{
@@ -107,7 +109,11 @@ impl ShardLoop {
     }
 
     fn sn_register(&mut self, key: ConnectionKey, register: &Register<'_>) {
-        let (topic_id, return_code) = match self.sn_give_id(key, register.topic) {
+        // Whoever asks for an id wants to publish (§6.5), and nobody may there.
+        let is_for_hub = register.topic.starts_with(HUB_TOPICS);
+        let given =
+            if is_for_hub { Err(ReturnCode::NOT_SUPPORTED) } else { self.sn_give_id(key, register.topic) };
+        let (topic_id, return_code) = match given {
             Ok(id) => (id, ReturnCode::ACCEPTED),
             Err(code) => (0, code),
         };
@@ -201,7 +207,12 @@ impl ShardLoop {
         let topic_id = publish.topic.as_u16();
         let puback = |return_code| Packet::PubAck(PubAck { topic_id, msg_id: publish.msg_id, return_code });
         let Some(topic) = topic else {
-            return self.sn_answer(key, &puback(ReturnCode::INVALID_TOPIC_ID));
+            // A short name is no id that registering it could mend.
+            let code = match publish.topic {
+                TopicId::Short(_) => ReturnCode::NOT_SUPPORTED,
+                TopicId::Registered(_) | TopicId::Predefined(_) => ReturnCode::INVALID_TOPIC_ID,
+            };
+            return self.sn_answer(key, &puback(code));
         };
         self.net.stats().messages_in.add(1);
         if topic.starts_with(HUB_TOPICS) {
@@ -214,8 +225,14 @@ impl ShardLoop {
                 return self.sn_answer(key, &Packet::PubRec(publish.msg_id));
             }
         }
+        let is_short = self.net.memory_stage >= NO_PUBLISH;
+        if is_short && qos == QoS::AtMostOnce {
+            // Nobody waits for an answer, and a device that got one would not know to which message.
+            return self.net.count_drop(Drop::Memory, 1);
+        }
         let receive_max = usize::from(self.net.context.limits.receive_max);
-        let code = match self.hub.incoming_count(session) > receive_max {
+        let code = match is_short || self.hub.incoming_count(session) > receive_max {
+            // There is no connection that one could stop reading from.
             true => ReturnCode::CONGESTION,
             false => self.sn_publish_message(Some(session), topic, qos, publish),
         };
@@ -240,6 +257,10 @@ impl ShardLoop {
             TopicId::Short(name) => self.sn_short(name.as_str()),
         };
         match topic.filter(|topic| !topic.starts_with(HUB_TOPICS)) {
+            Some(_) if self.net.memory_stage >= NO_PUBLISH => {
+                self.net.stats().messages_in.add(1);
+                self.net.count_drop(Drop::Memory, 1);
+            }
             Some(topic) => {
                 self.net.stats().messages_in.add(1);
                 self.sn_publish_message(None, topic, QoS::AtMostOnce, publish);

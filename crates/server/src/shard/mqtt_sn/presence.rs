@@ -1,7 +1,7 @@
 //! Whether a client is here: its address, its sleep (§6.14), its goodbye (§6.12), its loss (§6.11).
 
 use super::Way;
-use super::client::{Due, Stage};
+use super::client::{Client, Due, Stage};
 use super::entry::Place;
 use crate::shard::ShardLoop;
 use crate::shard::accept::Listener;
@@ -177,6 +177,28 @@ impl ShardLoop {
         {
             self.hub.set_will(session, Some(will));
         }
+        self.flush(key);
+        self.remove(key);
+    }
+
+    /// The connection ends, or its session goes to another one: the hub learns what had not left yet.
+    pub(in crate::shard) fn sn_hold_back(&mut self, key: ConnectionKey) {
+        let Some(packet_id) = self.sn_client(key).and_then(Client::unsent) else { return };
+        if let Some(session) = self.net.get(key).and_then(|connection| connection.session) {
+            self.hub.held_back(session, packet_id);
+        }
+    }
+
+    /// A client of another protocol is about to take the session of this client id.
+    pub(in crate::shard) fn sn_before_takeover(&mut self, client_id: &str) {
+        if let Some(key) = self.sn_connection(client_id) {
+            self.sn_hold_back(key);
+        }
+    }
+
+    /// It has: the client hears at once that it has to connect again.
+    pub(in crate::shard) fn sn_taken_over(&mut self, key: ConnectionKey) {
+        self.sn_say_goodbye(key);
         self.flush(key);
         self.remove(key);
     }
