@@ -230,7 +230,7 @@ impl Shard {
             // It has been given already.
         } else if placed.offset == following.want
             && !following.is_ready
-            && self.may_send(key, qos, to, out)
+            && self.may_send(key, message, qos, to, out)
             && !message.is_expired(now)
         {
             following.want += 1;
@@ -258,11 +258,19 @@ impl Shard {
     }
 
     /// Whether a delivery can go out now without overtaking another. If not, the session is resumed when it can.
-    fn may_send(&self, key: SessionKey, qos: QoS, to: ConnectionKey, out: &mut impl Outlet) -> bool {
+    fn may_send(
+        &self,
+        key: SessionKey,
+        message: &Message,
+        qos: QoS,
+        to: ConnectionKey,
+        out: &mut impl Outlet,
+    ) -> bool {
+        if qos == QoS::AtMostOnce {
+            return out.has_room(to, Some(message.payload.len()));
+        }
         let session = self.session(key);
-        let is_clear =
-            qos == QoS::AtMostOnce || session.outgoing.as_ref().is_none_or(|o| o.is_clear(session.window()));
-        is_clear && out.has_room(to, None)
+        session.outgoing.as_ref().is_none_or(|o| o.is_clear(session.window())) && out.has_room(to, None)
     }
 
     fn send_placed(
@@ -386,7 +394,7 @@ impl Shard {
             *steps -= found.len().clamp(1, *steps);
             for (message, offset) in found.drain(..) {
                 let qos = wish.qos.min(message.qos);
-                if !self.may_send(key, qos, to, out) {
+                if !self.may_send(key, &message, qos, to, out) {
                     following.want = offset;
                     return false;
                 }
