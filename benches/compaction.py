@@ -19,7 +19,8 @@ import time
 import urllib.request
 from pathlib import Path
 
-from durable import free_port, wait_for
+from compare import free_port, wait_for
+from durable import hub_command
 
 SLICE_MS = 100
 LOOK_S = 0.02
@@ -37,10 +38,7 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="compaction-", dir=options.folder) as folder:
         port, http = free_port(), free_port()
-        config = Path(folder, "trefoil.toml")
-        config.write_text("".join(f'[[listener]]\nbind = "127.0.0.1:{number}"\n' for number in [port, http])
-                          + f'[store]\npath = "{Path(folder).resolve()}/store"\n')
-        child = subprocess.Popen([options.hub, "serve", "--config", config], stdout=subprocess.DEVNULL,
+        child = subprocess.Popen(hub_command(options.hub, folder, port, http), stdout=subprocess.DEVNULL,
                                  stderr=subprocess.DEVNULL)
         try:
             wait_for(port, child)

@@ -139,7 +139,7 @@ def run(server, name, options):
 def start_command(server, over_websocket, port, folder, options):
     if server == "hub":
         config = folder / "trefoil.toml"
-        config.write_text(f'[[listener]]\nbind = "127.0.0.1:{port}"\n')
+        config.write_text(f'[[listener]]\nbind = "127.0.0.1:{port}"\n[store]\npath = "{folder}/store"\n')
         return [options.hub, "serve", "--config", config]
     config = folder / "mosquitto.conf"
     # `socket_domain` belongs to the listener above it; before the first one it makes version 2.0.11 open port 1883 as

@@ -18,20 +18,19 @@ import json
 import os
 import resource
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from pathlib import Path
+
+from compare import free_port, wait_for
 
 SERVERS = ["sync", "none", "mosquitto", "mosquitto, persistence"]
 STEPS = [1, 10, 100, 1000]
 # So many messages that a run lasts seconds with the disk and still fits the queues without it.
 WINDOW_COUNT = {1: 10_000, 10: 100_000, 100: 400_000, 1000: 1_000_000}
-START_S = 10
 STOP_S = 20
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -132,30 +131,17 @@ def start_command(server, port, http, folder, options):
                           f"max_queued_messages 0\nmax_inflight_messages 0\npersistence {persistence}\n"
                           f"persistence_location {folder}/\n")
         return [options.mosquitto, "-c", config]
-    config = folder / "trefoil.toml"
+    more = (f'durability = "{server}"\n'
+            "[limits]\nsession_queue_messages_max = 1000000\nsession_queue_bytes_max = 1000000000\n")
+    return hub_command(options.hub, folder, port, http, more)
+
+
+def hub_command(hub, folder, port, http, store=""):
+    """Starts a hub that keeps its store in `folder`; `store` is more of that section, and what follows it."""
+    config = Path(folder, "trefoil.toml")
     listeners = "".join(f'[[listener]]\nbind = "127.0.0.1:{number}"\n' for number in [port, http])
-    config.write_text(f'{listeners}[store]\npath = "{folder}/store"\ndurability = "{server}"\n'
-                      "[limits]\nsession_queue_messages_max = 1000000\nsession_queue_bytes_max = 1000000000\n")
-    return [options.hub, "serve", "--config", config]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(port, child):
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        if child.poll() is not None:
-            sys.exit(f"{child.args[0]} ended at once with {child.returncode}")
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    sys.exit(f"{child.args[0]} does not listen after {START_S} s")
+    config.write_text(f'{listeners}[store]\npath = "{Path(folder).resolve()}/store"\n{store}')
+    return [hub, "serve", "--config", config]
 
 
 def table(kind, steps):

@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 
 from compaction import figures
-from durable import free_port, wait_for
+from compare import free_port, wait_for
+from durable import cpu_seconds, hub_command
 
 
 def main():
@@ -33,10 +34,8 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="recovery-", dir=options.folder) as folder:
         port, http = free_port(), free_port()
-        config = Path(folder, "trefoil.toml")
-        config.write_text("".join(f'[[listener]]\nbind = "127.0.0.1:{number}"\n' for number in [port, http])
-                          + f'[store]\npath = "{Path(folder).resolve()}/store"\n')
-        child, _ = start(options, config, port)
+        command = hub_command(options.hub, folder, port, http)
+        child, _ = start(command, port)
         load = [options.many, "--port", port, "--publishers", 10, "--window", 100, "--seconds", 600]
         for more in [["--sessions", 0, "--topics", options.retained, "--count", options.retained],
                      ["--sessions", options.sessions, "--count", options.queued]]:
@@ -49,28 +48,22 @@ def main():
                 if cold:
                     os.sync()
                     Path("/proc/sys/vm/drop_caches").write_text("3")
-                child, took_s = start(options, config, port)
+                child, took_s = start(command, port)
                 print(f"{'from the disk' if cold else 'from memory'}: {took_s:.2f} s, "
                       f"{cpu_seconds(child.pid):.2f} s of CPU time, {resident_mb(child.pid):,.0f} MB resident")
         child.send_signal(signal.SIGTERM)
         child.wait(60)
 
 
-def start(options, config, port):
+def start(command, port):
     began = time.monotonic()
-    child = subprocess.Popen([options.hub, "serve", "--config", config], stdout=subprocess.DEVNULL,
-                             stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(port, child)
     # The system takes connections as soon as there is a socket; the hub is there when it answers.
     with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(b"\x10\x0f\x00\x04MQTT\x04\x02\x00\x00\x00\x03see")
         assert client.recv(4) == b"\x20\x02\x00\x00"
     return child, time.monotonic() - began
-
-
-def cpu_seconds(pid):
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_mb(pid):
