@@ -314,7 +314,9 @@ fn a_hub_that_is_killed_keeps_what_it_acknowledged_and_gives_no_place_twice() {
     let numbers = numbers.iter().max().unwrap() + 1000;
     stop.store(false, Ordering::Relaxed);
     let last = publisher(&hub, "last".into(), numbers, &stop, &acknowledged);
-    std::thread::sleep(Duration::from_millis(50));
+    trefoil_tests::wait_until("the last publisher has heard of a message", || {
+        acknowledged.lock().unwrap().iter().any(|(_, said)| said.starts_with("last:"))
+    });
     stop.store(true, Ordering::Relaxed);
     last.join().unwrap();
     for ((is_websocket, seen), link) in readers.iter_mut().zip(&mut links) {

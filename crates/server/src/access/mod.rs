@@ -193,7 +193,7 @@ fn ban_who_failed(context: &Context, address: IpAddr) {
         return;
     }
     let bits = if address.to_canonical().is_ipv4() { 32 } else { 64 };
-    let (target, set_at_ms) = (Target::Address(Network::of(address, bits)), bans::now_ms());
+    let (target, set_at_ms) = (Target::Address(Network::of(address, bits)), crate::keeper::clock_ms());
     let ban = Ban {
         target,
         reason: Some("too many attempts to prove an identity have failed".into()),

@@ -10,13 +10,13 @@ mod tests;
 
 pub(crate) use target::{KINDS, Network, Target};
 
+use crate::keeper::clock_ms;
 use rules::Rules;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
-use std::time::{SystemTime, UNIX_EPOCH};
 use trefoil_auth::check_name;
 
 /// What is said of a ban is no longer, in bytes.
@@ -214,7 +214,7 @@ impl Bans {
         if !self.is_applied || count.load(Ordering::Relaxed) == 0 {
             return false;
         }
-        let now_ms = now_ms();
+        let now_ms = clock_ms();
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
         let Some(ban) = find(&rules, now_ms) else { return false };
         ban.refused.fetch_add(1, Ordering::Relaxed);
@@ -300,16 +300,10 @@ impl Bans {
 
 /// Clears away what is over.
 fn clear(rules: &mut Rules, keep: Keep<'_>) {
-    let now_ms = now_ms();
+    let now_ms = clock_ms();
     let over: Vec<_> = rules.all().filter(|ban| !ban.holds(now_ms)).cloned().collect();
     for ban in over {
         rules.remove(&ban.target);
         keep(ban.key(), Vec::new());
     }
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn now_ms() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
 }

@@ -28,7 +28,7 @@ fn ban(kind: &str, text: &str) -> Ban {
         target,
         reason,
         by,
-        set_at_ms: now_ms(),
+        set_at_ms: clock_ms(),
         until_ms: None,
         is_automatic: false,
         refused: AtomicU64::new(0),
@@ -87,14 +87,14 @@ fn each_kind_meets_those_that_it_is_for_also_after_a_restart() {
 fn a_ban_is_over_at_its_time_and_leaves_nothing() {
     let (disk, config) = (Disk::default(), config(1));
     let bans = disk.open(&config);
-    let until_ms = Some(now_ms() - 1);
+    let until_ms = Some(clock_ms() - 1);
     assert_eq!(bans.set(Ban { until_ms, ..ban("user", "bob") }, &|k, v| disk.keep(k, v)), Ok(false));
     assert!(!bans.refuses_user("bob"));
     // It takes nobody's place, after a restart either.
     let bans = disk.open(&config);
     assert_eq!(bans.set(ban("user", "eve"), &|k, v| disk.keep(k, v)), Ok(false));
     assert_eq!(disk.0.borrow().keys().collect::<Vec<_>>(), ["user:eve"]);
-    let until_ms = Some(now_ms() + 3_600_000);
+    let until_ms = Some(clock_ms() + 3_600_000);
     assert_eq!(bans.set(Ban { until_ms, ..ban("user", "eve") }, &|k, v| disk.keep(k, v)), Ok(true));
     assert!(bans.refuses_user("eve"));
 }

@@ -2,12 +2,13 @@
 
 use super::fields::Fields;
 use super::{Change, bad_field, limit, may_change};
-use crate::access::bans::{Ban, Full, KINDS, REASON_BYTES_MAX, now_ms};
+use crate::access::bans::{Ban, Full, KINDS, REASON_BYTES_MAX};
 use crate::access::kept::Kind;
 use crate::access::{Purge, Target};
 use crate::beside::access::{Asker, Caller};
 use crate::beside::refusal::Refusal;
 use crate::beside::routes::Site;
+use crate::keeper::clock_ms;
 use axum::extract::{Extension, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONNECTION;
@@ -60,7 +61,7 @@ pub(in crate::beside) async fn list(
     let context = &site.context;
     let keep = |key: String, value| crate::access::kept::keep(context, Kind::Ban, &key, value, None);
     let bans = context.bans.list(&keep);
-    let now_ms = now_ms();
+    let now_ms = clock_ms();
     Ok(Json(List {
         total: bans.len(),
         applied: context.bans.is_applied(),
@@ -87,7 +88,7 @@ pub(in crate::beside) async fn set(
         return Err(bad_field("reason", format!("it is longer than {REASON_BYTES_MAX} bytes")));
     }
     check_own(&site, &target, &caller, &asker)?;
-    let set_at_ms = now_ms();
+    let set_at_ms = clock_ms();
     let ban = Ban {
         target: target.clone(),
         reason,
