@@ -6,8 +6,8 @@
  *
  * A fault is the name of an error below; `hold`, which keeps the call waiting for as long as the line is there; or, of
  * a write, `short`: every other call is interrupted, and the others take half of what they are given. With `once` an
- * error comes once for each time that the file is written anew. Each fault that struck adds its line to the file of
- * the same name with `.struck` behind.
+ * error comes once for each time that the file is written anew, which a line `# NUMBER` tells from the time before.
+ * Each fault that struck adds its line to the file of the same name with `.struck` behind.
  *
  * A sync that fails has lost what it was to write, as on Linux: the pages count as clean, are forgotten sooner or
  * later, and what is then read is what the disk has, here zeros. The next sync finds nothing to do and succeeds.

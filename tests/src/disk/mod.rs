@@ -7,10 +7,13 @@
 use crate::{CONFIG, Hub, binary, wait_until};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A folder for a store, on a disk that does what [`Disk::fails`] says.
 pub struct Disk {
     folder: tempfile::TempDir,
+    /// How often it was said what fails.
+    said: AtomicUsize,
 }
 
 impl Disk {
@@ -22,7 +25,7 @@ impl Disk {
         compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", source, "-o"]);
         let outcome = compiler.arg(folder.path().join("disk.so")).output().expect("a C compiler, `cc`");
         assert!(outcome.status.success(), "{compiler:?}: {}", String::from_utf8_lossy(&outcome.stderr));
-        let disk = Self { folder };
+        let disk = Self { folder, said: AtomicUsize::new(0) };
         disk.works();
         disk
     }
@@ -53,7 +56,9 @@ impl Disk {
     /// From now on these calls fail, and no others: lines as `disk.c` has them.
     pub fn fails(&self, faults: &str) {
         let new = self.folder.path().join("faults.new");
-        std::fs::write(&new, faults).unwrap();
+        // The number tells one time from the next where both say the same, and no call came between them.
+        let said = self.said.fetch_add(1, Ordering::Relaxed);
+        std::fs::write(&new, format!("# {said}\n{faults}")).unwrap();
         std::fs::rename(new, self.faults()).unwrap();
     }
 
