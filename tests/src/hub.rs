@@ -413,10 +413,13 @@ pub(crate) fn signal(pid: u32, name: &str) {
     assert!(status.success(), "cannot send SIG{name} to {pid}");
 }
 
-/// Whether a process is there, and more than a record that nobody has looked at.
+/// Whether a process is there, and more than a record that nobody has looked at. It is for as long as one of its threads
+/// is: the first one may have ended while another still holds files, and their locks.
 fn is_running(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut stats =
+        threads.map(|thread| std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default());
+    stats.any(|stat| stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z')))
 }
 
 /// Collects what is written until the end.
