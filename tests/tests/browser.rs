@@ -87,6 +87,23 @@ fn home_shows_a_killed_device_of_somebody_else() {
     on_page("smart-home", "--still", "outsiderDies");
 }
 
+/// Runs a scenario on the page of a market, at a hub that keeps the last prices.
+fn in_the_market(arguments: &str, scenario: &str) {
+    let hub = Hub::with_config(&format!("{CONFIG}\n[[history]]\nfilter = \"market/+/price\"\nmessages = 60\n"));
+    let running = Example::start("market-quotes", &hub, &format!("--seed 7 {arguments}"));
+    node_on_page("market_quotes_scenarios", scenario, &hub, &running);
+}
+
+#[test]
+fn market_shows_a_thousand_symbols() {
+    in_the_market("--symbols 1000 --changes 2000", "aThousandSymbols");
+}
+
+#[test]
+fn market_shows_the_latest_to_a_slow_page() {
+    in_the_market("--symbols 20 --changes 100", "theLatestToASlowPage");
+}
+
 /// Slow enough for a busy machine, and without what happens by chance.
 const PLANT: &str = "--machines 3 --speed 200 --workers 3 --quiet";
 

@@ -48,7 +48,8 @@ pub(crate) fn benches() -> Outcome {
 }
 
 /// The programs that the black-box tests run: the hub, and the examples beside it.
-const PROGRAMS: [&str; 5] = ["trefoil", "telemetry", "smart-home", "smart-manufacturing", "smart-transport"];
+const PROGRAMS: [&str; 6] =
+    ["trefoil", "telemetry", "smart-home", "smart-manufacturing", "smart-transport", "market-quotes"];
 
 pub(crate) fn release_build() -> Outcome {
     let build = Tool::cargo().arguments("build --quiet --locked --release");

@@ -12,10 +12,12 @@ use tokio::net::TcpListener;
 use crate::HubArguments;
 
 /// What every page has beside its own files.
-const SHARED: [File; 3] = [
+const SHARED: [File; 5] = [
     ("/base.css", include_str!("../web/base.css")),
+    ("/connection.js", include_str!("../web/connection.js")),
     ("/hub.js", include_str!("../web/hub.js")),
     ("/logo.svg", include_str!("../../../console/logo.svg")),
+    ("/trefoil.js", include_str!("../../../console/trefoil.js")),
 ];
 
 /// A file of a page: its path, beginning with `/`, and its text.
@@ -30,8 +32,8 @@ pub struct Page {
 
 impl Page {
     /// Takes the port, so that one that is in use is told before anything else happens. Beside `files` there are
-    /// `/logo.svg`, `/base.css` with the colours, and `/hub.js`, the connection from the browser to the hub;
-    /// `/configuration.json` says what only the program knows: `{"hub": …}`, the address of the hub's
+    /// `/logo.svg`, `/base.css` with the colours, the JavaScript client as `/trefoil.js` with `/connection.js`, by which
+    /// it finds the hub, and `/hub.js`, a small connection that needs no client; `/configuration.json` says what only the program knows: `{"hub": …}`, the address of the hub's
     /// WebSocket, for instance.
     ///
     /// # Errors

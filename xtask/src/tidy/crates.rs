@@ -47,6 +47,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
     ("trefoil", &["trefoil-auth", "trefoil-server", "trefoil-client", "trefoil-config", "trefoil-json"]),
     ("example-shared", &["trefoil-server", "trefoil-config"]),
     ("smart-home", &["example-shared", "trefoil-client"]),
+    ("market-quotes", &["example-shared", "trefoil-client"]),
     ("smart-manufacturing", &["example-shared", "trefoil-client"]),
     ("telemetry", &["example-shared", "trefoil-client", "trefoil-mqtt", "trefoil-json"]),
     ("smart-transport", &["example-shared", "trefoil-client", "trefoil-mqtt-sn"]),
