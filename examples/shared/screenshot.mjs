@@ -16,6 +16,10 @@ import { parseArgs } from "node:util";
 /** What holds for an example unless the command line says otherwise. */
 const EXAMPLES = {
   telemetry: { url: "http://127.0.0.1:8090/", wait: "45" },
+  "device-dashboard": {
+    url: "http://127.0.0.1:8095/", wait: "70", width: "1240", height: "820",
+    eval: `document.querySelector('[data-bed="seedlings"] .plug').click(); document.querySelector('[data-bed="basil"] .switch').click(); new Promise((done) => setTimeout(done, 3_000))`,
+  },
   "market-quotes": { url: "http://127.0.0.1:8094/", wait: "25" },
   "smart-home": { url: "http://127.0.0.1:8091/", wait: "5", width: "1100", height: "900" },
   "smart-manufacturing": { url: "http://127.0.0.1:8092/", wait: "30", height: "900" },

@@ -87,6 +87,21 @@ fn home_shows_a_killed_device_of_somebody_else() {
     on_page("smart-home", "--still", "outsiderDies");
 }
 
+#[test]
+fn dashboard_gauges_move() {
+    on_page("device-dashboard", "", "gaugesMove");
+}
+
+#[test]
+fn dashboard_switch_goes_back_to_the_device() {
+    on_page("device-dashboard", "", "aSwitchGoesBack");
+}
+
+#[test]
+fn dashboard_shows_a_sensor_that_dies() {
+    on_page("device-dashboard", "", "aSensorDies");
+}
+
 /// Runs a scenario on the page of a market, at a hub that keeps the last prices.
 fn in_the_market(arguments: &str, scenario: &str) {
     let hub = Hub::with_config(&format!("{CONFIG}\n[[history]]\nfilter = \"market/+/price\"\nmessages = 60\n"));

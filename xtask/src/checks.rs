@@ -48,8 +48,15 @@ pub(crate) fn benches() -> Outcome {
 }
 
 /// The programs that the black-box tests run: the hub, and the examples beside it.
-const PROGRAMS: [&str; 6] =
-    ["trefoil", "telemetry", "smart-home", "smart-manufacturing", "smart-transport", "market-quotes"];
+const PROGRAMS: [&str; 7] = [
+    "trefoil",
+    "telemetry",
+    "smart-home",
+    "smart-manufacturing",
+    "smart-transport",
+    "market-quotes",
+    "device-dashboard",
+];
 
 pub(crate) fn release_build() -> Outcome {
     let build = Tool::cargo().arguments("build --quiet --locked --release");

@@ -1,11 +1,13 @@
-//! What the examples have in common: a hub to talk to ([`HubArguments`]), a page ([`Page`]), and an orderly end
-//! ([`stopped`]).
+//! What the examples have in common: a hub to talk to ([`HubArguments`]), a page ([`Page`]), plugs of
+//! devices to pull ([`FuseBox`]), and an orderly end ([`stopped`]).
 
+mod fuse_box;
 mod hub;
 mod page;
 
 use std::io;
 
+pub use fuse_box::FuseBox;
 pub use hub::{Hub, HubArguments};
 pub use page::{File, Page};
 

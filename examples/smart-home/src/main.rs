@@ -15,14 +15,13 @@
 mod device;
 mod house;
 mod kind;
-mod power;
 mod scene;
 
 use std::io;
 use std::net::SocketAddr;
 
 use clap::Parser;
-use example_shared::{File, HubArguments, Page, stopped};
+use example_shared::{File, FuseBox, HubArguments, Page, stopped};
 
 const FILES: [File; 5] = [
     ("/", include_str!("../web/index.html")),
@@ -52,15 +51,15 @@ async fn main() -> io::Result<()> {
     let hub = arguments.hub.find_or_start().await?;
     let configuration = serde_json::json!({ "hub": hub.websocket });
     let page = Page::bind(arguments.hub.page_address(arguments.page), &configuration, &FILES).await?;
-    let switches = house::DEVICES
+    let plugs = house::DEVICES
         .iter()
-        .map(|(place, kind)| (*place, device::plug_in(&hub.mqtt, place, kind.unpack(), !arguments.still)))
-        .collect();
+        .map(|(place, kind)| (*place, device::plug_in(&hub.mqtt, place, kind.unpack(), !arguments.still)));
+    let fuses = FuseBox::new("home", "power", plugs);
     page.announce(&arguments.hub)?;
     let ended = tokio::select! {
         ended = stopped() => ended,
         served = page.serve() => served,
-        never = power::run(&hub.mqtt, &switches) => match never {},
+        never = fuses.run(&hub.mqtt) => match never {},
     };
     hub.stop().await;
     ended
