@@ -21,6 +21,10 @@ const EXAMPLES = {
     eval: `document.querySelector('[data-bed="seedlings"] .plug').click(); document.querySelector('[data-bed="basil"] .switch').click(); new Promise((done) => setTimeout(done, 3_000))`,
   },
   "market-quotes": { url: "http://127.0.0.1:8094/", wait: "25" },
+  "news-push": {
+    url: "http://127.0.0.1:8096/", wait: "6", width: "900", height: "760",
+    eval: `(async () => { for (const [title, text] of [["Rain, at last", "After forty dry days the gardens drink again."], ["Bridge opens early", "The new bridge takes its first cyclists a month before time."]]) { document.getElementById("title").value = title; document.getElementById("text").value = text; document.getElementById("desk").requestSubmit(); await new Promise((done) => setTimeout(done, 800)); } })()`,
+  },
   "smart-home": { url: "http://127.0.0.1:8091/", wait: "5", width: "1100", height: "900" },
   "smart-manufacturing": { url: "http://127.0.0.1:8092/", wait: "30", height: "900" },
   "smart-transport": {

@@ -102,21 +102,33 @@ fn dashboard_shows_a_sensor_that_dies() {
     on_page("device-dashboard", "", "aSensorDies");
 }
 
-/// Runs a scenario on the page of a market, at a hub that keeps the last prices.
-fn in_the_market(arguments: &str, scenario: &str) {
-    let hub = Hub::with_config(&format!("{CONFIG}\n[[history]]\nfilter = \"market/+/price\"\nmessages = 60\n"));
-    let running = Example::start("market-quotes", &hub, &format!("--seed 7 {arguments}"));
-    node_on_page("market_quotes_scenarios", scenario, &hub, &running);
+/// Runs a scenario on the page of an example, at a hub that remembers its messages.
+fn remembered(filter: &str, example: &str, arguments: &str, scenario: &str) {
+    let hub = Hub::with_config(&format!("{CONFIG}\n[[history]]\nfilter = \"{filter}\"\nmessages = 200\n"));
+    let running = Example::start(example, &hub, arguments);
+    node_on_page(&format!("{}_scenarios", example.replace('-', "_")), scenario, &hub, &running);
 }
 
 #[test]
 fn market_shows_a_thousand_symbols() {
-    in_the_market("--symbols 1000 --changes 2000", "aThousandSymbols");
+    let arguments = "--seed 7 --symbols 1000 --changes 2000";
+    remembered("market/+/price", "market-quotes", arguments, "aThousandSymbols");
 }
 
 #[test]
 fn market_shows_the_latest_to_a_slow_page() {
-    in_the_market("--symbols 20 --changes 100", "theLatestToASlowPage");
+    let arguments = "--seed 7 --symbols 20 --changes 100";
+    remembered("market/+/price", "market-quotes", arguments, "theLatestToASlowPage");
+}
+
+#[test]
+fn news_come_to_a_thousand_readers_and_stay() {
+    remembered("news/#", "news-push", "--readers 1000", "oneForAThousand");
+}
+
+#[test]
+fn news_are_written_elsewhere_too() {
+    remembered("news/#", "news-push", "--readers 3", "writtenElsewhere");
 }
 
 /// Slow enough for a busy machine, and without what happens by chance.

@@ -48,7 +48,7 @@ pub(crate) fn benches() -> Outcome {
 }
 
 /// The programs that the black-box tests run: the hub, and the examples beside it.
-const PROGRAMS: [&str; 7] = [
+const PROGRAMS: [&str; 8] = [
     "trefoil",
     "telemetry",
     "smart-home",
@@ -56,6 +56,7 @@ const PROGRAMS: [&str; 7] = [
     "smart-transport",
     "market-quotes",
     "device-dashboard",
+    "news-push",
 ];
 
 pub(crate) fn release_build() -> Outcome {

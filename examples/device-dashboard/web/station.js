@@ -71,7 +71,7 @@ export class Station {
     this.card.dataset.status = this.#badge.textContent = is ? "online" : "offline";
     this.#switch.disabled = !is;
     this.#switch.removeAttribute("aria-busy");
-    this.#word.textContent = is ? "" : "The last that it said is shown.";
+    this.#word.textContent = is ? "" : "last known values";
     this.#plug.textContent = is ? "Pull the plug" : "Plug it in";
   }
 

@@ -52,7 +52,8 @@ impl FuseBox {
 
     fn switch(&self, message: &Message) {
         let behind = message.topic.strip_prefix(self.before).and_then(|rest| rest.strip_prefix('/'));
-        let place = behind.and_then(|rest| rest.strip_suffix(self.after)).and_then(|rest| rest.strip_suffix('/'));
+        let place =
+            behind.and_then(|rest| rest.strip_suffix(self.after)).and_then(|rest| rest.strip_suffix('/'));
         let Some(plug) = place.and_then(|place| self.plugs.get(place)) else { return };
         match &*message.payload {
             b"on" => drop(plug.send_replace(true)),
