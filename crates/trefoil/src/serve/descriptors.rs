@@ -1,0 +1,18 @@
+//! Each connection needs a descriptor, and systems start programs with a limit that is far below what they allow: for the
+//! sake of old ones, which cannot wait for descriptors above 1,023. This one can.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Raises the limit of open descriptors to what the system allows this process, and says how many that is.
+pub(crate) fn raise() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return;
+    }
+    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => tracing::debug!("may open {maximum:?} descriptors"),
+        Err(error) => {
+            tracing::warn!("{current:?} descriptors have to be enough: the limit cannot be raised: {error}")
+        }
+    }
+}
