@@ -131,6 +131,16 @@ fn news_are_written_elsewhere_too() {
     remembered("news/#", "news-push", "--readers 3", "writtenElsewhere");
 }
 
+#[test]
+fn chat_of_two_people_in_two_windows() {
+    remembered("chat/+/said", "chat", "", "twoPeopleTalk");
+}
+
+#[test]
+fn chat_with_an_mqtt_client() {
+    remembered("chat/+/said", "chat", "", "anMqttClientComesIn");
+}
+
 /// Slow enough for a busy machine, and without what happens by chance.
 const PLANT: &str = "--machines 3 --speed 200 --workers 3 --quiet";
 

@@ -48,7 +48,7 @@ pub(crate) fn benches() -> Outcome {
 }
 
 /// The programs that the black-box tests run: the hub, and the examples beside it.
-const PROGRAMS: [&str; 8] = [
+const PROGRAMS: [&str; 9] = [
     "trefoil",
     "telemetry",
     "smart-home",
@@ -57,6 +57,7 @@ const PROGRAMS: [&str; 8] = [
     "market-quotes",
     "device-dashboard",
     "news-push",
+    "chat",
 ];
 
 pub(crate) fn release_build() -> Outcome {

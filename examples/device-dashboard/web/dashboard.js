@@ -1,7 +1,7 @@
 // The greenhouse as the hub knows it. What is heard on `greenhouse/#` decides what is shown: a station of which the program
 // knows nothing gets its card like all others. Nothing is shown as switched before the station has confirmed it.
 
-import { Client } from "./trefoil.js";
+import { Client } from "./trefoil.mjs";
 import { follow, hubAddress } from "./connection.js";
 import { Station } from "./station.js";
 

@@ -1,6 +1,6 @@
 // The market's page: one subscription, of which the hub sends the latest of each topic where the page cannot keep up.
 
-import { Client } from "./trefoil.js";
+import { Client } from "./trefoil.mjs";
 import { Board } from "./board.js";
 import { Gauge } from "./gauge.js";
 import { follow, hubAddress } from "./connection.js";

@@ -1,6 +1,6 @@
 // The news: one subscription that begins with what the hub remembers, and goes on where it was after every break.
 
-import { Client } from "./trefoil.js";
+import { Client } from "./trefoil.mjs";
 import { follow, hubAddress } from "./connection.js";
 import { Article } from "./article.js";
 

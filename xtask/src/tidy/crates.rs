@@ -50,6 +50,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
     ("market-quotes", &["example-shared", "trefoil-client"]),
     ("device-dashboard", &["example-shared", "trefoil-client"]),
     ("news-push", &["example-shared", "trefoil-client"]),
+    ("chat", &["example-shared", "trefoil-client"]),
     ("smart-manufacturing", &["example-shared", "trefoil-client"]),
     ("telemetry", &["example-shared", "trefoil-client", "trefoil-mqtt", "trefoil-json"]),
     ("smart-transport", &["example-shared", "trefoil-client", "trefoil-mqtt-sn"]),
