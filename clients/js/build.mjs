@@ -15,7 +15,7 @@ await Promise.all([
   build({ ...npm, platform: "browser", entryPoints: ["src/core.ts"], outfile: "dist/core.js" }),
   build({ ...npm, platform: "node", entryPoints: ["src/node.ts"], outfile: "dist/node.js", target: "node18" }),
   // What the hub serves: for a plain script tag, and for `import`.
-  build({ ...page, format: "iife", globalName: "trefoil", entryPoints: ["src/index.ts"], outfile: "dist/hub/trefoil.js" }),
+  build({ ...page, format: "iife", entryPoints: ["src/global.ts"], outfile: "dist/hub/trefoil.js" }),
   build({ ...page, format: "esm", entryPoints: ["src/index.ts"], outfile: "dist/hub/trefoil.mjs" }),
 ]);
 

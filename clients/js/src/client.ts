@@ -441,8 +441,9 @@ export class Client extends Emitter<ClientEvents> {
     const sharing = this.#sharing(subscription);
     const qos = Math.max(...sharing.map((other) => other.options.qos ?? 0));
     const slow_reader = [subscription, ...sharing].find((other) => other.options.slowReader)?.options.slowReader;
-    const history = since ? undefined : options.history;
-    this.#ask((id) => ({ sub: filters, qos, id, retained, no_local, slow_reader, history, since, presence })).then(
+    // Before the first answer nothing is promised, so that it is asked for as at first; what comes twice is passed over.
+    const history = since?.time || options.since ? undefined : options.history;
+    this.#ask((id) => ({ sub: filters, qos, id, retained, no_local, slow_reader, history, since: history ? undefined : since, presence })).then(
       (answer) => {
         subscription.granted(answer);
         if (answer.gap) this.emit("gap", { filters });
