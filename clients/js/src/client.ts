@@ -88,7 +88,10 @@ interface Request extends Encoded {
 /** After so many failures in a row of a transport that has worked, another one is tried. */
 const FAILURES_MAX = 3;
 
-/** The client without a transport of its own, so that what is not used need not be loaded. */
+/**
+ * A connection to the hub that mends itself. It connects as soon as it is constructed. In `trefoil/core` it has no
+ * transport of its own, so that a page loads only what it gives to it.
+ */
 export class Client extends Emitter<ClientEvents> {
   /** Where the hub is. */
   readonly url: string;
