@@ -11,7 +11,7 @@ export class Emitter<Events> {
   }
 
   /** @internal */
-  protected emit<Type extends keyof Events>(type: Type, event: Events[Type]): void {
+  emit<Type extends keyof Events>(type: Type, event: Events[Type]): void {
     for (const listener of this.#listeners.get(type) ?? []) (listener as (event: Events[Type]) => void)(event);
   }
 }

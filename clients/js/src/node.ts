@@ -1,27 +1,29 @@
 /**
  * The entry for Node: the same client, over a WebSocket of its own where Node has none (18 and 20).
  *
- * It speaks as much of RFC 6455 as the hub's text frames need, so that the package depends on nothing.
+ * It speaks as much of RFC 6455 as the hub's frames need, so that the package depends on nothing.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { request as requestHttp, type IncomingMessage } from "node:http";
 import { request as requestHttps } from "node:https";
 import type { Socket } from "node:net";
 
-import { Client as AnyClient, type ClientOptions } from "./client.js";
+import { eventStream, polling } from "./channel.js";
+import { Client as BareClient, type ClientOptions } from "./client.js";
 import { webSocket, type Connect, type TransportEvents } from "./transport.js";
 
 export * from "./index.js";
 
 /** A connection to the hub that mends itself. It connects as soon as it is constructed. */
-export class Client extends AnyClient {
+export class Client extends BareClient {
   constructor(url: string | URL, options: ClientOptions = {}) {
-    super(url, { transport: globalThis.WebSocket ? webSocket() : nodeSocket, ...options });
+    super(url, { transport: [globalThis.WebSocket ? webSocket() : nodeSocket, eventStream(), polling()], ...options });
   }
 }
 
 const MESSAGE_BYTES_MAX = 64 << 20;
 const TEXT = 1;
+const BINARY = 2;
 const CLOSE = 8;
 const PING = 9;
 
@@ -60,7 +62,8 @@ export const nodeSocket: Connect = (url, events) => {
   });
   request.end();
   return {
-    send: (text) => void socket?.write(frame(TEXT, Buffer.from(text))),
+    binary: true,
+    send: (data) => void socket?.write(typeof data === "string" ? frame(TEXT, Buffer.from(data)) : frame(BINARY, data)),
     close() {
       if (ended) return;
       ended = true;
@@ -74,10 +77,11 @@ export const nodeSocket: Connect = (url, events) => {
   };
 };
 
-/** Takes bytes as they come and tells of each text that is complete. */
+/** Takes bytes as they come and tells of each message that is complete. */
 function receiver(events: TransportEvents, socket: Socket, end: (code: number, reason: string) => void) {
   let waiting: Buffer = Buffer.alloc(0);
-  let text: Buffer[] = [];
+  let parts: Buffer[] = [];
+  let isText = false;
   return (bytes: Buffer): void => {
     waiting = waiting.length ? Buffer.concat([waiting, bytes]) : bytes;
     while (waiting.length >= 2 && !socket.destroyed && !socket.writableEnded) {
@@ -102,13 +106,14 @@ function receiver(events: TransportEvents, socket: Socket, end: (code: number, r
         return end(length >= 2 ? payload.readUInt16BE(0) : 1005, payload.subarray(2).toString());
       } else if (opcode === PING) {
         socket.write(frame(10, payload));
-      } else if (opcode <= TEXT) {
-        text.push(payload);
+      } else if (opcode <= BINARY) {
+        if (opcode) isText = opcode === TEXT;
+        parts.push(payload);
         if (first & 128) {
-          const message = Buffer.concat(text).toString();
-          text = [];
-          events.text(message);
-        } else if (text.reduce((sum, part) => sum + part.length, 0) > MESSAGE_BYTES_MAX) {
+          const message = Buffer.concat(parts);
+          parts = [];
+          events.frame(isText ? message.toString() : message);
+        } else if (parts.reduce((sum, part) => sum + part.length, 0) > MESSAGE_BYTES_MAX) {
           return end(1009, "the hub sent a message that is too long");
         }
       }
@@ -117,7 +122,7 @@ function receiver(events: TransportEvents, socket: Socket, end: (code: number, r
 }
 
 /** One unfragmented frame, masked as a client's frames have to be. */
-function frame(opcode: number, payload: Buffer): Buffer {
+function frame(opcode: number, payload: Uint8Array): Buffer {
   const { length } = payload;
   const header = Buffer.alloc(length < 126 ? 2 : length < 65536 ? 4 : 10);
   header[0] = 0x80 | opcode;

@@ -1,22 +1,30 @@
-/** An open or opening way to the hub that carries text frames. */
+/** One frame: JSON text, or the bytes of a binary frame. */
+export type Frame = string | Uint8Array<ArrayBuffer>;
+
+/** An open or opening way to the hub. */
 export interface Transport {
   /** Sends one frame. Only called between `open` and `close`. */
-  send(text: string): void;
-  /** Ends it. No event may follow. */
+  send(frame: Frame): void;
+  /** Ends it; what `send` has taken may still go out. No event may follow. */
   close(): void;
   /** Bytes taken by `send` and not yet given to the network. */
   readonly bufferedAmount: number;
+  /** Whether `send` takes bytes. Default: false. */
+  readonly binary?: boolean;
+  /** Whether `send` joins frames by itself, so that the client need not. Default: false. */
+  readonly joins?: boolean;
 }
 
 /** What a transport tells the client. */
 export interface TransportEvents {
   open(): void;
-  text(text: string): void;
+  /** A frame has come: JSON text, bytes, or what was read from JSON, an object or an array of them. */
+  frame(frame: string | ArrayBuffer | Uint8Array | object): void;
   /** The last event: the connection ended, or never came about. */
   close(code: number, reason: string): void;
 }
 
-/** Opens a transport. A thrown error is final: the client reports it to whoever constructed it. */
+/** Opens a transport to `ws://HOST:PORT/ws`. A thrown error is final: the client reports it to whoever constructed it. */
 export type Connect = (url: string, events: TransportEvents) => Transport;
 
 /** The part of the browser's WebSocket that is used here; the `ws` package has it too. */
@@ -25,23 +33,25 @@ export interface WebSocketLike {
   onmessage: ((event: any) => void) | null;
   onclose: ((event: any) => void) | null;
   onerror: ((event: any) => void) | null;
+  binaryType: string;
   readonly bufferedAmount: number;
-  send(text: string): void;
+  send(frame: any): void;
   close(): void;
 }
 
 /** The transport over a WebSocket class, by default the one of the browser (or of Node 22 and later). */
 export function webSocket(Class?: new (url: string) => WebSocketLike): Connect {
   return (url, events) => {
-    const Socket = Class ?? globalThis.WebSocket;
-    const socket: WebSocketLike = new Socket(url);
+    const socket: WebSocketLike = new (Class ?? WebSocket)(url);
+    socket.binaryType = "arraybuffer";
     socket.onopen = () => events.open();
-    socket.onmessage = ({ data }) => events.text(data);
+    socket.onmessage = ({ data }) => events.frame(data);
     socket.onclose = ({ code, reason }) => events.close(code, reason);
     // The close event that follows says all there is to know; without a handler some classes throw.
     socket.onerror = () => {};
     return {
-      send: (text) => socket.send(text),
+      binary: true,
+      send: (frame) => socket.send(frame),
       close() {
         socket.onopen = socket.onmessage = socket.onclose = null;
         socket.close();

@@ -1,3 +1,5 @@
+import type { Place } from "./places.js";
+
 /** 0: at most once. 1: at least once, acknowledged. */
 export type QoS = 0 | 1;
 
@@ -7,12 +9,8 @@ export type QoS = 0 | 1;
  */
 export type Payload = unknown;
 
-/** How to publish. */
-export interface PublishOptions {
-  /** 0 (the default): the promise resolves once the message is sent. 1: once the hub has accepted it. */
-  qos?: QoS;
-  /** The hub keeps the message for those who subscribe later. */
-  retain?: boolean;
+/** What a message says beside its payload. */
+export interface Properties {
   /** The MIME type of the payload. */
   contentType?: string;
   /** Where an answer should go. */
@@ -25,14 +23,31 @@ export interface PublishOptions {
   userProperties?: [string, string][];
 }
 
-/** A message as it arrives. */
-export interface Message<Data = any> extends PublishOptions {
-  topic: string;
-  /**
-   * The payload: the parsed value if it is JSON, a string if it is other text, a `Uint8Array` if it is neither.
-   * So text that happens to be JSON, such as `12`, arrives as the number.
-   */
+/** How to publish. */
+export interface PublishOptions extends Properties {
+  /** 0 (the default): the promise resolves once the message is sent. 1: once the hub has accepted it. */
+  qos?: QoS;
+  /** The hub keeps the message for those who subscribe later. */
+  retain?: boolean;
+}
+
+/** How to ask. */
+export interface RequestOptions extends Omit<Properties, "responseTopic" | "correlation"> {
+  /** For how many seconds the answer is waited for, 1 to 300. Default: 10. */
+  timeoutS?: number;
+}
+
+/** What answers a request. */
+export interface Answer<Data = any> extends Properties {
+  /** The payload: the parsed value if it is JSON, a string if it is other text, a `Uint8Array` if it is neither. */
   data: Data;
+}
+
+/** A message as it arrives. Its `data` can be text that happens to be JSON, such as `12`: that arrives as the number. */
+export interface Message<Data = any> extends Answer<Data>, Partial<Place> {
+  /** Where it was published. */
+  topic: string;
+  /** The QoS at which it came. */
   qos: QoS;
   /** Whether it was kept by the hub before the subscription was made. */
   retain: boolean;
@@ -40,13 +55,59 @@ export interface Message<Data = any> extends PublishOptions {
   dup: boolean;
 }
 
+/** What the hub says of itself and of this connection; comes if one of the options asked for it. */
+export interface Hello {
+  /** The version of the protocol. */
+  version: number;
+  /** The id of this client. */
+  client: string;
+  /** The name of this connection, as it stands in presence. */
+  connection: string;
+  /** The bounds of the hub, with their units in their names. */
+  limits: { request_bytes_max?: number; [name: string]: unknown };
+}
+
+/** A client that is on a topic. */
+export interface Present {
+  /** Its id. */
+  client: string;
+  /** Which connection of it. */
+  connection: string;
+  /** By what it is connected: `mqtt`, `websocket`, `tcp`, `udp`, `mqtt_sn`, `sse` or `poll`. */
+  kind: string;
+  /** Who it is, where the hub knows users. */
+  user?: string;
+  /** What it said of itself in the option `info`. */
+  info?: unknown;
+}
+
+/** Who is on a topic. */
+export interface PresenceList {
+  /** How many are there. */
+  count: number;
+  /** Who, as far as the hub lists them. */
+  clients: Present[];
+  /** There are more than `clients`. */
+  partial?: boolean;
+}
+
+/** The codes of errors that the client finds itself. All other codes are the hub's. */
+export type ClientErrorCode = "closed" | "queue_full" | "disconnected" | "handler_failed" | "auth_failed" | "timeout";
+
+/** The codes of errors. Later hubs may have more. */
+export type ErrorCode =
+  | ClientErrorCode
+  | "bad_json" | "bad_field" | "missing_field" | "unknown_field" | "unknown_operation" | "too_large" | "bad_topic"
+  | "not_authorized" | "quota" | "overloaded" | "unavailable" | "no_responder"
+  | (string & {});
+
 /** An error that the hub answered or that the client found itself. */
 export class TrefoilError extends Error {
   override readonly name = "TrefoilError";
 
   constructor(
-    /** From the hub: `bad_field`, `bad_topic`, `not_authorized`, `quota`… From the client: `closed`, `queue_full`, `disconnected`, `handler_failed`. */
-    readonly code: string,
+    /** What is wrong, for programs. */
+    readonly code: ErrorCode,
     message: string,
     /** The field of the request that is wrong, when the hub named one. */
     readonly field?: string,
@@ -70,19 +131,34 @@ export interface Incoming {
   correlation_base64?: string;
   expiry?: number;
   user_properties?: [string, string][];
+  epoch?: string;
+  offset?: number;
+  time?: number;
+  gap?: boolean | { topic: string; epoch?: string; offset?: number };
   ack?: number;
+  res?: number;
   pong?: unknown;
+  hello?: Hello;
+  presence?: string;
+  join?: string;
+  leave?: string;
+  count?: number;
+  clients?: Present[];
   error?: { code: string; reason: string; field?: string };
 }
 
-/** The frame that publishes. Members that are `undefined` are left out by JSON itself. */
-export function encodePublish(topic: string, payload: Payload, options: PublishOptions, id: number | undefined): string {
-  const bytes = payload instanceof ArrayBuffer ? new Uint8Array(payload) : payload;
-  return JSON.stringify({
-    pub: topic,
-    ...(bytes instanceof Uint8Array ? { data_base64: toBase64(bytes) } : { data: bytes }),
-    qos: options.qos,
-    id,
+/** What publishes or asks: the JSON text without bytes, and the bytes, if the payload is some. */
+export interface Encoded {
+  text: string;
+  bytes?: Uint8Array | undefined;
+}
+
+/** Encodes a publish, or another request that carries a payload. Members that are `undefined` are left out by JSON itself. */
+export function encode(request: object, payload: Payload, options: PublishOptions): Encoded {
+  const bytes = payload instanceof ArrayBuffer || payload instanceof Uint8Array ? new Uint8Array(payload) : undefined;
+  const text = JSON.stringify({
+    ...request,
+    data: bytes ? undefined : payload,
     retain: options.retain,
     content_type: options.contentType,
     response_topic: options.responseTopic,
@@ -90,9 +166,39 @@ export function encodePublish(topic: string, payload: Payload, options: PublishO
     expiry: options.expiry,
     user_properties: options.userProperties,
   });
+  return { text, bytes };
 }
 
-/** The message in a frame that has a topic. */
+/** How a request with bytes goes into a text frame. */
+export function inText({ text, bytes }: Encoded): string {
+  return bytes ? `${text.slice(0, -1)},"data_base64":"${toBase64(bytes)}"}` : text;
+}
+
+/** The first byte of a binary frame. */
+const VERSION = 1;
+
+/** Bytes before the JSON in a binary frame. */
+const PREFIX = 3;
+
+/** The request as a binary frame, if it has bytes and its other members leave room for that. */
+export function inBytes({ text, bytes }: Encoded): Uint8Array<ArrayBuffer> | undefined {
+  const header = new TextEncoder().encode(text);
+  if (!bytes || header.length > 65535) return undefined;
+  const frame = new Uint8Array(PREFIX + header.length + bytes.length);
+  frame.set([VERSION, header.length >> 8, header.length]);
+  frame.set(header, PREFIX);
+  frame.set(bytes, PREFIX + header.length);
+  return frame;
+}
+
+/** What a binary frame says. */
+export function fromBytes(bytes: ArrayBuffer | Uint8Array): Incoming {
+  const frame = new Uint8Array(bytes);
+  const end = PREFIX + (frame[1]! << 8) + frame[2]!;
+  return { ...JSON.parse(new TextDecoder().decode(frame.subarray(PREFIX, end))), data: frame.slice(end) };
+}
+
+/** The message in a frame that has a topic, or the answer in one that has none. */
 export function decodeMessage(frame: Incoming): Message {
   const message: Message = {
     topic: frame.topic as string,
@@ -106,6 +212,10 @@ export function decodeMessage(frame: Incoming): Message {
   if (frame.correlation_base64 !== undefined) message.correlation = fromBase64(frame.correlation_base64);
   if (frame.expiry !== undefined) message.expiry = frame.expiry;
   if (frame.user_properties) message.userProperties = frame.user_properties;
+  if (frame.offset !== undefined) {
+    message.epoch = frame.epoch!;
+    message.offset = frame.offset;
+  }
   return message;
 }
 

@@ -2,14 +2,12 @@
 // WebSocket where Node has one. In a browser the transport is the same class of code as the last two.
 import assert from "node:assert/strict";
 import { createServer } from "node:net";
-import { readFileSync } from "node:fs";
 import { after, afterEach, before, describe, it } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
-import { gzipSync } from "node:zlib";
 import WebSocket from "ws";
 
 import { Client, TrefoilError, matches, nodeSocket, webSocket } from "../dist/node.js";
 import { FakeHub } from "./fake-hub.mjs";
+import { until } from "./waiting.mjs";
 
 const transports = { "plain socket": nodeSocket, ws: webSocket(WebSocket) };
 if (globalThis.WebSocket) transports["Node's WebSocket"] = webSocket();
@@ -250,17 +248,6 @@ describe("filters", () => {
   }
 });
 
-describe("the built file", () => {
-  it("is at most 4 KiB minified and compressed", () => {
-    const bytes = gzipSync(readFileSync(new URL("../dist/trefoil.js", import.meta.url)), { level: 9 }).length;
-    assert.ok(bytes <= 4096, `${bytes} bytes`);
-  });
-});
-
 function acks(hub) {
   return hub.frames.filter((frame) => "ack" in frame);
-}
-
-async function until(condition) {
-  while (!condition()) await sleep(5);
 }

@@ -9,11 +9,16 @@ import { pathToFileURL } from "node:url";
 import { WebSocketServer } from "ws";
 
 import { matches } from "../dist/trefoil.js";
+import { Channels } from "./fake-channels.mjs";
 
 const FIELDS = {
   pub: ["data", "data_base64", "qos", "retain", "id", "content_type", "response_topic", "correlation_base64", "expiry", "user_properties"],
-  sub: ["qos", "id", "retained", "no_local", "slow_reader"],
+  req: ["data", "data_base64", "id", "timeout_s", "content_type", "expiry", "user_properties"],
+  sub: ["qos", "id", "retained", "no_local", "slow_reader", "since", "history", "presence"],
   unsub: ["id"],
+  hello: ["id"],
+  auth: ["id"],
+  presence: ["id"],
   ping: [],
   ack: [],
 };
@@ -28,6 +33,19 @@ export class FakeHub {
   refuse = () => undefined;
   /** Whether frames are taken without an answer. */
   mute = false;
+  /** Whether it is one that knows neither `hello` nor arrays. */
+  old = false;
+  /** Whether WebSockets are refused: `true`, or `"hang"` when they open and nothing comes through. */
+  blocked = false;
+  /** The topics that have a history. */
+  history = "h/#";
+  /** Passwords by user; with any, nobody may do anything before `auth`. */
+  users = new Map();
+  /** Frames as they came: texts and bytes. */
+  raw = [];
+  logs = new Map();
+  replies = new Map();
+  #clock = 1;
   clients = new Set();
   retained = new Map();
   counts = { messages_in: 0, messages_out: 0, bytes_in: 0, bytes_out: 0, dropped: 0 };
@@ -35,8 +53,12 @@ export class FakeHub {
 
   static async start(port = 0, folder) {
     const hub = new FakeHub();
-    hub.server = createServer((request, response) => hub.#serve(request, response, folder));
-    hub.sockets = new WebSocketServer({ server: hub.server, path: "/ws" });
+    hub.channels = new Channels(hub);
+    hub.server = createServer((request, response) => {
+      if (request.url.startsWith("/channel")) void hub.channels.serve(request, response);
+      else void hub.#serve(request, response, folder);
+    });
+    hub.sockets = new WebSocketServer({ server: hub.server, path: "/ws", verifyClient: () => hub.blocked !== true });
     hub.sockets.on("connection", (socket) => hub.#accept(socket));
     hub.ticker = setInterval(() => hub.route("$SYS/trefoil/stats", JSON.stringify(hub.stats()), {}), 1000);
     await new Promise((resolve) => hub.server.listen(port, "127.0.0.1", resolve));
@@ -48,13 +70,15 @@ export class FakeHub {
   async stop() {
     clearInterval(this.ticker);
     this.drop();
+    this.channels.stop();
     this.sockets.close();
+    this.server.closeAllConnections();
     await new Promise((resolve) => this.server.close(resolve));
   }
 
   /** Cuts every connection without a goodbye. */
   drop() {
-    for (const client of this.clients) client.socket.terminate();
+    for (const client of this.clients) client.cut();
   }
 
   stats() {
@@ -78,10 +102,45 @@ export class FakeHub {
       if (retain && data === '""') this.retained.delete(topic);
       else if (retain) this.retained.set(topic, { topic, ...payload, ...extras, qos });
     }
+    const message = { topic, ...payload, ...extras };
+    if (matches(this.history, topic)) Object.assign(message, this.#keep(topic, message));
     for (const client of this.clients) {
       const filters = [...client.subscriptions].filter(([filter, it]) => matches(filter, topic) && !(it.no_local && client === from));
-      if (filters.length) this.#deliver(client, { topic, ...payload, ...extras }, Math.min(qos, Math.max(...filters.map(([, it]) => it.qos))));
+      if (filters.length) this.#deliver(client, message, Math.min(qos, Math.max(...filters.map(([, it]) => it.qos))));
     }
+  }
+
+  /** Gives a message its place. */
+  #keep(topic, message) {
+    let log = this.logs.get(topic);
+    if (!log) this.logs.set(topic, (log = { epoch: `00000000000${this.logs.size}`, last: 0, kept: [] }));
+    const place = { epoch: log.epoch, offset: ++log.last };
+    log.kept.push({ ...message, ...place, time: this.#clock++ });
+    return place;
+  }
+
+  /** Loses what a topic has kept so far. */
+  forget(topic) {
+    this.logs.get(topic).kept = [];
+  }
+
+  /** What a subscription gets of the histories; whether something is missing of it. */
+  #replay(client, filters, { since, history }) {
+    let gap = false;
+    for (const [topic, log] of this.logs) {
+      if (!filters.some((filter) => matches(filter, topic))) continue;
+      const place = since?.topics?.[topic];
+      let kept = log.kept;
+      if (place?.epoch === log.epoch) kept = kept.filter(({ offset }) => offset > place.offset);
+      else if (since?.time !== undefined) kept = kept.filter(({ time }) => time >= since.time);
+      else if (!place) kept = history ? kept.slice(-history) : [];
+      if (place && place.offset < log.last && kept[0]?.offset !== place.offset + 1) {
+        gap = true;
+        client.send({ gap: { topic, epoch: log.epoch, offset: kept[0]?.offset ?? log.last + 1 } });
+      }
+      for (const { time, ...message } of kept) client.send(message);
+    }
+    return gap;
   }
 
   #deliver(client, message, qos) {
@@ -90,47 +149,121 @@ export class FakeHub {
   }
 
   #accept(socket) {
-    const client = { socket, subscriptions: new Map(), lastId: 0, send: (frame) => socket.send(JSON.stringify(frame)) };
-    this.clients.add(client);
-    socket.on("close", () => this.clients.delete(client));
-    socket.on("error", () => {});
-    socket.on("message", (bytes) => {
-      const frame = JSON.parse(bytes.toString());
-      this.frames.push(frame);
-      if (this.mute) return;
-      const error = this.#fault(frame) ?? this.refuse(frame);
-      if (error) client.send({ error, id: frame.id });
-      else this.#take(client, frame);
+    const client = this.join("websocket", {
+      cut: () => socket.terminate(),
+      send: (frame) => {
+        const { data_base64, ...header } = frame;
+        if (!client.hello?.binary || data_base64 === undefined) return socket.send(JSON.stringify(frame));
+        const text = Buffer.from(JSON.stringify(header));
+        if (text.length > 65_535) return socket.send(JSON.stringify(frame));
+        socket.send(Buffer.concat([Buffer.from([1, text.length >> 8, text.length & 255]), text, Buffer.from(data_base64, "base64")]));
+      },
     });
+    socket.on("close", () => this.leave(client));
+    socket.on("error", () => {});
+    socket.on("message", (bytes, isBinary) => {
+      this.raw.push(isBinary ? bytes : bytes.toString());
+      if (this.blocked) return;
+      if (!isBinary) return this.receive(client, JSON.parse(bytes.toString()));
+      const end = 3 + bytes.readUInt16BE(1);
+      this.receive(client, { ...JSON.parse(bytes.subarray(3, end).toString()), data_base64: bytes.subarray(end).toString("base64") });
+    });
+  }
+
+  /** A client has come, by whatever way; `send` gives it a frame, `cut` takes its connection away. */
+  join(kind, way) {
+    const client = { kind, ...way, subscriptions: new Map(), lastId: 0, connection: `2-${this.#clock++}` };
+    client.name = client.connection;
+    this.clients.add(client);
+    return client;
+  }
+
+  leave(client) {
+    this.clients.delete(client);
+    for (const topic of client.subscriptions.keys()) this.#tell(topic, "leave", client);
+  }
+
+  /** Takes what came in one frame. */
+  receive(client, frame) {
+    const frames = [frame].flat();
+    if (Array.isArray(frame) && (this.old || !frame.length || frame.length > 1000)) {
+      return client.send({ error: { code: "bad_json", reason: "a message is one JSON object" } });
+    }
+    for (const one of frames) {
+      this.frames.push(one);
+      if (this.mute) continue;
+      const error = this.#fault(one) ?? this.#strange(client, one) ?? this.refuse(one);
+      if (error) client.send({ error, id: one.id });
+      else this.#take(client, one);
+    }
+  }
+
+  #strange(client, frame) {
+    if (!this.users.size || client.user || frame.auth) return undefined;
+    return { code: "not_authorized", reason: "say who you are" };
+  }
+
+  /** Forgets who is who, as when tokens end. */
+  expire() {
+    for (const client of this.clients) client.user = undefined;
   }
 
   /** What the real hub refuses as well; the client must never send such a frame. */
   #fault(frame) {
     const operation = Object.keys(FIELDS).find((name) => name in frame);
-    if (!operation) return { code: "unknown_operation", reason: "none of pub, sub, unsub, ping, ack, auth is there" };
+    if (!operation || (this.old && operation === "hello")) return { code: "unknown_operation", reason: "none of pub, sub, unsub, ping, ack, auth is there" };
     const field = Object.keys(frame).find((name) => name !== operation && !FIELDS[operation].includes(name));
     if (field) return { code: "unknown_field", field, reason: `${operation} has no field ${field}` };
     if (operation === "pub" && frame.qos === 1 && frame.id === undefined) return { code: "missing_field", field: "id", reason: "qos 1 needs an id" };
     if (operation === "pub" && /[+#]/.test(frame.pub)) return { code: "bad_topic", field: "pub", reason: "a topic has no wildcards" };
+    if (Object.keys(frame.since?.topics ?? {}).length > 1024) return { code: "too_large", field: "since", reason: "more than 1024 topics" };
     return undefined;
   }
 
   #take(client, frame) {
     const { id } = frame;
+    const answer = (it) => client.send({ ...it, ...(id !== undefined && { ack: id }) });
     if ("ping" in frame) return client.send({ pong: frame.ping });
-    if ("pub" in frame) {
-      const extras = {};
-      for (const name of ["content_type", "response_topic", "correlation_base64", "expiry", "user_properties"]) {
-        if (name in frame) extras[name] = frame[name];
+    if ("hello" in frame) {
+      client.hello = frame.hello;
+      client.name = frame.hello.client ?? client.name;
+      const { name, connection } = client;
+      return answer({ hello: { version: 1, client: name, connection, limits: { request_bytes_max: 1 << 20 } } });
+    }
+    if ("auth" in frame) {
+      const { user, password } = frame.auth;
+      if (this.users.get(user) !== password) {
+        return client.send({ error: { code: "not_authorized", field: "auth", reason: "user name or password is wrong" }, id });
       }
-      const payload = frame.data_base64 === undefined ? JSON.stringify("data" in frame ? frame.data : "") : { base64: frame.data_base64 };
-      this.route(frame.pub, payload, { qos: frame.qos, retain: frame.retain, extras, from: client });
+      client.user = user;
+      return answer({ auth: { user } });
+    }
+    if ("presence" in frame && !("sub" in frame)) return answer(this.#presence(frame.presence));
+    const payload = frame.data_base64 === undefined ? JSON.stringify("data" in frame ? frame.data : "") : { base64: frame.data_base64 };
+    const extras = {};
+    for (const name of ["content_type", "response_topic", "correlation_base64", "expiry", "user_properties"]) {
+      if (name in frame) extras[name] = frame[name];
+    }
+    if ("req" in frame) return this.#ask(client, frame, payload, extras);
+    if ("pub" in frame) {
+      const reply = this.replies.get(frame.pub);
+      if (reply) reply(payload, extras);
+      else this.route(frame.pub, payload, { qos: frame.qos, retain: frame.retain, extras, from: client });
       if (id !== undefined) client.send({ ack: id });
     } else if ("sub" in frame) {
       const filters = [frame.sub].flat();
       const qos = frame.qos ?? 0;
-      for (const filter of filters) client.subscriptions.set(filter, { qos, no_local: frame.no_local });
-      client.send({ sub: frame.sub, qos: Array.isArray(frame.sub) ? filters.map(() => qos) : qos, ...(id !== undefined && { ack: id }) });
+      const time = this.#clock++;
+      for (const filter of filters) {
+        const presence = frame.presence ?? client.subscriptions.get(filter)?.presence;
+        const isNew = !client.subscriptions.has(filter);
+        client.subscriptions.set(filter, { qos, no_local: frame.no_local, presence });
+        if (isNew) this.#tell(filter, "join", client);
+      }
+      // Before the answer, as the real hub may.
+      const gap = this.#replay(client, filters, frame);
+      answer({ sub: frame.sub, qos: Array.isArray(frame.sub) ? filters.map(() => qos) : qos, time, ...(frame.since && { gap }) });
+      if (frame.presence) client.send(this.#presence(filters[0]));
       if (frame.retained === false) return;
       for (const kept of this.retained.values()) {
         if (!filters.some((filter) => matches(filter, kept.topic))) continue;
@@ -138,8 +271,40 @@ export class FakeHub {
         this.#deliver(client, { ...message, retain: true }, Math.min(qos, keptQos));
       }
     } else if ("unsub" in frame) {
-      for (const filter of [frame.unsub].flat()) client.subscriptions.delete(filter);
-      client.send({ unsub: frame.unsub, ...(id !== undefined && { ack: id }) });
+      for (const filter of [frame.unsub].flat()) {
+        if (client.subscriptions.delete(filter)) this.#tell(filter, "leave", client);
+      }
+      answer({ unsub: frame.unsub });
+    }
+  }
+
+  #ask(client, { req, id, timeout_s }, payload, extras) {
+    const responder = [...this.clients].find((other) => [...other.subscriptions.keys()].some((filter) => matches(filter, req)));
+    if (!responder) return client.send({ error: { code: "no_responder", reason: `nobody has subscribed to ${req}` }, id });
+    const response_topic = `$reply/${this.#clock++}`;
+    const correlation_base64 = "AP8D";
+    const timer = setTimeout(() => {
+      this.replies.delete(response_topic);
+      client.send({ error: { code: "timeout", reason: "no answer in time" }, id });
+    }, timeout_s * 1000);
+    this.replies.set(response_topic, (answer, { correlation_base64: came, ...properties }) => {
+      if (came !== correlation_base64) return;
+      clearTimeout(timer);
+      this.replies.delete(response_topic);
+      client.send({ res: id, ...(typeof answer === "string" ? { data: JSON.parse(answer) } : { data_base64: answer.base64 }), ...properties });
+    });
+    this.route(req, payload, { extras: { ...extras, response_topic, correlation_base64 } });
+  }
+
+  #presence(topic) {
+    const here = [...this.clients].filter(({ subscriptions }) => subscriptions.has(topic));
+    return { presence: topic, count: here.length, clients: here.map(who) };
+  }
+
+  #tell(topic, what, client) {
+    const { count } = this.#presence(topic);
+    for (const other of this.clients) {
+      if (other !== client && other.subscriptions.get(topic)?.presence) other.send({ [what]: topic, ...who(client), count });
     }
   }
 
@@ -155,6 +320,11 @@ export class FakeHub {
       response.writeHead(404).end();
     }
   }
+}
+
+/** A client as presence shows it. */
+function who({ name: client, connection, kind, user, hello }) {
+  return { client, connection, kind, ...(user && { user }), ...(hello?.info && { info: hello.info }) };
 }
 
 /** Traffic that looks like a small plant, `rate` messages a second. */

@@ -1,28 +1,17 @@
 // The client against a real hub: the one at TREFOIL_URL, or one that is started here from the binary TREFOIL_BIN.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { after, afterEach, before, describe, it } from "node:test";
 import WebSocket from "ws";
 
 import { Client, nodeSocket, webSocket } from "../dist/node.js";
+import { realHub } from "./real-hub.mjs";
 
 let url;
 let stop = async () => {};
 const root = `js-client-test/${process.pid}`;
 
-if (!process.env.TREFOIL_URL && !process.env.TREFOIL_BIN) {
-  throw new Error(
-    "no hub to test against: set TREFOIL_URL to the address of a running hub (http://127.0.0.1:8080) or TREFOIL_BIN to the trefoil binary",
-  );
-}
-
 before(async () => {
-  url = process.env.TREFOIL_URL;
-  if (!url) ({ url, stop } = await startHub(process.env.TREFOIL_BIN));
+  ({ url, stop } = await realHub());
 }, { timeout: 20_000 });
 
 after(() => stop());
@@ -148,27 +137,4 @@ for (const [name, transport] of [["plain socket", () => nodeSocket], ["ws", () =
       }
     });
   });
-}
-
-/** Starts the binary on a free port and reads its address from the line it prints. */
-async function startHub(binary) {
-  const folder = await mkdtemp(join(tmpdir(), "trefoil-js-"));
-  const file = join(folder, "trefoil.toml");
-  await writeFile(file, '[[listener]]\nbind = "127.0.0.1:0"\n');
-  const hub = spawn(binary, ["serve", "--config", file], { cwd: folder, stdio: ["ignore", "pipe", "inherit"] });
-  const ended = new Promise((resolve) => hub.on("close", resolve));
-  const stop = async () => {
-    hub.kill("SIGTERM");
-    await ended;
-    await rm(folder, { recursive: true, force: true });
-  };
-  const address = await new Promise((resolve, reject) => {
-    hub.on("error", reject);
-    ended.then((code) => reject(new Error(`${binary} ended with ${code} before it listened`)));
-    createInterface({ input: hub.stdout }).on("line", (line) => {
-      const found = /listening on tcp:\/\/(\S+)/.exec(line);
-      if (found) resolve(found[1]);
-    });
-  });
-  return { url: `http://${address}`, stop };
 }
