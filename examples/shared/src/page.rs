@@ -17,7 +17,7 @@ const SHARED: [File; 5] = [
     ("/connection.js", include_str!("../web/connection.js")),
     ("/hub.js", include_str!("../web/hub.js")),
     ("/logo.svg", include_str!("../../../console/logo.svg")),
-    ("/trefoil.js", include_str!("../../../console/trefoil.js")),
+    ("/trefoil.mjs", include_str!("../../../console/trefoil.mjs")),
 ];
 
 /// A file of a page: its path, beginning with `/`, and its text.
@@ -32,7 +32,7 @@ pub struct Page {
 
 impl Page {
     /// Takes the port, so that one that is in use is told before anything else happens. Beside `files` there are
-    /// `/logo.svg`, `/base.css` with the colours, the JavaScript client as `/trefoil.js` with `/connection.js`, by which
+    /// `/logo.svg`, `/base.css` with the colours, the JavaScript client as `/trefoil.mjs` with `/connection.js`, by which
     /// it finds the hub, and `/hub.js`, a small connection that needs no client; `/configuration.json` says what only the program knows: `{"hub": …}`, the address of the hub's
     /// WebSocket, for instance.
     ///
@@ -90,7 +90,7 @@ impl Page {
 fn content_type(path: &str) -> &'static str {
     match path.rsplit_once('.').map(|(_, ending)| ending) {
         Some("css") => "text/css",
-        Some("js") => "text/javascript",
+        Some("js" | "mjs") => "text/javascript",
         Some("svg") => "image/svg+xml",
         _ => "text/html; charset=utf-8",
     }
