@@ -14,7 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use clap::Parser;
-use example_shared::{File, HubArguments, Page, stopped};
+use example_shared::{File, HubArguments, run};
 
 const FILES: [File; 5] = [
     ("/", include_str!("../web/index.html")),
@@ -41,15 +41,6 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
-    let hub = arguments.hub.find_or_start_with(SETTINGS).await?;
-    let configuration = serde_json::json!({ "hub": hub.websocket });
-    let page = Page::bind(arguments.hub.page_address(arguments.page), &configuration, &FILES).await?;
-    page.announce(&arguments.hub)?;
-    let ended = tokio::select! {
-        ended = stopped() => ended,
-        served = page.serve() => served,
-        never = parrot::live_forever(&hub.mqtt) => match never {},
-    };
-    hub.stop().await;
-    ended
+    run(&arguments.hub, SETTINGS, arguments.page, &FILES, async |hub| parrot::live_forever(&hub.mqtt).await)
+        .await
 }

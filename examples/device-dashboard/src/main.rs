@@ -18,7 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use clap::Parser;
-use example_shared::{File, FuseBox, HubArguments, Page, stopped};
+use example_shared::{File, FuseBox, HubArguments, run};
 
 const FILES: [File; 5] = [
     ("/", include_str!("../web/index.html")),
@@ -47,17 +47,9 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
-    let hub = arguments.hub.find_or_start_with(SETTINGS).await?;
-    let configuration = serde_json::json!({ "hub": hub.websocket });
-    let page = Page::bind(arguments.hub.page_address(arguments.page), &configuration, &FILES).await?;
-    let plugs = BEDS.map(|bed| (bed, station::plug_in(&hub.mqtt, bed)));
-    let fuses = FuseBox::new("greenhouse", "plug", plugs);
-    page.announce(&arguments.hub)?;
-    let ended = tokio::select! {
-        ended = stopped() => ended,
-        served = page.serve() => served,
-        never = fuses.run(&hub.mqtt) => match never {},
-    };
-    hub.stop().await;
-    ended
+    run(&arguments.hub, SETTINGS, arguments.page, &FILES, async |hub| {
+        let plugs = BEDS.map(|bed| (bed, station::plug_in(&hub.mqtt, bed)));
+        FuseBox::new("greenhouse", "plug", plugs).run(&hub.mqtt).await
+    })
+    .await
 }

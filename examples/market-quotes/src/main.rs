@@ -17,7 +17,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use clap::Parser;
-use example_shared::{File, HubArguments, Page, stopped};
+use example_shared::{File, HubArguments, run};
 
 use exchange::Exchange;
 
@@ -56,17 +56,7 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
-    let hub = arguments.hub.find_or_start_with(SETTINGS).await?;
-    let configuration = serde_json::json!({ "hub": hub.websocket });
-    let page = Page::bind(arguments.hub.page_address(arguments.page), &configuration, &FILES).await?;
     let rng = arguments.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
     let mut exchange = Exchange::new(arguments.symbols, arguments.changes, rng);
-    page.announce(&arguments.hub)?;
-    let ended = tokio::select! {
-        ended = stopped() => ended,
-        served = page.serve() => served,
-        never = exchange.run(&hub.mqtt) => match never {},
-    };
-    hub.stop().await;
-    ended
+    run(&arguments.hub, SETTINGS, arguments.page, &FILES, async |hub| exchange.run(&hub.mqtt).await).await
 }

@@ -15,7 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use clap::Parser;
-use example_shared::{File, HubArguments, Page, stopped};
+use example_shared::{File, HubArguments, run};
 
 const FILES: [File; 4] = [
     ("/", include_str!("../web/index.html")),
@@ -45,15 +45,8 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
-    let hub = arguments.hub.find_or_start_with(SETTINGS).await?;
-    let configuration = serde_json::json!({ "hub": hub.websocket });
-    let page = Page::bind(arguments.hub.page_address(arguments.page), &configuration, &FILES).await?;
-    page.announce(&arguments.hub)?;
-    let ended = tokio::select! {
-        ended = stopped() => ended,
-        served = page.serve() => served,
-        never = crowd::run(&hub.websocket, arguments.readers) => match never {},
-    };
-    hub.stop().await;
-    ended
+    run(&arguments.hub, SETTINGS, arguments.page, &FILES, async |hub| {
+        crowd::run(&hub.websocket, arguments.readers).await
+    })
+    .await
 }

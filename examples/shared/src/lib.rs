@@ -1,15 +1,17 @@
 //! What the examples have in common: a hub to talk to ([`HubArguments`]), a page ([`Page`]), plugs of
-//! devices to pull ([`FuseBox`]), and an orderly end ([`stopped`]).
+//! devices to pull ([`FuseBox`]), and an orderly end ([`stopped`]); [`run()`] is all of it at once.
 
 mod fuse_box;
 mod hub;
 mod page;
+mod run;
 
 use std::io;
 
 pub use fuse_box::FuseBox;
 pub use hub::{Hub, HubArguments};
 pub use page::{File, Page};
+pub use run::run;
 
 /// Returns when the person at the terminal, or who supervises the program, wants it to end: SIGINT or SIGTERM.
 ///

@@ -21,7 +21,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use clap::Parser;
-use example_shared::{File, FuseBox, HubArguments, Page, stopped};
+use example_shared::{File, FuseBox, HubArguments, run};
 
 const FILES: [File; 5] = [
     ("/", include_str!("../web/index.html")),
@@ -48,19 +48,11 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
-    let hub = arguments.hub.find_or_start().await?;
-    let configuration = serde_json::json!({ "hub": hub.websocket });
-    let page = Page::bind(arguments.hub.page_address(arguments.page), &configuration, &FILES).await?;
-    let plugs = house::DEVICES
-        .iter()
-        .map(|(place, kind)| (*place, device::plug_in(&hub.mqtt, place, kind.unpack(), !arguments.still)));
-    let fuses = FuseBox::new("home", "power", plugs);
-    page.announce(&arguments.hub)?;
-    let ended = tokio::select! {
-        ended = stopped() => ended,
-        served = page.serve() => served,
-        never = fuses.run(&hub.mqtt) => match never {},
-    };
-    hub.stop().await;
-    ended
+    run(&arguments.hub, "", arguments.page, &FILES, async |hub| {
+        let plugs = house::DEVICES.iter().map(|(place, kind)| {
+            (*place, device::plug_in(&hub.mqtt, place, kind.unpack(), !arguments.still))
+        });
+        FuseBox::new("home", "power", plugs).run(&hub.mqtt).await
+    })
+    .await
 }

@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use example_shared::{File, HubArguments, Page, stopped};
+use example_shared::{File, HubArguments, run};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use trefoil_client::{Client, Error, Message, Options, Will};
 
@@ -58,18 +58,8 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
-    let hub = arguments.hub.find_or_start().await?;
-    let configuration = serde_json::json!({ "hub": hub.websocket });
-    let page = Page::bind(arguments.hub.page_address(arguments.page), &configuration, &FILES).await?;
-    page.announce(&arguments.hub)?;
     let root = format!("telemetry/{}", arguments.host.as_deref().map_or_else(host_name, topic_level));
-    let ended = tokio::select! {
-        ended = stopped() => ended,
-        served = page.serve() => served,
-        never = publish_forever(&hub.mqtt, &root) => match never {},
-    };
-    hub.stop().await;
-    ended
+    run(&arguments.hub, "", arguments.page, &FILES, async |hub| publish_forever(&hub.mqtt, &root).await).await
 }
 
 /// Publishes as long as the hub is there, and waits for it when it is not.
