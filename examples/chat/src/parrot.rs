@@ -47,7 +47,7 @@ fn answer(said: &[u8]) -> Option<String> {
     let words: Vec<_> = text.split_whitespace().collect();
     let is_called =
         |word: &&str| word.trim_matches(|c: char| !c.is_alphanumeric()).eq_ignore_ascii_case(NAME);
-    let called = words.iter().position(|word| is_called(&word))?;
+    let called = words.iter().position(is_called)?;
     let rest: Vec<_> = words[called + 1..].iter().take(WORDS_MAX).copied().collect();
     Some(match rest.last() {
         None => "Rrraaa! A cracker?".into(),
