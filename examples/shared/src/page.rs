@@ -100,10 +100,10 @@ async fn answer(content_type: &'static str, body: String) -> impl IntoResponse {
     let headers = [
         (CONTENT_TYPE, content_type),
         (CACHE_CONTROL, "no-cache"),
-        // The hub may be anywhere, so any WebSocket is allowed; everything else comes from here.
+        // The hub may be anywhere, so any connection is allowed; everything else comes from here.
         (
             CONTENT_SECURITY_POLICY,
-            "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'",
+            "default-src 'self'; connect-src 'self' ws: wss: http: https:; base-uri 'none'; form-action 'none'",
         ),
     ];
     (headers, body)
