@@ -132,7 +132,8 @@ fn messages_that_leave_together_are_joined() {
     alone.ask(r##"{"sub":"#"}"##);
     let mut publisher = mqtt::Connection::new(hub.tcp_port(), 5, "publisher");
     // At QoS 0, some too long to be copied, and at QoS 1.
-    let payload = |n: u64| json!({"n": n, "x": "x".repeat(if n % 50 == 0 { 3000 } else { 3 })}).to_string();
+    let payload =
+        |n: u64| json!({"n": n, "x": "x".repeat(if n.is_multiple_of(50) { 3000 } else { 3 })}).to_string();
     let mut bytes = Vec::new();
     for n in 0..MESSAGES {
         let topic = format!("t/{}", n / 100);
@@ -223,14 +224,14 @@ fn bytes_travel_as_they_are_in_both_directions() {
         one.socket.send_text(&json!({"ack": message["id"]}).to_string());
         // Long and short, alone and many in one read, at both QoS.
         let mut publisher = mqtt::Connection::new(hub.tcp_port(), 5, "publisher");
-        let payload = |n: u8| vec![if n % 3 == 0 { b'a' } else { 0xff }; usize::from(n) * 40];
+        let payload = |n: u8| vec![if n.is_multiple_of(3) { b'a' } else { 0xff }; usize::from(n) * 40];
         let bytes: Vec<u8> = (1..100)
             .flat_map(|n| mqtt::Message::new("b/m", payload(n)).qos(u8::from(n > 50), n.into()).packet(5))
             .collect();
         publisher.send(&bytes);
         for n in 1..100 {
             let message = one.next();
-            if n % 3 == 0 {
+            if n.is_multiple_of(3) {
                 assert_eq!(message["data"].as_str().unwrap().len(), payload(n).len());
             } else {
                 assert_eq!(message["payload"], json!(payload(n)));
