@@ -29,7 +29,7 @@ describe(`the seam of history and live, ${CUTS} cuts, seed ${SEED}`, { timeout: 
   let proxy;
   const clients = [];
   before(async () => {
-    hub = await startHub(process.env.TREFOIL_BIN, HISTORY);
+    hub = await startHub(process.env.TREFOIL_BIN, { settings: HISTORY });
     proxy = await cutter(hub.port);
   });
   after(async () => {

@@ -72,7 +72,7 @@ impl Site {
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let http = "GET / (console), POST /api/v1/publish, GET /api/v1/stats, \
+        let http = "GET / (console), GET /trefoil.js, GET /trefoil.mjs, POST /api/v1/publish, GET /api/v1/stats, \
                     GET /api/v1/history?topic=TOPIC, \
                     GET /api/v1/sessions, DELETE /api/v1/sessions/CLIENT_ID, GET and POST /api/v1/bans, \
                     DELETE /api/v1/bans/KIND/WHOM, GET and POST /api/v1/users, \
