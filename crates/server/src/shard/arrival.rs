@@ -56,10 +56,12 @@ impl ShardLoop {
         input: Vec<u8>,
     ) {
         let Some(shard) = self.is_leaving.take() else { return };
-        let user = self.net.get_mut(key).and_then(|c| c.user.take());
+        let Some(connection) = self.net.get_mut(key) else { return };
+        let (user, kind) = (connection.user.take(), connection.kind);
         let Some((stream, listener, output)) = self.take_out(key) else { return };
         let stage = match websocket {
             Some((receiver, state)) => Stage::MqttWebSocket { receiver, connect: state.partial },
+            None if matches!(kind, Kind::New | Kind::Http) => Stage::First,
             None => Stage::Mqtt,
         };
         let arrival = Arrival { stream, listener, input, output, user, stage };

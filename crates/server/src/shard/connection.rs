@@ -1,5 +1,6 @@
 //! One connection: its socket, what it speaks, and what it has yet to be sent.
 
+use super::channel::{Channel, Incoming, Parked, Reader};
 use super::mqtt_sn::Client;
 use super::overflow::Overflow;
 use super::trail::Trail;
@@ -100,6 +101,8 @@ impl Held {
 pub(super) enum Link {
     Tcp(TcpStream),
     Udp(Box<Peer>),
+    /// None of its own: requests over other connections, one after the other.
+    Channel(Box<Channel>),
 }
 
 /// A UDP peer, a connection as long as it is heard from.
@@ -128,6 +131,12 @@ pub(super) enum Input {
     JsonWebSocket(Box<Receiver>),
     JsonDatagrams,
     Echo(Box<Receiver>),
+    /// The body of a request to a channel.
+    ChannelBody(Box<Incoming>),
+    /// Requests that wait for their channel; nothing is read meanwhile.
+    ChannelPost(Box<Parked>),
+    /// A request that waits for what comes on a channel.
+    ChannelReader(Box<Reader>),
     /// Nothing is expected; what comes is thrown away.
     Ignored,
     /// It is being read at this moment, further down the stack.
@@ -345,7 +354,8 @@ impl Connection {
 
     /// Bytes that wait for it, wherever.
     pub(super) fn held_bytes(&self) -> usize {
-        self.waiting().0 + self.overflow.as_ref().map_or(0, |overflow| overflow.bytes())
+        let overflow = self.overflow.as_ref().map_or(0, |overflow| overflow.bytes());
+        self.waiting().0 + overflow + self.channel().map_or(0, Channel::kept_bytes)
     }
 
     /// Whether nothing waits in it.
@@ -355,6 +365,21 @@ impl Connection {
 
     pub(super) fn is_udp(&self) -> bool {
         matches!(self.link, Link::Udp(_))
+    }
+
+    /// What is a channel's only.
+    pub(super) fn channel(&self) -> Option<&Channel> {
+        match &self.link {
+            Link::Channel(channel) => Some(channel),
+            _ => None,
+        }
+    }
+
+    pub(super) fn channel_mut(&mut self) -> Option<&mut Channel> {
+        match &mut self.link {
+            Link::Channel(channel) => Some(channel),
+            _ => None,
+        }
     }
 
     pub(super) fn is_mqtt_in_websocket(&self) -> bool {
@@ -368,7 +393,7 @@ impl Connection {
         let resend = match (&self.link, &self.form) {
             (_, Form::MqttSn(client)) => client.resend_at(),
             (Link::Udp(peer), _) => peer.unacknowledged.front().map(|u| u.resend_at),
-            (Link::Tcp(_), _) => None,
+            (Link::Tcp(_) | Link::Channel(_), _) => None,
         };
         [silence, self.deadline, resend].into_iter().flatten().min()
     }

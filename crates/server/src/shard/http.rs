@@ -4,7 +4,7 @@
 use super::ShardLoop;
 use super::connection::{Form, Input, MqttInput};
 use super::scarce;
-use crate::beside::hand_back::is_for_shard;
+use crate::beside::hand_back::{is_channel, is_for_shard};
 use crate::beside::{HandOver, origin};
 use crate::stats::Kind;
 use std::io::Write;
@@ -41,6 +41,9 @@ impl ShardLoop {
                     return (input.len(), true);
                 }
                 let is_upgrade = upgrades.count() > 0;
+                if !is_upgrade && is_channel(plain_path) {
+                    return self.channel_request(key, &request, len, input);
+                }
                 if self.net.takes_no_new() && !(is_upgrade && matches!(plain_path, "/mqtt" | "/")) {
                     // Who speaks MQTT is told in its words.
                     self.net.stats().refused.add(1);
@@ -193,7 +196,10 @@ impl ShardLoop {
 }
 
 /// The values of all headers of a name.
-fn values<'a>(headers: &Headers<'a>, name: &'static str) -> impl Iterator<Item = &'a [u8]> + Clone {
+pub(super) fn values<'a>(
+    headers: &Headers<'a>,
+    name: &'static str,
+) -> impl Iterator<Item = &'a [u8]> + Clone {
     headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value)
 }
 

@@ -8,6 +8,7 @@
 mod accept;
 mod access;
 mod arrival;
+mod channel;
 mod connection;
 mod datagrams;
 mod encode;

@@ -3,7 +3,6 @@
 use super::ShardLoop;
 use super::accept::Listener;
 use super::connection::{Form, Phase};
-use crate::stats::Kind;
 use trefoil_hub::{ConnectionKey, Ending};
 use trefoil_json::{Code, RequestError};
 use trefoil_mqtt::{Disconnect, ReasonCode, Version};
@@ -80,11 +79,12 @@ impl ShardLoop {
                     self.say_mqtt_goodbye(key);
                 }
             }
-            (Form::JsonLine | Form::JsonDatagram, kind) => {
+            (form @ (Form::JsonLine | Form::JsonDatagram), _) => {
+                let is_line = matches!(form, Form::JsonLine);
                 let goodbye = RequestError::new(Code::Unavailable, "the hub stops");
                 self.net.answer(key, |out| {
                     goodbye.encode(out);
-                    if kind == Kind::JsonTcp {
+                    if is_line {
                         out.push(b'\n');
                     }
                 });

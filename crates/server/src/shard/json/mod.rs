@@ -47,6 +47,7 @@ impl ShardLoop {
         let client_id = self.assign_client_id(match connection.kind {
             Kind::JsonUdp => "udp",
             Kind::JsonWebSocket => "ws",
+            Kind::Poll | Kind::Sse => "poll",
             _ => "tcp",
         });
         if self.net.context.bans.refuses_client_id(&client_id) {
@@ -182,11 +183,11 @@ impl ShardLoop {
     pub(super) fn json_answer(&mut self, key: ConnectionKey, write: impl FnOnce(&mut Vec<u8>)) {
         self.settle();
         let Some(connection) = self.net.get(key) else { return };
-        let kind = connection.kind;
-        if kind != Kind::JsonWebSocket {
+        let is_line = matches!(connection.form, Form::JsonLine);
+        if connection.kind != Kind::JsonWebSocket {
             self.net.answer(key, |out| {
                 write(out);
-                if kind == Kind::JsonTcp {
+                if is_line {
                     out.push(b'\n');
                 }
             });
@@ -198,9 +199,9 @@ impl ShardLoop {
     }
 
     fn close_json(&mut self, key: ConnectionKey) {
-        match self.net.get(key).map(|c| c.kind) {
-            // There is nothing to close; the next datagram may be better.
-            Some(Kind::JsonUdp) | None => {}
+        match self.net.get(key).map(|c| &c.link) {
+            // There is nothing to close; the next datagram, or request, may be better.
+            Some(Link::Udp(_) | Link::Channel(_)) | None => {}
             Some(_) => {
                 self.say_close(key, CloseCode::INVALID_PAYLOAD, "a message is not JSON");
                 self.close(key);
