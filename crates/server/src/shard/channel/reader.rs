@@ -177,12 +177,15 @@ impl ShardLoop {
         let resend_bytes_max = self.net.context.limits.channel_resend_bytes_max;
         let Some(connection) = self.net.connections.get_mut(channel.0 as usize) else { return false };
         let Link::Channel(part) = &mut connection.link else { return false };
-        // Each piece is whole objects.
         while part.kept.bytes() < resend_bytes_max
             && let Some(lines) = connection.outbox.first()
         {
-            part.kept.push(lines);
-            connection.outbox.drop_first(&mut self.net.pool);
+            let room = resend_bytes_max - part.kept.bytes();
+            // Each piece is whole objects, and the one that goes beyond the bound goes along.
+            let behind = lines.get(room - 1..).and_then(|behind| memchr::memchr(b'\n', behind));
+            let taken = behind.map_or(lines.len(), |at| room + at);
+            part.kept.push(&lines[..taken]);
+            connection.outbox.advance(taken, &mut self.net.pool);
         }
         let is_full = part.kept.bytes() >= resend_bytes_max;
         if part.kept.has_more() {
