@@ -2,6 +2,7 @@
 
 use super::schema::{check, validator};
 use serde_json::{Value, json};
+use std::io::Write;
 use trefoil_tests::channel::{Answer, Channel, Http, numbered};
 use trefoil_tests::{CONFIG, Hub, USERS_CONFIG, lines, mqtt, wait_until};
 
@@ -212,7 +213,6 @@ fn one_connection_serves_everything_in_turn() {
     for n in 0..5 {
         assert_eq!(http.ask("GET /healthz", "", "").status, 200);
         let chunked = format!("POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
-        use std::io::Write;
         let request = json!({ "pub": "t", "data": n }).to_string();
         let (one, two) = request.split_at(7);
         write!(http.stream(), "{chunked}7\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\n\r\n", two.len()).unwrap();
@@ -230,7 +230,6 @@ fn one_connection_serves_everything_in_turn() {
     for before in ["GET /healthz", "POST /channel"] {
         let mut http = Http::new(hub.tcp_port());
         assert_eq!(http.ask(before, "", "").status, 200);
-        use std::io::Write;
         write!(
             http.stream(),
             "POST {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n"
@@ -251,7 +250,6 @@ fn old_clients_and_those_that_say_so_are_closed() {
         ("1.1", "Connection: x, Close\r\n", false),
         ("1.1", "", true),
     ] {
-        use std::io::Write;
         let mut http = Http::new(hub.http_port());
         write!(http.stream(), "POST /channel HTTP/{version}\r\nHost: x\r\n{header}Content-Length: 0\r\n\r\n")
             .unwrap();
@@ -308,7 +306,6 @@ fn what_is_not_served_is_told_why() {
     }
     // Chunks without an end.
     let mut http = Http::new(port);
-    use std::io::Write;
     write!(http.stream(), "POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
     for _ in 0..2001 {
         let _ = write!(http.stream(), "1\r\nx\r\n");
@@ -327,7 +324,6 @@ fn what_is_slow_is_ended_or_kept_awake() {
     let hub = hub_with("json_bytes_max = 100000");
     let mut channel = Channel::open(hub.http_port(), "", r#"{"sub":"t"}"#);
     channel.receive();
-    use std::io::Write;
     let mut slow = Http::new(hub.http_port());
     write!(
         slow.stream(),
@@ -527,4 +523,58 @@ fn who_never_says_who_it_is_is_forgotten() {
     let answer = channel.hearing.receive().unwrap();
     assert_eq!(status(&answer), (410, "gone".to_owned()));
     channel.is_gone();
+}
+
+#[test]
+fn a_name_is_said_when_the_channel_is_opened() {
+    let hub = Hub::with_config(&CONFIG.replace("shards = 2", "shards = 4"));
+    let port = hub.http_port();
+    for n in 0..8 {
+        let hello = json!({ "hello": { "client": format!("page-{n}"), "batch": true }, "id": 1 });
+        let requests =
+            json!([hello, { "sub": "named", "id": 2 }, { "pub": "named", "data": n, "qos": 1, "id": 3 }]);
+        let mut channel = Channel::open(port, "", &requests.to_string());
+        let welcome = channel.receive();
+        assert_eq!((&welcome["hello"]["client"], &welcome["ack"]), (&json!(format!("page-{n}")), &json!(1)));
+        assert_eq!(channel.receive()["sub"], "named");
+        let both = [channel.receive(), channel.receive()];
+        assert!(both.iter().any(|o| o["data"] == n) && both.iter().any(|o| o["ack"] == 3), "{both:?}");
+        // The same page opens another one.
+        let mut again = Channel::open(port, "", &json!([hello]).to_string());
+        assert_eq!(again.receive()["hello"]["client"], format!("page-{n}"));
+        assert_eq!(channel.receive()["error"]["code"], "unavailable");
+        channel.is_gone();
+        assert_eq!(again.ask(&json!({ "ping": n }).to_string()), json!({ "pong": n }));
+        assert_eq!(again.saying.ask(&format!("POST {}/close", again.path()), "", "").status, 204);
+    }
+    assert_eq!(hub.metric("trefoil_connections{kind=\"poll\"}"), 0);
+    // Later it is too late: the channel is where it is.
+    let mut channel = Channel::open(port, "", "");
+    let late = channel.ask(r#"{"hello":{"client":"late"},"id":4}"#);
+    assert_eq!((&late["error"]["code"], &late["error"]["field"]), (&json!("bad_field"), &json!("client")));
+    assert!(channel.ask(r#"{"hello":{"info":{"name":"Ann"}},"id":5}"#)["hello"]["client"].is_string());
+}
+
+#[test]
+fn several_requests_go_in_one_body_and_answers_come_to_who_asks() {
+    let hub = Hub::with_users(&[("ann", "secret")], "");
+    let port = hub.tcp_port();
+    let hello = json!({ "hello": { "client": "responder" }, "id": 1 });
+    let auth = json!({ "auth": { "user": "ann", "password": "secret" }, "id": 2 });
+    let sub = json!({ "sub": "svc/add", "id": 3 });
+    let mut responder = Channel::open(port, "", &json!([hello, auth, sub]).to_string());
+    let said: Vec<_> = (0..3).map(|_| responder.receive()["ack"].clone()).collect();
+    assert_eq!(said, [1, 2, 3]);
+    let mut asker = Channel::open(port, ANN, r#"{"req":"svc/add","data":[1,2],"id":7}"#);
+    let asked = responder.receive();
+    assert_eq!((&asked["topic"], &asked["data"]), (&json!("svc/add"), &json!([1, 2])));
+    let answer = json!({ "pub": asked["response_topic"], "data": 3, "correlation_base64": asked["correlation_base64"] });
+    responder.say(&json!([answer, { "ping": 1 }]).to_string());
+    let answer = asker.receive();
+    assert_eq!((&answer["res"], &answer["data"]), (&json!(7), &json!(3)));
+    assert_eq!(responder.receive(), json!({ "pong": 1 }));
+    responder.say("[]");
+    assert_eq!(responder.receive()["error"]["code"], "bad_json");
+    assert_eq!(responder.ask("[[]]")["error"]["code"], "bad_json");
+    assert_eq!(responder.ask(r#"[{"ping":2}]"#), json!({ "pong": 2 }));
 }

@@ -159,10 +159,18 @@ impl ShardLoop {
                 }
                 Input::JsonLines => {
                     let used = self.json_lines(key, rest);
+                    if self.is_leaving.is_some() {
+                        self.leave_json(key, None, rest[used..].to_vec());
+                        return input.len();
+                    }
                     (used, self.put_back(key, Input::JsonLines))
                 }
                 Input::JsonWebSocket(mut receiver) => {
                     let used = self.json_frames(key, &mut receiver, rest);
+                    if self.is_leaving.is_some() {
+                        self.leave_json(key, Some(receiver), rest[used..].to_vec());
+                        return input.len();
+                    }
                     (used, self.put_back(key, Input::JsonWebSocket(receiver)))
                 }
                 Input::Echo(mut receiver) => {
@@ -171,7 +179,7 @@ impl ShardLoop {
                 }
                 Input::ChannelBody(incoming) => self.channel_body(key, incoming, rest),
                 Input::ChannelReader(reader) => self.channel_interrupt(key, reader, rest),
-                state @ Input::ChannelPost(_) => (0, self.put_back(key, state)),
+                state @ (Input::ChannelPost(_) | Input::ChannelOpen(_)) => (0, self.put_back(key, state)),
                 state @ (Input::Ignored | Input::JsonDatagrams | Input::Taken) => {
                     self.put_back(key, state);
                     return input.len();

@@ -165,8 +165,11 @@ mod tests {
         Body::announced(&headers, 100)
     }
 
-    /// Takes a body that comes in pieces of some bytes; gives it and what is left behind it.
-    fn taken(mut body: Body, wire: &[u8], piece: usize) -> Result<Option<(Vec<u8>, Vec<u8>)>, Fault> {
+    /// A body, and what is left behind it.
+    type Whole = (Vec<u8>, Vec<u8>);
+
+    /// Takes a body that comes in pieces of some bytes.
+    fn taken(mut body: Body, wire: &[u8], piece: usize) -> Result<Option<Whole>, Fault> {
         let mut rest = Vec::new();
         for (at, part) in wire.chunks(piece).enumerate() {
             rest.extend_from_slice(part);

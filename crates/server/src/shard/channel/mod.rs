@@ -16,6 +16,7 @@ use super::ShardLoop;
 use super::connection::{Connection, Form, Input, Link, Phase};
 use super::http::{header, values};
 use super::scarce;
+use crate::access::Credentials;
 use crate::beside::origin;
 use crate::stats::Kind;
 use ask::{Ask, No, Style};
@@ -26,6 +27,7 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use token::{Secret, Token};
 use trefoil_hub::{ConnectionKey, Ending};
+use trefoil_json::{Limits, Request, is_batch, parse, parse_batch};
 
 /// How long the body of a request may take to arrive.
 const BODY_S: u64 = 30;
@@ -43,6 +45,8 @@ type Place = (ConnectionKey, u32);
 /// What a channel has that other connections have not.
 pub(super) struct Channel {
     secret: Secret,
+    /// Its first request says what it is called.
+    pub(super) is_named: bool,
     /// Where whoever opened it came from.
     pub(super) address: Option<IpAddr>,
     kept: Kept,
@@ -66,10 +70,44 @@ pub(super) struct Incoming {
     body: Body,
 }
 
-/// The requests of a POST that wait for their channel.
+/// The requests of a POST that wait for their channel, or for the shard where that is to be.
 pub(super) struct Parked {
     style: Style,
     body: Vec<u8>,
+}
+
+/// Somebody who wants a channel, on the way to the shard where it is to be.
+pub(crate) struct Opening {
+    style: Style,
+    /// The first requests, at the beginning of what comes along.
+    body_bytes: usize,
+}
+
+impl Opening {
+    /// The opening that a connection waits to move for, if it does, and what goes along before `input`.
+    pub(super) fn of(state: &mut Input, input: Vec<u8>) -> (Option<Opening>, Vec<u8>) {
+        match std::mem::replace(state, Input::Ignored) {
+            Input::ChannelOpen(parked) => {
+                let Parked { style, mut body } = *parked;
+                let opening = Opening { style, body_bytes: body.len() };
+                body.extend_from_slice(&input);
+                (Some(opening), body)
+            }
+            _ => (None, input),
+        }
+    }
+}
+
+/// The name that the first of some requests gives to whoever asks.
+fn name_in(requests: &[u8]) -> Option<String> {
+    let first = match is_batch(requests) {
+        true => parse_batch(requests, Limits::default()).ok()?.first()?.as_bytes(),
+        false => requests,
+    };
+    match parse(first, Limits::default()) {
+        Ok(Request::Hello(hello)) => hello.client.map(Into::into),
+        _ => None,
+    }
 }
 
 impl ShardLoop {
@@ -117,9 +155,9 @@ impl ShardLoop {
             }
             Some(_) => {}
             None => {
-                let authorization = values(headers, "authorization").next();
+                let credentials = values(headers, "authorization").next().map(Credentials::read);
                 // It can still be said in a request.
-                if !self.http_authenticate(key, authorization, true) {
+                if !self.http_authenticate(key, credentials, true) {
                     return (if self.is_waiting(key) { 0 } else { input.len() }, false);
                 }
             }
@@ -171,7 +209,7 @@ impl ShardLoop {
     }
 
     fn channel_answer(&mut self, key: ConnectionKey, ask: Ask, style: Style, body: &[u8]) {
-        let Some(token) = ask.token() else { return self.channel_open(key, style, body) };
+        let Some(token) = ask.token() else { return self.channel_open_at_home(key, style, body) };
         let Some(channel) = self.channel_at(token) else {
             return self.channel_refuse(key, style, &No::gone());
         };
@@ -196,8 +234,33 @@ impl ShardLoop {
         }
     }
 
+    /// Makes a channel where it belongs: who gives itself a name has its session where that says.
+    fn channel_open_at_home(&mut self, key: ConnectionKey, style: Style, body: &[u8]) {
+        let name = name_in(body);
+        let shard = name.as_deref().map_or(self.net.number, |name| self.hub.shared().shard_of(name));
+        if shard == self.net.number {
+            return self.channel_open(key, style, body, name.is_some());
+        }
+        let parked = Parked { style, body: body.to_vec() };
+        self.set_input(key, Kind::Http, Input::ChannelOpen(Box::new(parked)));
+        self.is_leaving = Some(shard);
+    }
+
+    /// Somebody has come from another shard for a channel that belongs here. Returns what it has said behind that.
+    pub(super) fn channel_arrive(
+        &mut self,
+        key: ConnectionKey,
+        opening: Opening,
+        mut input: Vec<u8>,
+    ) -> Vec<u8> {
+        let behind = input.split_off(opening.body_bytes);
+        self.set_input(key, Kind::Http, Input::Taken);
+        self.channel_open(key, opening.style, &input, true);
+        behind
+    }
+
     /// Makes a channel for whoever asks.
-    fn channel_open(&mut self, key: ConnectionKey, style: Style, body: &[u8]) {
+    fn channel_open(&mut self, key: ConnectionKey, style: Style, body: &[u8], is_named: bool) {
         let Some(connection) = self.net.get_mut(key) else { return };
         // The next request on this connection may be somebody else's, where a proxy stands between.
         let user = connection.user.take();
@@ -219,6 +282,7 @@ impl ShardLoop {
         self.net.stats().accepted.add(1);
         let channel = Channel {
             secret: secret.clone(),
+            is_named,
             address: self.address_of(key),
             kept: Kept::default(),
             reader: None,
