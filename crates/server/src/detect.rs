@@ -9,7 +9,7 @@ pub enum Detected {
     Mqtt,
     /// HTTP: a request line.
     Http,
-    /// JSON lines: an object.
+    /// JSON lines: an object, or an array of them.
     Json,
 }
 
@@ -64,7 +64,8 @@ pub fn detect(input: &[u8], allowed: Protocols) -> Result<Option<Detected>, Refu
             None => return Ok(None),
         },
         TLS_HANDSHAKE if blank == 0 => return Err(Refused::Tls),
-        b'{' => (Detected::Json, "JSON lines", allowed.json),
+        // One object, or several in an array.
+        b'{' | b'[' => (Detected::Json, "JSON lines", allowed.json),
         _ => match starts_request(&input[blank..]) {
             Some(true) => (Detected::Http, "HTTP", allowed.http || allowed.websocket),
             Some(false) => return Err(Refused::Unknown),

@@ -3,7 +3,7 @@
 use super::admin::{bans, users};
 use super::passwords::Passwords;
 use super::refusal::Refusal;
-use super::{access, console, guard, history, metrics, publish, sessions};
+use super::{access, channel, console, guard, history, metrics, publish, sessions};
 use crate::context::{Context, ListenerContext};
 use crate::keeper;
 use crate::stats::Summary;
@@ -37,6 +37,8 @@ pub(super) fn router(context: &Arc<Context>, passwords: &Passwords, listener: us
             .route("/livez", get(livez))
             .route("/metrics", get(metrics::metrics))
             .route("/sse", any(sse_is_for_get))
+            .route("/channel", any(channel::not_so))
+            .route("/channel/{*rest}", any(channel::not_so))
             .fallback(console::serve);
     } else {
         router = router.fallback(narrowed);
@@ -77,7 +79,7 @@ impl fmt::Display for Site {
                     GET /api/v1/sessions, DELETE /api/v1/sessions/CLIENT_ID, GET and POST /api/v1/bans, \
                     DELETE /api/v1/bans/KIND/WHOM, GET and POST /api/v1/users, \
                     PUT and DELETE /api/v1/users/NAME, GET /healthz, GET /livez, GET /metrics, \
-                    GET /sse?topic=FILTER";
+                    GET /sse?topic=FILTER, POST /channel";
         let ListenerContext { protocols, echo, .. } = self.listener();
         let all = [
             (protocols.http, http),

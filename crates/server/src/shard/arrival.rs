@@ -1,6 +1,7 @@
 //! Connections that move: to the shard that owns their session, and back from beside the shards.
 
 use super::ShardLoop;
+use super::channel::Opening;
 use super::connection::{Form, Input, Link, MqttInput};
 use crate::mail::{Arrival, Mail, Stage};
 use crate::stats::Kind;
@@ -39,8 +40,17 @@ impl ShardLoop {
                 self.mqtt_bytes(key, &mut state, &connect);
                 self.put_back(key, Input::MqttWebSocket(receiver, state));
             }
+            Stage::Channel(opening) => input = self.channel_arrive(key, opening, input),
+            Stage::Json { receiver, requests } => {
+                self.net.answer(key, |out| out.extend_from_slice(&output));
+                self.json_arrive(key, receiver, &requests);
+            }
         }
-        let consumed = self.feed(key, &mut input);
+        if self.is_leaving.is_some() {
+            return self.leave_json_again(key, input);
+        }
+        // What came behind a password waits for that to be looked at.
+        let consumed = if self.is_waiting(key) { 0 } else { self.feed(key, &mut input) };
         if let Some(connection) = self.net.get_mut(key) {
             connection.rest = input.split_off(consumed);
             // What came while it was on its way makes no event here.
@@ -56,12 +66,39 @@ impl ShardLoop {
         input: Vec<u8>,
     ) {
         let Some(shard) = self.is_leaving.take() else { return };
-        let user = self.net.get_mut(key).and_then(|c| c.user.take());
+        let Some(connection) = self.net.get_mut(key) else { return };
+        let (user, kind) = (connection.user.take(), connection.kind);
+        let (opening, input) = Opening::of(&mut connection.input, input);
         let Some((stream, listener, output)) = self.take_out(key) else { return };
         let stage = match websocket {
             Some((receiver, state)) => Stage::MqttWebSocket { receiver, connect: state.partial },
+            None if opening.is_some() => opening.map_or(Stage::First, Stage::Channel),
+            None if matches!(kind, Kind::New | Kind::Http) => Stage::First,
             None => Stage::Mqtt,
         };
+        let arrival = Arrival { stream, listener, input, output, user, stage };
+        self.net.mail[shard].push(Mail::Arrival(Box::new(arrival)));
+    }
+
+    /// The same for one that speaks JSON and has said another name in what had waited. `input` is what comes behind that.
+    pub(super) fn leave_json_again(&mut self, key: ConnectionKey, input: Vec<u8>) {
+        let Some(connection) = self.net.get_mut(key) else { return };
+        let receiver = match std::mem::replace(&mut connection.input, Input::Ignored) {
+            Input::JsonWebSocket(receiver) => Some(receiver),
+            _ => None,
+        };
+        self.leave_json(key, receiver, input);
+    }
+
+    /// The same for a connection that speaks JSON, over WebSocket if there is a receiver.
+    pub(super) fn leave_json(&mut self, key: ConnectionKey, receiver: Option<Box<Receiver>>, input: Vec<u8>) {
+        let Some(shard) = self.is_leaving.take() else { return };
+        let requests = self.json_take_pending(key);
+        let Some(connection) = self.net.get_mut(key) else { return };
+        connection.form = Form::None;
+        let user = connection.user.take();
+        let Some((stream, listener, output)) = self.take_out(key) else { return };
+        let stage = Stage::Json { receiver, requests };
         let arrival = Arrival { stream, listener, input, output, user, stage };
         self.net.mail[shard].push(Mail::Arrival(Box::new(arrival)));
     }

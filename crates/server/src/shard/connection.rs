@@ -1,5 +1,8 @@
 //! One connection: its socket, what it speaks, and what it has yet to be sent.
 
+use super::channel::{Channel, Incoming, Parked, Reader};
+use super::json::ask::Asks;
+use super::json::own::{Own, Shape};
 use super::mqtt_sn::Client;
 use super::overflow::Overflow;
 use super::trail::Trail;
@@ -39,6 +42,10 @@ pub(super) struct Connection {
     pub(super) session: Option<SessionKey>,
     /// Who the client proved to be.
     pub(super) user: Option<Arc<str>>,
+    /// It has asked for something in JSON, so that it is too late to say hello.
+    pub(super) has_asked: bool,
+    /// What only some have that speak JSON.
+    pub(super) json: Option<Box<Own>>,
     /// Its password is being looked at, and it is not read from; what to do then.
     pub(super) waiting: Option<Box<Wait>>,
     /// When something last came in.
@@ -100,6 +107,8 @@ impl Held {
 pub(super) enum Link {
     Tcp(TcpStream),
     Udp(Box<Peer>),
+    /// None of its own: requests over other connections, one after the other.
+    Channel(Box<Channel>),
 }
 
 /// A UDP peer, a connection as long as it is heard from.
@@ -128,6 +137,14 @@ pub(super) enum Input {
     JsonWebSocket(Box<Receiver>),
     JsonDatagrams,
     Echo(Box<Receiver>),
+    /// The body of a request to a channel.
+    ChannelBody(Box<Incoming>),
+    /// The body of a request for a channel that belongs to another shard.
+    ChannelOpen(Box<Parked>),
+    /// Requests that wait for their channel; nothing is read meanwhile.
+    ChannelPost(Box<Parked>),
+    /// A request that waits for what comes on a channel.
+    ChannelReader(Box<Reader>),
     /// Nothing is expected; what comes is thrown away.
     Ignored,
     /// It is being read at this moment, further down the stack.
@@ -194,6 +211,8 @@ pub(super) enum Form {
     JsonText,
     /// A line for each message.
     JsonLine,
+    /// As it has asked for it in JSON's hello.
+    JsonShaped(Shape),
     /// A datagram for each message.
     JsonDatagram,
     /// A server-sent event for each message, with how far the stream has come, if any of its topics may have a history.
@@ -269,6 +288,8 @@ impl Connection {
             holds_all: false,
             session: None,
             user: None,
+            has_asked: false,
+            json: None,
             waiting: None,
             heard_at: now,
             silence_ms_max: 0,
@@ -322,17 +343,34 @@ impl Connection {
         }
     }
 
+    /// What only some have that speak JSON, made if there is none.
+    pub(super) fn json_own(&mut self) -> &mut Own {
+        self.json.get_or_insert_default()
+    }
+
+    /// Its requests to which somebody is to answer.
+    pub(super) fn asks(&mut self) -> Option<&mut Asks> {
+        self.json.as_mut()?.asks.as_deref_mut()
+    }
+
     /// Lets out what has waited for batches up to `durable`. Returns whether there was any.
     pub(super) fn let_out(&mut self, durable: u64, pool: &mut Pool) -> bool {
         let are_datagrams = self.is_udp();
-        let Some(held) = &mut self.held else { return false };
         let mut any = false;
+        if self.is_joined() && self.held.is_some() {
+            // What is held is whole already.
+            self.join(pool);
+        }
+        let Some(held) = &mut self.held else { return false };
         while let Some((_, rope)) = held.0.pop_front_if(|(batch, _)| *batch <= durable) {
             self.outbox.take_from(rope, are_datagrams, pool);
             any = true;
         }
         if held.0.is_empty() {
             (self.held, self.holds_all) = (None, false);
+        }
+        if any && self.is_joined() {
+            self.outbox.mark_framed();
         }
         any
     }
@@ -345,7 +383,8 @@ impl Connection {
 
     /// Bytes that wait for it, wherever.
     pub(super) fn held_bytes(&self) -> usize {
-        self.waiting().0 + self.overflow.as_ref().map_or(0, |overflow| overflow.bytes())
+        let overflow = self.overflow.as_ref().map_or(0, |overflow| overflow.bytes());
+        self.waiting().0 + overflow + self.channel().map_or(0, Channel::kept_bytes)
     }
 
     /// Whether nothing waits in it.
@@ -355,6 +394,21 @@ impl Connection {
 
     pub(super) fn is_udp(&self) -> bool {
         matches!(self.link, Link::Udp(_))
+    }
+
+    /// What is a channel's only.
+    pub(super) fn channel(&self) -> Option<&Channel> {
+        match &self.link {
+            Link::Channel(channel) => Some(channel),
+            _ => None,
+        }
+    }
+
+    pub(super) fn channel_mut(&mut self) -> Option<&mut Channel> {
+        match &mut self.link {
+            Link::Channel(channel) => Some(channel),
+            _ => None,
+        }
     }
 
     pub(super) fn is_mqtt_in_websocket(&self) -> bool {
@@ -368,8 +422,9 @@ impl Connection {
         let resend = match (&self.link, &self.form) {
             (_, Form::MqttSn(client)) => client.resend_at(),
             (Link::Udp(peer), _) => peer.unacknowledged.front().map(|u| u.resend_at),
-            (Link::Tcp(_), _) => None,
+            (Link::Tcp(_) | Link::Channel(_), _) => None,
         };
-        [silence, self.deadline, resend].into_iter().flatten().min()
+        let ask = self.json.as_ref().and_then(|own| own.asks.as_ref()?.next_at());
+        [silence, self.deadline, resend, ask].into_iter().flatten().min()
     }
 }

@@ -1,6 +1,6 @@
 //! The end of a tick: what became dirty is written, each outbox with one call where the socket takes it all.
 
-use super::connection::{Link, Phase};
+use super::connection::{Input, Link, Phase};
 use super::net::Net;
 use super::{RETRY_MS, ShardLoop};
 use crate::outbox::PIECES_PER_WRITE;
@@ -35,6 +35,10 @@ impl ShardLoop {
         let result = match connection.link {
             Link::Tcp(_) => self.net.write_stream(key),
             Link::Udp(_) => self.write_datagrams(key),
+            Link::Channel(_) => {
+                self.channel_flush(key);
+                Ok(())
+            }
         };
         match result {
             Ok(()) => self.after_flush(key),
@@ -76,6 +80,9 @@ impl ShardLoop {
         if connection.phase == Phase::Closing && connection.has_sent_all() {
             return self.linger(key);
         }
+        if connection.outbox.is_empty() && matches!(connection.input, Input::ChannelReader(_)) {
+            return self.channel_reader_has_room(key);
+        }
         let has_room = connection.outbox.bytes() <= bytes_low && connection.outbox.messages() <= messages_low;
         if has_room && std::mem::take(&mut connection.is_held) {
             self.note_readable(key);
@@ -105,6 +112,8 @@ impl Net {
         let Some(connection) = net.connections.get_mut(key.0 as usize) else { return Ok(()) };
         if connection.is_mqtt_in_websocket() {
             connection.outbox.frame(|len, out| encode_header(true, Opcode::Binary, len, out));
+        } else if connection.is_joined() {
+            connection.join(&mut net.pool);
         }
         let Link::Tcp(stream) = &mut connection.link else { return Ok(()) };
         let mut writes = 0;
