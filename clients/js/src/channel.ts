@@ -21,7 +21,7 @@ export function polling(): Connect {
 }
 
 function channel(streams: boolean): Connect {
-  return (url, events) => {
+  return (url, events, first) => {
     const base = new URL("channel", url.replace(/^ws/, "http")).href;
     const comes = new AbortController();
     const waiting: string[] = [];
@@ -83,7 +83,7 @@ function channel(streams: boolean): Connect {
       for (let came = false; ; came = true) {
         const { done, value } = await reader.read();
         // Asking again at once is for streams that were cut, not for a proxy that lets none through.
-        if (done && !came) throw "the stream was empty";
+        if (done && !came) throw "an empty stream";
         if (done || ended) return;
         const blocks = (rest + value).split("\n\n");
         rest = blocks.pop()!;
@@ -95,7 +95,7 @@ function channel(streams: boolean): Connect {
       }
     };
     const run = async (): Promise<void> => {
-      path = `/${(await (await post("")).json()).channel}`;
+      path = `/${(await (await post("", first?.())).json()).channel}`;
       // The client may have given up meanwhile.
       if (ended) return leave();
       events.open();

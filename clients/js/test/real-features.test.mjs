@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
 import WebSocket from "ws";
 
-import { Client, nodeSocket, webSocket } from "../dist/node.js";
+import { Client, eventStream, nodeSocket, polling, webSocket } from "../dist/node.js";
 import { startHub } from "./real-hub.mjs";
 import { event, until } from "./waiting.mjs";
 
@@ -13,7 +13,12 @@ filter = "kept/#"
 messages = 3
 `;
 
-const ways = { "a plain socket": nodeSocket, ws: webSocket(WebSocket) };
+const ways = {
+  "a plain socket": nodeSocket,
+  ws: webSocket(WebSocket),
+  "server-sent events": eventStream(),
+  "long polling": polling(),
+};
 
 let hub;
 before(async () => (hub = await startHub(process.env.TREFOIL_BIN, { settings: SETTINGS })), { timeout: 20_000 });
