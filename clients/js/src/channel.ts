@@ -61,7 +61,8 @@ function channel(streams: boolean): Connect {
         try {
           while (waiting.length) {
             const body = takeBatch(waiting);
-            await post(path, body);
+            // An answer that nobody has read counts as broken off in some browsers.
+            await (await post(path, body)).blob();
             bufferedAmount = waiting.length && bufferedAmount - body.length;
           }
         } catch (error) {
