@@ -7,7 +7,7 @@ import { gzipSync } from "node:zlib";
 const BYTES_MAX = 6000;
 
 /** Members that only the client's own modules use, and that may have short names for that reason. */
-const OWN_MEMBERS = /^(granted|isNew|missed|present|takes|deliver|owner|handlerFailed|began|note|forget|isLast)$/;
+const OWN_MEMBERS = /^(granted|isNew|missed|present|takes|deliver|owner|handlerFailed|began|note|forget|isLast|text|bytes)$/;
 
 const common = { bundle: true, minify: true, target: "es2022", legalComments: "none", mangleProps: OWN_MEMBERS };
 const page = { ...common, platform: "browser" };

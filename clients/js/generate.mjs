@@ -36,7 +36,7 @@ function declaration(text, name, module) {
   // A declaration ends at the first line that is its last: a closing brace, or what ends with a semicolon.
   const lines = rest.split("\n");
   const end = lines[0].endsWith("{") ? lines.indexOf("}") : lines.findIndex((line) => line.endsWith(";"));
-  const code = lines.slice(0, end + 1).filter((line) => !/^\s+#private;$|^\s+private /.test(line)).join("\n");
+  const code = lines.slice(0, end + 1).filter((line) => !/^\s+#private;$|^\s+private /.test(line)).map((line) => line.trimEnd()).join("\n");
   return { comment: comment.replace(/\n \* ?/g, "\n").trim().replace(/\s*\n\s*/g, " "), code };
 }
 

@@ -22,6 +22,7 @@
 
 pub mod broken;
 mod bystander;
+pub mod channel;
 pub mod corpus;
 pub mod crash;
 mod disk;

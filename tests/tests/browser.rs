@@ -45,6 +45,21 @@ fn hostile_messages() {
     node("console_scenarios", "hostileMessages", &Hub::start());
 }
 
+#[test]
+fn client_by_one_script_line() {
+    node("client_scenarios", "scriptTag", &Hub::start());
+}
+
+#[test]
+fn client_by_import() {
+    node("client_scenarios", "moduleImport", &Hub::start());
+}
+
+#[test]
+fn client_without_a_websocket() {
+    node("client_scenarios", "fallbacks", &Hub::start());
+}
+
 /// Runs a scenario on the page of an example.
 fn on_page(example: &str, arguments: &str, scenario: &str) {
     let hub = Hub::start();

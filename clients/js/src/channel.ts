@@ -21,7 +21,7 @@ export function polling(): Connect {
 }
 
 function channel(streams: boolean): Connect {
-  return (url, events) => {
+  return (url, events, first) => {
     const base = new URL("channel", url.replace(/^ws/, "http")).href;
     const comes = new AbortController();
     const waiting: string[] = [];
@@ -61,7 +61,8 @@ function channel(streams: boolean): Connect {
         try {
           while (waiting.length) {
             const body = takeBatch(waiting);
-            await post(path, body);
+            // An answer that nobody has read counts as broken off in some browsers.
+            await (await post(path, body)).blob();
             bufferedAmount = waiting.length && bufferedAmount - body.length;
           }
         } catch (error) {
@@ -83,7 +84,7 @@ function channel(streams: boolean): Connect {
       for (let came = false; ; came = true) {
         const { done, value } = await reader.read();
         // Asking again at once is for streams that were cut, not for a proxy that lets none through.
-        if (done && !came) throw "the stream was empty";
+        if (done && !came) throw "an empty stream";
         if (done || ended) return;
         const blocks = (rest + value).split("\n\n");
         rest = blocks.pop()!;
@@ -95,7 +96,7 @@ function channel(streams: boolean): Connect {
       }
     };
     const run = async (): Promise<void> => {
-      path = `/${(await (await post("")).json()).channel}`;
+      path = `/${(await (await post("", first?.())).json()).channel}`;
       // The client may have given up meanwhile.
       if (ended) return leave();
       events.open();

@@ -252,11 +252,15 @@ export class Client extends Emitter<ClientEvents> {
       open: () => void this.#opened(),
       frame: (frame) => this.#received(frame),
       close: (code, reason) => this.#drop(code, reason),
+    }, () => {
+      let text: string | undefined;
+      this.#hello(undefined, (request) => (text = request.text));
+      return text;
     });
   }
 
   async #opened(): Promise<void> {
-    const { auth, authRefreshMs, clientId: client, info, batch, binary: wantsBinary } = this.#options;
+    const { auth, authRefreshMs } = this.#options;
     const transport = this.#transport!;
     const isOver = () => transport !== this.#transport;
     if (auth) {
@@ -280,17 +284,8 @@ export class Client extends Emitter<ClientEvents> {
     // Listeners may have closed it.
     if (isOver()) return;
     if (this.#way) this.#upgradeTimer = setInterval(() => this.#tryFirst(), this.#options.upgradeIntervalMs ?? 60_000);
-    const binary = wantsBinary && transport.binary;
-    if (client ?? info ?? batch ?? wantsBinary) {
-      this.#ask((id) => ({ hello: { client, info, batch, binary }, id })).then(({ hello }) => {
-        // Only now: an earlier hub takes neither.
-        const { request_bytes_max = Infinity } = hello!.limits;
-        // A character takes up to three bytes.
-        if (batch && !transport.joins) this.#batchCharsMax = Math.min(BATCH_CHARS_MAX, request_bytes_max / 3);
-        this.#binary = !!binary;
-        this.emit("hello", hello!);
-      }, this.#complain);
-    }
+    // Where frames are joined it went first.
+    if (!transport.joins) this.#hello(transport, this.#transmit);
     for (const subscription of this.#subscriptions) this.#join(subscription);
     for (const id of [...this.#outgoing.keys()]) this.#sendOutgoing(id);
     // A proxy may let a connection come about and nothing through, so that something has to be answered.
@@ -298,6 +293,21 @@ export class Client extends Emitter<ClientEvents> {
     else this.#watch();
     this.emit("open", { reconnected: this.#reconnected });
     this.#reconnected = true;
+  }
+
+  /** Says what this client wants to be and to get, if it wants something. */
+  #hello(transport: Transport | undefined, transmit: (request: Request) => void): void {
+    const { clientId: client, info, batch, binary: wantsBinary } = this.#options;
+    if ((client ?? info ?? batch ?? wantsBinary) === undefined) return;
+    const binary = wantsBinary && transport?.binary;
+    this.#ask((id) => ({ hello: { client, info, batch, binary }, id }), true, transmit).then(({ hello }) => {
+      // Only now: an earlier hub takes neither.
+      const { request_bytes_max = Infinity } = hello!.limits;
+      // A character takes up to three bytes.
+      if (batch && transport) this.#batchCharsMax = Math.min(BATCH_CHARS_MAX, request_bytes_max / 3);
+      this.#binary = !!binary;
+      this.emit("hello", hello!);
+    }, this.#complain);
   }
 
   /** Notices a connection that is dead without having said so. */
@@ -326,7 +336,7 @@ export class Client extends Emitter<ClientEvents> {
         // What is asked would be lost with the connection.
         if (probe !== this.#probe || this.#requests.size) return;
         this.#way = 0;
-        this.#drop(1000, "a better transport works again", true, 0);
+        this.#drop(1000, "another connection is better", true, 0);
       },
       close() {},
     }));
@@ -361,7 +371,7 @@ export class Client extends Emitter<ClientEvents> {
     this.#setStatus(retry ? "waiting" : "closed");
     const requests = [...this.#requests.values()];
     this.#requests.clear();
-    for (const request of requests) request.reject(new TrefoilError("disconnected", "the connection ended before the answer came"));
+    for (const request of requests) request.reject(new TrefoilError("disconnected", "the connection ended"));
     this.emit("close", event);
   }
 
@@ -491,14 +501,14 @@ export class Client extends Emitter<ClientEvents> {
     }));
   }
 
-  /** Asks at once, on this connection. */
-  #ask(frame: (id: number) => object, isLast = false): Promise<Incoming> {
+  /** Asks at once, on this connection; what belongs to its opening is asked for once only. */
+  #ask(frame: (id: number) => object, isLast = false, transmit = this.#transmit): Promise<Incoming> {
     return new Promise((resolve, reject) => {
-      if (!this.#transport) return reject(new TrefoilError("disconnected", "there is no connection"));
+      if (this.#status !== "open" && !isLast) return reject(new TrefoilError("disconnected", "there is no connection"));
       const id = this.#nextId++;
       const request: Request = { text: JSON.stringify(frame(id)), done: ANSWERED, isLast, resolve, reject };
       this.#requests.set(id, request);
-      this.#transmit(request);
+      transmit(request);
     });
   }
 
@@ -538,9 +548,7 @@ export class Client extends Emitter<ClientEvents> {
     return request;
   }
 
-  #transmit(request: Request): void {
-    this.#send((this.#binary && inBytes(request)) || inText(request));
-  }
+  readonly #transmit = (request: Request): void => this.#send((this.#binary && inBytes(request)) || inText(request));
 
   #send(frame: Frame): void {
     if (this.#batchCharsMax && typeof frame === "string") {

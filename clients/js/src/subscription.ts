@@ -45,7 +45,7 @@ export interface SubscriptionEvents {
 }
 
 /** A client that has come or gone. */
-export interface PresenceEvent extends Present {
+export interface PresenceEvent extends Omit<Present, "kind">, Partial<Pick<Present, "kind">> {
   /** The topic. */
   topic: string;
   /** How many are there now. */

@@ -24,8 +24,11 @@ export interface TransportEvents {
   close(code: number, reason: string): void;
 }
 
-/** Opens a transport to `ws://HOST:PORT/ws`. A thrown error is final: the client reports it to whoever constructed it. */
-export type Connect = (url: string, events: TransportEvents) => Transport;
+/**
+ * Opens a transport to `ws://HOST:PORT/ws`. A thrown error is final: the client reports it to whoever constructed it.
+ * A transport that `joins` has to ask `first` for what it sends as it opens, if that is something.
+ */
+export type Connect = (url: string, events: TransportEvents, first?: () => string | undefined) => Transport;
 
 /** The part of the browser's WebSocket that is used here; the `ws` package has it too. */
 export interface WebSocketLike {

@@ -27,7 +27,7 @@ export class Channels {
     const [, , token, verb] = url.pathname.split("/");
     let body = "";
     for await (const part of request) body += part;
-    if (!token) return this.#open(response);
+    if (!token) return this.#open(response, body);
     const channel = this.#channels.get(token);
     if (!channel) return response.writeHead(410).end();
     if (request.method === "GET") {
@@ -41,11 +41,16 @@ export class Channels {
       this.counts.send++;
       this.#hub.raw.push(body);
       response.writeHead(204).end();
+      const requests = [JSON.parse(body)].flat();
+      // As the real hub, whose channels belong to their client from the beginning.
+      if (requests.some((request) => request.hello)) {
+        return channel.client.send({ error: { code: "bad_field", field: "client", reason: "say hello with POST /channel" } });
+      }
       this.#hub.receive(channel.client, JSON.parse(body));
     }
   }
 
-  #open(response) {
+  #open(response, body) {
     this.counts.open++;
     const token = `token-${this.#next++}`;
     const channel = { token, kept: [], first: 0, taker: undefined };
@@ -59,6 +64,7 @@ export class Channels {
     this.#channels.set(token, channel);
     response.writeHead(200, { "Content-Type": "application/json" });
     response.end(JSON.stringify({ channel: token, poll_s: POLL_MS / 1000, expires_s: 60 }));
+    if (body) this.#hub.receive(channel.client, JSON.parse(body));
   }
 
   #end(channel) {

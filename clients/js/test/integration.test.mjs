@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
 import WebSocket from "ws";
 
-import { Client, nodeSocket, webSocket } from "../dist/node.js";
+import { Client, eventStream, nodeSocket, polling, webSocket } from "../dist/node.js";
 import { realHub } from "./real-hub.mjs";
 
 let url;
@@ -16,11 +16,19 @@ before(async () => {
 
 after(() => stop());
 
-for (const [name, transport] of [["plain socket", () => nodeSocket], ["ws", () => webSocket(WebSocket)]]) {
+/** By each way to the hub, as which kind of connection it counts them. */
+const ways = {
+  "plain socket": [nodeSocket, "json_ws"],
+  ws: [webSocket(WebSocket), "json_ws"],
+  "server-sent events": [eventStream(), "sse"],
+  "long polling": [polling(), "poll"],
+};
+
+for (const [name, [transport, kind]] of Object.entries(ways)) {
   describe(`real hub over ${name}`, { timeout: 30_000 }, () => {
     const clients = [];
     const open = async (options) => {
-      const client = new Client(url, { transport: transport(), ...options });
+      const client = new Client(url, { transport, ...options });
       clients.push(client);
       await new Promise((resolve, reject) => {
         client.on("open", resolve);
@@ -129,7 +137,7 @@ for (const [name, transport] of [["plain socket", () => nodeSocket], ["ws", () =
     it("sees the hub's own figures", async () => {
       const client = await open();
       for await (const { data } of client.subscribe("$SYS/trefoil/stats")) {
-        assert.ok(data.connections.json_ws >= 1, JSON.stringify(data));
+        assert.ok(data.connections[kind] >= 1, JSON.stringify(data));
         for (const key of ["uptime_s", "sessions", "subscriptions", "retained", "messages_in", "messages_out", "dropped"]) {
           assert.equal(typeof data[key], "number", key);
         }

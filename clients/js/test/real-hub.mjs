@@ -1,5 +1,5 @@
 // A real hub to test against.
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,11 +15,16 @@ export async function realHub() {
   );
 }
 
-/** Starts the binary on a free port, with more `settings`, and reads its address from the line it prints. */
-export async function startHub(binary, settings = "") {
+/** Starts the binary on a free port, with more `settings` and passwords by user, and reads its address from the line it prints. */
+export async function startHub(binary, { settings = "", users = {} } = {}) {
+  if (!binary) throw new Error("no hub to start: set TREFOIL_BIN to the trefoil binary");
   const folder = await mkdtemp(join(tmpdir(), "trefoil-js-"));
   const file = join(folder, "trefoil.toml");
-  await writeFile(file, '[[listener]]\nbind = "127.0.0.1:0"\n' + settings);
+  for (const [user, password] of Object.entries(users)) {
+    execFileSync(binary, ["passwd", join(folder, "users.txt"), user, "--stdin", "--iterations", "4096"], { input: password, stdio: ["pipe", "ignore", "inherit"] });
+  }
+  if (Object.keys(users).length) settings += '[auth]\nusers = "users.txt"\n';
+  await writeFile(file, `[[listener]]\nbind = "127.0.0.1:0"\n${settings}`);
   const hub = spawn(binary, ["serve", "--config", file], { cwd: folder, stdio: ["ignore", "pipe", "inherit"] });
   const ended = new Promise((resolve) => hub.on("close", resolve));
   const stop = async () => {

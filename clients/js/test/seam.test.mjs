@@ -6,7 +6,7 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import WebSocket from "ws";
 
-import { Client, nodeSocket, webSocket } from "../dist/node.js";
+import { Client, eventStream, nodeSocket, polling, webSocket } from "../dist/node.js";
 import { startHub } from "./real-hub.mjs";
 import { until } from "./waiting.mjs";
 
@@ -29,7 +29,7 @@ describe(`the seam of history and live, ${CUTS} cuts, seed ${SEED}`, { timeout: 
   let proxy;
   const clients = [];
   before(async () => {
-    hub = await startHub(process.env.TREFOIL_BIN, HISTORY);
+    hub = await startHub(process.env.TREFOIL_BIN, { settings: HISTORY });
     proxy = await cutter(hub.port);
   });
   after(async () => {
@@ -43,10 +43,12 @@ describe(`the seam of history and live, ${CUTS} cuts, seed ${SEED}`, { timeout: 
   for (const [name, transport, options] of [
     ["a plain socket", nodeSocket, {}],
     ["ws", webSocket(WebSocket), { qos: 1 }],
+    ["server-sent events", eventStream(), {}],
+    ["long polling", polling(), { qos: 1 }],
   ]) {
     it(`holds over ${name}`, async () => {
-      const root = `seam/${name.replace(" ", "-")}`;
-      const writer = new Client(hub.url, { transport });
+      const root = `seam/${name.replaceAll(" ", "-")}`;
+      const writer = new Client(hub.url, { transport: nodeSocket });
       const reader = new Client(`http://127.0.0.1:${proxy.port}`, { transport, backoffMs: 1, backoffMaxMs: 4 });
       clients.push(writer, reader);
       const gaps = [];

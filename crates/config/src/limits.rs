@@ -116,6 +116,16 @@ limits! {
     /// still there. One that has closed its socket is so noticed once its system has forgotten the socket (a minute on
     /// Linux), and a machine that is gone after three questions without an answer.
     half_closed_probe_s: u32 = 15, Seconds 1..=3600;
+    /// Channels (the JSON protocol over single HTTP requests) at one time. Each is one of the connections, too, and has no
+    /// socket that would bound them.
+    channels_max: usize = 10_000, Count 0..=HUNDRED_MILLION;
+    /// How long a request waits for something to come on a channel before it is answered with nothing.
+    channel_poll_s: u32 = 25, Seconds 1..=3600;
+    /// How long a channel is kept that nobody asks for what has come. Its session ends with it.
+    channel_expires_s: u32 = 60, Seconds 1..=86_400;
+    /// Bytes that one channel has given to a reader and keeps until a later request says that they came. Nothing more is
+    /// given meanwhile: an answer holds about as much at most, and a stream of events ends, so that its reader connects again.
+    channel_resend_bytes_max: usize = 1_048_576, Bytes 1024..=4095 * MIB;
     /// How long a UDP peer is remembered after its last datagram.
     udp_idle_s: u32 = 60, Seconds 1..=86_400;
     /// How long the server waits for the acknowledgement of a QoS 1 datagram before it sends it again.

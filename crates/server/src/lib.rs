@@ -316,6 +316,7 @@ impl Prepared<'_> {
             // One more for what runs beside the shards.
             stats: (0..=shards).map(|_| Stats::default()).collect(),
             connections: AtomicUsize::new(0),
+            channels: AtomicUsize::new(0),
             memory,
             started,
         });

@@ -5,6 +5,7 @@
 
 use crate::access::kept::Kind as KeptKind;
 use crate::access::{Purge, Verdict};
+use crate::shard::Opening;
 use crate::shard::mqtt_sn::{Forwarded, Parted};
 use bytes::Bytes;
 use mio::Waker;
@@ -113,6 +114,8 @@ pub(crate) enum Stage {
     Mqtt,
     /// It is MQTT over WebSocket: `input` holds WebSocket frames, `connect` the MQTT bytes that were in earlier ones.
     MqttWebSocket { receiver: Box<Receiver>, connect: Vec<u8> },
+    /// It asks for a channel; `input` starts with the body of the request.
+    Channel(Opening),
     /// It is JSON, over WebSocket if there is a receiver; `requests` is a batch that starts with its hello.
     Json { receiver: Option<Box<Receiver>>, requests: Vec<u8> },
 }

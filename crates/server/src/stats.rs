@@ -62,11 +62,13 @@ pub(crate) enum Kind {
     JsonUdp,
     MqttSn,
     Sse,
+    /// A channel whose readers are answered one by one.
+    Poll,
     Http,
 }
 
 impl Kind {
-    pub(crate) const ALL: [(Kind, &'static str); 10] = [
+    pub(crate) const ALL: [(Kind, &'static str); 11] = [
         (Kind::New, "new"),
         (Kind::Mqtt, "mqtt"),
         (Kind::MqttWebSocket, "mqtt_ws"),
@@ -76,6 +78,7 @@ impl Kind {
         (Kind::JsonUdp, "json_udp"),
         (Kind::MqttSn, "mqtt_sn"),
         (Kind::Sse, "sse"),
+        (Kind::Poll, "poll"),
         (Kind::Http, "http"),
     ];
 }

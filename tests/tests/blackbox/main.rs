@@ -7,6 +7,8 @@ mod bad_mqtt;
 mod bad_websocket;
 mod bans;
 mod broken_connections;
+mod channel_seam;
+mod channels;
 mod chaos;
 mod cli;
 mod configuration;

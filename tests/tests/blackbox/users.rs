@@ -73,7 +73,9 @@ fn http_asks_for_basic_authentication() {
         assert_ne!(status, 401, "{path}: {text}");
         assert_eq!(curl(&url(path), &[more, &["-u", "bob:bob:word"]].concat()).0, status, "{path}");
     }
-    assert_eq!(curl(&url("/healthz"), &[]).0, 200);
+    for open in ["/healthz", "/livez", "/trefoil.js", "/trefoil.mjs"] {
+        assert_eq!(curl(&url(open), &[]).0, 200, "{open}");
+    }
     assert_eq!(curl(&url("/sse?topic=t"), &[]).0, 401);
     assert_eq!(curl(&url("/sse?topic=t"), &["-u", "ann:wrong"]).0, 401);
     // A page asks by preflight whether it may send the header.

@@ -17,8 +17,9 @@ use tokio::sync::oneshot;
 use trefoil_auth::Users;
 use trefoil_json::Code;
 
-/// What supervisors ask, who have no password; it says nothing but that the hub is there and can do its work.
-const OPEN: [&str; 2] = ["/healthz", "/livez"];
+/// What supervisors ask, who have no password; it says nothing but that the hub is there and can do its work. And the
+/// client for pages, which is the same everywhere: a page that has its users sign in by itself loads it before that.
+const OPEN: [&str; 4] = ["/healthz", "/livez", "/trefoil.js", "/trefoil.mjs"];
 
 /// One connection, for its requests.
 #[derive(Clone, Default)]

@@ -2,6 +2,7 @@
 
 use super::HandOver;
 use super::access::Caller;
+use super::channel;
 use super::hand_back::{belongs_elsewhere, join, write_head};
 use super::publish::REPLY_MAX;
 use super::rewind::{Flow, Rewind};
@@ -11,6 +12,7 @@ use crate::stats::Kind;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
+use axum::response::IntoResponse;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -87,9 +89,10 @@ pub(super) async fn serve(
         caller: Caller::new(peer.map(|peer| peer.ip())),
         has_served: AtomicBool::new(false),
         goes_back: Mutex::default(),
+        json_bytes_max: context.limits.json_bytes_max,
     });
     let clerk = desk.clone();
-    let service = service_fn(move |request| clerk.answer(request));
+    let service = service_fn(move |request| Desk::answer(&clerk, request));
     let mut connection = http(&context).serve_connection(TokioIo::new(io), service);
 
     let mut watch_idle = tokio::time::interval_at(tokio::time::Instant::now() + IDLE_MAX, IDLE_MAX);
@@ -169,22 +172,42 @@ struct Desk {
     has_served: AtomicBool,
     /// The head of a request that belongs on a shard.
     goes_back: Mutex<Option<Vec<u8>>>,
+    /// The longest body that goes along.
+    json_bytes_max: usize,
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl Desk {
-    fn answer(&self, request: Request<Incoming>) -> Answer {
+    fn answer(desk: &Arc<Desk>, request: Request<Incoming>) -> Answer {
         // A shard has looked at the first one and found it to belong here; sending it back would go on for ever.
-        let is_first = !self.has_served.swap(true, Ordering::Relaxed);
-        // hyper reads a body ahead, so that it could not go back whole; neither kind of request has one.
+        let is_first = !desk.has_served.swap(true, Ordering::Relaxed);
+        if !is_first && channel::has_body(&request) {
+            return Box::pin(desk.clone().send_back(request.map(Body::new)));
+        }
+        // hyper reads a body ahead, so that it could not go back whole; no other kind of request has one.
         if is_first || !belongs_elsewhere(&request) || !request.body().is_end_stream() {
             let mut request = request.map(Body::new);
-            request.extensions_mut().insert(self.caller.clone());
-            return Box::pin(self.router.clone().oneshot(request));
+            request.extensions_mut().insert(desk.caller.clone());
+            return Box::pin(desk.router.clone().oneshot(request));
         }
-        *self.goes_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(write_head(&request));
+        desk.goes_back(write_head(&request));
         Box::pin(pending())
+    }
+
+    /// Sends a request back whose body has to come first.
+    async fn send_back(self: Arc<Self>, request: Request<Body>) -> Result<Response<Body>, Infallible> {
+        match channel::write(request, self.json_bytes_max).await {
+            Ok(bytes) => {
+                self.goes_back(bytes);
+                pending().await
+            }
+            Err(refusal) => Ok(refusal.into_response()),
+        }
+    }
+
+    fn goes_back(&self, request: Vec<u8>) {
+        *self.goes_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(request);
     }
 
     fn take_back(&self) -> Option<Vec<u8>> {

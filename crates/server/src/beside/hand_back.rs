@@ -14,7 +14,13 @@ pub(crate) fn is_for_shard<'a>(
 ) -> bool {
     let is_websocket = |token: &[u8]| token.trim_ascii().eq_ignore_ascii_case(b"websocket");
     (method == Method::GET && path == "/sse")
+        || (method == Method::GET || method == Method::POST) && is_channel(path)
         || upgrades.into_iter().any(|value| value.split(|&b| b == b',').any(is_websocket))
+}
+
+/// Whether a path, without the query, is that of channels.
+pub(crate) fn is_channel(path: &str) -> bool {
+    path.strip_prefix("/channel").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// [`is_for_shard`] for a request that was parsed here.

@@ -8,6 +8,7 @@
 
 mod access;
 mod admin;
+mod channel;
 mod connection;
 mod console;
 mod guard;

@@ -3,7 +3,7 @@
 use super::admin::{bans, users};
 use super::passwords::Passwords;
 use super::refusal::Refusal;
-use super::{access, console, guard, history, metrics, publish, sessions};
+use super::{access, channel, console, guard, history, metrics, publish, sessions};
 use crate::context::{Context, ListenerContext};
 use crate::keeper;
 use crate::stats::Summary;
@@ -37,6 +37,8 @@ pub(super) fn router(context: &Arc<Context>, passwords: &Passwords, listener: us
             .route("/livez", get(livez))
             .route("/metrics", get(metrics::metrics))
             .route("/sse", any(sse_is_for_get))
+            .route("/channel", any(channel::not_so))
+            .route("/channel/{*rest}", any(channel::not_so))
             .fallback(console::serve);
     } else {
         router = router.fallback(narrowed);
@@ -72,12 +74,12 @@ impl Site {
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let http = "GET / (console), POST /api/v1/publish, GET /api/v1/stats, \
+        let http = "GET / (console), GET /trefoil.js, GET /trefoil.mjs, POST /api/v1/publish, GET /api/v1/stats, \
                     GET /api/v1/history?topic=TOPIC, \
                     GET /api/v1/sessions, DELETE /api/v1/sessions/CLIENT_ID, GET and POST /api/v1/bans, \
                     DELETE /api/v1/bans/KIND/WHOM, GET and POST /api/v1/users, \
                     PUT and DELETE /api/v1/users/NAME, GET /healthz, GET /livez, GET /metrics, \
-                    GET /sse?topic=FILTER";
+                    GET /sse?topic=FILTER, POST /channel";
         let ListenerContext { protocols, echo, .. } = self.listener();
         let all = [
             (protocols.http, http),

@@ -57,6 +57,7 @@ impl ShardLoop {
         match &self.net.get(key)?.link {
             Link::Tcp(stream) => stream.peer_addr().ok().map(|addr| addr.ip()),
             Link::Udp(peer) => Some(peer.addr.ip()),
+            Link::Channel(channel) => channel.address,
         }
     }
 

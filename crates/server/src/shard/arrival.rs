@@ -1,6 +1,7 @@
 //! Connections that move: to the shard that owns their session, and back from beside the shards.
 
 use super::ShardLoop;
+use super::channel::Opening;
 use super::connection::{Form, Input, Link, MqttInput};
 use crate::mail::{Arrival, Mail, Stage};
 use crate::stats::Kind;
@@ -39,6 +40,7 @@ impl ShardLoop {
                 self.mqtt_bytes(key, &mut state, &connect);
                 self.put_back(key, Input::MqttWebSocket(receiver, state));
             }
+            Stage::Channel(opening) => input = self.channel_arrive(key, opening, input),
             Stage::Json { receiver, requests } => {
                 self.net.answer(key, |out| out.extend_from_slice(&output));
                 self.json_arrive(key, receiver, &requests);
@@ -64,10 +66,14 @@ impl ShardLoop {
         input: Vec<u8>,
     ) {
         let Some(shard) = self.is_leaving.take() else { return };
-        let user = self.net.get_mut(key).and_then(|c| c.user.take());
+        let Some(connection) = self.net.get_mut(key) else { return };
+        let (user, kind) = (connection.user.take(), connection.kind);
+        let (opening, input) = Opening::of(&mut connection.input, input);
         let Some((stream, listener, output)) = self.take_out(key) else { return };
         let stage = match websocket {
             Some((receiver, state)) => Stage::MqttWebSocket { receiver, connect: state.partial },
+            None if opening.is_some() => opening.map_or(Stage::First, Stage::Channel),
+            None if matches!(kind, Kind::New | Kind::Http) => Stage::First,
             None => Stage::Mqtt,
         };
         let arrival = Arrival { stream, listener, input, output, user, stage };

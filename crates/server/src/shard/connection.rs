@@ -1,5 +1,6 @@
 //! One connection: its socket, what it speaks, and what it has yet to be sent.
 
+use super::channel::{Channel, Incoming, Parked, Reader};
 use super::json::ask::Asks;
 use super::json::own::{Own, Shape};
 use super::mqtt_sn::Client;
@@ -106,6 +107,8 @@ impl Held {
 pub(super) enum Link {
     Tcp(TcpStream),
     Udp(Box<Peer>),
+    /// None of its own: requests over other connections, one after the other.
+    Channel(Box<Channel>),
 }
 
 /// A UDP peer, a connection as long as it is heard from.
@@ -134,6 +137,14 @@ pub(super) enum Input {
     JsonWebSocket(Box<Receiver>),
     JsonDatagrams,
     Echo(Box<Receiver>),
+    /// The body of a request to a channel.
+    ChannelBody(Box<Incoming>),
+    /// The body of a request for a channel that belongs to another shard.
+    ChannelOpen(Box<Parked>),
+    /// Requests that wait for their channel; nothing is read meanwhile.
+    ChannelPost(Box<Parked>),
+    /// A request that waits for what comes on a channel.
+    ChannelReader(Box<Reader>),
     /// Nothing is expected; what comes is thrown away.
     Ignored,
     /// It is being read at this moment, further down the stack.
@@ -372,7 +383,8 @@ impl Connection {
 
     /// Bytes that wait for it, wherever.
     pub(super) fn held_bytes(&self) -> usize {
-        self.waiting().0 + self.overflow.as_ref().map_or(0, |overflow| overflow.bytes())
+        let overflow = self.overflow.as_ref().map_or(0, |overflow| overflow.bytes());
+        self.waiting().0 + overflow + self.channel().map_or(0, Channel::kept_bytes)
     }
 
     /// Whether nothing waits in it.
@@ -382,6 +394,21 @@ impl Connection {
 
     pub(super) fn is_udp(&self) -> bool {
         matches!(self.link, Link::Udp(_))
+    }
+
+    /// What is a channel's only.
+    pub(super) fn channel(&self) -> Option<&Channel> {
+        match &self.link {
+            Link::Channel(channel) => Some(channel),
+            _ => None,
+        }
+    }
+
+    pub(super) fn channel_mut(&mut self) -> Option<&mut Channel> {
+        match &mut self.link {
+            Link::Channel(channel) => Some(channel),
+            _ => None,
+        }
     }
 
     pub(super) fn is_mqtt_in_websocket(&self) -> bool {
@@ -395,7 +422,7 @@ impl Connection {
         let resend = match (&self.link, &self.form) {
             (_, Form::MqttSn(client)) => client.resend_at(),
             (Link::Udp(peer), _) => peer.unacknowledged.front().map(|u| u.resend_at),
-            (Link::Tcp(_), _) => None,
+            (Link::Tcp(_) | Link::Channel(_), _) => None,
         };
         let ask = self.json.as_ref().and_then(|own| own.asks.as_ref()?.next_at());
         [silence, self.deadline, resend, ask].into_iter().flatten().min()

@@ -2,6 +2,7 @@
 
 use super::ShardLoop;
 use super::accept::Listener;
+use super::channel;
 use super::connection::{Form, Input, Link, Phase};
 use super::sessions::Dismissal;
 use std::net::Shutdown;
@@ -59,11 +60,19 @@ impl ShardLoop {
 
     /// As [`close`](Self::close), for a connection whose session has ended already.
     pub(super) fn finish(&mut self, key: ConnectionKey) {
-        let deadline = self.net.now.plus_s(LINGER_S);
+        let deadline_s = match self.net.get(key).map(|connection| &connection.link) {
+            None => return,
+            Some(Link::Udp(_)) => return self.remove(key),
+            // Its goodbye is fetched.
+            Some(Link::Channel(_)) if self.stop_at.is_none() => channel::GOODBYE_S,
+            Some(Link::Channel(_)) => {
+                self.channel_flush(key);
+                return self.remove(key);
+            }
+            Some(Link::Tcp(_)) => LINGER_S,
+        };
+        let deadline = self.net.now.plus_s(deadline_s);
         let Some(connection) = self.net.get_mut(key) else { return };
-        if connection.is_udp() {
-            return self.remove(key);
-        }
         if connection.phase == Phase::Open {
             connection.input = Input::Ignored;
             connection.silence_ms_max = 0;
@@ -80,6 +89,14 @@ impl ShardLoop {
     pub(super) fn linger(&mut self, key: ConnectionKey) {
         let deadline = self.net.now.plus_s(if self.stop_at.is_some() { STOP_LINGER_S } else { LINGER_S });
         let Some(connection) = self.net.get_mut(key) else { return };
+        if matches!(connection.link, Link::Channel(_)) {
+            connection.phase = Phase::Lingering;
+            if self.channel_has_reader(key) {
+                // It waits for nothing any more.
+                self.remove(key);
+            }
+            return;
+        }
         let Link::Tcp(stream) = &connection.link else { return };
         connection.phase = Phase::Lingering;
         connection.deadline = Some(deadline);
@@ -91,17 +108,21 @@ impl ShardLoop {
 
     /// Forgets a connection and closes its socket.
     pub(super) fn remove(&mut self, key: ConnectionKey) {
-        let Some(mut connection) = self.net.connections.try_remove(key.0 as usize) else { return };
+        let Some(connection) = self.net.connections.try_remove(key.0 as usize) else { return };
         self.net.outbox_bytes = self.net.outbox_bytes.saturating_sub(connection.counted_bytes);
         debug_assert!(connection.session.is_none(), "a session does not lose its connection unseen");
         self.net.stats().connections[connection.kind as usize].add(1u64.wrapping_neg());
         let listener = usize::from(connection.listener);
         self.dismiss(listener);
-        match &mut connection.link {
+        if let Input::ChannelReader(reader) = &connection.input {
+            self.channel_forget(reader, key);
+        }
+        match connection.link {
             // Closing would end it too, but only once nothing else holds the socket.
-            Link::Tcp(stream) => {
-                let _ = self.poll.registry().deregister(stream);
+            Link::Tcp(mut stream) => {
+                let _ = self.poll.registry().deregister(&mut stream);
             }
+            Link::Channel(channel) => self.channel_ended(*channel),
             Link::Udp(peer) => match (&mut self.listeners[listener], connection.form) {
                 (Listener::Udp { peers, .. }, _) => drop(peers.remove(&peer.addr)),
                 (_, Form::MqttSn(client)) => self.sn_depart(listener, peer.addr, client.way, key),

@@ -5,7 +5,7 @@ use super::ShardLoop;
 use super::connection::{Form, Input, MqttInput};
 use super::scarce;
 use crate::access::Credentials;
-use crate::beside::hand_back::is_for_shard;
+use crate::beside::hand_back::{is_channel, is_for_shard};
 use crate::beside::{HandOver, origin};
 use crate::stats::Kind;
 use std::io::Write;
@@ -44,6 +44,9 @@ impl ShardLoop {
                     return (input.len(), true);
                 }
                 let is_upgrade = upgrades.count() > 0;
+                if !is_upgrade && is_channel(plain_path) {
+                    return self.channel_request(key, &request, len, input);
+                }
                 if self.net.takes_no_new() && !(is_upgrade && matches!(plain_path, "/mqtt" | "/")) {
                     // Who speaks MQTT is told in its words.
                     self.net.stats().refused.add(1);
@@ -210,7 +213,10 @@ fn offered<'a>(headers: &Headers<'a>) -> impl Iterator<Item = &'a [u8]> {
 }
 
 /// The values of all headers of a name.
-fn values<'a>(headers: &Headers<'a>, name: &'static str) -> impl Iterator<Item = &'a [u8]> + Clone {
+pub(super) fn values<'a>(
+    headers: &Headers<'a>,
+    name: &'static str,
+) -> impl Iterator<Item = &'a [u8]> + Clone {
     headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value)
 }
 

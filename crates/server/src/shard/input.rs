@@ -35,7 +35,7 @@ impl ShardLoop {
             if connection.is_udp() {
                 continue;
             }
-            if connection.waiting.is_some() {
+            if connection.waiting.is_some() || matches!(connection.input, Input::ChannelPost(_)) {
                 // Whoever only closed its own side still wants the answer.
                 if connection.is_gone {
                     self.lose(key);
@@ -48,8 +48,12 @@ impl ShardLoop {
                 continue;
             }
             self.watch_memory();
-            if !self.is_paused(key) {
-                self.read(key);
+            if self.is_paused(key) {
+                continue;
+            }
+            match self.net.get(key).map(|connection| &connection.link) {
+                Some(Link::Channel(_)) => self.channel_go_on(key),
+                _ => self.read(key),
             }
         }
     }
@@ -173,6 +177,9 @@ impl ShardLoop {
                     let used = self.echo_frames(key, &mut receiver, rest);
                     (used, self.put_back(key, Input::Echo(receiver)))
                 }
+                Input::ChannelBody(incoming) => self.channel_body(key, incoming, rest),
+                Input::ChannelReader(reader) => self.channel_interrupt(key, reader, rest),
+                state @ (Input::ChannelPost(_) | Input::ChannelOpen(_)) => (0, self.put_back(key, state)),
                 state @ (Input::Ignored | Input::JsonDatagrams | Input::Taken) => {
                     self.put_back(key, state);
                     return input.len();
@@ -241,6 +248,8 @@ impl ShardLoop {
             (Kind::JsonTcp, Phase::Open) => self.end_json_lines(key),
             // Answers that only wait for the disk are owed to it as much as those that have gone out.
             _ if connection.held.is_some() => self.close(key),
+            // As is whoever has asked for something, has been answered, and asks for nothing more.
+            (Kind::Http, Phase::Open) if !connection.outbox.is_empty() => self.finish(key),
             _ => self.lose(key),
         }
     }

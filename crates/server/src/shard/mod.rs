@@ -8,6 +8,7 @@
 mod accept;
 mod access;
 mod arrival;
+mod channel;
 mod connection;
 mod datagrams;
 mod encode;
@@ -34,6 +35,7 @@ mod trail;
 mod websocket;
 mod write;
 
+pub(crate) use channel::Opening;
 pub(crate) use follow::json_place;
 
 use crate::beside::Hands;

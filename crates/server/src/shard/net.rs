@@ -101,10 +101,11 @@ impl Net {
         if is_udp {
             rope.seal();
         }
-        let kind = connection.kind;
+        let is_http = matches!(connection.kind, Kind::New | Kind::Http | Kind::EchoWebSocket);
+        let is_of_protocol = !is_http && !matches!(connection.form, Form::Sse(_));
         self.note_held(key, batch);
         // What HTTP says is none of any protocol's messages.
-        if !matches!(kind, Kind::New | Kind::Http | Kind::Sse | Kind::EchoWebSocket) {
+        if is_of_protocol {
             self.stats().answers.add(1);
         }
         self.mark_dirty(key);

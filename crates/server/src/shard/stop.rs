@@ -82,7 +82,10 @@ impl ShardLoop {
                     self.say_mqtt_goodbye(key);
                 }
             }
-            (Form::JsonLine | Form::JsonDatagram | Form::JsonShaped(_), Kind::JsonTcp | Kind::JsonUdp) => {
+            (
+                Form::JsonLine | Form::JsonDatagram | Form::JsonShaped(_),
+                Kind::JsonTcp | Kind::JsonUdp | Kind::Poll | Kind::Sse,
+            ) => {
                 let goodbye = RequestError::new(Code::Unavailable, "the hub stops");
                 self.net.put_json(key, |out| goodbye.encode(out));
             }

@@ -101,8 +101,16 @@ impl ShardLoop {
             }
             return match (connection.phase, &connection.input) {
                 (Phase::Open, _) if connection.waiting.is_some() => self.give_up_waiting(key),
-                (Phase::Open, _) if connection.kind == Kind::Sse => self.sse_beat(key),
+                (Phase::Open, _) if matches!(connection.form, Form::Sse(_)) => self.sse_beat(key),
+                // Nobody has asked for anything more.
+                (Phase::Open, Input::HttpHead)
+                    if connection.kind == Kind::Http && connection.rest.is_empty() =>
+                {
+                    self.finish(key);
+                }
                 (Phase::Open, Input::HttpHead) => self.http_timeout(key),
+                (Phase::Open, Input::ChannelBody(_)) => self.channel_body_timeout(key),
+                (Phase::Open, Input::ChannelReader(_)) => self.channel_reader_is_due(key),
                 (Phase::Open, _) if matches!(connection.form, Form::Mqtt(_)) => self.mqtt_fail(
                     key,
                     ReasonCode::NotAuthorized,
@@ -121,8 +129,9 @@ impl ShardLoop {
         if connection.is_udp() && self.resend_datagrams(key) {
             return;
         }
+        let has_reader = self.channel_has_reader(key);
         let Some(connection) = self.net.get_mut(key) else { return };
-        if connection.is_paused {
+        if connection.is_paused || has_reader {
             // It may have said something that nobody reads.
             connection.heard_at = now;
         }

@@ -1,6 +1,6 @@
 //! The end of a tick: what became dirty is written, each outbox with one call where the socket takes it all.
 
-use super::connection::{Link, Phase};
+use super::connection::{Input, Link, Phase};
 use super::net::Net;
 use super::{RETRY_MS, ShardLoop};
 use crate::outbox::PIECES_PER_WRITE;
@@ -35,6 +35,10 @@ impl ShardLoop {
         let result = match connection.link {
             Link::Tcp(_) => self.net.write_stream(key),
             Link::Udp(_) => self.write_datagrams(key),
+            Link::Channel(_) => {
+                self.channel_flush(key);
+                Ok(())
+            }
         };
         match result {
             Ok(()) => self.after_flush(key),
@@ -75,6 +79,9 @@ impl ShardLoop {
         let Some(connection) = self.net.get_mut(key) else { return };
         if connection.phase == Phase::Closing && connection.has_sent_all() {
             return self.linger(key);
+        }
+        if connection.outbox.is_empty() && matches!(connection.input, Input::ChannelReader(_)) {
+            return self.channel_reader_has_room(key);
         }
         let has_room = connection.outbox.bytes() <= bytes_low && connection.outbox.messages() <= messages_low;
         if has_room && std::mem::take(&mut connection.is_held) {

@@ -84,10 +84,19 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 pub(super) async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
+    read_limited(body, bytes_max, "limits.http_body_bytes_max").await
+}
+
+/// Reads a body of at most `bytes_max` bytes, which is what the setting `limit` says.
+pub(super) async fn read_limited(
+    body: Body,
+    bytes_max: usize,
+    limit: &'static str,
+) -> Result<Bytes, Refusal> {
     match tokio::time::timeout(BODY_MAX, to_bytes(body, bytes_max)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) if error.source().is_some_and(|source| source.is::<LengthLimitError>()) => {
-            let reason = format!("the body has more than {bytes_max} bytes (limits.http_body_bytes_max)");
+            let reason = format!("the body has more than {bytes_max} bytes ({limit})");
             Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge, reason))
         }
         Ok(Err(error)) => {

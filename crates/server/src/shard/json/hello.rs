@@ -34,6 +34,11 @@ impl ShardLoop {
                 let why = "over UDP a client is known by its address and port, and has no name of its own";
                 return Err(RequestError::new(Code::BadField, why).field("client"));
             }
+            if connection.channel().is_some_and(|channel| !channel.is_named) {
+                let why = "a channel gets its client id when it is opened, by a hello that is the first request in the body \
+                           of POST /channel";
+                return Err(RequestError::new(Code::BadField, why).field("client"));
+            }
             if self.net.context.bans.refuses_client_id(client) {
                 self.json_banned(key, hello.id, CLIENT_ID_IS_BANNED);
                 return Ok(());
@@ -92,8 +97,8 @@ impl ShardLoop {
         if let Some(info) = hello.info {
             connection.json_own().info = Some(info.into());
         }
-        // A datagram carries one object in any case.
-        let is_joined = hello.batch && !connection.is_udp();
+        // A datagram carries one object in any case, and what comes on a channel comes in arrays of its own.
+        let is_joined = hello.batch && !connection.is_udp() && connection.channel().is_none();
         if is_joined || hello.binary {
             // What is there already is whole frames or lines.
             connection.outbox.mark_framed();

@@ -78,6 +78,7 @@ impl ShardLoop {
         match self.net.get(key).map(|connection| connection.kind) {
             Some(Kind::JsonUdp) => "udp",
             Some(Kind::JsonWebSocket) => "ws",
+            Some(Kind::Poll | Kind::Sse) => "poll",
             _ => "tcp",
         }
     }
@@ -254,9 +255,9 @@ impl ShardLoop {
     }
 
     fn close_json(&mut self, key: ConnectionKey) {
-        match self.net.get(key).map(|c| c.kind) {
-            // There is nothing to close; the next datagram may be better.
-            Some(Kind::JsonUdp) | None => {}
+        match self.net.get(key).map(|c| &c.link) {
+            // There is nothing to close; the next datagram, or request, may be better.
+            Some(Link::Udp(_) | Link::Channel(_)) | None => {}
             Some(_) => {
                 self.say_close(key, CloseCode::INVALID_PAYLOAD, "a message is not JSON");
                 self.close(key);
