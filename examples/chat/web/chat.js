@@ -22,14 +22,28 @@ let typedAt = 0;
 $("name").value = localStorage.getItem("name") ?? `Guest ${Math.floor(Math.random() * 900 + 100)}`;
 for (const name of ROOMS) addRoom(name);
 connect();
-enter(location.hash ? decodeURIComponent(location.hash.slice(1)) : ROOMS[0]);
+enter(roomOfAddress());
 
 /** One connection for each name: presence shows what the client says of itself when it connects. */
 function connect() {
   client?.close();
   localStorage.setItem("name", me());
   client = follow(new Client(address, { info: { name: me() } }));
-  client.subscribe("chat/+/said", ({ topic }) => heard(topic.split("/")[1]), { retained: false });
+  for (const name of rooms.keys()) listen(name);
+}
+
+/** Hears from outside what is said in a room: a filter with a wildcard makes nobody think that one is inside. */
+function listen(name) {
+  rooms.get(name).outside = client.subscribe(`chat/${name}/+`, ({ topic }) => topic.endsWith("/said") && heard(name), { retained: false });
+}
+
+function roomOfAddress() {
+  try {
+    const name = decodeURIComponent(location.hash.slice(1));
+    return NO_ROOM.test(name) ? ROOMS[0] : name;
+  } catch {
+    return ROOMS[0];
+  }
 }
 
 function me() {
@@ -40,7 +54,9 @@ function enter(name) {
   if (NO_ROOM.test(name)) return;
   addRoom(name);
   room?.leave();
+  if (open !== undefined) listen(open);
   open = name;
+  rooms.get(name).outside.unsubscribe().catch(() => {});
   history.replaceState(null, "", `#${encodeURIComponent(name)}`);
   room = new Room(client, name, me);
   unread(name, 0);
@@ -61,10 +77,11 @@ function addRoom(name) {
   row.append(button);
   $("rooms").append(row);
   rooms.set(name, { button, badge, unread: 0 });
+  if (client) listen(name);
 }
 
 function heard(name) {
-  if (name !== open && rooms.has(name)) unread(name, rooms.get(name).unread + 1);
+  if (name !== open) unread(name, rooms.get(name).unread + 1);
 }
 
 function unread(name, count) {
@@ -81,8 +98,10 @@ $("open").addEventListener("submit", (event) => {
 });
 
 $("name").addEventListener("change", () => {
+  const name = open;
+  open = undefined;
   connect();
-  enter(open);
+  enter(name);
 });
 
 $("text").addEventListener("input", () => {
