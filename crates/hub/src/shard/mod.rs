@@ -9,6 +9,7 @@ mod history;
 mod history_kept;
 mod inspect;
 mod keep;
+mod presence;
 mod restore;
 mod retain;
 mod share;
@@ -26,10 +27,13 @@ use crate::journal::{Facts, Journal};
 use crate::key::{ConnectionKey, SessionKey};
 use crate::outgoing::Replay;
 use crate::outlet::Outlet;
+use crate::presence::roll::Rolls;
+use crate::presence::view::Views;
+use crate::presence::{ClientKind, Letters};
 use crate::retained::Cursor;
 use crate::rewrite::Names;
 use crate::routes::Routes;
-use crate::session::{Session, Will};
+use crate::session::{Link, Session, Will};
 use crate::shared::Shared;
 use crate::slow_reader::SlowReader;
 use crate::subscriptions::{Added, Audience, Filters, Removed, SubscriptionOptions, Subscriptions};
@@ -39,6 +43,7 @@ use crate::wheel::Wheel;
 use foldhash::fast::FixedState;
 use slab::Slab;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use trefoil_mqtt::{QoS, RetainHandling};
 
@@ -93,6 +98,13 @@ pub struct Shard {
     checkpoint: Option<keep::Checkpoint>,
     /// What others have it keep; on the first shard only.
     facts: Facts,
+    /// Who of its clients is on topics of which anybody wants to know.
+    rolls: Rolls,
+    /// Who is on the topics of which its clients want to know.
+    views: Views,
+    letters: Letters,
+    /// How many subscribers of such topics may still be looked at before the next round.
+    roll_steps: usize,
 }
 
 /// What the shard has counted since it was made.
@@ -149,6 +161,12 @@ pub struct Connect<'a> {
     pub slow_reader: SlowReader,
     /// It follows the histories of topics: what it is sent of them carries its place, and nothing of them is dropped.
     pub follows: bool,
+    /// What it is, for those who watch who is on a topic.
+    pub kind: ClientKind,
+    /// Tells its connection from all others of this shard.
+    pub tag: NonZeroU32,
+    /// What it says of itself, as JSON.
+    pub info: Option<Arc<str>>,
 }
 
 impl<'a> Connect<'a> {
@@ -166,6 +184,9 @@ impl<'a> Connect<'a> {
             identity: None,
             slow_reader: SlowReader::default(),
             follows: false,
+            kind: ClientKind::default(),
+            tag: NonZeroU32::MIN,
+            info: None,
         }
     }
 }
@@ -210,6 +231,10 @@ impl Shard {
             were_connected: HashSet::new(),
             checkpoint: None,
             facts: Facts::default(),
+            rolls: Rolls::default(),
+            views: Views::new(shared.shards()),
+            letters: Letters::of(number),
+            roll_steps: presence::ROUND_STEPS,
             shared,
         }
     }
@@ -303,7 +328,7 @@ impl Shard {
         let will = connect.will.and_then(|will| self.rewritten_will(will, names));
         let mut displaced = None;
         if let Some(&old) = self.by_client_id.get(connect.client_id) {
-            displaced = self.session(old).connection;
+            displaced = self.session(old).connection();
             // [MQTT-3.1.4-3]: the old connection ends without a goodbye, so its will is due, now or later.
             self.disconnect(now, old, Ending::Lost, out);
             // [MQTT-4.1.0-2]: what is over is not resumed, and the timer may be a little late.
@@ -318,7 +343,8 @@ impl Shard {
         let key = known.unwrap_or_else(|| self.open(connect.client_id));
         let inflight_max = self.shared.limits.inflight_max;
         let session = self.session_mut(key);
-        session.connection = Some(connect.connection);
+        session.link = Some(Link { key: connect.connection, tag: connect.tag });
+        session.kind = connect.kind;
         self.connected += 1;
         self.counters.connects += 1;
         let session = &mut self.sessions[key.index() as usize];
@@ -328,6 +354,7 @@ impl Shard {
         // [MQTT-3.1.3-9]
         if let Some(rare) = &mut session.rare {
             (rare.will_at, rare.ends_at, rare.will, rare.user_name) = (None, None, None, None);
+            rare.info = None;
         }
         // [MQTT-3.1.2-7] [v3 MQTT-3.1.2-8]
         if will.is_some() {
@@ -336,6 +363,9 @@ impl Shard {
         if connect.identity.is_some() {
             session.rare().identity = connect.identity;
         }
+        if connect.info.is_some() {
+            session.rare().info = connect.info;
+        }
         self.remember_user_name(key, connect.user_name);
         self.begin_following(key, connect.follows);
         self.note_connect(key, known.is_some());
@@ -343,6 +373,8 @@ impl Shard {
         if let Some(language) = connect.language {
             self.subscribe_automatically(key, language, names);
         }
+        self.note_presence(key);
+        self.tell_presence(now, out);
         Connected { session: key, present: known.is_some(), displaced, expiry_s }
     }
 
@@ -419,7 +451,7 @@ impl Shard {
     fn join_group(&mut self, key: SessionKey, share: &str, pattern: &str, options: SubscriptionOptions) {
         let at = self.address(key);
         let session = self.session_mut(key);
-        let online = session.connection.is_some();
+        let online = session.connection().is_some();
         let is_kept = session.is_kept;
         let load = session.rare().load.get_or_insert_default().clone();
         let member = Member { at, options, online, load, stranded: 0, is_kept };
@@ -470,14 +502,19 @@ impl Shard {
         }
         let filters = &mut session.filters;
         let removed = self.subscriptions.remove(key, filters, node);
-        self.tell_of(removed);
+        self.tell_of(key, removed);
+        self.watch_presence_no_more(key, filter.pattern);
+        self.tell_presence(now, out);
         self.follow_no_more(key, filter.pattern);
         self.note_unsubscribed(key, filter);
         Ok(true)
     }
 
     /// Tells the other shards what the end of a subscription changes for them.
-    fn tell_of(&self, removed: Removed) {
+    fn tell_of(&mut self, key: SessionKey, removed: Removed) {
+        if let Some(roll) = removed.roll {
+            self.strike(roll, key);
+        }
         if let Some(filter) = removed.last {
             self.shared.interest.remove(self.number, &filter);
         } else if let Some(filter) = removed.last_kept {
@@ -494,6 +531,9 @@ impl Shard {
         }
         if added.is_first_kept {
             self.shared.interest.set_keeping(self.number, pattern, true);
+        }
+        if let Some(roll) = added.roll.filter(|_| added.is_new) {
+            self.enter(roll, key);
         }
         added
     }
@@ -523,7 +563,8 @@ impl Shard {
             serial: self.serial,
             number: 0,
             is_kept: false,
-            connection: None,
+            link: None,
+            kind: ClientKind::default(),
             expiry_s: 0,
             window_max: 1,
             left_ms: 0,

@@ -6,6 +6,7 @@ mod history_kept;
 mod inspect;
 mod keep;
 mod loose;
+mod presence;
 mod replay;
 mod shared;
 mod slow;
