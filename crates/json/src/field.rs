@@ -57,6 +57,16 @@ fields! {
     Time = "time",
     Topics = "topics",
     Gap = "gap",
+    Presence = "presence",
+    Join = "join",
+    Leave = "leave",
+    Count = "count",
+    Clients = "clients",
+    Partial = "partial",
+    Kind = "kind",
+    Client = "client",
+    Connection = "connection",
+    Info = "info",
 }
 
 /// A set of fields, one bit for each.

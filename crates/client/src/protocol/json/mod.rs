@@ -72,7 +72,12 @@ impl Json {
             Reply::Unsub { ack, .. } => self.outgoing.unsubscribed(ack),
             Reply::Pong(END) => self.outgoing.ended(),
             // It asks for no history.
-            Reply::Pong(_) | Reply::Auth { .. } | Reply::Gap { .. } => {}
+            Reply::Pong(_)
+            | Reply::Auth { .. }
+            | Reply::Gap { .. }
+            | Reply::Presence { .. }
+            | Reply::Join { .. }
+            | Reply::Leave { .. } => {}
             Reply::Error(refusal) => self.refused(&refusal)?,
         }
         self.has_heard = true;
