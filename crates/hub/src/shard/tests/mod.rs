@@ -14,6 +14,7 @@ mod slow;
 use super::*;
 use crate::Language;
 use crate::extensions::Extensions;
+use crate::key::ConnectionKey;
 use crate::message::Message;
 use crate::outlet::{Delivered, Delivery, Parcel};
 use crate::shared::Limits;
