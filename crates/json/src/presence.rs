@@ -173,7 +173,7 @@ impl<'a> Reader<'_, 'a> {
         let one = |raw: &'a RawValue| {
             let mut members = Members::default();
             read(raw.get().as_bytes(), &mut members).map_err(|_| wrong())?;
-            Reader { members: &members, limits: LIMITS }.present_client()
+            Reader { members: &members, limits: LIMITS, behind: None }.present_client()
         };
         list.into_iter().map(one).collect()
     }

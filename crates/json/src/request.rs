@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use crate::ask::AskRequest;
 use crate::error::{Code, RequestError};
 use crate::extras::Extras;
 use crate::field::{Field, FieldSet, nearest};
+use crate::hello::HelloRequest;
 use crate::members::{Members, read};
 use crate::reader::{Outcome, Reader, bad, bad_topic, check_not_empty};
 use crate::since::Since;
@@ -18,11 +20,13 @@ pub struct Limits {
     pub depth_max: usize,
     /// How many topic filters one subscribe or unsubscribe may name. 1024 by default.
     pub filters_max: usize,
+    /// How many requests may stand in one batch. 1024 by default.
+    pub batch_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { depth_max: DEPTH_MAX_DEFAULT, filters_max: 1024 }
+        Limits { depth_max: DEPTH_MAX_DEFAULT, filters_max: 1024, batch_max: 1024 }
     }
 }
 
@@ -60,6 +64,10 @@ pub enum Request<'a> {
         /// What the answer carries as `ack`.
         id: Option<u64>,
     },
+    /// `{"hello":{…}}`: what the client says of itself.
+    Hello(HelloRequest<'a>),
+    /// `{"req":…}`: a message that somebody is to answer.
+    Ask(AskRequest<'a>),
     /// `{"ack":…}`: the client has taken the delivery with this id.
     Ack(u64),
 }
@@ -141,7 +149,7 @@ pub struct PublishRequest<'a> {
 pub fn parse(input: &[u8], limits: Limits) -> Result<Request<'_>, RequestError> {
     let mut members = Members::default();
     let request = match read(input, &mut members) {
-        Ok(()) => Reader { members: &members, limits }.request(),
+        Ok(()) => Reader { members: &members, limits, behind: None }.request(),
         Err(reason) => Err(RequestError::new(Code::BadJson, reason)),
     };
     request.map_err(|error| error.id(members.id()))
@@ -160,7 +168,7 @@ pub fn parse(input: &[u8], limits: Limits) -> Result<Request<'_>, RequestError> 
 pub fn parse_publish(input: &[u8], limits: Limits) -> Result<PublishRequest<'_>, RequestError> {
     let mut members = Members::default();
     read(input, &mut members).map_err(|reason| RequestError::new(Code::BadJson, reason))?;
-    let reader = Reader { members: &members, limits };
+    let reader = Reader { members: &members, limits, behind: None };
     reader.check_fields("a publish", LONE_PUBLISH)?;
     let Some(topic) = reader.topic(Field::Topic)? else {
         let reason = "topic is missing; it says where the message goes";
@@ -179,6 +187,8 @@ const OPERATIONS: FieldSet = FieldSet::of(&[
     Field::Ping,
     Field::Ack,
     Field::Auth,
+    Field::Hello,
+    Field::Req,
     Field::Presence,
 ]);
 
@@ -199,9 +209,11 @@ const fn fields_of(operation: Field) -> FieldSet {
             Expiry,
             UserProperties,
         ]),
-        Sub => FieldSet::of(&[Sub, Qos, Id, Retained, NoLocal, SlowReader, Since, History, Presence]),
+        Sub => FieldSet::of(&[Sub, Qos, Id, Retained, NoLocal, SlowReader, Slow, Since, History, Presence]),
         Unsub => FieldSet::of(&[Unsub, Id]),
         Auth => FieldSet::of(&[Auth, Id]),
+        Hello => FieldSet::of(&[Hello, Id]),
+        Req => FieldSet::of(&[Req, Data, DataBase64, Qos, Id, TimeoutS, ContentType, Expiry, UserProperties]),
         Presence => FieldSet::of(&[Presence, Id]),
         other => FieldSet::of(&[other]),
     }
@@ -209,7 +221,7 @@ const fn fields_of(operation: Field) -> FieldSet {
 
 /// The grammar of requests; the reader has the types of their fields.
 impl<'a> Reader<'_, 'a> {
-    fn request(&self) -> Outcome<Request<'a>> {
+    pub(crate) fn request(&self) -> Outcome<Request<'a>> {
         let operation = self.operation()?;
         self.check_fields(operation.name(), fields_of(operation))?;
         match operation {
@@ -217,10 +229,22 @@ impl<'a> Reader<'_, 'a> {
             Field::Sub => self.subscribe().map(Request::Subscribe),
             Field::Unsub => self.unsubscribe(),
             Field::Auth => self.auth(),
+            Field::Hello => self.hello().map(Request::Hello),
+            Field::Req => self.ask().map(Request::Ask),
             Field::Presence => self.presence_question(),
             Field::Ping => self.json(Field::Ping).map(|ping| Request::Ping(ping.unwrap_or_default())),
             _ => self.unsigned(Field::Ack, u64::MAX).map(|id| Request::Ack(id.unwrap_or_default())),
         }
+    }
+
+    /// A request of the kinds that carry a payload.
+    pub(crate) fn request_with_payload(&self) -> Outcome<Request<'a>> {
+        let operation = self.operation()?;
+        if !matches!(operation, Field::Pub | Field::Req) {
+            let reason = format!("{} has no payload; send it as text", operation.name());
+            return Err(bad(operation, reason));
+        }
+        self.request()
     }
 
     /// The one member that says what is asked.
@@ -248,7 +272,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn no_operation(&self) -> RequestError {
-        let reason = "no operation is named: one of pub, sub, unsub, ping, ack, auth, presence";
+        let reason = "no operation is named: one of pub, sub, unsub, req, ping, ack, auth, hello, presence";
         let meant = self.members.unknown.as_deref().and_then(|name| Some((name, nearest(name, OPERATIONS)?)));
         match meant {
             Some((name, operation)) => {
@@ -290,7 +314,7 @@ impl<'a> Reader<'_, 'a> {
         Ok(publish)
     }
 
-    fn publish(&self, topic: Cow<'a, str>, qos_max: u8) -> Outcome<PublishRequest<'a>> {
+    pub(crate) fn publish(&self, topic: Cow<'a, str>, qos_max: u8) -> Outcome<PublishRequest<'a>> {
         let payload = self.payload()?;
         let qos = self.qos(qos_max)?;
         let id = self.id()?;
@@ -329,11 +353,17 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn slow_reader(&self) -> Outcome<Option<SlowReader>> {
-        let Some(name) = self.plain_string(Field::SlowReader)? else { return Ok(None) };
+        let (long, short) = (self.plain_string(Field::SlowReader)?, self.plain_string(Field::Slow)?);
+        if long.is_some() && short.is_some() {
+            let reason = "slow and slow_reader are both there; they are two names of the same";
+            return Err(bad(Field::Slow, reason.to_owned()));
+        }
+        let field = if short.is_some() { Field::Slow } else { Field::SlowReader };
+        let Some(name) = long.or(short) else { return Ok(None) };
         let found = SlowReader::ALL.into_iter().find(|policy| policy.name() == name);
         let wrong = || {
             let names = SlowReader::ALL.map(SlowReader::name).join(", ");
-            bad(Field::SlowReader, format!("slow_reader must be one of {names}"))
+            bad(field, format!("{} must be one of {names}", field.name()))
         };
         found.map(Some).ok_or_else(wrong)
     }
@@ -345,7 +375,7 @@ impl<'a> Reader<'_, 'a> {
             // What is wrong is not repeated in full: there may be a password in it.
             bad(Field::Auth, "auth must be an object with user and password".to_owned())
         })?;
-        let inner = Reader { members: &inner, limits: self.limits };
+        let inner = Reader { members: &inner, limits: self.limits, behind: None };
         inner.check_fields("auth", FieldSet::of(&[Field::User, Field::Password]))?;
         let text = |field: Field| {
             let missing = || {

@@ -10,7 +10,7 @@ use crate::presence::{
 };
 use crate::session::{Link, Session};
 use crate::time::Time;
-use crate::topic::{Filter, TopicError};
+use crate::topic::{Filter, TopicError, is_reply};
 use std::sync::Arc;
 
 /// How many subscribers are looked at in one round for those who begin to watch: some tenths of a millisecond.
@@ -249,7 +249,7 @@ impl Shard {
         let filter = filter.strip_prefix(exclusive::PREFIX).unwrap_or(filter);
         let parsed = Filter::parse(filter, self.shared.limits.topic_levels_max);
         let parsed = parsed.map_err(|_: TopicError| PresenceError::NotATopic)?;
-        if parsed.share.is_some() || parsed.pattern.contains(['+', '#']) {
+        if parsed.share.is_some() || parsed.pattern.contains(['+', '#']) || is_reply(parsed.pattern) {
             return Err(PresenceError::NotATopic);
         }
         Ok(parsed.pattern.to_owned())

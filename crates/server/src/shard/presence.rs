@@ -12,7 +12,6 @@ use trefoil_hub::{
     PresentClient, SessionKey,
 };
 use trefoil_json::{Code, RequestError, encode_join, encode_leave, encode_presence, encode_presence_count};
-use trefoil_websocket::{Opcode, encode_frame};
 
 /// Questions from beside the shards that wait for their answers. There are no more of them than requests over HTTP.
 #[derive(Default)]
@@ -140,17 +139,8 @@ impl Net {
 
     /// It rests on nothing that has to be on disk, but stands behind what does.
     fn put_presence(&mut self, key: ConnectionKey, text: &[u8]) {
-        let Some(kind) = self.get(key).map(|connection| connection.kind) else { return };
         let before = std::mem::replace(&mut self.waits_for, 0);
-        self.answer(key, |out| match kind {
-            Kind::JsonWebSocket => encode_frame(Opcode::Text, text, out),
-            _ => {
-                out.extend_from_slice(text);
-                if kind == Kind::JsonTcp {
-                    out.push(b'\n');
-                }
-            }
-        });
+        self.put_json(key, |out| out.extend_from_slice(text));
         self.waits_for = before;
     }
 }
