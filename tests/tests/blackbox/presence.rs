@@ -447,3 +447,22 @@ fn turmoil(port: u16, worker: usize, rounds: usize) -> Vec<(String, Box<dyn Send
     }
     kept
 }
+
+#[test]
+fn a_client_is_called_what_it_calls_itself() {
+    let hub = Hub::with_users(&[("ann", "secret")], "");
+    let mut link = lines::Connection::new(hub.tcp_port());
+    link.ask(r#"{"auth":{"user":"ann","password":"secret"}}"#);
+    let welcome = link.ask(r#"{"hello":{"client":"ann-laptop","info":{"name":"Ann"}}}"#);
+    link.ask(r#"{"sub":"room"}"#);
+    let answer = link.ask(r#"{"presence":"room"}"#);
+    check(&validator("reply"), &answer);
+    let client = json!({
+        "client": "ann-laptop",
+        "connection": welcome["hello"]["connection"],
+        "kind": "tcp",
+        "user": "ann",
+        "info": {"name": "Ann"}
+    });
+    assert_eq!(answer, json!({"presence": "room", "count": 1, "clients": [client]}));
+}
