@@ -3,6 +3,7 @@
 
 import { full, line, number, rate, time } from "./format.js";
 import { Past } from "./past.js";
+import { Present } from "./present.js";
 
 const ROW_PX = 26;
 /** Rows above and below the visible part, so that scrolling does not show gaps. */
@@ -22,6 +23,7 @@ export class TreeView {
   #filter = "";
   #selected;
   #past = new Past();
+  #present = new Present();
   /** Whether the past of the selected topic is shown. */
   #hasPast = false;
   #scheduled = false;
@@ -151,6 +153,7 @@ export class TreeView {
     if (node !== this.#selected) {
       this.#hasPast = false;
       this.#past.show(undefined);
+      this.#present.show(node?.topic);
     }
     this.#selected = node;
     $("detail").hidden = !node;

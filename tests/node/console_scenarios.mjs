@@ -151,6 +151,26 @@ async function historyOfATopic(hub) {
   await other.endAsync();
 }
 
+async function whoIsOnATopic(hub) {
+  const [ann, bob] = await Promise.all(["ann", "bob"].map((clientId) => connect(hub, { clientId })));
+  await ann.subscribeAsync("room/7");
+  await withConsole(hub, async (page) => {
+    await bob.publishAsync("room/7", "hello", { qos: 1 });
+    await bob.publishAsync("hall", "hello", { qos: 1 });
+    await page.locator('[data-test="topic-node"][data-topic="room/7"]').click();
+    await textIs(page, "present-count", /^1$/);
+    await bob.subscribeAsync(["room/7", "room/+"]);
+    await textIs(page, "present-count", /^2$/);
+    assert.deepEqual(await part(page, "present-client").allInnerTexts(), ["ann", "bob"]);
+    await ann.endAsync();
+    await textIs(page, "present-count", /^1$/);
+    await page.locator('[data-test="topic-node"][data-topic="hall"]').click();
+    await part(page, "present").waitFor({ state: "hidden" });
+    await fitsOnATelephone(page);
+  });
+  await bob.endAsync();
+}
+
 async function playground(hub) {
   const frame = (page, way, text) => page.locator(`[data-test="play-frame"][data-way="${way}"]`).filter({ hasText: text }).first().waitFor();
   await withConsole(hub, async (page) => {
@@ -258,4 +278,4 @@ async function hostileMessages(hub) {
   });
 }
 
-await main({ figuresAndTopicTree, publishAndSubscribePanel, lightAndDark, storeAndSessions, historyOfATopic, playground, bansAndUsers, hostileMessages });
+await main({ figuresAndTopicTree, publishAndSubscribePanel, lightAndDark, storeAndSessions, historyOfATopic, whoIsOnATopic, playground, bansAndUsers, hostileMessages });

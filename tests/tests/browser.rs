@@ -31,6 +31,11 @@ fn history_of_a_topic() {
 }
 
 #[test]
+fn who_is_on_a_topic() {
+    node("console_scenarios", "whoIsOnATopic", &Hub::start());
+}
+
+#[test]
 fn playground() {
     node("console_scenarios", "playground", &Hub::start());
 }

@@ -108,6 +108,14 @@ limits! {
     /// Topics with a history whose places are remembered for one JSON client or stream of events. Messages of further ones
     /// are delivered to it without a place, as those of topics without a history.
     history_followed_max: usize = 10_000, Count 1..=HUNDRED_MILLION;
+    /// Clients on one topic that are listed for those who ask or watch who is there. With more of them only their number is
+    /// told.
+    presence_clients_max: usize = 1000, Count 1..=100_000;
+    /// Topics of which one JSON client may watch who is there.
+    presence_watched_max: usize = 1024, Count 0..=HUNDRED_MILLION;
+    /// Topics of which it may be watched who is there, by all clients together. One that is watched by clients of two shards
+    /// counts twice.
+    presence_topics_max: usize = 100_000, Count 0..=HUNDRED_MILLION;
     /// Subscriptions of one session at one time.
     subscriptions_per_session_max: usize = 10_000, Count 1..=HUNDRED_MILLION;
     /// Levels (the parts between slashes) of a topic or of a topic filter.

@@ -59,6 +59,7 @@ mod message;
 mod outgoing;
 mod outlet;
 mod payload;
+mod presence;
 pub mod retained;
 mod rewrite;
 mod routes;
@@ -83,6 +84,10 @@ pub use key::{ConnectionKey, SessionKey};
 pub use message::{Message, Properties};
 pub use outlet::{Delivered, Delivery, Outlet, Parcel};
 pub use payload::Payload;
+pub use presence::{
+    ClientKind, ConnectionName, Letter, Presence, PresenceAnswer, PresenceAsker, PresenceError,
+    PresenceFigures, PresenceNews, PresenceOptions, PresenceQuestion, PresentClient,
+};
 pub use rewrite::{Names, RewriteError, RewriteRule, Rewrites};
 pub use session::Will;
 pub use shard::{

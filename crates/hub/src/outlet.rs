@@ -5,6 +5,7 @@ use crate::history::{Place, Placed};
 use crate::journal::Debt;
 use crate::key::ConnectionKey;
 use crate::message::Message;
+use crate::presence::{Letter, PresenceAnswer, PresenceNews, PresenceQuestion};
 use crate::shard::Turn;
 use crate::slow_reader::SlowReader;
 use std::sync::Arc;
@@ -36,6 +37,23 @@ pub trait Outlet {
     /// has this place, or a later one; none if the topic has no history now.
     fn tell_gap(&mut self, to: ConnectionKey, topic: &str, next: Option<Place>) {
         let _ = (to, topic, next);
+    }
+
+    /// Tells connections something of who is on a topic, which they call `name`. Gives those back that have no room for it;
+    /// the outlet remembers that, and [`Shard::resume`](crate::Shard::resume) is called when they have.
+    fn tell_presence(
+        &mut self,
+        to: &[ConnectionKey],
+        name: &str,
+        news: &PresenceNews<'_>,
+    ) -> Vec<ConnectionKey> {
+        let _ = (to, name, news);
+        Vec::new()
+    }
+
+    /// Tells somebody who is on a topic, since it has asked.
+    fn answer_presence(&mut self, question: &PresenceQuestion, answer: &PresenceAnswer) {
+        let _ = (question, answer);
     }
 
     /// Takes a message to another shard.
@@ -102,6 +120,8 @@ pub enum Parcel {
         /// How many of its messages.
         messages_max: usize,
     },
+    /// Something of who is on a topic.
+    Presence(Box<Letter>),
 }
 
 impl Parcel {
@@ -109,7 +129,7 @@ impl Parcel {
     pub fn message(&self) -> Option<&Arc<Message>> {
         match self {
             Parcel::Message { message, .. } | Parcel::Turn(Turn { message, .. }, _) => Some(message),
-            Parcel::Fetch(_) | Parcel::Redistribute { .. } => None,
+            Parcel::Fetch(_) | Parcel::Redistribute { .. } | Parcel::Presence(_) => None,
         }
     }
 }

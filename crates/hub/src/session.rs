@@ -6,11 +6,13 @@ use crate::history::follower::Follower;
 use crate::key::ConnectionKey;
 use crate::message::Message;
 use crate::outgoing::Outgoing;
+use crate::presence::ClientKind;
 use crate::slow_reader::SlowReader;
 use crate::subscriptions::Filters;
 use crate::time::Time;
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// A message to publish when the connection ends without a goodbye (MQTT 5.0 §3.1.2.5).
@@ -24,6 +26,14 @@ pub struct Will {
     pub delay_s: u32,
 }
 
+/// Where a session's client is reached.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Link {
+    pub(crate) key: ConnectionKey,
+    /// Tells the connection from all others of the shard, those before it with the same key included.
+    pub(crate) tag: NonZeroU32,
+}
+
 /// One session. What few sessions have is boxed, since a hub may have a million that only wait.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -34,7 +44,8 @@ pub(crate) struct Session {
     pub(crate) number: u64,
     /// It is kept with its subscriptions and what waits for it; else, if it has a number, only its will is.
     pub(crate) is_kept: bool,
-    pub(crate) connection: Option<ConnectionKey>,
+    pub(crate) link: Option<Link>,
+    pub(crate) kind: ClientKind,
     /// How long it outlasts its connection, in seconds; `u32::MAX` is for ever.
     pub(crate) expiry_s: u32,
     /// Most deliveries in flight: what the client takes, but not more than the hub's own limit.
@@ -69,6 +80,8 @@ pub(crate) struct Rare {
     pub(crate) follower: Option<Box<Follower>>,
     /// The user name, where a rule asks for it.
     pub(crate) user_name: Option<Box<str>>,
+    /// What the client says of itself, as JSON.
+    pub(crate) info: Option<Arc<str>>,
     /// Packet ids of QoS 2 messages that came in and whose PUBREL has not [MQTT-4.3.3-10].
     pub(crate) incoming: HashSet<u16, RandomState>,
 }
@@ -80,6 +93,11 @@ impl Session {
 
     pub(crate) fn outgoing(&mut self, backlog: &Arc<Backlog>) -> &mut Outgoing {
         self.outgoing.get_or_insert_with(|| Box::new(Outgoing::new(backlog)))
+    }
+
+    /// Where the client is reached, while it is here.
+    pub(crate) fn connection(&self) -> Option<ConnectionKey> {
+        self.link.map(|link| link.key)
     }
 
     pub(crate) fn window(&self) -> usize {
@@ -109,7 +127,7 @@ impl Session {
     /// Gives memory back that the session no longer needs: all of it when the client is away, and what only a lookup
     /// of retained messages took when it is there, but not what its next delivery takes again.
     pub(crate) fn slim(&mut self) {
-        let is_away = self.connection.is_none();
+        let is_away = self.link.is_none();
         if self.outgoing.as_ref().is_some_and(|o| o.is_empty() && (is_away || o.was_never_used())) {
             self.outgoing = None;
         }

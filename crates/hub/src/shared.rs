@@ -8,6 +8,7 @@ use crate::group::Strategy;
 use crate::history::{History, HistoryOptions};
 use crate::interest::{Interest, SHARDS_MAX};
 use crate::journal::Keeping;
+use crate::presence::{Presence, PresenceOptions};
 use crate::retained::{Quota, Retained};
 use crate::slow_reader::SlowReader;
 use crate::topic::HUB_TOPICS;
@@ -80,6 +81,8 @@ pub struct Shared {
     pub retained: Retained,
     /// The histories of topics.
     pub history: History,
+    /// Who is on which topic.
+    pub presence: Presence,
     /// The limits.
     pub limits: Limits,
     /// What goes beyond the protocols.
@@ -122,6 +125,7 @@ impl Shared {
             interest: Interest::new(seed, limits.share_strategy),
             retained,
             history: History::new(HistoryOptions::default()),
+            presence: Presence::default(),
             limits,
             extensions: Extensions::default(),
             own_retained: Retained::new(usize::MAX, usize::MAX),
@@ -149,6 +153,12 @@ impl Shared {
     #[must_use]
     pub fn with_history(self, options: HistoryOptions) -> Shared {
         Shared { history: History::new(options), ..self }
+    }
+
+    /// The same with other bounds of presence.
+    #[must_use]
+    pub fn with_presence(self, options: PresenceOptions) -> Shared {
+        Shared { presence: Presence::new(options), ..self }
     }
 
     /// The same for a hub whose shards [write down](crate::Batch) what is to outlive it. `next_number` is beyond all

@@ -2,11 +2,13 @@
 
 use crate::index::{Index, NodeId};
 use crate::key::SessionKey;
+use crate::presence::roll::RollKey;
 use crate::slow_reader::SlowReader;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::ops::Range;
 use trefoil_mqtt::QoS;
 
 /// What a subscriber asked for along with a filter (MQTT 5.0 §3.8.3.1).
@@ -52,6 +54,8 @@ struct Entries {
     list: Vec<Entry>,
     /// How many of them are sessions that are kept.
     kept: u32,
+    /// Where it is written down who of them is connected, while anybody wants to know.
+    roll: Option<RollKey>,
 }
 
 /// Filters of a shard and the sessions that subscribed to them.
@@ -98,6 +102,8 @@ pub(crate) struct Added {
     pub(crate) is_first: bool,
     /// No session of this shard that is kept had.
     pub(crate) is_first_kept: bool,
+    /// Where the session is to be written down if it is new.
+    pub(crate) roll: Option<RollKey>,
 }
 
 /// What the end of a subscription left behind.
@@ -107,6 +113,8 @@ pub(crate) struct Removed {
     pub(crate) last: Option<String>,
     /// The filter, if others are, but no session that is kept is any more.
     pub(crate) last_kept: Option<String>,
+    /// Where the session may be written down.
+    pub(crate) roll: Option<RollKey>,
 }
 
 impl Subscriptions {
@@ -129,11 +137,11 @@ impl Subscriptions {
         is_kept: bool,
     ) -> Added {
         let (node, entries) = self.index.entry(filter);
-        let entry = Entry { session, options, is_kept };
+        let (entry, roll) = (Entry { session, options, is_kept }, entries.roll);
         if let Some(place) = self.places.get(&(session, node)) {
             // Whether it is kept is known since the session is.
             entries.list[place.entry as usize] = entry;
-            return Added { node, is_new: false, is_first: false, is_first_kept: false };
+            return Added { node, is_new: false, is_first: false, is_first_kept: false, roll };
         }
         let place = Place { entry: count(entries.list.len()), listed: count(filters.0.len()) };
         entries.list.push(entry);
@@ -141,7 +149,7 @@ impl Subscriptions {
         let is_first_kept = is_kept && entries.kept == 1;
         filters.0.push(node);
         self.places.insert((session, node), place);
-        Added { node, is_new: true, is_first: place.entry == 0, is_first_kept }
+        Added { node, is_new: true, is_first: place.entry == 0, is_first_kept, roll }
     }
 
     /// The session is kept from now on. Returns the filters to which no other such session of this shard is subscribed.
@@ -191,6 +199,7 @@ impl Subscriptions {
         let was_kept = entries.list.swap_remove(place.entry as usize).is_kept;
         entries.kept -= u32::from(was_kept);
         let (is_last, is_last_kept) = (entries.list.is_empty(), was_kept && entries.kept == 0);
+        let roll = entries.roll;
         if let Some(moved) = entries.list.get(place.entry as usize)
             && let Some(its) = self.places.get_mut(&(moved.session, node))
         {
@@ -198,16 +207,59 @@ impl Subscriptions {
         }
         if is_last {
             let last = Some(self.index.filter(node));
-            self.index.remove(node);
-            return Some(Removed { last, last_kept: None });
+            if roll.is_none() {
+                self.index.remove(node);
+            }
+            return Some(Removed { last, last_kept: None, roll });
         }
-        Some(Removed { last: None, last_kept: is_last_kept.then(|| self.index.filter(node)) })
+        Some(Removed { last: None, last_kept: is_last_kept.then(|| self.index.filter(node)), roll })
     }
 
     /// Ends one of a session's subscriptions, whichever; none when it has none. Returns as [`remove`](Self::remove).
     pub(crate) fn remove_any(&mut self, session: SessionKey, filters: &mut Filters) -> Option<Removed> {
         let node = *filters.0.last()?;
         Some(self.remove(session, filters, node))
+    }
+
+    /// Where `filter` is, whether anybody subscribed to it or not, and where its subscribers are written down, if they are.
+    /// It stays there until [`end_roll`](Self::end_roll) is called.
+    pub(crate) fn roll(&mut self, filter: &str) -> (NodeId, &mut Option<RollKey>) {
+        let (node, entries) = self.index.entry(filter);
+        (node, &mut entries.roll)
+    }
+
+    /// Where the subscribers of `filter` are written down, if they are.
+    pub(crate) fn find_roll(&self, filter: &str) -> Option<RollKey> {
+        self.roll_of(self.index.find(filter)?)
+    }
+
+    /// The same for the filter at a place.
+    pub(crate) fn roll_of(&self, node: NodeId) -> Option<RollKey> {
+        self.index.get(node)?.roll
+    }
+
+    /// Nobody is to be written down for the filter at a place any more.
+    pub(crate) fn end_roll(&mut self, node: NodeId) {
+        let Some(entries) = self.index.get_mut(node) else { return };
+        entries.roll = None;
+        if entries.list.is_empty() {
+            self.index.remove(node);
+        }
+    }
+
+    /// How many subscribed to the filter at a place.
+    pub(crate) fn subscribers(&self, node: NodeId) -> usize {
+        self.index.get(node).map_or(0, |entries| entries.list.len())
+    }
+
+    /// Some of them, by their places among them.
+    pub(crate) fn some_subscribers(
+        &self,
+        node: NodeId,
+        places: Range<usize>,
+    ) -> impl Iterator<Item = SessionKey> {
+        let list = self.index.get(node).and_then(|entries| entries.list.get(places)).unwrap_or_default();
+        list.iter().map(|entry| entry.session)
     }
 
     /// Fills `audience` with the sessions that want a message on `topic`, each once, with the highest QoS of its

@@ -70,6 +70,13 @@ fields! {
     Res = "res",
     TimeoutS = "timeout_s",
     Slow = "slow",
+    Presence = "presence",
+    Join = "join",
+    Leave = "leave",
+    Count = "count",
+    Clients = "clients",
+    Partial = "partial",
+    Kind = "kind",
 }
 
 /// A set of fields, one bit for each.

@@ -12,7 +12,9 @@
 //! - [`encode_message`] writes a [`MessageView`] for a subscriber; [`Delivery`] is what differs from one subscriber
 //!   to the next, and can be put at the end of text that was encoded once for all of them.
 //! - [`encode_ack`], [`encode_subscribed`], [`encode_unsubscribed`], [`encode_pong`] and [`RequestError::encode`]
-//!   write the answers, [`Welcome::encode`] and [`encode_answer`] those to `hello` and `req`; [`encode_followed`] and [`encode_gap`] say what is there of the histories of topics.
+//!   write the answers, [`Welcome::encode`] and [`encode_answer`] those to `hello` and `req`; [`encode_followed`] and
+//!   [`encode_gap`] say what is there of the histories of topics, and [`encode_presence`], [`encode_join`] and
+//!   [`encode_leave`] who is on one.
 //!
 //! The client's half:
 //!
@@ -60,6 +62,7 @@ mod members;
 mod message;
 mod outgoing;
 mod payload;
+mod presence;
 mod reader;
 mod reply;
 mod request;
@@ -84,6 +87,10 @@ pub use message::{Delivery, MessageView, encode_message};
 pub use outgoing::{
     PublishView, SubscribeView, encode_auth, encode_ping, encode_publish, encode_subscribe,
     encode_unsubscribe,
+};
+pub use presence::{
+    PresentClient, encode_join, encode_leave, encode_presence, encode_presence_count,
+    encode_presence_question,
 };
 pub use reply::{Answer, MalformedReply, Message, Refusal, Reply, parse_reply};
 pub use request::{Limits, PublishRequest, Request, SlowReader, SubscribeRequest, parse, parse_publish};

@@ -8,6 +8,7 @@ use crate::extras::Extras;
 use crate::field::Field;
 use crate::hello::Welcome;
 use crate::members::{Members, read};
+use crate::presence::PresentClient;
 use crate::reader::{Outcome, Reader, bad, bad_value};
 use crate::request::Limits;
 use crate::since::{Followed, Place, followed};
@@ -38,6 +39,39 @@ pub enum Reply<'a> {
         topic: Cow<'a, str>,
         /// The place of the next message, which may be a later one; none if the topic has no history now.
         next: Option<Place>,
+    },
+    /// Who is on a topic. What was said before does not count any more.
+    Presence {
+        /// The topic.
+        topic: Cow<'a, str>,
+        /// How many clients are on it.
+        count: u64,
+        /// Who they are; none where they are too many to be followed one by one.
+        clients: Option<Vec<PresentClient<'a>>>,
+        /// These are not all.
+        partial: bool,
+        /// The id of the question, if it is the answer to one that had one.
+        ack: Option<u64>,
+    },
+    /// A client has come to a topic.
+    Join {
+        /// The topic.
+        topic: Cow<'a, str>,
+        /// The client.
+        client: PresentClient<'a>,
+        /// How many are there now.
+        count: u64,
+    },
+    /// A client has gone from a topic.
+    Leave {
+        /// The topic.
+        topic: Cow<'a, str>,
+        /// Its client id.
+        client: Cow<'a, str>,
+        /// Its connection.
+        connection: Cow<'a, str>,
+        /// How many are there now.
+        count: u64,
     },
     /// The hub has taken an unsubscribe.
     Unsub {
@@ -168,7 +202,8 @@ pub(crate) fn reply_of<'a>(input: &'a [u8], behind: Option<&'a [u8]>) -> Result<
 }
 
 /// The length of what came in bounds these, and nothing here recurses.
-const LIMITS: Limits = Limits { depth_max: usize::MAX, filters_max: usize::MAX, batch_max: usize::MAX };
+pub(crate) const LIMITS: Limits =
+    Limits { depth_max: usize::MAX, filters_max: usize::MAX, batch_max: usize::MAX };
 
 /// The grammar of replies; the reader has the types of their fields.
 impl<'a> Reader<'_, 'a> {
@@ -195,6 +230,9 @@ impl<'a> Reader<'_, 'a> {
             let qos = self.granted(filters.len(), many)?;
             return Ok(Reply::Sub { filters, qos, followed: followed(self)?, ack, many });
         }
+        if let Some(reply) = self.presence(ack)? {
+            return Ok(reply);
+        }
         if self.members.present.contains(Field::Unsub) {
             let (filters, many) = self.filters(Field::Unsub)?;
             return Ok(Reply::Unsub { filters, ack, many });
@@ -211,7 +249,7 @@ impl<'a> Reader<'_, 'a> {
         ack.map(Reply::Ack).ok_or_else(|| {
             RequestError::new(
                 Code::UnknownOperation,
-                "none of topic, ack, sub, unsub, auth, hello, res, pong, gap and error is there",
+                "none of topic, ack, sub, unsub, auth, hello, res, presence, join, leave, pong, gap and error is there",
             )
         })
     }
@@ -301,7 +339,7 @@ mod tests {
     fn what_is_no_reply_is_refused() {
         assert_eq!(
             reason("{}"),
-            "none of topic, ack, sub, unsub, auth, hello, res, pong, gap and error is there"
+            "none of topic, ack, sub, unsub, auth, hello, res, presence, join, leave, pong, gap and error is there"
         );
         assert_eq!(
             reason(r#"{"sub":["a","b"],"qos":[0]}"#),

@@ -46,6 +46,13 @@ pub enum Request<'a> {
         /// Whether the filters stood in an array, so that the answer has an array too.
         many: bool,
     },
+    /// `{"presence":…}`: who is on this topic?
+    Presence {
+        /// The topic, not empty. Whether there are wildcards in it is not checked here.
+        topic: Cow<'a, str>,
+        /// What the answer carries as `ack`.
+        id: Option<u64>,
+    },
     /// `{"ping":…}`: any JSON value, as its text, which the answer repeats.
     Ping(&'a str),
     /// `{"auth":{"user":…,"password":…}}`: who the client is.
@@ -82,6 +89,8 @@ pub struct SubscribeRequest<'a> {
     pub since: Option<Since<'a>>,
     /// How many of the last messages of each topic it wants first.
     pub history: u32,
+    /// Whether it wants to know who is on the topics, and who comes and goes.
+    pub presence: bool,
     /// What the answer carries as `ack`.
     pub id: Option<u64>,
     /// Whether the filters stood in an array, so that the answer has an array too.
@@ -180,6 +189,7 @@ const OPERATIONS: FieldSet = FieldSet::of(&[
     Field::Auth,
     Field::Hello,
     Field::Req,
+    Field::Presence,
 ]);
 
 /// The fields that an operation has, itself among them.
@@ -199,11 +209,12 @@ const fn fields_of(operation: Field) -> FieldSet {
             Expiry,
             UserProperties,
         ]),
-        Sub => FieldSet::of(&[Sub, Qos, Id, Retained, NoLocal, SlowReader, Slow, Since, History]),
+        Sub => FieldSet::of(&[Sub, Qos, Id, Retained, NoLocal, SlowReader, Slow, Since, History, Presence]),
         Unsub => FieldSet::of(&[Unsub, Id]),
         Auth => FieldSet::of(&[Auth, Id]),
         Hello => FieldSet::of(&[Hello, Id]),
         Req => FieldSet::of(&[Req, Data, DataBase64, Qos, Id, TimeoutS, ContentType, Expiry, UserProperties]),
+        Presence => FieldSet::of(&[Presence, Id]),
         other => FieldSet::of(&[other]),
     }
 }
@@ -220,6 +231,7 @@ impl<'a> Reader<'_, 'a> {
             Field::Auth => self.auth(),
             Field::Hello => self.hello().map(Request::Hello),
             Field::Req => self.ask().map(Request::Ask),
+            Field::Presence => self.presence_question(),
             Field::Ping => self.json(Field::Ping).map(|ping| Request::Ping(ping.unwrap_or_default())),
             _ => self.unsigned(Field::Ack, u64::MAX).map(|id| Request::Ack(id.unwrap_or_default())),
         }
@@ -237,7 +249,12 @@ impl<'a> Reader<'_, 'a> {
 
     /// The one member that says what is asked.
     fn operation(&self) -> Outcome<Field> {
-        let mut operations = self.members.present.intersection(OPERATIONS).iter();
+        let mut named = self.members.present.intersection(OPERATIONS);
+        if named.contains(Field::Sub) {
+            // There it is one of the wishes.
+            named = named.without(FieldSet::of(&[Field::Presence]));
+        }
+        let mut operations = named.iter();
         let Some(operation) = operations.next() else {
             return Err(self.no_operation());
         };
@@ -255,7 +272,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn no_operation(&self) -> RequestError {
-        let reason = "no operation is named: one of pub, sub, unsub, req, ping, ack, auth, hello";
+        let reason = "no operation is named: one of pub, sub, unsub, req, ping, ack, auth, hello, presence";
         let meant = self.members.unknown.as_deref().and_then(|name| Some((name, nearest(name, OPERATIONS)?)));
         match meant {
             Some((name, operation)) => {
@@ -324,6 +341,7 @@ impl<'a> Reader<'_, 'a> {
         Ok(SubscribeRequest {
             since,
             history: history.unwrap_or_default() as u32,
+            presence: self.boolean(Field::Presence, false)?,
             filters,
             qos: self.qos(1)?,
             retained: self.boolean(Field::Retained, true)?,

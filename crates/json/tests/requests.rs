@@ -154,6 +154,7 @@ fn the_other_operations() {
         slow_reader: None,
         since: None,
         history: 0,
+        presence: false,
         id: None,
         many: false,
     });
@@ -166,17 +167,20 @@ fn the_other_operations() {
         slow_reader: Some(SlowReader::LatestPerTopic),
         since: None,
         history: 0,
+        presence: true,
         id: Some(3),
         many: true,
     });
     assert_eq!(
         ok(
-            r#"{"sub":["a","\u002b/b"],"qos":1,"retained":false,"no_local":true,"slow_reader":"latest_per_topic","id":3}"#
+            r#"{"sub":["a","\u002b/b"],"qos":1,"retained":false,"no_local":true,"slow_reader":"latest_per_topic","presence":true,"id":3}"#
         ),
         subscribe
     );
     let unsubscribe = Request::Unsubscribe { filters: vec!["a".into()], id: Some(0), many: true };
     assert_eq!(ok(r#"{"unsub":["a"],"id":0}"#), unsubscribe);
+    let presence = Request::Presence { topic: "room/7".into(), id: Some(3) };
+    assert_eq!(ok(r#"{"presence":"room/7","id":3}"#), presence);
     assert_eq!(ok(r#"{"ping":null}"#), Request::Ping("null"));
     assert_eq!(ok("{\"ping\" : [1, \"x\"] }\r\n"), Request::Ping("[1, \"x\"]"));
     assert_eq!(ok(r#"{"ack":9}"#), Request::Ack(9));
@@ -239,7 +243,7 @@ fn invalid_utf8_is_bad_json_and_says_where() {
 #[test]
 fn an_operation_must_be_named_and_only_one() {
     use Code::{BadField, UnknownOperation};
-    let none = "no operation is named: one of pub, sub, unsub, req, ping, ack, auth, hello";
+    let none = "no operation is named: one of pub, sub, unsub, req, ping, ack, auth, hello, presence";
     refuses("{}", UnknownOperation, None, None, none);
     refuses(r#"{"id":1,"data":2}"#, UnknownOperation, None, 1, none);
     refuses(

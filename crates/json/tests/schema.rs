@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use trefoil_json::{
-    Code, Delivery, ExtrasRef, Followed, HelloRequest, Limits, MessageView, Place, PublishView, Reply,
-    Request, RequestError, SlowReader, SubscribeRequest, SubscribeView, VERSION, Welcome, encode_ack,
-    encode_answer, encode_ask, encode_auth, encode_authenticated, encode_followed, encode_gap, encode_hello,
-    encode_message, encode_ping, encode_pong, encode_publish, encode_subscribe, encode_subscribed,
+    Code, Delivery, ExtrasRef, Followed, HelloRequest, Limits, MessageView, Place, PresentClient,
+    PublishView, Reply, Request, RequestError, SlowReader, SubscribeRequest, SubscribeView, VERSION, Welcome,
+    encode_ack, encode_answer, encode_ask, encode_auth, encode_authenticated, encode_followed, encode_gap,
+    encode_hello, encode_join, encode_leave, encode_message, encode_ping, encode_pong, encode_presence,
+    encode_presence_count, encode_presence_question, encode_publish, encode_subscribe, encode_subscribed,
     encode_unsubscribe, encode_unsubscribed, is_batch, parse, parse_batch, parse_reply,
 };
 
@@ -155,6 +156,23 @@ fn every_encoder_writes_what_the_schema_describes() {
     for next in [None, Some(Place { epoch: (1 << 48) - 1, offset: 1 })] {
         schemas.check_reply(&written(|out| encode_gap("a/é", next, out)));
     }
+    for (user, info) in [(None, None), (Some("ann"), Some("{\"name\":\n1}"))] {
+        let client = PresentClient {
+            client: "a\"nn".into(),
+            connection: "1-2f".into(),
+            kind: "mqtt".into(),
+            user: user.map(Into::into),
+            info: info.map(Into::into),
+        };
+        for (count, id) in [(1, None), (2, Some(0))] {
+            let clients = [client.clone()].into_iter();
+            schemas.check_reply(&written(|out| encode_presence("a/é", count, clients, id, usize::MAX, out)));
+            schemas.check_request(&written(|out| encode_presence_question("a/é", id, out)));
+        }
+        schemas.check_reply(&written(|out| encode_join("a/é", &client, 7, out)));
+    }
+    schemas.check_reply(&written(|out| encode_presence_count("a", usize::MAX, out)));
+    schemas.check_reply(&written(|out| encode_leave("a", "ann", "1-2f", 0, out)));
     let ack = written(|out| encode_ack(u64::MAX, out));
     schemas.check_request(&ack);
     schemas.check_reply(&ack);
@@ -197,6 +215,11 @@ fn what_the_code_refuses_the_schema_refuses() {
         r#"{"sub":[]}"#,
         r#"{"sub":"t","retain":true}"#,
         r#"{"sub":"t","no_local":0}"#,
+        r#"{"sub":"t","presence":1}"#,
+        r#"{"presence":""}"#,
+        r#"{"presence":true}"#,
+        r#"{"presence":"t","qos":1}"#,
+        r#"{"presence":"t","unsub":"t"}"#,
         r#"{"sub":"t","slow_reader":"drop"}"#,
         r#"{"sub":["a",""]}"#,
         r#"{"sub":"a","since":{}}"#,
@@ -301,6 +324,15 @@ fn examples() -> Vec<Example> {
     examples
 }
 
+/// The answer to a question who is on a topic, as the code writes what it says.
+fn present(reply: &str) -> String {
+    let Reply::Presence { topic, count, clients, ack, .. } = parse_reply(reply.as_bytes()).unwrap() else {
+        panic!("{reply} does not say who is there");
+    };
+    let (count, clients) = (count as usize, clients.unwrap().into_iter());
+    written(|out| encode_presence(&topic, count, clients, ack, usize::MAX, out))
+}
+
 /// The texts of a frame, line or datagram: an array is taken apart.
 fn texts(text: &str) -> Vec<&str> {
     match is_batch(text.as_bytes()) {
@@ -342,7 +374,7 @@ fn answer(request: &Request<'_>, reply: Option<&str>) -> Option<String> {
         }
         Request::Auth { user, id, .. } => Some(written(|out| encode_authenticated(user, *id, out))),
         Request::Ping(raw) => Some(written(|out| encode_pong(raw, out))),
-        Request::Ack(_) => None,
+        Request::Ack(_) | Request::Presence { .. } => None,
     }
 }
 
@@ -396,8 +428,12 @@ fn the_examples_of_the_page_are_what_the_code_does() {
                     Request::Ask(_) => "req",
                     Request::Ping(_) => "ping",
                     Request::Ack(_) => "ack",
+                    Request::Presence { .. } => "presence",
                 });
                 match error {
+                    None if matches!(request, Request::Presence { .. }) => {
+                        assert_eq!(replies, [present(replies[0])], "{text}");
+                    }
                     Some(code) => assert!(hub_only.contains(&code), "{text} is not refused"),
                     None => {
                         assert_eq!(replies, answer(&request, replies.first().copied()).as_slice(), "{text}");
@@ -409,7 +445,7 @@ fn the_examples_of_the_page_are_what_the_code_does() {
     }
     assert_eq!(
         operations_seen,
-        BTreeSet::from(["ack", "auth", "hello", "ping", "pub", "req", "sub", "unsub"])
+        BTreeSet::from(["ack", "auth", "hello", "ping", "presence", "pub", "req", "sub", "unsub"])
     );
     assert!(batches > 0, "the page has lost its batch");
     assert_eq!(codes_seen, Code::ALL.map(Code::name).into());

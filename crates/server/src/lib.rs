@@ -271,6 +271,7 @@ impl Prepared<'_> {
         let seed = store.as_ref().and_then(Opened::seed).unwrap_or(random);
         let shared = trefoil_hub::Shared::new(self.shards, seed, hub_limits(self.config))
             .with_extensions(extensions(self.config))
+            .with_presence(presence(&self.config.limits))
             .with_history(history(
                 self.config,
                 store.as_ref().map_or_else(keeper::clock_ms, Opened::start_ms),
@@ -502,6 +503,14 @@ fn history(config: &Config, start_ms: u64) -> trefoil_hub::HistoryOptions {
         followed_max: limits.history_followed_max,
         start_ms,
         random: RandomState::new().hash_one(start_ms),
+    }
+}
+
+fn presence(limits: &trefoil_config::Limits) -> trefoil_hub::PresenceOptions {
+    trefoil_hub::PresenceOptions {
+        clients_max: limits.presence_clients_max,
+        watched_max: limits.presence_watched_max,
+        topics_max: limits.presence_topics_max,
     }
 }
 

@@ -14,7 +14,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
-use trefoil_hub::{ConnectionKey, Message, Parcel, Published, SessionOrder, SessionReport};
+use trefoil_hub::{ConnectionKey, Message, Parcel, PresenceAnswer, Published, SessionOrder, SessionReport};
 use trefoil_websocket::Receiver;
 
 /// Bytes that may wait in one mailbox before shards stop reading from publishers, and publishes from beside are
@@ -36,6 +36,8 @@ pub(crate) enum Mail {
     Publish { message: Arc<Message>, reply: oneshot::Sender<Published> },
     /// Which sessions come first in an order.
     Survey { order: SessionOrder, sessions_max: usize, reply: oneshot::Sender<Vec<SessionReport>> },
+    /// Who is on a topic?
+    Presence { topic: Box<str>, reply: oneshot::Sender<PresenceAnswer> },
     /// End the session of this client id; whether there was one.
     DropSession { client_id: Box<str>, reply: oneshot::Sender<bool> },
     /// Keep a value for a key, and say so once it is on disk; for the first shard.
@@ -68,6 +70,7 @@ impl Mail {
     fn cost_bytes(&self) -> usize {
         MAIL_BYTES_MIN
             + match self {
+                Mail::Parcel(Parcel::Presence(letter)) => letter.cost_bytes(),
                 Mail::Parcel(parcel) => parcel.message().map_or(0, |message| message.cost_bytes()),
                 Mail::Publish { message, .. } => message.cost_bytes(),
                 Mail::Run(wire) => wire.len(),
@@ -78,6 +81,7 @@ impl Mail {
                 | Mail::SnUnbound(_)
                 | Mail::Verdict { .. }
                 | Mail::Survey { .. }
+                | Mail::Presence { .. }
                 | Mail::DropSession { .. }
                 | Mail::Purge { .. }
                 | Mail::Durable(_)

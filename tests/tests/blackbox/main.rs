@@ -36,6 +36,7 @@ mod mqtt_sn_will;
 mod netcat;
 mod node;
 mod one_port;
+mod presence;
 mod python;
 mod retained;
 mod schema;

@@ -153,7 +153,9 @@ impl Shard {
             Parcel::Redistribute { group, from, messages_max } => {
                 self.redistribute(now, from, group, messages_max, out);
             }
+            Parcel::Presence(letter) => self.take_letter(now, *letter, out),
         }
+        self.tell_presence(now, out);
     }
 
     /// Who of this shard wants a message on `topic`, for a caller that delivers many at once at QoS 0. Receivers that
@@ -164,7 +166,7 @@ impl Shard {
 
     /// Where a session is reached, if it is.
     pub fn connection(&self, session: SessionKey) -> Option<crate::ConnectionKey> {
-        self.sessions.get(session.index() as usize)?.connection
+        self.sessions.get(session.index() as usize)?.connection()
     }
 
     /// Sends what waits for a session, as far as its window and its outbox have room: to be called when it has been
@@ -174,6 +176,8 @@ impl Shard {
         let before = steps;
         self.resume_for(now, key, &mut steps, out);
         self.replay_steps -= before - steps;
+        self.tell_presence(now, out);
+        self.catch_up_with_presence(key, out);
     }
 
     /// Goes on with retained messages that were left for later, so that a filter which matches a million of them, or
@@ -211,7 +215,7 @@ impl Shard {
     fn send_waiting(&mut self, now: Time, key: SessionKey, steps: &mut usize, out: &mut impl Outlet) {
         let session = &mut self.sessions[key.index() as usize];
         let (number, is_kept) = (session.number, session.is_kept);
-        let (Some(to), Some(outgoing)) = (session.connection, &mut session.outgoing) else { return };
+        let (Some(to), Some(outgoing)) = (session.connection(), &mut session.outgoing) else { return };
         let window = usize::from(session.window_max);
         let (expired, journal) = (&mut self.counters.dropped_expired, &mut self.journal);
         let mut found = Vec::new();
@@ -412,7 +416,7 @@ impl Shard {
             return;
         }
         if qos == QoS::AtMostOnce {
-            if let Some(to) = self.session(key).connection {
+            if let Some(to) = self.session(key).connection() {
                 let delivery = Delivery {
                     qos,
                     retain,
@@ -455,7 +459,7 @@ impl Shard {
         }
         if pending.qos > QoS::AtMostOnce {
             self.deliver_pending(now, key, pending, slow_reader, out);
-        } else if let Some(to) = self.session(key).connection {
+        } else if let Some(to) = self.session(key).connection() {
             let delivery = Delivery { slow_reader, ..delivery(&pending, 0, false, 0) };
             out.deliver(to, &pending.message, &delivery);
         }
@@ -472,7 +476,7 @@ impl Shard {
     pub(super) fn can_take(&mut self, key: SessionKey, pending: &Pending, out: &mut impl Outlet) -> bool {
         let session = self.session(key);
         if pending.qos == QoS::AtMostOnce {
-            return session.connection.is_some_and(|to| out.has_room(to, None));
+            return session.connection().is_some_and(|to| out.has_room(to, None));
         }
         session.outgoing.as_ref().is_none_or(|o| self.shortage(o, 1, pending.message.cost_bytes()).is_none())
     }
@@ -487,7 +491,7 @@ impl Shard {
         out: &mut impl Outlet,
     ) {
         let session = &mut self.sessions[key.index() as usize];
-        let (window, connection, number) = (session.window(), session.connection, session.number);
+        let (window, connection, number) = (session.window(), session.connection(), session.number);
         let is_kept = session.is_kept;
         let outgoing = session.outgoing(&self.backlog);
         let journal = &mut self.journal;

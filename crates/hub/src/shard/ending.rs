@@ -33,10 +33,9 @@ impl Shard {
     pub fn disconnect(&mut self, now: Time, key: SessionKey, ending: Ending, out: &mut impl Outlet) {
         let session_expiry_s_max = self.shared.limits.session_expiry_s_max;
         let session = self.session_mut(key);
-        if session.connection.take().is_none() {
-            return;
-        }
+        let Some(link) = session.link.take() else { return };
         self.connected -= 1;
+        self.note_presence_lost(key, link, ending);
         let session = self.session_mut(key);
         session.left_ms = now.as_ms() as i64;
         if let Some(outgoing) = &mut session.outgoing {
@@ -91,6 +90,7 @@ impl Shard {
                 self.set_timer(key);
             }
         }
+        self.tell_presence(now, out);
     }
 
     /// Publishes the wills and delayed messages that are due and ends the sessions whose time is over
@@ -99,6 +99,7 @@ impl Shard {
         self.begin_event();
         self.go_on_replaying(now, out);
         self.publish_delayed(now, out);
+        self.go_on_with_presence(now, out);
         let mut due = Vec::new();
         self.timers.expire(now, &mut due);
         for (key, serial) in due {
@@ -134,10 +135,10 @@ impl Shard {
 
     /// Milliseconds until [`handle_time`](Self::handle_time) has something to do; none if nothing is due ever.
     pub fn wait_ms(&self, now: Time) -> Option<u64> {
-        if !self.replaying.is_empty() || !self.following.is_empty() {
+        if !self.replaying.is_empty() || !self.following.is_empty() || self.rolls.is_making() {
             return Some(0);
         }
-        let waits = [self.timers.wait_ms(now), self.delayed.wait_ms(now)];
+        let waits = [self.timers.wait_ms(now), self.delayed.wait_ms(now), self.presence_wait_ms(now)];
         waits.into_iter().flatten().min()
     }
 
@@ -146,7 +147,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(key.index() as usize) else { return };
         let mut filters = std::mem::take(&mut session.filters);
         while let Some(removed) = self.subscriptions.remove_any(key, &mut filters) {
-            self.tell_of(removed);
+            self.tell_of(key, removed);
         }
         self.note_end(key);
         let at = self.address(key);

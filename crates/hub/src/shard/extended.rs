@@ -124,7 +124,9 @@ impl Shard {
         let client_id = self.session(key).client_id.clone();
         let names = Names { client_id: Some(&client_id), user_name: Some(&identity) };
         self.subscribe_as(key, names, |wanted| wanted.is_for(language) && wanted.uses_user_name());
+        self.strike_all(key);
         self.session_mut(key).rare().identity = Some(identity);
+        self.note_presence(key);
         self.write_connect(key);
     }
 

@@ -217,7 +217,7 @@ impl Shard {
         placed: &Placed,
         out: &mut impl Outlet,
     ) -> bool {
-        let Some(to) = self.session(key).connection else { return false };
+        let Some(to) = self.session(key).connection() else { return false };
         let Some(mut follower) = self.take_follower(key) else { return false };
         let followed_max = self.shared.history.options().followed_max;
         let Some(following) = follower.place(&placed.history, followed_max) else {
@@ -328,7 +328,7 @@ impl Shard {
         steps: &mut usize,
         out: &mut impl Outlet,
     ) {
-        let Some(to) = self.session(key).connection else { return };
+        let Some(to) = self.session(key).connection() else { return };
         if self.follower(key).is_none_or(|follower| follower.is_idle()) {
             return;
         }

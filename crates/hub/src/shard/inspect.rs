@@ -131,17 +131,17 @@ impl Shard {
 
 fn report(now: Time, session: &Session) -> SessionReport {
     let ends_at = session.rare.as_ref().and_then(|rare| rare.ends_at);
-    let ends_at = ends_at.filter(|_| session.connection.is_none());
+    let ends_at = ends_at.filter(|_| session.connection().is_none());
     let outgoing = session.outgoing.as_deref();
     let (queued, queued_bytes) = outgoing.map_or((0, 0), |outgoing| outgoing.queued());
     let away_ms = (now.as_ms() as i64).saturating_sub(session.left_ms);
     SessionReport {
         client_id: session.client_id.clone(),
         identity: session.identity().cloned(),
-        is_connected: session.connection.is_some(),
+        is_connected: session.connection().is_some(),
         is_kept: session.is_kept,
         expiry_s: session.expiry_s,
-        away_ms: session.connection.is_none().then(|| u64::try_from(away_ms).unwrap_or_default()),
+        away_ms: session.connection().is_none().then(|| u64::try_from(away_ms).unwrap_or_default()),
         ends_in_ms: ends_at.map(|at| at.since(now)),
         subscriptions: session.subscription_count(),
         queued,

@@ -187,7 +187,7 @@ impl Shard {
                 // From now on there is something of it to be kept.
                 self.sessions[key.index() as usize].number = self.journal.number();
                 self.write_connect(key);
-                if self.session(key).connection.is_none() {
+                if self.session(key).connection().is_none() {
                     let ends_at = self.session(key).rare.as_ref().and_then(|rare| rare.ends_at);
                     self.note_away(key, ends_at, None);
                 }
@@ -387,7 +387,7 @@ impl Shard {
         let at = self.address(key);
         let session = &self.sessions[key.index() as usize];
         let (rare, journal) = (session.rare.as_ref(), &mut self.journal);
-        if session.connection.is_none() {
+        if session.connection().is_none() {
             let ends_at = rare.and_then(|rare| rare.ends_at).map(|at| journal.moment(at));
             let will_at = rare.and_then(|rare| rare.will_at).map(|at| journal.moment(at));
             journal.note(&Entry::Away { session: number, ends_at, will_at });

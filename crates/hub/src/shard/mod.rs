@@ -1,5 +1,6 @@
 //! One shard: its sessions and all that happens to them.
 
+mod connect;
 mod deliver;
 mod elsewhere;
 mod ending;
@@ -9,6 +10,7 @@ mod history;
 mod history_kept;
 mod inspect;
 mod keep;
+mod presence;
 mod restore;
 mod retain;
 mod share;
@@ -20,16 +22,18 @@ mod tests;
 use crate::backlog::Backlog;
 use crate::delayed::Delayed;
 use crate::exclusive;
-use crate::extensions::Language;
 use crate::group::{Address, Group, Member};
 use crate::journal::{Facts, Journal};
-use crate::key::{ConnectionKey, SessionKey};
+use crate::key::SessionKey;
 use crate::outgoing::Replay;
 use crate::outlet::Outlet;
+use crate::presence::roll::Rolls;
+use crate::presence::view::Views;
+use crate::presence::{ClientKind, Letters};
 use crate::retained::Cursor;
 use crate::rewrite::Names;
 use crate::routes::Routes;
-use crate::session::{Session, Will};
+use crate::session::{Link, Session, Will};
 use crate::shared::Shared;
 use crate::slow_reader::SlowReader;
 use crate::subscriptions::{Added, Audience, Filters, Removed, SubscriptionOptions, Subscriptions};
@@ -42,6 +46,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use trefoil_mqtt::{QoS, RetainHandling};
 
+pub use connect::{Connect, Connected};
 pub use deliver::Published;
 pub use ending::Ending;
 pub use extended::Refusal;
@@ -93,6 +98,13 @@ pub struct Shard {
     checkpoint: Option<keep::Checkpoint>,
     /// What others have it keep; on the first shard only.
     facts: Facts,
+    /// Who of its clients is on topics of which anybody wants to know.
+    rolls: Rolls,
+    /// Who is on the topics of which its clients want to know.
+    views: Views,
+    letters: Letters,
+    /// How many subscribers of such topics may still be looked at before the next round.
+    roll_steps: usize,
 }
 
 /// What the shard has counted since it was made.
@@ -122,67 +134,6 @@ pub struct Counters {
     pub expired_sessions: u64,
 }
 
-/// A client that comes (MQTT 5.0 §3.1).
-#[derive(Debug)]
-pub struct Connect<'a> {
-    /// The name it gives itself, or was given.
-    pub client_id: &'a str,
-    /// Where it is reached.
-    pub connection: ConnectionKey,
-    /// Whether an earlier session is to be forgotten.
-    pub clean_start: bool,
-    /// Seconds that the session is to outlast the connection.
-    pub expiry_s: u32,
-    /// Deliveries in flight that the client takes (receive maximum).
-    pub window_max: u16,
-    /// What to publish if it goes without a goodbye.
-    pub will: Option<Will>,
-    /// The user name, if it gave one.
-    pub user_name: Option<&'a str>,
-    /// What it speaks, if automatic subscriptions are for it.
-    pub language: Option<Language>,
-    /// Who it proved to be, if anybody asked. The caller has made sure that no session of
-    /// [another](Shard::is_of_another) has this client id.
-    pub identity: Option<Arc<str>>,
-    /// What happens when its queue is full, unless its subscription or the topic says otherwise. It is kept with the
-    /// session, until its client comes again.
-    pub slow_reader: SlowReader,
-    /// It follows the histories of topics: what it is sent of them carries its place, and nothing of them is dropped.
-    pub follows: bool,
-}
-
-impl<'a> Connect<'a> {
-    /// A client whose session starts clean and ends with its connection.
-    pub fn new(client_id: &'a str, connection: ConnectionKey) -> Connect<'a> {
-        Connect {
-            client_id,
-            connection,
-            clean_start: true,
-            expiry_s: 0,
-            window_max: u16::MAX,
-            will: None,
-            user_name: None,
-            language: None,
-            identity: None,
-            slow_reader: SlowReader::default(),
-            follows: false,
-        }
-    }
-}
-
-/// What came of a [`Connect`].
-#[derive(Clone, Copy, Debug)]
-pub struct Connected {
-    /// The session.
-    pub session: SessionKey,
-    /// It was there before [MQTT-3.2.2-3].
-    pub present: bool,
-    /// The connection that the session had until now; it is to be closed [MQTT-3.1.4-3].
-    pub displaced: Option<ConnectionKey>,
-    /// Seconds that the session will outlast its connection: what was asked for, within the hub's limit.
-    pub expiry_s: u32,
-}
-
 impl Shard {
     /// Shard `number` of those that share `shared`.
     pub fn new(number: usize, shared: Arc<Shared>) -> Shard {
@@ -210,6 +161,10 @@ impl Shard {
             were_connected: HashSet::new(),
             checkpoint: None,
             facts: Facts::default(),
+            rolls: Rolls::default(),
+            views: Views::new(shared.shards()),
+            letters: Letters::of(number),
+            roll_steps: presence::ROUND_STEPS,
             shared,
         }
     }
@@ -308,7 +263,7 @@ impl Shard {
         let will = connect.will.and_then(|will| self.rewritten_will(will, names));
         let mut displaced = None;
         if let Some(&old) = self.by_client_id.get(connect.client_id) {
-            displaced = self.session(old).connection;
+            displaced = self.session(old).connection();
             // [MQTT-3.1.4-3]: the old connection ends without a goodbye, so its will is due, now or later.
             self.disconnect(now, old, Ending::Lost, out);
             // [MQTT-4.1.0-2]: what is over is not resumed, and the timer may be a little late.
@@ -323,7 +278,8 @@ impl Shard {
         let key = known.unwrap_or_else(|| self.open(connect.client_id));
         let inflight_max = self.shared.limits.inflight_max;
         let session = self.session_mut(key);
-        session.connection = Some(connect.connection);
+        session.link = Some(Link { key: connect.connection, tag: connect.tag });
+        session.kind = connect.kind;
         self.connected += 1;
         self.counters.connects += 1;
         let session = &mut self.sessions[key.index() as usize];
@@ -333,6 +289,7 @@ impl Shard {
         // [MQTT-3.1.3-9]
         if let Some(rare) = &mut session.rare {
             (rare.will_at, rare.ends_at, rare.will, rare.user_name) = (None, None, None, None);
+            rare.info = None;
         }
         // [MQTT-3.1.2-7] [v3 MQTT-3.1.2-8]
         if will.is_some() {
@@ -341,6 +298,9 @@ impl Shard {
         if connect.identity.is_some() {
             session.rare().identity = connect.identity;
         }
+        if connect.info.is_some() {
+            session.rare().info = connect.info;
+        }
         self.remember_user_name(key, connect.user_name);
         self.begin_following(key, connect.follows);
         self.note_connect(key, known.is_some());
@@ -348,6 +308,8 @@ impl Shard {
         if let Some(language) = connect.language {
             self.subscribe_automatically(key, language, names);
         }
+        self.note_presence(key);
+        self.tell_presence(now, out);
         Connected { session: key, present: known.is_some(), displaced, expiry_s }
     }
 
@@ -434,7 +396,7 @@ impl Shard {
     fn join_group(&mut self, key: SessionKey, share: &str, pattern: &str, options: SubscriptionOptions) {
         let at = self.address(key);
         let session = self.session_mut(key);
-        let online = session.connection.is_some();
+        let online = session.connection().is_some();
         let is_kept = session.is_kept;
         let load = session.rare().load.get_or_insert_default().clone();
         let member = Member { at, options, online, load, stranded: 0, is_kept };
@@ -485,14 +447,19 @@ impl Shard {
         }
         let filters = &mut session.filters;
         let removed = self.subscriptions.remove(key, filters, node);
-        self.tell_of(removed);
+        self.tell_of(key, removed);
+        self.watch_presence_no_more(key, filter.pattern);
+        self.tell_presence(now, out);
         self.follow_no_more(key, filter.pattern);
         self.note_unsubscribed(key, filter);
         Ok(true)
     }
 
     /// Tells the other shards what the end of a subscription changes for them.
-    fn tell_of(&self, removed: Removed) {
+    fn tell_of(&mut self, key: SessionKey, removed: Removed) {
+        if let Some(roll) = removed.roll {
+            self.strike(roll, key);
+        }
         if let Some(filter) = removed.last {
             self.shared.interest.remove(self.number, &filter);
         } else if let Some(filter) = removed.last_kept {
@@ -509,6 +476,9 @@ impl Shard {
         }
         if added.is_first_kept {
             self.shared.interest.set_keeping(self.number, pattern, true);
+        }
+        if let Some(roll) = added.roll.filter(|_| added.is_new) {
+            self.enter(roll, key);
         }
         added
     }
@@ -538,7 +508,8 @@ impl Shard {
             serial: self.serial,
             number: 0,
             is_kept: false,
-            connection: None,
+            link: None,
+            kind: ClientKind::default(),
             expiry_s: 0,
             window_max: 1,
             left_ms: 0,

@@ -112,7 +112,7 @@ impl Shard {
                 }
                 self.note_shared(&mut turn);
                 self.deliver_shared(now, member.at.session, pending, options.slow_reader, out);
-                if qos > QoS::AtMostOnce && self.session(member.at.session).connection.is_none() {
+                if qos > QoS::AtMostOnce && self.session(member.at.session).connection().is_none() {
                     // It was chosen since nobody else was there. Who has come since then found nothing to fetch.
                     self.call_to_fetch(now, group.online(search.passed, 1), out);
                 }
@@ -196,7 +196,7 @@ impl Shard {
     ) {
         let at = self.address(key);
         self.shared.interest.leave(&group, at);
-        let is_away = self.session(key).connection.is_none();
+        let is_away = self.session(key).connection().is_none();
         if group.is_empty() {
             return;
         }
@@ -212,7 +212,7 @@ impl Shard {
         let Some(rare) = &session.rare else { return };
         let Some(load) = rare.load.as_ref().filter(|load| load.is_called()) else { return };
         let has_work = session.outgoing.as_ref().is_some_and(|o| o.queued().0 > 0);
-        if has_work || session.connection.is_none() {
+        if has_work || session.connection().is_none() {
             return;
         }
         load.answer();
@@ -250,7 +250,7 @@ impl Shard {
         messages_max: usize,
         out: &mut impl Outlet,
     ) {
-        if !self.is_there(from) || self.session(from.session).connection.is_some() {
+        if !self.is_there(from) || self.session(from.session).connection().is_some() {
             return;
         }
         let Some(outgoing) = &mut self.session_mut(from.session).outgoing else { return };

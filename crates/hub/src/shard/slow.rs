@@ -85,7 +85,7 @@ impl Shard {
         let bytes = pending.message.cost_bytes();
         loop {
             let session = &self.sessions[key.index() as usize];
-            let (to, outgoing) = (session.connection, session.outgoing.as_ref()?);
+            let (to, outgoing) = (session.connection(), session.outgoing.as_ref()?);
             let Some(short) = self.shortage(outgoing, 1, bytes) else { return Some(pending) };
             let has_own = outgoing.queued().0 > 0;
             match policy {
@@ -141,7 +141,7 @@ impl Shard {
     fn drop_oldest(&mut self, key: SessionKey, short: Shortage) -> bool {
         let at = self.address(key);
         let session = &mut self.sessions[key.index() as usize];
-        let (number, is_away) = (session.number, session.connection.is_none());
+        let (number, is_away) = (session.number, session.connection().is_none());
         let Some(oldest) = session.outgoing.as_mut().and_then(|outgoing| outgoing.pop()) else {
             return false;
         };

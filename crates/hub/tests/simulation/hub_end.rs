@@ -351,17 +351,12 @@ impl HubEnd {
         }
         net.ledger.connected(client, connect.clean_start, here.as_ms());
         let asked = Connect {
-            client_id: connect.client_id,
-            connection: ConnectionKey(key),
             clean_start: connect.clean_start,
             expiry_s,
             window_max: connect.properties.receive_max.unwrap_or(u16::MAX),
             will,
-            user_name: None,
-            language: None,
-            identity: None,
             slow_reader: self.slow_readers.get(client).copied().unwrap_or_default(),
-            follows: false,
+            ..Connect::new(connect.client_id, ConnectionKey(key))
         };
         let connected = self.shards[number].connect(now, asked, net);
         if let Some(ConnectionKey(old)) = connected.displaced {

@@ -17,6 +17,7 @@ mod history;
 mod metrics;
 pub(crate) mod origin;
 pub(crate) mod passwords;
+mod presence;
 mod publish;
 mod refusal;
 mod rewind;

@@ -3,7 +3,7 @@
 use super::admin::{bans, users};
 use super::passwords::Passwords;
 use super::refusal::Refusal;
-use super::{access, channel, console, guard, history, metrics, publish, sessions};
+use super::{access, channel, console, guard, history, metrics, presence, publish, sessions};
 use crate::context::{Context, ListenerContext};
 use crate::keeper;
 use crate::stats::Summary;
@@ -27,6 +27,7 @@ pub(super) fn router(context: &Arc<Context>, passwords: &Passwords, listener: us
             .route("/api/v1/publish", post(publish::publish))
             .route("/api/v1/stats", get(stats))
             .route("/api/v1/history", get(history::page))
+            .route("/api/v1/presence", get(presence::on_topic))
             .route("/api/v1/sessions", get(sessions::list))
             .route("/api/v1/sessions/{*client_id}", delete(sessions::end))
             .route("/api/v1/bans", get(bans::list).post(bans::set))

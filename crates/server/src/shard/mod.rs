@@ -23,6 +23,7 @@ mod mqtt;
 pub(crate) mod mqtt_sn;
 mod net;
 mod overflow;
+mod presence;
 mod purge;
 pub(crate) mod run;
 mod scarce;
@@ -37,6 +38,7 @@ mod write;
 
 pub(crate) use channel::Opening;
 pub(crate) use follow::json_place;
+pub(crate) use presence::view;
 
 use crate::beside::Hands;
 use crate::context::Context;
@@ -177,6 +179,7 @@ impl ShardLoop {
                 holding: VecDeque::new(),
                 now: Time::default(),
                 text: Vec::new(),
+                asked: presence::Asked::default(),
             },
             run: Run::default(),
             run_audience: Audience::default(),
@@ -362,6 +365,7 @@ impl ShardLoop {
                 self.answer(keep::Answer::Published { reply, published });
             }
             Mail::Survey { order, sessions_max, reply } => self.begin_survey(order, sessions_max, reply),
+            Mail::Presence { topic, reply } => self.ask_presence(&topic, reply),
             Mail::DropSession { client_id, reply } => self.drop_session(&client_id, reply),
             Mail::Keep { kind, key, value, reply } => {
                 self.begin_event();

@@ -2,6 +2,7 @@
 
 use super::connection::{Connection, Form, Link, Phase, Unacknowledged};
 use super::encode::{Encoded, Encodings, Extra, json, plain};
+use super::presence::Asked;
 use crate::context::Context;
 use crate::mail::Mail;
 use crate::memory::NO_QOS_0;
@@ -10,7 +11,10 @@ use crate::stats::{Drop, Kind, Stats};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use trefoil_hub::{ConnectionKey, Delivered, Delivery, Message, Outlet, Parcel, Place, QoS, Time, Topic};
+use trefoil_hub::{
+    ConnectionKey, Delivered, Delivery, Message, Outlet, Parcel, Place, PresenceAnswer, PresenceNews,
+    PresenceQuestion, QoS, Time, Topic,
+};
 use trefoil_json::BINARY_HEADER_BYTES_MAX;
 use trefoil_mqtt::Version;
 use trefoil_websocket::{Opcode, encode_header};
@@ -64,6 +68,8 @@ pub(super) struct Net {
     pub(super) now: Time,
     /// Kept for its memory.
     pub(super) text: Vec<u8>,
+    /// Questions who is on a topic.
+    pub(super) asked: Asked,
 }
 
 impl Net {
@@ -367,6 +373,19 @@ impl Outlet for Net {
 
     fn tell_gap(&mut self, to: ConnectionKey, topic: &str, next: Option<Place>) {
         self.say_gap(to, topic, next);
+    }
+
+    fn tell_presence(
+        &mut self,
+        to: &[ConnectionKey],
+        name: &str,
+        news: &PresenceNews<'_>,
+    ) -> Vec<ConnectionKey> {
+        self.say_presence(to, name, news)
+    }
+
+    fn answer_presence(&mut self, question: &PresenceQuestion, answer: &PresenceAnswer) {
+        self.reply_presence(question, answer);
     }
 
     fn disconnect(&mut self, to: ConnectionKey) {

@@ -71,7 +71,9 @@ impl ShardLoop {
         self.finish_run();
         let identity = self.net.get(key).and_then(|c| c.user.clone());
         let slow_reader = self.slow_reader(key);
-        let connect = Connect { identity, slow_reader, follows: true, ..Connect::new(client_id, key) };
+        let (kind, tag) = (self.client_kind(key), self.connection_tag(key));
+        let connect =
+            Connect { identity, slow_reader, follows: true, kind, tag, ..Connect::new(client_id, key) };
         let connected = self.hub.connect(self.net.now, connect, &mut self.net);
         if let Some(connection) = self.net.get_mut(key) {
             connection.session = Some(connected.session);

@@ -76,7 +76,10 @@ impl Json {
             | Reply::Auth { .. }
             | Reply::Gap { .. }
             | Reply::Hello { .. }
-            | Reply::Answer(_) => {}
+            | Reply::Answer(_)
+            | Reply::Presence { .. }
+            | Reply::Join { .. }
+            | Reply::Leave { .. } => {}
             Reply::Error(refusal) => self.refused(&refusal)?,
         }
         self.has_heard = true;

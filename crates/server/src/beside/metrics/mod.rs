@@ -1,6 +1,7 @@
 //! `GET /metrics`: the figures as Prometheus reads them.
 
 mod history;
+mod presence;
 mod process;
 mod store;
 #[cfg(test)]
@@ -74,6 +75,7 @@ impl Collector for Figures {
         page.gauge("uptime_seconds", "Seconds since the start.", context.started.elapsed().as_secs() as i64)?;
         page.gauges("build_info", "What is running; always 1.", "version", [(env!("CARGO_PKG_VERSION"), 1)])?;
         history::figures(&context.hub.history, &mut page)?;
+        presence::figures(&context.hub.presence, &mut page)?;
         let (refused, disconnected) = context.bans.figures();
         page.gauge("bans", "Bans now.", context.bans.len() as i64)?;
         page.counter("bans_refused", "Clients and connections refused since they are banned.", refused)?;

@@ -91,18 +91,29 @@ impl ShardLoop {
         Ok(())
     }
 
+    /// What a client has said of itself.
+    pub(super) fn json_info(&self, key: ConnectionKey) -> Option<std::sync::Arc<str>> {
+        let info = self.net.get(key)?.json.as_ref()?.info.as_deref()?;
+        Some(info.into())
+    }
+
     fn json_note(&mut self, key: ConnectionKey, hello: &HelloRequest<'_>, is_lines: bool) {
         let Some(connection) = self.net.get_mut(key) else { return };
         connection.has_asked = true;
         if let Some(info) = hello.info {
             connection.json_own().info = Some(info.into());
         }
+        let (info, session) = (hello.info.map(Into::into), connection.session);
         // A datagram carries one object in any case, and what comes on a channel comes in arrays of its own.
         let is_joined = hello.batch && !connection.is_udp() && connection.channel().is_none();
         if is_joined || hello.binary {
             // What is there already is whole frames or lines.
             connection.outbox.mark_framed();
             connection.form = Form::JsonShaped(Shape { is_lines, is_joined, is_binary: hello.binary });
+        }
+        if let (Some(_), Some(session)) = (&info, session) {
+            self.hub.set_presence_info(session, info);
+            self.resume(key, session);
         }
     }
 

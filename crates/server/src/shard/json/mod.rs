@@ -61,6 +61,9 @@ impl ShardLoop {
             identity: user.clone(),
             slow_reader: self.slow_reader(key),
             follows: true,
+            kind: self.client_kind(key),
+            tag: self.connection_tag(key),
+            info: self.json_info(key),
             ..Connect::new(&client_id, key)
         };
         let connected = self.hub.connect(self.net.now, connect, &mut self.net);
@@ -219,6 +222,7 @@ impl ShardLoop {
             Request::Unsubscribe { filters, id, many } => self.json_unsubscribe(session, filters).map(|()| {
                 self.json_answer(key, |out| trefoil_json::encode_unsubscribed(filters, *id, *many, out));
             }),
+            Request::Presence { topic, id } => self.json_presence(session, topic, *id),
             Request::Ping(raw) => {
                 self.json_answer(key, |out| trefoil_json::encode_pong(raw, out));
                 Ok(())
@@ -278,7 +282,7 @@ pub(super) fn id_of(request: &Request<'_>) -> Option<u64> {
         Request::Ask(ask) => Some(ask.id),
         Request::Hello(hello) => hello.id,
         Request::Subscribe(subscribe) => subscribe.id,
-        Request::Unsubscribe { id, .. } | Request::Auth { id, .. } => *id,
+        Request::Unsubscribe { id, .. } | Request::Auth { id, .. } | Request::Presence { id, .. } => *id,
         Request::Ping(_) | Request::Ack(_) => None,
     }
 }

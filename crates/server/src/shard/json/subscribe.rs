@@ -16,7 +16,13 @@ impl ShardLoop {
     ) -> Result<(), RequestError> {
         let SubscribeRequest { filters, qos, since, history, .. } = request;
         self.check_since(session, filters, since.as_ref())?;
+        if request.presence {
+            self.check_presence(session, filters)?;
+        }
         self.json_subscribe_all(session, request)?;
+        if request.presence {
+            self.json_watch(session, filters)?;
+        }
         let granted = vec![*qos; filters.len()];
         let followed = self.json_follow(session, filters, since.as_ref(), *history);
         self.json_answer(key, |out| {

@@ -177,8 +177,6 @@ impl ShardLoop {
         let connected = self.hub.connect(
             self.net.now,
             trefoil_hub::Connect {
-                client_id,
-                connection: key,
                 // [MQTT-3.1.4-4] [v3 MQTT-3.1.4-3]
                 clean_start: connect.clean_start,
                 expiry_s,
@@ -189,7 +187,8 @@ impl ShardLoop {
                 language: Some(Language::Mqtt),
                 identity: proof.user.clone(),
                 slow_reader: self.slow_reader(key),
-                follows: false,
+                tag: self.connection_tag(key),
+                ..trefoil_hub::Connect::new(client_id, key)
             },
             &mut self.net,
         );

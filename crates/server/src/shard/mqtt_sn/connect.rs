@@ -9,7 +9,7 @@ use crate::stats::Kind;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use trefoil_hub::topic::HUB_TOPICS;
-use trefoil_hub::{ConnectionKey, Ending, Language, Message, Payload, SessionKey, Topic, Will};
+use trefoil_hub::{ClientKind, ConnectionKey, Ending, Language, Message, Payload, SessionKey, Topic, Will};
 use trefoil_mqtt_sn::{ConnAck, Connect, Packet, ReturnCode};
 
 impl ShardLoop {
@@ -137,18 +137,16 @@ impl ShardLoop {
         let connected = self.hub.connect(
             now,
             trefoil_hub::Connect {
-                client_id: &wish.client_id,
-                connection: key,
                 clean_start: wish.clean,
                 expiry_s,
                 // One message at a time, as the specification has it (§6.13).
                 window_max: 1,
                 will: will.or(kept),
-                user_name: None,
                 language: Some(Language::MqttSn),
-                identity: None,
                 slow_reader: self.slow_reader(key),
-                follows: false,
+                kind: ClientKind::MqttSn,
+                tag: self.connection_tag(key),
+                ..trefoil_hub::Connect::new(&wish.client_id, key)
             },
             &mut self.net,
         );
