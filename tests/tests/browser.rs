@@ -45,6 +45,11 @@ fn hostile_messages() {
     node("console_scenarios", "hostileMessages", &Hub::start());
 }
 
+#[test]
+fn channel_with_event_source() {
+    node("channel_scenarios", "pageWithEventSource", &Hub::start());
+}
+
 /// Runs a scenario on the page of an example.
 fn on_page(example: &str, arguments: &str, scenario: &str) {
     let hub = Hub::start();
