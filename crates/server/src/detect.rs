@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn each_protocol_is_known_by_its_first_bytes() {
-        let cases: [(&[u8], Detected); 8] = [
+        let cases: [(&[u8], Detected); 9] = [
             (b"\x10\x10\0\x04MQTT\x04", Detected::Mqtt),
             (b"\x10\x90\x01\0\x04MQTT\x05", Detected::Mqtt),
             (b"\x10\x12\0\x06MQIsdp\x03", Detected::Mqtt),
@@ -137,6 +137,7 @@ mod tests {
             (b"POST /x", Detected::Http),
             (b"{\"sub\":", Detected::Json),
             (b"\r\n {", Detected::Json),
+            (b" [{\"sub\":", Detected::Json),
             (b"\nGET / HTTP/1.1\r\n", Detected::Http),
         ];
         for (input, expected) in cases {
@@ -157,7 +158,7 @@ mod tests {
             b"\x10\xff\xff\xff\xff\x01",
             b"\x10\x10\0\x04MQXX",
             b"\0",
-            b"[1]",
+            b"(1)",
         ] {
             assert!(detect(input, ALL).is_err(), "{}", input.escape_ascii());
         }

@@ -119,6 +119,31 @@ fn what_is_no_batch_is_refused_as_a_whole() {
 }
 
 #[test]
+fn a_datagram_does_not_draw_many_refusals() {
+    let hub = Hub::with_users(&[("ann", "a")], "");
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    peer.connect(("127.0.0.1", hub.udp_port())).unwrap();
+    peer.set_read_timeout(Some(DEADLINE)).unwrap();
+    let receive = || -> Value {
+        let mut buffer = [0; 2000];
+        let length = peer.recv(&mut buffer).unwrap();
+        serde_json::from_slice(&buffer[..length]).unwrap()
+    };
+    let many = |first: &str| format!("[{first}{}]", ",{}".repeat(500));
+    // Who has said nothing yet gets one; who gives a wrong password a few.
+    peer.send(many("{}").as_bytes()).unwrap();
+    assert_eq!(receive()["error"]["code"], "not_authorized");
+    peer.send(many(r#"{"auth":{"user":"ann","password":"b"}}"#).as_bytes()).unwrap();
+    let codes: Vec<Value> = (0..6).map(|_| receive()["error"]["code"].clone()).collect();
+    let mut expected = vec![json!("not_authorized")];
+    expected.extend(vec![json!("unknown_operation"); 4]);
+    expected.push(json!("overloaded"));
+    assert_eq!(codes, expected);
+    peer.send(br#"{"auth":{"user":"ann","password":"a"}}"#).unwrap();
+    assert_eq!(receive(), json!({"auth": {"user": "ann"}}));
+}
+
+#[test]
 fn messages_that_leave_together_are_joined() {
     const MESSAGES: u64 = 500;
     let hub = Hub::start();
@@ -132,7 +157,8 @@ fn messages_that_leave_together_are_joined() {
     alone.ask(r##"{"sub":"#"}"##);
     let mut publisher = mqtt::Connection::new(hub.tcp_port(), 5, "publisher");
     // At QoS 0, some too long to be copied, and at QoS 1.
-    let payload = |n: u64| json!({"n": n, "x": "x".repeat(if n % 50 == 0 { 3000 } else { 3 })}).to_string();
+    let payload =
+        |n: u64| json!({"n": n, "x": "x".repeat(if n.is_multiple_of(50) { 3000 } else { 3 })}).to_string();
     let mut bytes = Vec::new();
     for n in 0..MESSAGES {
         let topic = format!("t/{}", n / 100);
@@ -223,14 +249,14 @@ fn bytes_travel_as_they_are_in_both_directions() {
         one.socket.send_text(&json!({"ack": message["id"]}).to_string());
         // Long and short, alone and many in one read, at both QoS.
         let mut publisher = mqtt::Connection::new(hub.tcp_port(), 5, "publisher");
-        let payload = |n: u8| vec![if n % 3 == 0 { b'a' } else { 0xff }; usize::from(n) * 40];
+        let payload = |n: u8| vec![if n.is_multiple_of(3) { b'a' } else { 0xff }; usize::from(n) * 40];
         let bytes: Vec<u8> = (1..100)
             .flat_map(|n| mqtt::Message::new("b/m", payload(n)).qos(u8::from(n > 50), n.into()).packet(5))
             .collect();
         publisher.send(&bytes);
-        for n in 1..100 {
+        for n in 1..100_u8 {
             let message = one.next();
-            if n % 3 == 0 {
+            if n.is_multiple_of(3) {
                 assert_eq!(message["data"].as_str().unwrap().len(), payload(n).len());
             } else {
                 assert_eq!(message["payload"], json!(payload(n)));

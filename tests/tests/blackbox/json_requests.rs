@@ -253,7 +253,8 @@ fn when_the_hub_stops_all_that_waits_is_told() {
     let mut socket = websocket::Connection::new(hub.http_port(), "/ws");
     line.send(r#"{"req":"svc","id":1}"#);
     socket.send_text(r#"{"req":"svc","id":2}"#);
-    (service.receive(), service.receive());
+    service.receive();
+    service.receive();
     hub.signal("TERM");
     hub.wait();
     assert_eq!(line.receive()["id"], 1);

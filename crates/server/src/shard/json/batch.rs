@@ -5,6 +5,10 @@ use crate::shard::connection::Phase;
 use trefoil_hub::ConnectionKey;
 use trefoil_json::{Code, Limits, RequestError, parse_batch};
 
+/// So many requests of a batch in a datagram may be refused; then the rest is not looked at. A refusal is much longer than what
+/// it refuses, and whoever sent the datagram may have written somebody else's address on it.
+const REFUSALS_MAX: u64 = 4;
+
 impl ShardLoop {
     /// Does what the requests of a batch ask for, one after the other. Where one has to wait, those behind it do so, too.
     pub(in crate::shard) fn json_batch(&mut self, key: ConnectionKey, text: &[u8]) {
@@ -12,7 +16,14 @@ impl ShardLoop {
             Ok(requests) => requests,
             Err(error) => return self.json_refuse(key, &error),
         };
+        let is_udp = self.net.get(key).is_some_and(|connection| connection.is_udp());
+        let refused_before = self.net.stats().protocol_errors.get();
         for (at, request) in requests.iter().enumerate() {
+            if is_udp && self.net.stats().protocol_errors.get() - refused_before >= REFUSALS_MAX {
+                let why =
+                    format!("{REFUSALS_MAX} requests of this batch were refused; the rest is not looked at");
+                return self.json_error(key, &RequestError::new(Code::Overloaded, why));
+            }
             self.json_one(key, request.as_bytes());
             // Who moves says hello again where it comes to; who waits for an answer to its password has been heard.
             let behind = match (self.is_leaving.is_some(), self.is_waiting(key)) {
