@@ -1,6 +1,8 @@
 // Channels with fetch only, in Node and in a page, where EventSource and sendBeacon come to it.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { withPage } from "./browser.mjs";
 import { main } from "./rig.mjs";
 
@@ -12,7 +14,7 @@ async function openChannel(base, requests) {
   const objects = [];
   const say = async (...requests) => {
     const answer = await fetch(path, { method: "POST", body: JSON.stringify(requests) });
-    if (answer.status !== 204) throw new Error(`${answer.status}`);
+    if (answer.status !== 204 || (await answer.text()) !== "") throw new Error(`${answer.status}`);
   };
   const hear = async () => {
     while (objects.length === 0) {
@@ -44,9 +46,17 @@ async function fetchOnly(hub) {
 }
 
 async function pageWithEventSource(hub) {
-  // The page comes from the other port of the hub, so that all that it asks is asked across origins.
+  // The page comes from another port, so that all that it asks is asked across origins, and nothing asks for leave first.
+  const methods = [];
+  const server = createServer((request, response) => {
+    methods.push(request.method);
+    response.setHeader("Content-Type", "text/html");
+    response.end(`<link rel="icon" href="data:,"><title>a page</title>`);
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
   const base = `http://127.0.0.1:${hub.http}`;
-  await withPage(`http://127.0.0.1:${hub.tcp}/livez`, async (page) => {
+  await withPage(`http://127.0.0.1:${server.address().port}/`, async (page) => {
+    page.on("request", (request) => methods.push(request.method()));
     await page.evaluate(`window.openChannel = ${openChannel}`);
     const heard = await page.evaluate(async (base) => {
       const channel = await window.openChannel(base, [{ sub: "page/#" }]);
@@ -63,13 +73,17 @@ async function pageWithEventSource(hub) {
       });
       for (const n of [1, 2, 3]) await channel.say({ pub: "page/2", data: n });
       await all;
+      // Another reader takes the place of the stream, and is given again what nobody has acknowledged.
+      heard.push(await channel.hear());
       source.close();
       navigator.sendBeacon(`${channel.path}/close`);
       return { heard, events };
     }, base);
-    assert.deepEqual(heard.heard, [{ sub: "page/#", qos: 0 }, { topic: "page/1", data: "polled" }]);
+    assert.deepEqual(heard.heard, [{ sub: "page/#", qos: 0 }, { topic: "page/1", data: "polled" }, { topic: "page/2", data: 1 }]);
     assert.deepEqual(heard.events, [["3", 1], ["4", 2], ["5", 3]]);
   });
+  server.close();
+  assert(!methods.includes("OPTIONS"), `${methods}`);
   for (;;) {
     const { connections } = await (await fetch(`${base}/api/v1/stats`)).json();
     if (connections.poll + connections.sse === 0) return;
