@@ -10,6 +10,7 @@ const KINDS = {
   json_ws: "JSON over WebSocket",
   echo_ws: "WebSocket echo",
   json_tcp: "JSON lines",
+  poll: "Long polling",
   json_udp: "JSON datagrams",
   sse: "Server-sent events",
   http: "HTTP",

@@ -14,9 +14,11 @@ pub struct Http {
 /// What was answered.
 #[derive(Debug)]
 pub struct Answer {
+    /// Its status.
     pub status: u16,
     /// The head as it came.
     pub head: String,
+    /// What stands behind the head.
     pub body: Vec<u8>,
 }
 
@@ -39,6 +41,7 @@ impl Answer {
 }
 
 impl Http {
+    /// Connects.
     pub fn new(port: u16) -> Http {
         Http { port, stream: BufReader::new(connect(port)) }
     }
@@ -71,6 +74,7 @@ impl Http {
         Ok(Answer { status, head, body: Vec::new() })
     }
 
+    /// Reads an answer with its body.
     pub fn receive(&mut self) -> io::Result<Answer> {
         let mut answer = self.receive_head()?;
         let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
@@ -112,8 +116,11 @@ impl Http {
 
 /// A channel, with a connection for what is said and one for what is heard.
 pub struct Channel {
+    /// Its name.
     pub token: String,
+    /// For requests.
     pub saying: Http,
+    /// For what comes.
     pub hearing: Http,
     /// The number of the next object.
     pub after: u64,

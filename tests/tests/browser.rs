@@ -65,6 +65,11 @@ fn client_without_a_websocket() {
     node("client_scenarios", "fallbacks", &Hub::start());
 }
 
+#[test]
+fn channel_with_event_source() {
+    node("channel_scenarios", "pageWithEventSource", &Hub::start());
+}
+
 /// Runs a scenario on the page of an example.
 fn on_page(example: &str, arguments: &str, scenario: &str) {
     let hub = Hub::start();

@@ -16,7 +16,7 @@ fn everything_of_the_protocol_goes_over_it() {
     let hub = Hub::with_config(&format!("{CONFIG}{history}"));
     let reply = validator("reply");
     let mut channel = Channel::open(hub.http_port(), "", r#"{"sub":"c/#","qos":1,"id":1}"#);
-    let mut say = |channel: &mut Channel, request: &str| {
+    let say = |channel: &mut Channel, request: &str| {
         let answer = channel.ask(request);
         check(&reply, &answer);
         answer

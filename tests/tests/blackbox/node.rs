@@ -1,4 +1,4 @@
-//! MQTT.js over TCP and WebSocket. What each scenario does is in `tests/node/mqttjs_scenarios.mjs`.
+//! MQTT.js over TCP and WebSocket, and a channel with fetch. What each scenario does is in `tests/node`.
 
 use trefoil_tests::{Hub, node};
 
@@ -25,4 +25,9 @@ fn properties_and_aliases() {
 #[test]
 fn retained_and_shared() {
     node("mqttjs_scenarios", "retainedAndShared", &Hub::start());
+}
+
+#[test]
+fn channel_with_fetch_only() {
+    node("channel_scenarios", "fetchOnly", &Hub::start());
 }

@@ -1,4 +1,4 @@
-//! paho-mqtt, aiomqtt, websockets, mqtt-sn-12 and mqttsn. What each scenario does is in the file of its name under `tests/python`.
+//! paho-mqtt, aiomqtt, websockets, urllib, mqtt-sn-12 and mqttsn. What each scenario does is in the file of its name under `tests/python`.
 
 macro_rules! scenarios {
     ($module:ident, $file:literal: $($scenario:ident)*) => {
@@ -38,6 +38,10 @@ scenarios! { mqtt_sn, "mqtt_sn_scenarios":
     finding_the_gateway publishing_at_every_qos publishing_without_a_connection
     subscribing_by_name_wildcard_and_short_name sleeping_and_waking a_session_that_is_kept a_will_that_is_changed
     what_is_refused the_client_of_rsmb
+}
+
+scenarios! { channel, "channel_scenarios":
+    long_polling events
 }
 
 scenarios! { websockets, "websockets_scenarios":
