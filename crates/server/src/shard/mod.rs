@@ -56,7 +56,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trefoil_hub::group::Group;
 use trefoil_hub::interest::ShardSet;
-use trefoil_hub::{Audience, ConnectionKey, Message, Published, SessionKey, Time, Wheel};
+use trefoil_hub::{Audience, ConnectionKey, Message, Published, Refusal, SessionKey, Time, Wheel};
 
 /// What one read may bring. Large enough to join what a busy publisher sends, small enough to stay in the cache until
 /// it is handled.
@@ -417,6 +417,10 @@ impl ShardLoop {
     /// Publishes a message that stands for itself.
     fn publish(&mut self, publisher: Option<SessionKey>, message: &Arc<Message>) -> Published {
         self.finish_run();
+        if self.is_too_much_for_disk(publisher, message) {
+            self.net.stats().store_refused.add(1);
+            return self.hub.refuse(Refusal::Behind);
+        }
         self.net.stats().payload_in.add(message.payload.len() as u64);
         self.hub.publish(self.net.now, publisher, message, &mut self.net)
     }

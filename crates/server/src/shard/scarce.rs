@@ -6,7 +6,7 @@ use super::net::Net;
 use crate::memory::{NO_NEW, NO_PUBLISH};
 use crate::stats::Kind;
 use std::sync::atomic::Ordering;
-use trefoil_hub::{ConnectionKey, Time};
+use trefoil_hub::{ConnectionKey, Message, SessionKey, Time};
 
 /// How often the first shard looks how much memory is taken; when it is short, more often. Shards look by themselves
 /// besides, whenever much has come in or gone out.
@@ -25,6 +25,10 @@ pub(super) const EARLY_BYTES_MIN: usize = 2048;
 
 /// What a delivery that waits in a session costs beside its message, of which there is one.
 const WAITING_BYTES: u64 = 128;
+
+/// What is written down for publishers over HTTP and UDP is handed over when it is so much, and not only at the end of the
+/// round, so that the writer knows of it.
+const HANDED_OVER_BYTES: usize = 1 << 20;
 
 /// Why somebody is sent away.
 pub(super) const WHY: &str = "the hub is short of memory (memory_max); try again later";
@@ -151,6 +155,24 @@ impl ShardLoop {
             let waiting = std::mem::take(&mut scarce.wait_for_disk);
             self.read_again(waiting);
         }
+    }
+
+    /// Whether a message cannot be taken since too much is on its way to the disk. That is for those who cannot be kept from
+    /// sending more, over HTTP and UDP; the others are not read from instead.
+    pub(super) fn is_too_much_for_disk(&mut self, publisher: Option<SessionKey>, message: &Message) -> bool {
+        let Some(keeper) = &self.net.context.keeper else { return false };
+        let connection = publisher.and_then(|session| self.hub.connection(session));
+        let can_wait = connection.and_then(|key| self.net.get(key)).is_some_and(|c| !c.is_udp());
+        if can_wait || !self.hub.writes_down(message) {
+            return false;
+        }
+        // One round may take in as much of it as a mailbox holds.
+        if self.hub.journal_bytes() > HANDED_OVER_BYTES {
+            self.hand_batch_over();
+        } else {
+            self.scarce.is_behind = keeper.is_behind(self.scarce.is_behind);
+        }
+        self.scarce.is_behind
     }
 
     fn read_again(&mut self, connections: Vec<ConnectionKey>) {

@@ -84,7 +84,8 @@ impl Collector for Figures {
             page.gauges("users", "Users, by where they stand.", "source", counts)?;
         }
         let pauses = total(&context.stats, |stats| &stats.store_pauses);
-        store::figures(context.keeper.as_deref(), pauses, &mut page)?;
+        let refused = total(&context.stats, |stats| &stats.store_refused);
+        store::figures(context.keeper.as_deref(), (pauses, refused), &mut page)?;
         let memory = &context.memory;
         page.gauge(
             "memory_stage",
