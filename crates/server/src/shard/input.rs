@@ -24,8 +24,7 @@ const DISCARDED_BYTES_MAX: usize = 1 << 20;
 impl ShardLoop {
     /// Reads once from each connection that may have something.
     pub(super) fn read_all(&mut self) {
-        if self.holds_mail {
-            // Publishers feel it before memory does.
+        if self.reads_nothing() {
             return;
         }
         let outbox_bytes_max = self.net.context.limits.outbox_bytes_max;
@@ -48,6 +47,11 @@ impl ShardLoop {
                 continue;
             }
             self.watch_memory();
+            if self.is_far_ahead() {
+                // What was read before has to be posted first.
+                self.note_readable(key);
+                continue;
+            }
             if !self.is_paused(key) {
                 self.read(key);
             }

@@ -163,6 +163,8 @@ impl ShardLoop {
                 memory_stage: 0,
                 outbox_bytes: 0,
                 outbox_bytes_seen: 0,
+                forwarded: 0,
+                forwarded_max: scarce::FORWARDED_MIN,
                 early_bytes: scarce::EARLY_BYTES_MIN,
                 replaced: 0,
                 expired: 0,
@@ -241,6 +243,7 @@ impl ShardLoop {
     pub(crate) fn take_mail(&mut self) {
         let mut mail = std::mem::take(&mut self.mail);
         self.mailbox().take(&mut mail);
+        let messages = if self.net.is_limited { mail.iter().filter(|m| m.is_message()).count() } else { 0 };
         for piece in mail.drain(..) {
             match piece {
                 Mail::Run(wire) => {
@@ -256,6 +259,9 @@ impl ShardLoop {
         }
         self.mail = mail;
         self.finish_run();
+        if messages > 0 {
+            self.mailbox().count_delivered(messages);
+        }
         self.hand_batch_over();
         self.end_checkpoint();
         self.post_mail();
@@ -283,7 +289,8 @@ impl ShardLoop {
     /// How long there is nothing to do, unless something comes: for ever if nothing is due.
     pub(crate) fn wait(&self) -> Option<Duration> {
         let now = self.net.now;
-        let has_work = !self.readable.is_empty() && !self.holds_mail
+        let reads_nothing = self.reads_nothing();
+        let has_work = (!self.readable.is_empty() || self.scarce.waits_for_shards()) && !reads_nothing
             || !self.net.dirty.is_empty()
             || !self.surveys.is_empty()
             || !self.purges.is_empty()
@@ -292,7 +299,7 @@ impl ShardLoop {
             return Some(Duration::ZERO);
         }
         let until = |at: Option<Time>| at.map(|at| at.since(now));
-        let retry = (self.holds_mail || self.scarce.is_behind).then_some(RETRY_MS);
+        let retry = (reads_nothing || self.scarce.is_behind).then_some(RETRY_MS);
         let timers = [
             retry,
             self.timers.wait_ms(now),
@@ -306,6 +313,12 @@ impl ShardLoop {
             until(self.stop_at),
         ];
         timers.into_iter().flatten().min().map(Duration::from_millis)
+    }
+
+    /// Whether nothing is to be read from anybody, since other shards have too much to do as it is: publishers feel it before
+    /// memory does.
+    fn reads_nothing(&self) -> bool {
+        self.holds_mail || self.is_far_ahead()
     }
 
     /// Where others leave what is for this shard.
@@ -394,9 +407,15 @@ impl ShardLoop {
             let mailbox = &self.net.context.mailboxes[shard];
             if mailbox.is_full() {
                 self.holds_mail = true;
-            } else {
-                mailbox.post_all(mail);
+                continue;
             }
+            if self.net.forwarded > 0 {
+                mailbox.count_undelivered(mail.iter().filter(|m| m.is_message()).count());
+            }
+            mailbox.post_all(mail);
+        }
+        if !self.holds_mail {
+            self.net.forwarded = 0;
         }
     }
 

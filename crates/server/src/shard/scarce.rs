@@ -3,7 +3,7 @@
 use super::ShardLoop;
 use super::connection::Connection;
 use super::net::Net;
-use crate::memory::{NO_NEW, NO_PUBLISH};
+use crate::memory::{NO_NEW, NO_PUBLISH, SESSION_BYTES};
 use crate::stats::Kind;
 use std::sync::atomic::Ordering;
 use trefoil_hub::{ConnectionKey, Message, SessionKey, Time};
@@ -30,6 +30,10 @@ const WAITING_BYTES: u64 = 128;
 /// round, so that the writer knows of it.
 const HANDED_OVER_BYTES: usize = 1 << 20;
 
+/// How many messages other shards may have to deliver at a time, at least. A message that waits for every session costs
+/// them so often not more than sessions count for beforehand.
+pub(super) const FORWARDED_MIN: usize = (SESSION_BYTES / WAITING_BYTES) as usize;
+
 /// Why somebody is sent away.
 pub(super) const WHY: &str = "the hub is short of memory (memory_max); try again later";
 
@@ -42,6 +46,8 @@ pub(super) struct Scarce {
     queued: usize,
     /// When to look next; on the first shard only, if there is a limit.
     pub(super) look_at: Option<Time>,
+    /// Publishers of whom the rest of a read waits until other shards have delivered what came before it.
+    wait_for_shards: Vec<ConnectionKey>,
     /// Publishers that are not read from.
     paused: Vec<ConnectionKey>,
     /// Too much is on its way to the disk.
@@ -53,6 +59,13 @@ pub(super) struct Scarce {
 impl Scarce {
     pub(super) fn new(is_first: bool) -> Scarce {
         Scarce { look_at: is_first.then(Time::default), ..Scarce::default() }
+    }
+}
+
+impl Scarce {
+    /// Whether the rest of what was read from somebody waits for other shards.
+    pub(super) fn waits_for_shards(&self) -> bool {
+        !self.wait_for_shards.is_empty()
     }
 }
 
@@ -101,6 +114,11 @@ impl Net {
         self.memory_stage = memory.stage();
         let connections = self.context.connections.load(Ordering::Relaxed).max(1) as u64;
         let share = memory.bytes_max() / EARLY_PART / connections;
+        // Others may leave as much for the same sessions at the same time, and half is for what does not come by mail.
+        let shards = 2 * self.context.mailboxes.len() as u64;
+        let sessions = crate::stats::total(&self.context.stats, |s| &s.sessions).max(1);
+        let forwarded = memory.headroom() / shards / (sessions * WAITING_BYTES);
+        self.forwarded_max = usize::try_from(forwarded).unwrap_or(usize::MAX).max(FORWARDED_MIN);
         self.early_bytes = usize::try_from(share).unwrap_or(usize::MAX).max(EARLY_BYTES_MIN);
     }
 }
@@ -137,6 +155,10 @@ impl ShardLoop {
         self.net.memory_stage = self.net.context.memory.stage();
         if self.net.takes_no_new() {
             self.net.pool.clear();
+        }
+        if !self.is_far_ahead() {
+            let waiting = std::mem::take(&mut self.scarce.wait_for_shards);
+            self.read_again(waiting);
         }
         if self.net.memory_stage >= NO_PUBLISH {
             return;
@@ -207,7 +229,30 @@ impl ShardLoop {
         }
         self.watch_memory();
         let can_wait = |c: &Connection| matches!(c.kind, Kind::Mqtt | Kind::JsonTcp) && c.waiting.is_none();
-        self.net.memory_stage >= NO_PUBLISH && self.net.get(key).is_some_and(can_wait) && self.is_paused(key)
+        let is_far_ahead = self.is_far_ahead();
+        if !is_far_ahead && self.net.memory_stage < NO_PUBLISH || !self.net.get(key).is_some_and(can_wait) {
+            return false;
+        }
+        if self.is_paused(key) {
+            return true;
+        }
+        if is_far_ahead && let Some(connection) = self.net.get_mut(key) {
+            connection.is_paused = true;
+            self.scarce.wait_for_shards.push(key);
+        }
+        is_far_ahead
+    }
+
+    /// Whether other shards have so many messages to deliver that there should be no more for now: what comes of them is known
+    /// only then, and may be as many deliveries as there are sessions.
+    pub(super) fn is_far_ahead(&self) -> bool {
+        if !self.net.is_limited || self.stop_at.is_some() {
+            return false;
+        }
+        let own = self.net.number;
+        let others = self.net.context.mailboxes.iter().enumerate().filter(|(shard, _)| *shard != own);
+        let undelivered = others.map(|(_, mailbox)| mailbox.undelivered()).max().unwrap_or(0);
+        undelivered + self.net.forwarded >= self.net.forwarded_max
     }
 
     /// Whether a connection is not to be read from now: it has published before, and either what it published had to be
