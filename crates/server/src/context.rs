@@ -36,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) keeper: Option<std::sync::Arc<Keeper>>,
     /// Connections now, of all listeners.
     pub(crate) connections: AtomicUsize,
+    /// How many open files there may be.
+    pub(crate) descriptors: crate::descriptors::Descriptors,
     /// How much memory there may be, and how much there is.
     pub(crate) memory: crate::memory::Memory,
     /// When the server started: the zero of all [`trefoil_hub::Time`].

@@ -30,6 +30,7 @@ mod access;
 mod beside;
 mod context;
 mod crew;
+mod descriptors;
 pub mod detect;
 mod inherited;
 mod json_message;
@@ -316,6 +317,7 @@ impl Prepared<'_> {
             // One more for what runs beside the shards.
             stats: (0..=shards).map(|_| Stats::default()).collect(),
             connections: AtomicUsize::new(0),
+            descriptors: descriptors::Descriptors::new(shards),
             memory,
             started,
         });

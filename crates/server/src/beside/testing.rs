@@ -86,6 +86,7 @@ impl Bench {
             mailboxes: vec![mailbox(poll.registry(), mio::Token(0)).unwrap()],
             stats: vec![Stats::default(), Stats::default()],
             connections: AtomicUsize::new(0),
+            descriptors: crate::descriptors::Descriptors::new(1),
             memory: crate::memory::Memory::new(Default::default()),
             started: Instant::now(),
         });

@@ -94,6 +94,8 @@ pub(crate) struct ShardLoop {
     holds_mail: bool,
     /// When to try again what the kernel could not do, or there was no time for.
     retry_at: Option<Time>,
+    /// Connections have taken nearly all descriptors, as far as the shard knows.
+    is_crowded: bool,
     /// Until when nothing more is logged of connections that cannot be accepted.
     quiet_until: Option<Time>,
     /// UDP peers whose datagrams the kernel did not take.
@@ -191,6 +193,7 @@ impl ShardLoop {
             random,
             holds_mail: false,
             retry_at: None,
+            is_crowded: false,
             quiet_until: None,
             unsent: Vec::new(),
             statistics_at: (number == 0).then(Time::default),
