@@ -39,6 +39,7 @@ mod listener;
 mod mail;
 mod memory;
 mod outbox;
+mod proxied;
 mod pulse;
 mod refused;
 mod shard;
@@ -470,6 +471,9 @@ fn listener_context(listener: &trefoil_config::Listener, bind: Bind) -> Listener
         protocols: listener.protocols,
         allow_anonymous: listener.allow_anonymous,
         echo: listener.echo,
+        proxy_protocol: listener.proxy_protocol,
+        trusted_proxies: listener.trusted_proxies.clone(),
+        allowed_origins: listener.allowed_origins.clone(),
         slow_reader: listener.slow_reader,
         connections_max: listener.connections_max,
         connections: AtomicUsize::new(0),

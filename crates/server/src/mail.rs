@@ -9,7 +9,7 @@ use crate::shard::mqtt_sn::{Forwarded, Parted};
 use bytes::Bytes;
 use mio::Waker;
 use std::io;
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -104,6 +104,8 @@ pub(crate) struct Arrival {
     pub(crate) input: Vec<u8>,
     /// What has to be written before anything else.
     pub(crate) output: Vec<u8>,
+    /// For whom a trusted proxy has made it.
+    pub(crate) forwarded: Option<IpAddr>,
     /// Who it is, if it has proved that already.
     pub(crate) user: Option<Arc<str>>,
     /// What has been found out about it.

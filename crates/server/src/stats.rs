@@ -110,6 +110,8 @@ pub(crate) struct Stats {
     pub(crate) accepted: Figure,
     /// Connections refused since a limit was reached.
     pub(crate) refused: Figure,
+    /// Connections refused where the PROXY protocol is spoken.
+    pub(crate) proxy_refused: Figure,
     /// Connections closed since the peer broke its protocol.
     pub(crate) protocol_errors: Figure,
     /// Times that a publisher was not read from, since too much was on its way to the disk.

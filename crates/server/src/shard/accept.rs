@@ -1,9 +1,10 @@
 //! Listeners of a shard, and the connections that come in by them.
 
-use super::connection::{Connection, Link};
+use super::connection::{Connection, Input, Link};
 use super::mqtt_sn::Place;
 use super::{READ_AND_WRITE, ShardLoop};
 use crate::listener::{Share, tune};
+use crate::stats::Kind;
 use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::{Interest, Registry, Token};
 use std::collections::HashMap;
@@ -143,11 +144,15 @@ impl ShardLoop {
             match sockets[socket].accept() {
                 // Before anything is read, and without a word: there is no protocol yet.
                 Ok((_, peer)) if self.net.context.bans.refuses_address(peer.ip()) => {}
+                Ok((_, peer)) if !self.may_connect(number, peer) => {}
                 Ok((stream, _)) if self.admit(number) => {
                     self.is_crowded = self.net.context.descriptors.is_spare(stream.as_raw_fd());
                     tune(&stream);
                     self.net.stats().accepted.add(1);
-                    self.add_stream(stream, number);
+                    let is_proxied = self.net.context.listeners[number].proxy_protocol;
+                    if let Some(key) = self.add_stream(stream, number).filter(|_| is_proxied) {
+                        self.set_input(key, Kind::New, Input::ProxyHeader);
+                    }
                 }
                 // There is no protocol yet in which to say why.
                 Ok(_) => self.net.stats().refused.add(1),

@@ -13,18 +13,20 @@ use trefoil_websocket::Receiver;
 impl ShardLoop {
     /// Takes a connection in that another thread has accepted.
     pub(super) fn arrive(&mut self, arrival: Arrival) {
-        let Arrival { stream, listener, mut input, output, user, stage } = arrival;
+        let Arrival { stream, listener, mut input, output, forwarded, user, stage } = arrival;
         if self.stop_at.is_some() {
             return self.dismiss(listener);
         }
         // It may have been banned while it was on its way.
-        if stream.peer_addr().is_ok_and(|peer| self.net.context.bans.refuses_address(peer.ip())) {
+        let address = forwarded.or_else(|| Some(stream.peer_addr().ok()?.ip()));
+        if address.is_some_and(|address| self.net.context.bans.refuses_address(address)) {
             return self.dismiss(listener);
         }
         let stream = mio::net::TcpStream::from_std(stream);
         let Some(key) = self.add_stream(stream, listener) else { return };
         if let Some(connection) = self.net.get_mut(key) {
             connection.user = user;
+            connection.forwarded = forwarded.map(Box::new);
         }
         match stage {
             Stage::First => {}
@@ -57,12 +59,13 @@ impl ShardLoop {
     ) {
         let Some(shard) = self.is_leaving.take() else { return };
         let user = self.net.get_mut(key).and_then(|c| c.user.take());
+        let forwarded = self.net.get(key).and_then(|c| c.forwarded.as_deref().copied());
         let Some((stream, listener, output)) = self.take_out(key) else { return };
         let stage = match websocket {
             Some((receiver, state)) => Stage::MqttWebSocket { receiver, connect: state.partial },
             None => Stage::Mqtt,
         };
-        let arrival = Arrival { stream, listener, input, output, user, stage };
+        let arrival = Arrival { stream, listener, input, output, forwarded, user, stage };
         self.net.mail[shard].push(Mail::Arrival(Box::new(arrival)));
     }
 

@@ -7,7 +7,7 @@ use crate::outbox::{Outbox, Pool};
 use crate::stats::Kind;
 use mio::net::TcpStream;
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use trefoil_auth::Users;
 use trefoil_auth::scram::Challenge;
@@ -39,6 +39,8 @@ pub(super) struct Connection {
     pub(super) session: Option<SessionKey>,
     /// Who the client proved to be.
     pub(super) user: Option<Arc<str>>,
+    /// For whom a trusted proxy has made it; most come by themselves.
+    pub(super) forwarded: Option<Box<IpAddr>>,
     /// Its password is being looked at, and it is not read from; what to do then.
     pub(super) waiting: Option<Box<Wait>>,
     /// When something last came in.
@@ -118,6 +120,8 @@ pub(super) struct Unacknowledged {
 
 /// How its input is read.
 pub(super) enum Input {
+    /// A header of the PROXY protocol comes first.
+    ProxyHeader,
     /// The first bytes decide.
     First,
     /// The head of an HTTP request.
@@ -269,6 +273,7 @@ impl Connection {
             holds_all: false,
             session: None,
             user: None,
+            forwarded: None,
             waiting: None,
             heard_at: now,
             silence_ms_max: 0,

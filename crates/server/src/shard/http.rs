@@ -41,6 +41,9 @@ impl ShardLoop {
                     return (input.len(), true);
                 }
                 let is_upgrade = upgrades.count() > 0;
+                if !self.take_forwarded(key, request.headers) {
+                    return (input.len(), true);
+                }
                 if self.net.takes_no_new() && !(is_upgrade && matches!(plain_path, "/mqtt" | "/")) {
                     // Who speaks MQTT is told in its words.
                     self.net.stats().refused.add(1);
@@ -107,7 +110,8 @@ impl ShardLoop {
     ) {
         let Some(connection) = self.net.get(key) else { return };
         let listener = &self.net.context.listeners[usize::from(connection.listener)];
-        let (is_spoken, echo) = (listener.protocols.websocket, listener.echo);
+        let (is_spoken, echo, allowed) =
+            (listener.protocols.websocket, listener.echo, &listener.allowed_origins);
         let offered = || values(headers, "sec-websocket-protocol").flat_map(|v| v.split(|&b| b == b','));
         let offers = |protocol: &str| offered().any(|o| o.trim_ascii() == protocol.as_bytes());
         // [MQTT-6.0.0-4] [v3 MQTT-6.0.0-4]: whoever offers both gets the one of the specification, in whatever order.
@@ -137,7 +141,7 @@ impl ShardLoop {
             let why = "MQTT over WebSocket needs Sec-WebSocket-Protocol: mqtt";
             return self.websocket_refuse(key, Refused { status: 400, reason: why });
         }
-        if accepted.origin.is_some_and(|origin| !origin::is_allowed(origin, host)) {
+        if accepted.origin.is_some_and(|origin| !origin::is_allowed(origin, host, allowed)) {
             let why = "a page of another origin may not connect";
             return self.websocket_refuse(key, Refused { status: 403, reason: why });
         }
@@ -180,8 +184,10 @@ impl ShardLoop {
     }
 
     fn hand_over(&mut self, key: ConnectionKey, input: &[u8]) {
+        let forwarded = self.net.get(key).and_then(|c| c.forwarded.as_deref().copied());
         let Some((stream, listener, _)) = self.take_out(key) else { return };
-        let hand_over = HandOver { peer: stream.peer_addr().ok(), stream, listener, input: input.to_vec() };
+        let peer = stream.peer_addr().ok();
+        let hand_over = HandOver { peer, forwarded, stream, listener, input: input.to_vec() };
         if let Err(mut back) = self.hands.take(hand_over) {
             // The socket has just been read from, so a line finds room in it; if not, closing says it too.
             let _ = back.stream.write_all(

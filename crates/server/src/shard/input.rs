@@ -143,6 +143,7 @@ impl ShardLoop {
             let rest = &mut input[consumed..];
             let state = std::mem::replace(&mut connection.input, Input::Taken);
             let (used, again) = match state {
+                Input::ProxyHeader => self.proxy_header(key, rest),
                 Input::First => (0, self.decide(key, rest)),
                 Input::HttpHead => self.http_head(key, rest),
                 Input::Mqtt(mut state) => {

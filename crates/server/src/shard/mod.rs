@@ -22,6 +22,7 @@ mod mqtt;
 pub(crate) mod mqtt_sn;
 mod net;
 mod overflow;
+mod proxied;
 mod purge;
 pub(crate) mod run;
 mod scarce;
@@ -98,6 +99,8 @@ pub(crate) struct ShardLoop {
     is_crowded: bool,
     /// Until when nothing more is logged of connections that cannot be accepted.
     quiet_until: Option<Time>,
+    /// The same of connections that are refused where the PROXY protocol is spoken.
+    proxy_quiet_until: Option<Time>,
     /// UDP peers whose datagrams the kernel did not take.
     unsent: Vec<ConnectionKey>,
     /// When the statistics are published next; on the first shard only.
@@ -195,6 +198,7 @@ impl ShardLoop {
             retry_at: None,
             is_crowded: false,
             quiet_until: None,
+            proxy_quiet_until: None,
             unsent: Vec::new(),
             statistics_at: (number == 0).then(Time::default),
             tree,

@@ -103,6 +103,9 @@ impl ShardLoop {
                 (Phase::Open, _) if connection.waiting.is_some() => self.give_up_waiting(key),
                 (Phase::Open, _) if connection.kind == Kind::Sse => self.sse_beat(key),
                 (Phase::Open, Input::HttpHead) => self.http_timeout(key),
+                (Phase::Open, Input::ProxyHeader) => {
+                    self.refuse_unproxied(key, "the header of the PROXY protocol did not come in time");
+                }
                 (Phase::Open, _) if matches!(connection.form, Form::Mqtt(_)) => self.mqtt_fail(
                     key,
                     ReasonCode::NotAuthorized,

@@ -122,9 +122,12 @@ impl Figures {
                 &s.queued_bytes
             }),
         ];
-        const COUNTERS: [(&str, &str, Read); 17] = [
+        const COUNTERS: [(&str, &str, Read); 18] = [
             ("connections_accepted", "Connections accepted.", |s| &s.accepted),
             ("connections_refused", "Connections refused since a limit was reached.", |s| &s.refused),
+            ("proxy_refused", "Connections refused where the PROXY protocol is spoken.", |s| {
+                &s.proxy_refused
+            }),
             ("protocol_errors", "Connections closed since the peer broke its protocol.", |s| {
                 &s.protocol_errors
             }),
