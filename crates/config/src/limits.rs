@@ -116,6 +116,9 @@ limits! {
     /// still there. One that has closed its socket is so noticed once its system has forgotten the socket (a minute on
     /// Linux), and a machine that is gone after three questions without an answer.
     half_closed_probe_s: u32 = 15, Seconds 1..=3600;
+    /// How long a WebSocket peer may send nothing before the hub pings it, so that proxies which cut what is silent for a
+    /// minute do not. One that has sent nothing for twice that is closed. 0 pings nobody.
+    websocket_ping_s: u32 = 25, Seconds 0..=3600;
     /// How long a UDP peer is remembered after its last datagram.
     udp_idle_s: u32 = 60, Seconds 1..=86_400;
     /// How long the server waits for the acknowledgement of a QoS 1 datagram before it sends it again.

@@ -31,6 +31,7 @@ mod mqtt_sn_will;
 mod netcat;
 mod node;
 mod one_port;
+mod pages;
 mod proxied;
 mod python;
 mod retained;

@@ -40,6 +40,7 @@ impl ShardLoop {
                 self.set_input(key, Kind::MqttWebSocket, Input::Taken);
                 self.mqtt_bytes(key, &mut state, &connect);
                 self.put_back(key, Input::MqttWebSocket(receiver, state));
+                self.begin_pings(key);
             }
         }
         let consumed = self.feed(key, &mut input);

@@ -45,6 +45,10 @@ pub(super) struct Connection {
     pub(super) waiting: Option<Box<Wait>>,
     /// When something last came in.
     pub(super) heard_at: Time,
+    /// When bytes of any kind last came in.
+    pub(super) alive_at: Time,
+    /// When to look whether a WebSocket peer is still there.
+    pub(super) ping_at: Option<Time>,
     /// How long it may be silent, in milliseconds; 0 is for ever.
     pub(super) silence_ms_max: u32,
     /// When it is closed whatever comes; for handshakes and goodbyes.
@@ -276,6 +280,8 @@ impl Connection {
             forwarded: None,
             waiting: None,
             heard_at: now,
+            alive_at: now,
+            ping_at: None,
             silence_ms_max: 0,
             deadline: None,
             phase: Phase::Open,
@@ -375,6 +381,7 @@ impl Connection {
             (Link::Udp(peer), _) => peer.unacknowledged.front().map(|u| u.resend_at),
             (Link::Tcp(_), _) => None,
         };
-        [silence, self.deadline, resend].into_iter().flatten().min()
+        let ping = self.ping_at.filter(|_| self.phase == Phase::Open);
+        [silence, self.deadline, ping, resend].into_iter().flatten().min()
     }
 }

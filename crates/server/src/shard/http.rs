@@ -149,6 +149,7 @@ impl ShardLoop {
         let is_old_mqtt = accepted.protocol == Some(MQTT_PROTOCOLS[1]);
         self.set_deadline(key, None);
         self.websocket_open(key, kind, is_old_mqtt);
+        self.begin_pings(key);
     }
 
     fn websocket_open(&mut self, key: ConnectionKey, kind: Kind, is_old_mqtt: bool) {

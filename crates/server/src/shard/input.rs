@@ -91,6 +91,7 @@ impl ShardLoop {
                 return self.peer_closed(key);
             }
             Ok(_) => {
+                connection.alive_at = now;
                 let speaks_mqtt = matches!(connection.kind, Kind::Mqtt | Kind::MqttWebSocket);
                 if !speaks_mqtt || got >= HEARD_BYTES_MIN {
                     connection.heard_at = now;

@@ -22,6 +22,7 @@ mod mqtt;
 pub(crate) mod mqtt_sn;
 mod net;
 mod overflow;
+mod pings;
 mod proxied;
 mod purge;
 pub(crate) mod run;

@@ -114,6 +114,10 @@ impl ShardLoop {
                 _ => self.lose(key),
             };
         }
+        if connection.phase == Phase::Open && self.ping_due(key) {
+            return;
+        }
+        let Some(connection) = self.net.get_mut(key) else { return };
         if matches!(connection.form, Form::MqttSn(_)) {
             return self.sn_due(key);
         }
