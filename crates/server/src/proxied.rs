@@ -38,8 +38,9 @@ pub(crate) fn read_header(input: &[u8]) -> Header {
         return Header::Wrong("the connection does not begin with a header of the PROXY protocol");
     }
     let length = input.get(V2_LENGTH_AT).filter(|_| !begins(b"P"));
-    let length = length.map_or(0, |length| usize::from(u16::from_be_bytes([length[0], length[1]])));
-    if V2_LENGTH_AT.end + length > HEADER_BYTES_MAX {
+    let v2_len =
+        length.map(|length| V2_LENGTH_AT.end + usize::from(u16::from_be_bytes([length[0], length[1]])));
+    if v2_len.is_some_and(|len| len > HEADER_BYTES_MAX) {
         return Header::Wrong("the header of the PROXY protocol is too long");
     }
     match ProxyHeader::parse(input, ParseConfig { include_tlvs: false, ..ParseConfig::default() }) {
@@ -47,7 +48,8 @@ pub(crate) fn read_header(input: &[u8]) -> Header {
             let client = header.proxied_address().map(|address| address.source.ip().to_canonical());
             Header::Whole { len, client }
         }
-        Err(Error::BufferTooShort) => Header::Partial,
+        // One of version 2 that is here as a whole has too little in it for its addresses.
+        Err(Error::BufferTooShort) if v2_len.is_none_or(|len| input.len() < len) => Header::Partial,
         Err(_) => Header::Wrong("the header of the PROXY protocol is malformed"),
     }
 }
