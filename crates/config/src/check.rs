@@ -25,16 +25,25 @@ pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<
     required(sheet, problems);
     let auth = Auth::read(sheet);
     let has_users = auth.users.is_some();
+    let top_networks = sheet.answers.networks(Section::Top, "trusted_proxies");
+    let top_networks = top_networks.map_or_else(Vec::new, |(networks, _)| networks.to_vec());
+    let top_origins = sheet.answers.origins(Section::Top, "allowed_origins").cloned().unwrap_or_default();
     let listeners = match sheet.repeated.get(&Section::Listener) {
         None => preset
             .listeners
             .into_iter()
-            .map(|listener| Listener { allow_anonymous: !has_users || allow_anonymous, ..listener })
+            .map(|listener| Listener {
+                allow_anonymous: !has_users || allow_anonymous,
+                trusted_proxies: top_networks.clone(),
+                allowed_origins: top_origins.clone(),
+                ..listener
+            })
             // It would refuse everybody: MQTT-SN has no passwords.
             .filter(|listener| listener.allow_anonymous || !listener.protocols.mqtt_sn)
             .collect(),
         Some(entries) => {
-            let mut check = Check { allow_anonymous, has_users, seen: Vec::new(), problems };
+            let mut check =
+                Check { top: &sheet.answers, allow_anonymous, has_users, seen: Vec::new(), problems };
             let listeners: Vec<Listener> =
                 entries.list.iter().filter_map(|entry| check.listener(entry)).collect();
             if listeners.is_empty() && check.problems.is_empty() && !entries.refused {
@@ -102,6 +111,8 @@ fn log(sheet: &Sheet) -> Log {
 }
 
 struct Check<'a> {
+    /// What is said at the top level.
+    top: &'a Answers,
     allow_anonymous: bool,
     /// Clients can say who they are.
     has_users: bool,
@@ -136,8 +147,29 @@ impl<'a> Check<'a> {
                 format!("`echo` answers on WebSocket only, and {bind} does not speak that; {way_out}"),
             );
         }
+        let trusted = answers.networks(Section::Listener, "trusted_proxies");
+        let trusted = trusted.or_else(|| self.top.networks(Section::Top, "trusted_proxies"));
+        let trusted_proxies = trusted.map_or_else(Vec::new, |(networks, _)| networks.to_vec());
+        let origins = answers.origins(Section::Listener, "allowed_origins");
+        let allowed_origins = origins.or_else(|| self.top.origins(Section::Top, "allowed_origins")).cloned();
+        let proxy_protocol = answers.bool(Section::Listener, "proxy_protocol");
+        if let Some((true, place)) = proxy_protocol {
+            let why = match bind {
+                Bind::Udp(_) => Some("the PROXY protocol is for TCP; leave it out"),
+                Bind::Tcp(_) if trusted_proxies.is_empty() => {
+                    Some("nobody is believed here; name the addresses of the proxies in `trusted_proxies`")
+                }
+                Bind::Tcp(_) => None,
+            };
+            if let Some(why) = why {
+                self.fail(place, format!("`proxy_protocol` of {bind} is true, and {why}"));
+            }
+        }
         Some(Listener {
             bind,
+            proxy_protocol: proxy_protocol.is_some_and(|(on, _)| on),
+            trusted_proxies,
+            allowed_origins: allowed_origins.unwrap_or_default(),
             protocols: protocols?,
             allow_anonymous: !self.has_users || self.allows_anonymous(answers),
             echo: echo.is_some_and(|(echo, _)| echo),

@@ -44,6 +44,8 @@ mod history;
 mod limits;
 mod model;
 mod nearest;
+mod network;
+mod origins;
 mod problem;
 mod reference;
 mod settings;
@@ -61,6 +63,8 @@ pub use extensions::{
 };
 pub use limits::Limits;
 pub use model::{Bind, Config, Listener, Log, LogLevel, MemoryMax, Protocols};
+pub use network::Network;
+pub use origins::Origins;
 pub use problem::{Place, Problem, Problems};
 pub use reference::reference;
 pub use settings::{Kind, Preset, Section, Setting};

@@ -134,6 +134,9 @@ limits! {
     /// Bytes that one channel has given to a reader and keeps until a later request says that they came. Nothing more is
     /// given meanwhile: an answer holds about as much at most, and a stream of events ends, so that its reader connects again.
     channel_resend_bytes_max: usize = 1_048_576, Bytes 1024..=4095 * MIB;
+    /// How long a WebSocket peer may send nothing before the hub pings it, so that proxies which cut what is silent for a
+    /// minute do not. One that has sent nothing for twice that is closed. 0 pings nobody.
+    websocket_ping_s: u32 = 25, Seconds 0..=3600;
     /// How long a UDP peer is remembered after its last datagram.
     udp_idle_s: u32 = 60, Seconds 1..=86_400;
     /// How long the server waits for the acknowledgement of a QoS 1 datagram before it sends it again.

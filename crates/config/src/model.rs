@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use crate::access::{Auth, Bans};
 use crate::extensions::{Delayed, Exclusive, Mqtt, MqttSn, RetainedLimit, Rewrite, Shared, Sys};
 use crate::limits::Limits;
+use crate::network::Network;
+use crate::origins::Origins;
 use crate::store::Store;
 use trefoil_hub::{AutomaticSubscription, HistoryRule, SlowReader};
 
@@ -69,6 +71,9 @@ impl Default for Config {
             protocols,
             allow_anonymous: true,
             echo: false,
+            proxy_protocol: false,
+            trusted_proxies: Vec::new(),
+            allowed_origins: Origins::default(),
             slow_reader: SlowReader::default(),
             connections_max: 0,
         };
@@ -130,6 +135,12 @@ pub struct Listener {
     pub echo: bool,
     /// What happens to messages for which a client that connects here is too slow.
     pub slow_reader: SlowReader,
+    /// Each connection begins with a header of the PROXY protocol. Only on TCP, and only with trusted proxies.
+    pub proxy_protocol: bool,
+    /// Who is believed when he says for whom he connects.
+    pub trusted_proxies: Vec<Network>,
+    /// Pages of other hosts that may use it.
+    pub allowed_origins: Origins,
     /// Connections (over UDP: peers) at one time; 0 means as many as the process may open files.
     pub connections_max: usize,
 }

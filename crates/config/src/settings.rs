@@ -164,6 +164,10 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// A list of some of these words.
     Choices(&'static [&'static str]),
+    /// A list of addresses and networks.
+    Networks,
+    /// A list of origins of web pages.
+    Origins,
     /// A transport and an address.
     Address,
     /// Any text.

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use crate::model::Bind;
+use crate::network::Network;
+use crate::origins::Origins;
 use crate::problem::{Place, Problem};
 use crate::settings::{Preset, Section, Setting};
 use crate::value::{self, Raw, Value};
@@ -123,6 +125,22 @@ impl Answers {
         match self.get(section, key)? {
             (Value::Words(words), place) => Some((words, place)),
             (Value::Word(word), place) => Some((std::slice::from_ref(word), place)),
+            _ => None,
+        }
+    }
+
+    /// The networks that were answered, if they are some.
+    pub(crate) fn networks(&self, section: Section, key: &'static str) -> Option<(&[Network], &Place)> {
+        match self.get(section, key)? {
+            (Value::Networks(networks), place) => Some((networks, place)),
+            _ => None,
+        }
+    }
+
+    /// The origins that were answered, if they are some.
+    pub(crate) fn origins(&self, section: Section, key: &'static str) -> Option<&Origins> {
+        match self.get(section, key)? {
+            (Value::Origins(origins), _) => Some(origins),
             _ => None,
         }
     }

@@ -1,6 +1,8 @@
 //! The one table of settings, section by section. Those of `[limits]` stand in `limits.rs`.
 
-use crate::settings::Kind::{Address, Bool, Bytes, Choice, Choices, Count, Memory, Seconds, Text};
+use crate::settings::Kind::{
+    Address, Bool, Bytes, Choice, Choices, Count, Memory, Networks, Origins, Seconds, Text,
+};
 use crate::settings::Preset::{Number, Required, Said};
 use crate::settings::Section::{
     Auth, Bans, Delayed, Durability, Exclusive, History, Listener, Log, Mqtt, MqttSn, MqttSnTopic, Retained,
@@ -55,6 +57,24 @@ pub(crate) const BEFORE_LIMITS: &[Setting] = &[
          QoS 0, and from 95 % on publishers are not read from.",
     ),
     setting(
+        Top,
+        "trusted_proxies",
+        Networks,
+        Said("nobody is"),
+        "Addresses and networks of proxies that are believed when they say for whom they connect: by the PROXY protocol, \
+         where a listener has `proxy_protocol = true`, and in requests by `X-Forwarded-For` or `Forwarded`. That address \
+         is then the client's, for bans, for failures and in the log. From everybody else these headers mean nothing.",
+    ),
+    setting(
+        Top,
+        "allowed_origins",
+        Origins,
+        Said("pages of the same host only"),
+        "Origins of web pages of other hosts that may use HTTP, server-sent events and WebSocket, such as \
+         `https://app.example`. `*` lets in every page of the world, which matters most where nobody is asked who they \
+         are. Pages of the same host may in any case, on whatever port.",
+    ),
+    setting(
         Listener,
         "bind",
         Address,
@@ -84,6 +104,29 @@ pub(crate) const BEFORE_LIMITS: &[Setting] = &[
         Listener,
         "allow_anonymous",
         Bool,
+        Said("what the top level says"),
+        "The same as at the top level, for this listener only.",
+    ),
+    setting(
+        Listener,
+        "proxy_protocol",
+        Bool,
+        Preset::Bool(false),
+        "Each connection begins with a header of the PROXY protocol, version 1 or 2, from one of the `trusted_proxies`, \
+         which have to be set. Whoever else connects is refused, and so is a connection whose header is missing, wrong or \
+         does not come within `limits.first_bytes_timeout_s`. TCP only.",
+    ),
+    setting(
+        Listener,
+        "trusted_proxies",
+        Networks,
+        Said("what the top level says"),
+        "The same as at the top level, for this listener only.",
+    ),
+    setting(
+        Listener,
+        "allowed_origins",
+        Origins,
         Said("what the top level says"),
         "The same as at the top level, for this listener only.",
     ),

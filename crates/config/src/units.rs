@@ -103,6 +103,12 @@ impl fmt::Display for Kind {
             }
             Kind::Choice(words) => write_words(f, "one of ", words),
             Kind::Choices(words) => write_words(f, "a list of any of ", words),
+            Kind::Networks => {
+                f.write_str("a list of addresses and networks such as \"127.0.0.1\" and \"10.0.0.0/8\"")
+            }
+            Kind::Origins => {
+                f.write_str("a list of origins such as \"https://app.example\", or of \"*\" for all")
+            }
             Kind::Address => f.write_str(
                 "text such as \"127.0.0.1:1883\", \"[::1]:1883\", \"tcp://127.0.0.1:1883\" or \
                  \"udp://127.0.0.1:1883\"",

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use crate::model::Bind;
 use crate::nearest::did_you_mean;
+use crate::network::Network;
+use crate::origins::Origins;
 use crate::problem::{Place, Problem};
 use crate::settings::{Kind, Setting};
 use crate::units::{read_bytes, read_seconds};
@@ -22,8 +24,8 @@ pub(crate) enum Raw<'a> {
     Untyped(&'a str),
 }
 
-/// How many entries of a list are looked at. All lists choose among a handful of words, so a longer one is a mistake
-/// and need not be read to its end.
+/// How many entries of a list are looked at. Lists choose among a handful of words or name a few networks, so a longer one
+/// is a mistake and need not be read to its end.
 pub(crate) const LIST_ENTRIES_MAX: usize = 64;
 
 /// A value that its setting allows.
@@ -35,6 +37,8 @@ pub(crate) enum Value {
     Percent(u8),
     Word(&'static str),
     Words(Vec<&'static str>),
+    Networks(Vec<Network>),
+    Origins(Origins),
     Bind(Bind),
     Text(String),
 }
@@ -46,8 +50,26 @@ pub(crate) fn read(
     place: &Place,
     problems: &mut Vec<Problem>,
 ) -> Option<Value> {
-    if let Kind::Choices(words) = setting.kind {
-        return read_list(setting, words, raw, place, problems);
+    match setting.kind {
+        Kind::Choices(words) => {
+            let read = |entry: &Raw<'_>| match read_single(Kind::Choice(words), entry) {
+                Ok(Value::Word(word)) => Ok(word),
+                Err(Wrong::Because(why)) => Err(why),
+                _ => Err(format!("it must be {}", Kind::Choice(words))),
+            };
+            return read_list(setting, read, raw, place, problems).map(Value::Words);
+        }
+        Kind::Networks => {
+            let read = |entry: &Raw<'_>| Network::read(text_of(entry)?);
+            return read_list(setting, read, raw, place, problems).map(Value::Networks);
+        }
+        Kind::Origins => {
+            let read = |entry: &Raw<'_>| Origins::read(text_of(entry)?);
+            let listed = read_list(setting, read, raw, place, problems)?;
+            let all = listed.iter().any(|origin| origin == "*");
+            return Some(Value::Origins(Origins { all, listed }));
+        }
+        _ => {}
     }
     let reason = match read_single(setting.kind, raw) {
         Ok(value) => return Some(value),
@@ -94,7 +116,7 @@ fn read_single(kind: Kind, raw: &Raw<'_>) -> Result<Value, Wrong> {
             Raw::Untyped(text) if !text.trim().is_empty() => Ok(Value::Text(text.trim().to_owned())),
             _ => Err(Wrong::Kind),
         },
-        Kind::Choices(_) => unreachable!("lists are read by read_list"),
+        Kind::Choices(_) | Kind::Networks | Kind::Origins => unreachable!("lists are read by read_list"),
     }
 }
 
@@ -125,13 +147,20 @@ fn word(words: &'static [&'static str], text: &str) -> Result<&'static str, Wron
     }
 }
 
-fn read_list(
+fn text_of<'a>(raw: &'a Raw<'_>) -> Result<&'a str, String> {
+    match raw {
+        Raw::Text(text) | Raw::Untyped(text) => Ok(text.trim()),
+        _ => Err("it must be text".into()),
+    }
+}
+
+fn read_list<T: PartialEq>(
     setting: &Setting,
-    words: &'static [&'static str],
+    read: impl Fn(&Raw<'_>) -> Result<T, String>,
     raw: &Raw<'_>,
     place: &Place,
     problems: &mut Vec<Problem>,
-) -> Option<Value> {
+) -> Option<Vec<T>> {
     let mut fail = |place: &Place, reason| problems.push(Problem { place: place.clone(), reason });
     let key = setting.key;
     let parts: Vec<(Raw<'_>, Place)>;
@@ -155,20 +184,16 @@ fn read_list(
     let mut found = Vec::new();
     let mut whole = true;
     for (entry, place) in entries {
-        match read_single(Kind::Choice(words), entry) {
-            Ok(Value::Word(word)) if !found.contains(&word) => found.push(word),
+        match read(entry) {
+            Ok(value) if !found.contains(&value) => found.push(value),
             Ok(_) => {}
-            Err(wrong) => {
+            Err(why) => {
                 whole = false;
-                let why = match wrong {
-                    Wrong::Kind => format!("it must be {}", Kind::Choice(words)),
-                    Wrong::Because(why) => why,
-                };
                 fail(place, format!("an entry of `{key}` is {entry}; {why}"));
             }
         }
     }
-    whole.then_some(Value::Words(found))
+    whole.then_some(found)
 }
 
 /// A transport and an address, or what is wrong with it and what to do.

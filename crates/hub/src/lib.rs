@@ -92,7 +92,7 @@ pub use rewrite::{Names, RewriteError, RewriteRule, Rewrites};
 pub use session::Will;
 pub use shard::{
     Connect, Connected, Counters, Ending, Following, Published, Refusal, Resume, SessionOrder, SessionReport,
-    SessionSurvey, Shard, SubscribeError, Turn, restore,
+    SessionSurvey, Shard, SubscribeError, Trimmed, Turn, restore, trim,
 };
 pub use shared::{Limits, Shared};
 pub use slow_reader::{Newest, SlowReader};

@@ -8,7 +8,7 @@ use crate::shard::mqtt_sn::Gateway;
 use crate::stats::{ListenerSummary, Stats, Summary};
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
-use trefoil_config::{Bind, Limits, Mqtt, Protocols, Sys};
+use trefoil_config::{Bind, Limits, Mqtt, Network, Origins, Protocols, Sys};
 
 /// What every thread of the server knows.
 pub(crate) struct Context {
@@ -38,6 +38,8 @@ pub(crate) struct Context {
     pub(crate) connections: AtomicUsize,
     /// Those of them that are channels.
     pub(crate) channels: AtomicUsize,
+    /// How many open files there may be.
+    pub(crate) descriptors: crate::descriptors::Descriptors,
     /// How much memory there may be, and how much there is.
     pub(crate) memory: crate::memory::Memory,
     /// When the server started: the zero of all [`trefoil_hub::Time`].
@@ -54,6 +56,12 @@ pub(crate) struct ListenerContext {
     pub(crate) allow_anonymous: bool,
     /// Whether `/ws/echo` answers.
     pub(crate) echo: bool,
+    /// Each connection begins with a header of the PROXY protocol.
+    pub(crate) proxy_protocol: bool,
+    /// Who is believed when he says for whom he connects.
+    pub(crate) trusted_proxies: Vec<Network>,
+    /// Pages of other hosts that may use it.
+    pub(crate) allowed_origins: Origins,
     /// What happens to messages for which its connections have no room.
     pub(crate) slow_reader: trefoil_hub::SlowReader,
     /// Most connections at one time.

@@ -18,6 +18,8 @@ pub enum Detected {
 pub enum Refused {
     /// A TLS handshake, and no certificate is configured.
     Tls,
+    /// A header of the PROXY protocol, which is not expected here.
+    Proxy,
     /// Nothing that is spoken here at all.
     Unknown,
     /// A protocol that this listener is configured not to speak.
@@ -51,6 +53,9 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// # Errors
 /// When no protocol, or none that `allowed` has, starts like that.
 pub fn detect(input: &[u8], allowed: Protocols) -> Result<Option<Detected>, Refused> {
+    if input.starts_with(b"PROXY ") || input.starts_with(b"\r\n\r\n\0\r\nQUIT\n") {
+        return Err(Refused::Proxy);
+    }
     // Who types by hand may start with an empty line.
     let blank = input.iter().take(BLANK_BYTES_MAX + 1).take_while(|b| b.is_ascii_whitespace()).count();
     if blank > BLANK_BYTES_MAX {
@@ -68,6 +73,9 @@ pub fn detect(input: &[u8], allowed: Protocols) -> Result<Option<Detected>, Refu
         b'{' | b'[' => (Detected::Json, "JSON lines", allowed.json),
         _ => match starts_request(&input[blank..]) {
             Some(true) => (Detected::Http, "HTTP", allowed.http || allowed.websocket),
+            // More may come of it.
+            Some(false) if b"PROXY ".starts_with(input) => return Ok(None),
+            Some(false) if b"\r\n\r\n\0\r\nQUIT\n".starts_with(input) => return Ok(None),
             Some(false) => return Err(Refused::Unknown),
             None => return Ok(None),
         },
@@ -108,6 +116,10 @@ impl std::fmt::Display for Refused {
             Refused::Tls => {
                 f.write_str("this listener has no certificate, so it does not speak TLS; connect without it")
             }
+            Refused::Proxy => f.write_str(
+                "this listener does not take the PROXY protocol; set proxy_protocol = true for it, or have the proxy \
+                 connect without",
+            ),
             Refused::Unknown => f.write_str(
                 "these first bytes are no protocol that is spoken here: start with an MQTT CONNECT packet, \
                  an HTTP request, or a JSON object such as {\"sub\":\"#\"}",
@@ -158,6 +170,9 @@ mod tests {
             b"\x10\xff\xff\xff\xff\x01",
             b"\x10\x10\0\x04MQXX",
             b"\0",
+            b"PROXX",
+            b"PROXY TCP4 ",
+            b"\r\n\r\n\0\r\nQUIT\n\x21",
             b"(1)",
         ] {
             assert!(detect(input, ALL).is_err(), "{}", input.escape_ascii());

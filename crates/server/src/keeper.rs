@@ -136,8 +136,17 @@ impl Opened {
             start_ms: self.start_ms,
         };
         let shared = Arc::new(shared.with_keeping(keeping, self.image.next_number()));
-        let (shards, record) = trefoil_hub::restore(self.image, &shared, trefoil_hub::Time::default());
+        let (mut shards, record) = trefoil_hub::restore(self.image, &shared, trefoil_hub::Time::default());
         self.log.append(&record).and_then(|_| self.log.sync()).map_err(|error| error.to_string())?;
+        let trimmed = trefoil_hub::trim(&mut shards);
+        if trimmed.messages > 0 {
+            tracing::warn!(
+                "{} messages that waited for {} sessions are dropped, since limits are lower than at the last start \
+                 (limits.session_queue_messages_max, session_queue_bytes_max, queued_messages_max, queued_bytes_max)",
+                trimmed.messages,
+                trimmed.sessions
+            );
+        }
         Ok((shared, shards, Some(self.log)))
     }
 }

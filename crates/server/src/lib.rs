@@ -30,6 +30,7 @@ mod access;
 mod beside;
 mod context;
 mod crew;
+mod descriptors;
 pub mod detect;
 mod inherited;
 mod json_message;
@@ -38,6 +39,7 @@ mod listener;
 mod mail;
 mod memory;
 mod outbox;
+mod proxied;
 mod pulse;
 mod refused;
 mod shard;
@@ -318,6 +320,7 @@ impl Prepared<'_> {
             stats: (0..=shards).map(|_| Stats::default()).collect(),
             connections: AtomicUsize::new(0),
             channels: AtomicUsize::new(0),
+            descriptors: descriptors::Descriptors::new(shards),
             memory,
             started,
         });
@@ -470,6 +473,9 @@ fn listener_context(listener: &trefoil_config::Listener, bind: Bind) -> Listener
         protocols: listener.protocols,
         allow_anonymous: listener.allow_anonymous,
         echo: listener.echo,
+        proxy_protocol: listener.proxy_protocol,
+        trusted_proxies: listener.trusted_proxies.clone(),
+        allowed_origins: listener.allowed_origins.clone(),
         slow_reader: listener.slow_reader,
         connections_max: listener.connections_max,
         connections: AtomicUsize::new(0),

@@ -10,11 +10,13 @@ use crate::shard::mqtt_sn::{Forwarded, Parted};
 use bytes::Bytes;
 use mio::Waker;
 use std::io;
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
-use trefoil_hub::{ConnectionKey, Message, Parcel, PresenceAnswer, Published, SessionOrder, SessionReport};
+use trefoil_hub::{
+    ConnectionKey, Message, Parcel, PresenceAnswer, Published, QoS, SessionOrder, SessionReport,
+};
 use trefoil_websocket::Receiver;
 
 /// Bytes that may wait in one mailbox before shards stop reading from publishers, and publishes from beside are
@@ -67,6 +69,11 @@ pub(crate) enum Mail {
 }
 
 impl Mail {
+    /// Whether it is a message that may come to wait in many sessions.
+    pub(crate) fn is_message(&self) -> bool {
+        matches!(self, Mail::Parcel(Parcel::Message { message, .. }) if message.qos > QoS::AtMostOnce)
+    }
+
     fn cost_bytes(&self) -> usize {
         MAIL_BYTES_MIN
             + match self {
@@ -104,6 +111,8 @@ pub(crate) struct Arrival {
     pub(crate) input: Vec<u8>,
     /// What has to be written before anything else.
     pub(crate) output: Vec<u8>,
+    /// For whom a trusted proxy has made it.
+    pub(crate) forwarded: Option<IpAddr>,
     /// Who it is, if it has proved that already.
     pub(crate) user: Option<Arc<str>>,
     /// What has been found out about it.
@@ -129,6 +138,8 @@ pub(crate) struct Mailbox {
     mail: Mutex<Vec<Mail>>,
     /// What waits, for those who ask before they post.
     bytes: AtomicUsize,
+    /// How many messages have been posted that the shard has not delivered yet; only if there is a limit on memory.
+    undelivered: AtomicUsize,
     waker: Waker,
     is_asleep: AtomicBool,
 }
@@ -142,6 +153,7 @@ impl Mailbox {
         Mailbox {
             mail: Mutex::default(),
             bytes: AtomicUsize::new(0),
+            undelivered: AtomicUsize::new(0),
             waker,
             is_asleep: AtomicBool::new(false),
         }
@@ -155,6 +167,21 @@ impl Mailbox {
     /// Bytes that wait in it.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many messages of other shards are not delivered yet, as far as they are counted.
+    pub(crate) fn undelivered(&self) -> usize {
+        self.undelivered.load(Ordering::Relaxed)
+    }
+
+    /// So many messages are about to be posted.
+    pub(crate) fn count_undelivered(&self, messages: usize) {
+        self.undelivered.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// So many of them are delivered.
+    pub(crate) fn count_delivered(&self, messages: usize) {
+        self.undelivered.fetch_sub(messages, Ordering::Relaxed);
     }
 
     /// Posts one piece, whether there is room or not: for what must arrive.

@@ -22,7 +22,7 @@ const ENDS: [u64; 3] = [75, 85, 90];
 
 /// What things cost the process beside the bytes of messages; rather too much than too little.
 const CONNECTION_BYTES: u64 = 4096;
-const SESSION_BYTES: u64 = 2048;
+pub(crate) const SESSION_BYTES: u64 = 2048;
 const SUBSCRIPTION_BYTES: u64 = 256;
 const MESSAGE_BYTES: u64 = 256;
 
@@ -67,6 +67,11 @@ impl Memory {
     /// What counted when somebody last looked.
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// What was left of the limit then.
+    pub(crate) fn headroom(&self) -> u64 {
+        self.bytes_max.saturating_sub(self.used())
     }
 
     /// How much the hub does without.

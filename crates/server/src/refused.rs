@@ -31,6 +31,12 @@ pub(crate) fn publish(refusal: Refusal) -> Words {
                 http: StatusCode::INSUFFICIENT_STORAGE,
             }
         }
+        Refusal::Behind => Words {
+            mqtt: ReasonCode::QuotaExceeded,
+            mqtt_sn: ReturnCode::CONGESTION,
+            json: Code::Overloaded,
+            http: StatusCode::SERVICE_UNAVAILABLE,
+        },
         Refusal::Topic(_)
         | Refusal::Rewritten(_)
         | Refusal::Delayed(

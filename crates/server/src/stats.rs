@@ -116,10 +116,14 @@ pub(crate) struct Stats {
     pub(crate) accepted: Figure,
     /// Connections refused since a limit was reached.
     pub(crate) refused: Figure,
+    /// Connections refused where the PROXY protocol is spoken.
+    pub(crate) proxy_refused: Figure,
     /// Connections closed since the peer broke its protocol.
     pub(crate) protocol_errors: Figure,
     /// Times that a publisher was not read from, since too much was on its way to the disk.
     pub(crate) store_pauses: Figure,
+    /// Messages over HTTP and UDP that were refused for that.
+    pub(crate) store_refused: Figure,
     /// Attempts to prove an identity that failed.
     pub(crate) auth_failures: Figure,
     /// Attempts that were not looked at, since their address had failed too often or there were too many.

@@ -265,6 +265,11 @@ impl SegmentFile for DiskFile {
     fn reserve(&mut self, from: u64, bytes: u64) -> io::Result<()> {
         use rustix::fs::{FallocateFlags, fallocate};
         use rustix::io::Errno;
+        use rustix::process::{Resource, getrlimit};
+        // The system looks at this limit only when the file becomes longer, which is too late.
+        if getrlimit(Resource::Fsize).current.is_some_and(|limit| from.saturating_add(bytes) > limit) {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         loop {
             match fallocate(&self.0, FallocateFlags::KEEP_SIZE, from, bytes) {
                 Err(Errno::INTR) => {}

@@ -30,7 +30,7 @@ use crate::settings::Settings;
 use inherit::Inherited;
 use link::{Link, Word};
 use notify::Watchdog;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2, SIGXFSZ};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 use std::io;
@@ -379,6 +379,9 @@ fn watch_signals(events: Events) -> io::Result<()> {
         flag::register_conditional_shutdown(signal, ENDED_BY_SIGNAL + signal, asked_before.clone())?;
         flag::register(signal, asked_before.clone())?;
     }
+    // It would end the process where a file may not become as large as it should be (`ulimit -f`). Handled, the write fails
+    // instead, and the store takes that for a full disk.
+    flag::register(SIGXFSZ, Arc::default())?;
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR2])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {

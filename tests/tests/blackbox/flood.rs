@@ -2,8 +2,9 @@
 
 use std::io::Write;
 use std::net::UdpSocket;
+use std::process::Command;
 use std::time::Duration;
-use trefoil_tests::{Bystander, Hub, connect, lines, mqtt, wait_until, websocket};
+use trefoil_tests::{Bystander, CONFIG, Hub, binary, connect, lines, mqtt, wait_until, websocket};
 
 #[test]
 fn a_thousand_connections_that_come_and_go() {
@@ -100,4 +101,35 @@ fn a_low_limit_of_descriptors_is_raised_as_far_as_the_system_allows() {
     for client in &mut clients {
         assert!(client.ask(r#"{"ping":1}"#)["pong"].is_u64());
     }
+}
+
+/// The store needs a descriptor whenever it begins a file.
+#[test]
+fn connections_leave_descriptors_to_the_store() {
+    const MESSAGES: u16 = 80;
+    let config =
+        format!("{CONFIG}\n[limits]\nfirst_bytes_timeout_s = 600\nsession_queue_bytes_max = \"1 GiB\"\n");
+    let mut command = Command::new("prlimit");
+    command.arg("--nofile=128").arg(binary());
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Hub::launch(folder, &config, command);
+    let kept = mqtt::Connect::new(5, "kept").resume().session_expiry_s(3600);
+    let (mut reader, _) = mqtt::Connection::with(hub.tcp_port(), &kept);
+    reader.subscribe("kept", 1);
+    reader.leave();
+    let mut publisher = mqtt::Connection::new(hub.tcp_port(), 5, "publisher");
+    let crowd: Vec<_> = (0..200).map(|_| connect(hub.tcp_port())).collect();
+    wait_until("no more connections are accepted", || hub.log().contains("cannot accept connections"));
+    // More than one file of the store takes.
+    for id in 1..=MESSAGES {
+        publisher.publish_and_wait(&mqtt::Message::new("kept", vec![b'x'; 1_000_000]).qos(1, id));
+    }
+    drop(crowd);
+    let (mut reader, answer) = mqtt::Connection::with(hub.tcp_port(), &kept);
+    assert_eq!(answer.flags, 1, "a session is present");
+    assert!(hub.metric("trefoil_store_segments ") > 1, "the store is in one file still");
+    for _ in 0..MESSAGES {
+        assert_eq!(reader.receive_and_ack().payload.len(), 1_000_000);
+    }
+    assert_eq!(hub.metric("trefoil_store_failures_total"), 0);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use trefoil_tests::mqtt::{Connect, Connection, Message, Will, ack};
+use trefoil_tests::mqtt::{Connect, Connection, Message, Will, ack, property};
 use trefoil_tests::{CONFIG, Hub, Program, lines, trefoil, wait_until};
 
 /// Longer than any test.
@@ -549,4 +549,37 @@ fn clients_of_every_kind_are_told_that_their_session_has_ended() {
     old.expect_end(0x98);
     wait_until("none is left", || hub.stat("sessions") == 0);
     assert_eq!(hub.metric("trefoil_protocol_errors_total"), 0);
+}
+
+#[test]
+fn limits_that_have_become_lower_trim_what_waits() {
+    let own = ("session_queue_messages_max = 5", "queue_full", 5_u16);
+    let total = ("queued_messages_max = 6", "total_full", 3);
+    for (limits, reason, left) in [own, total] {
+        let hub = Hub::start();
+        for (client_id, policy) in [("newest", "drop_newest"), ("oldest", "drop_oldest")] {
+            let (mut client, _) = lasting(&hub, client_id);
+            client.subscribe_with(&property::pair("slow_reader", policy), &[("kept/#", 1)]);
+            client.leave();
+        }
+        let message = |number: u16| Message::new("kept/x", number.to_string()).qos(1, number + 1);
+        publish(&hub, &(0..20).map(message).collect::<Vec<_>>());
+        let hub = Hub::resume(hub.leave("KILL"), &format!("{CONFIG}\n[limits]\n{limits}\n"));
+        let dropped = 40 - 2 * u64::from(left);
+        assert_eq!(hub.metric(&format!("trefoil_dropped_total{{reason=\"{reason}\"}}")), dropped);
+        let said = format!("{dropped} messages that waited for 2 sessions are dropped");
+        assert!(hub.log().contains(&said), "{}", hub.log());
+        // It has been written down: who starts with other limits again does not find them.
+        let mut publisher = Connection::new(hub.tcp_port(), 5, "publisher");
+        publisher.publish_and_wait(&Message::new("r", "synced").retain().qos(1, 1));
+        let hub = Hub::resume(hub.leave("KILL"), CONFIG);
+        for (client_id, expected) in [("newest", 0..left), ("oldest", 20 - left..20)] {
+            let (mut client, is_present) = lasting(&hub, client_id);
+            assert!(is_present);
+            for number in expected {
+                assert_eq!(client.receive_and_ack().payload, number.to_string().as_bytes(), "{client_id}");
+            }
+            client.ping();
+        }
+    }
 }

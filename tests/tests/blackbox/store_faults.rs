@@ -5,6 +5,7 @@ use crate::store_full::{lasting, post};
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use trefoil_tests::mqtt::{Connect, Connection, Message, Will};
+use trefoil_tests::mqtt_sn::{Device, kind};
 use trefoil_tests::{Bystander, Disk, Exchange, Hub, Program, Running, connect, lines, wait_until};
 
 /// Everything that writes.
@@ -432,6 +433,39 @@ fn writes_that_take_less_than_they_are_given_are_noticed_by_nobody() {
 /// What may wait for the disk, and what may have been read before that was noticed.
 const WAITING_BYTES_MAX: u64 = (64 << 20) + (8 << 20);
 
+/// Over HTTP and UDP nobody can be made to wait: what has to be kept is refused, and nothing else.
+fn refuses_who_cannot_wait(hub: &Hub) {
+    let refused = || hub.metric("trefoil_store_refused_total");
+    let before = refused();
+    assert_eq!(post(hub, r#"{"topic":"r","data":"http","retain":true}"#), 503);
+    assert_eq!(post(hub, r#"{"topic":"kept/x","data":"http","qos":1}"#), 503);
+    let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    peer.connect(("127.0.0.1", hub.udp_port())).unwrap();
+    peer.set_read_timeout(Some(trefoil_tests::DEADLINE)).unwrap();
+    let ask = |text: &str| {
+        peer.send(text.as_bytes()).unwrap();
+        let mut buffer = [0; 65_536];
+        let len = peer.recv(&mut buffer).expect("an answer before the deadline");
+        serde_json::from_slice::<serde_json::Value>(&buffer[..len]).unwrap()
+    };
+    for text in
+        [r#"{"pub":"r","data":1,"retain":true,"id":1}"#, r#"{"pub":"kept/x","data":1,"qos":1,"id":1}"#]
+    {
+        let answer = ask(text);
+        assert_eq!((&answer["id"], &answer["error"]["code"]), (&1.into(), &"overloaded".into()), "{answer}");
+    }
+    assert_eq!(ask(r#"{"pub":"live","data":1,"qos":1,"id":2}"#), serde_json::json!({"ack": 2}));
+    let device = Device::connected(hub.port_of("mqtt-sn"), "device");
+    // To the topic `rr`: retained at QoS 0, 1 and 2; and one that nobody keeps.
+    for (flags, id) in [(0x12, 0), (0x32, 1), (0x52, 2)] {
+        device.send(kind::PUBLISH, &[flags, b'r', b'r', 0, id, b'x']);
+        device.expect(kind::PUBACK, &[b'r', b'r', 0, id, 1]);
+    }
+    device.send(kind::PUBLISH, &[0x22, b'r', b'r', 0, 3, b'x']);
+    device.expect(kind::PUBACK, &[b'r', b'r', 0, 3, 0]);
+    assert_eq!(refused() - before, 7);
+}
+
 #[test]
 fn who_publishes_more_than_the_disk_takes_is_not_read_from_and_others_are() {
     let disk = Disk::new();
@@ -460,6 +494,7 @@ fn who_publishes_more_than_the_disk_takes_is_not_read_from_and_others_are() {
         wait_until("none of the three is read from", || hub.metric("trefoil_store_pauses_total") >= 3);
         assert!(bytes_waiting() < WAITING_BYTES_MAX, "{} bytes wait for the disk", bytes_waiting());
         serves_what_needs_no_disk(&hub);
+        refuses_who_cannot_wait(&hub);
         assert!(bytes_waiting() < WAITING_BYTES_MAX, "{} bytes wait for the disk", bytes_waiting());
         disk.works();
     });

@@ -176,6 +176,37 @@ fn a_hub_is_upgraded_and_starts_on_a_full_disk() {
     kept.ping();
 }
 
+/// As `ulimit -f` has it: the system sends SIGXFSZ with the error, which would end the process.
+#[test]
+fn a_limit_of_what_a_file_may_have_is_a_full_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new("prlimit");
+    command.arg("--fsize=12582912:unlimited").arg(trefoil_tests::binary());
+    let hub = Hub::launch(folder, CONFIG, command);
+    let (mut kept, _) = lasting(&hub, "kept");
+    kept.subscribe("kept/#", 1);
+    kept.leave();
+    let mut publisher = Connection::new(hub.tcp_port(), 5, "publisher");
+    let accepted = (1..400).take_while(|&id| reason(&mut publisher, id, &[b'x'; 50_000]) == 0).count();
+    assert!(accepted < 399, "the limit was never reached");
+    assert_eq!(reason(&mut publisher, 400, b"x"), 0x97);
+    assert_eq!(post(&hub, r#"{"topic":"kept/x","data":1,"qos":1}"#), 507);
+    assert_eq!(hub.metric("trefoil_store_state{state=\"full\"}"), 1);
+    let mut clean = Connection::new(hub.tcp_port(), 5, "clean");
+    clean.subscribe("live", 1);
+    publisher.publish_and_wait(&Message::new("live", "goes on").qos(1, 401));
+    assert_eq!(clean.receive_and_ack().payload, b"goes on");
+    Program::new("prlimit").args(["--fsize=unlimited", "--pid", &hub.pid().to_string()]).run().success();
+    wait_until("the hub goes on by itself", || ask(&hub, "GET", "/healthz").0 == 200);
+    assert_eq!(reason(&mut publisher, 402, b"last"), 0);
+    let hub = Hub::resume(hub.leave("KILL"), CONFIG);
+    let (mut kept, is_present) = lasting(&hub, "kept");
+    assert!(is_present);
+    (0..accepted).for_each(|_| assert_eq!(kept.receive_and_ack().payload.len(), 50_000));
+    assert_eq!(kept.receive_and_ack().payload, b"last");
+    kept.ping();
+}
+
 #[test]
 fn a_disk_that_is_read_only_at_the_start_is_named_with_what_to_do() {
     let disk = Disk::mount();

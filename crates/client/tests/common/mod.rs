@@ -34,6 +34,9 @@ impl Hub {
             protocols: Protocols::usual(&bind),
             allow_anonymous: true,
             echo: false,
+            proxy_protocol: false,
+            trusted_proxies: Vec::new(),
+            allowed_origins: Default::default(),
             slow_reader: Default::default(),
             connections_max: 0,
         };

@@ -74,6 +74,20 @@ impl Outgoing {
         Some(pending)
     }
 
+    /// What has come last of what waits.
+    pub(crate) fn newest(&self) -> Option<&Pending> {
+        self.queue.back()
+    }
+
+    /// Takes off what has come last of what waits.
+    pub(crate) fn pop_newest(&mut self) -> Option<Pending> {
+        let pending = self.queue.pop_back()?;
+        self.backlog.popped(&pending.message);
+        // Another one on its topic may stand further in front.
+        self.newest = None;
+        Some(pending)
+    }
+
     /// A delivery that counts as sent has not left yet, and the connection is about to end.
     pub(crate) fn hold_back(&mut self, packet_id: u16) {
         if let Some(at) = self.sent_place(packet_id)

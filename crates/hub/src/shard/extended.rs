@@ -31,6 +31,9 @@ pub enum Refusal {
     Delayed(DelayError),
     /// It would have to be kept, and cannot be for now: the disk is full, or fails.
     NotKept,
+    /// It would have to be written down, and too much waits for the disk already. The hub's own shards never say so: it is for
+    /// whoever hands messages over from somebody who cannot be kept from sending more.
+    Behind,
 }
 
 impl fmt::Display for Refusal {
@@ -43,6 +46,9 @@ impl fmt::Display for Refusal {
             Refusal::NotKept => {
                 f.write_str("it would have to be kept on disk, which is full or fails; try again later")
             }
+            Refusal::Behind => f.write_str(
+                "it would have to be kept, and too much waits for the disk; try again in a moment",
+            ),
         }
     }
 }

@@ -79,7 +79,12 @@ impl Shard {
 
     /// Whether a message would have to be kept on disk if it were published now.
     pub(super) fn has_to_keep(&mut self, message: &Message) -> bool {
-        if !self.journal.is_on() || !self.journal.is_synced(&message.topic) {
+        self.journal.is_synced(&message.topic) && self.writes_down(message)
+    }
+
+    /// Whether a message would be written down if it were published now, and so add to what is on its way to the disk.
+    pub fn writes_down(&self, message: &Message) -> bool {
+        if self.journal.durability(&message.topic) == crate::Durability::None {
             return false;
         }
         // An empty one takes the retained message away, and makes room.

@@ -18,6 +18,7 @@ mod slow;
 mod subscribe_error;
 #[cfg(test)]
 mod tests;
+mod trim;
 
 use crate::backlog::Backlog;
 use crate::delayed::Delayed;
@@ -55,6 +56,7 @@ pub use inspect::{SessionOrder, SessionReport, SessionSurvey};
 pub use restore::restore;
 pub use share::Turn;
 pub use subscribe_error::SubscribeError;
+pub use trim::{Trimmed, trim};
 
 /// The sessions of one thread, their subscriptions, and what they have yet to be sent.
 ///

@@ -138,17 +138,31 @@ impl Shard {
     }
 
     /// Drops what has waited longest for a session. Returns whether there was anything.
-    fn drop_oldest(&mut self, key: SessionKey, short: Shortage) -> bool {
+    pub(super) fn drop_oldest(&mut self, key: SessionKey, short: Shortage) -> bool {
+        self.drop_waiting(key, short, Outgoing::pop)
+    }
+
+    /// Drops what has come last of what waits for a session. Returns whether there was anything.
+    pub(super) fn drop_newest(&mut self, key: SessionKey, short: Shortage) -> bool {
+        self.drop_waiting(key, short, Outgoing::pop_newest)
+    }
+
+    fn drop_waiting(
+        &mut self,
+        key: SessionKey,
+        short: Shortage,
+        take: fn(&mut Outgoing) -> Option<Pending>,
+    ) -> bool {
         let at = self.address(key);
         let session = &mut self.sessions[key.index() as usize];
         let (number, is_away) = (session.number, session.connection().is_none());
-        let Some(oldest) = session.outgoing.as_mut().and_then(|outgoing| outgoing.pop()) else {
+        let Some(taken) = session.outgoing.as_mut().and_then(|outgoing| take(outgoing)) else {
             return false;
         };
-        if let Some(group) = oldest.group.as_ref().filter(|_| is_away) {
+        if let Some(group) = taken.group.as_ref().filter(|_| is_away) {
             group.set_stranded(at, |n| n.saturating_sub(1));
         }
-        self.note_dropped(number, &oldest);
+        self.note_dropped(number, &taken);
         self.count_shortage(short);
         true
     }

@@ -6,15 +6,17 @@ use super::refusal::Refusal;
 use super::routes::Site;
 use crate::access::kept::{ADDRESS_IS_BANNED, USER_IS_BANNED};
 use crate::access::{Access, Credentials, Verdict};
+use crate::proxied::{Conflict, client_of};
 use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 use trefoil_auth::Users;
+use trefoil_config::Network;
 use trefoil_json::Code;
 
 /// What supervisors ask, who have no password; it says nothing but that the hub is there and can do its work. And the
@@ -23,12 +25,9 @@ const OPEN: [&str; 4] = ["/healthz", "/livez", "/trefoil.js", "/trefoil.mjs"];
 
 /// One connection, for its requests.
 #[derive(Clone, Default)]
-pub(super) struct Caller(Arc<CallerInner>);
-
-#[derive(Default)]
-struct CallerInner {
+pub(super) struct Caller {
     address: Option<IpAddr>,
-    known: Mutex<Option<Known>>,
+    known: Arc<Mutex<Option<Known>>>,
 }
 
 /// The header that was right last, whose it is, and the users of then: a request with the same one need not be hashed again.
@@ -50,16 +49,27 @@ impl Asker {
 
 impl Caller {
     pub(super) fn new(address: Option<IpAddr>) -> Caller {
-        Caller(Arc::new(CallerInner { address, known: Mutex::default() }))
+        Caller { address, known: Arc::default() }
+    }
+
+    /// Who has sent a request, if a trusted proxy brings it for somebody else.
+    ///
+    /// # Errors
+    /// When its headers contradict each other.
+    pub(super) fn forwarded(&self, trusted: &[Network], headers: &HeaderMap) -> Result<Caller, Conflict> {
+        let Some(peer) = self.address.filter(|_| !trusted.is_empty()) else { return Ok(self.clone()) };
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let client = client_of(peer, trusted, headers.iter().copied())?;
+        Ok(Caller { address: Some(client), known: self.known.clone() })
     }
 
     /// Where it comes from.
     pub(super) fn address(&self) -> Option<IpAddr> {
-        self.0.address
+        self.address
     }
 
     fn known(&self, header: &HeaderValue, users: &Arc<Users>) -> Option<Arc<str>> {
-        let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known =
             known.as_ref().filter(|known| known.header == header && Arc::ptr_eq(&known.users, users))?;
         Some(known.user.clone())
@@ -107,7 +117,7 @@ async fn check(
         return Ok(user);
     }
     let stats = site.context.stats_beside();
-    if access.failures.is_barred(caller.0.address, site.context.now()) {
+    if access.failures.is_barred(caller.address, site.context.now()) {
         stats.auth_throttled.shared_add(1);
         return Err(barred(site, access, caller));
     }
@@ -120,7 +130,7 @@ async fn check(
         users: users.clone(),
         user_name,
         password,
-        address: caller.0.address,
+        address: caller.address,
         asker: Arc::downgrade(&asker),
     };
     let Ok(verdict) = answer(&site.passwords, question).await else {
@@ -133,7 +143,7 @@ async fn check(
         // Unless another password was set meanwhile, or the user deleted.
         Verdict::Right(user) if Arc::ptr_eq(&now, &users) || now.agree_on(&user, &users) => {
             let known = Some(Known { header, user: user.clone(), users });
-            *caller.0.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
+            *caller.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
             Ok(user)
         }
         Verdict::Right(_) | Verdict::Wrong => {
@@ -148,7 +158,7 @@ async fn check(
 }
 
 fn barred(site: &Site, access: &Access, caller: &Caller) -> Refusal {
-    let after_s = access.failures.barred_s(caller.0.address, site.context.now());
+    let after_s = access.failures.barred_s(caller.address, site.context.now());
     let why = "too many attempts from this address have failed (auth.failures_max); wait";
     Refusal::new(StatusCode::TOO_MANY_REQUESTS, Code::Quota, why).retry_after(after_s)
 }

@@ -5,21 +5,24 @@ use super::access::Caller;
 use super::channel;
 use super::hand_back::{belongs_elsewhere, join, write_head};
 use super::publish::REPLY_MAX;
+use super::refusal::Refusal;
 use super::rewind::{Flow, Rewind};
 use crate::context::Context;
 use crate::mail::{Arrival, Mail, Stage};
+use crate::proxied::Conflict;
 use crate::stats::Kind;
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, pending, poll_fn, ready};
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +30,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::watch;
 use tower::ServiceExt;
+use trefoil_json::Code;
 
 /// A connection on which nothing moved for this long is closed: it neither sends its body nor reads its response.
 const IDLE_MAX: Duration = Duration::from_secs(60);
@@ -77,7 +81,7 @@ pub(super) async fn serve(
     hand_over: HandOver,
 ) {
     let context = counted.context.clone();
-    let (peer, listener) = (hand_over.peer, hand_over.listener);
+    let (peer, forwarded, listener) = (hand_over.peer, hand_over.forwarded, hand_over.listener);
     let stream = match tokio::net::TcpStream::from_std(hand_over.stream) {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%error, "a connection cannot be served beside the shards"),
@@ -86,7 +90,9 @@ pub(super) async fn serve(
     let io = Rewind::new(hand_over.input, stream, context.clone(), flow.clone());
     let desk = Arc::new(Desk {
         router,
-        caller: Caller::new(peer.map(|peer| peer.ip())),
+        caller: Caller::new(forwarded.or(peer.map(|peer| peer.ip()))),
+        context: context.clone(),
+        listener,
         has_served: AtomicBool::new(false),
         goes_back: Mutex::default(),
         json_bytes_max: context.limits.json_bytes_max,
@@ -128,7 +134,7 @@ pub(super) async fn serve(
             let parts = connection.into_parts();
             let (unread, stream) = parts.io.into_inner().into_parts();
             let input = join(head, &parts.read_buf, &unread);
-            match hand_back(&context, stream, listener, input) {
+            match hand_back(&context, stream, (listener, forwarded), input) {
                 Ok(()) => counted.handed_back = true,
                 Err(error) => tracing::warn!(?peer, %error, "a connection cannot go back to a shard"),
             }
@@ -153,13 +159,14 @@ fn http(context: &Context) -> http1::Builder {
 fn hand_back(
     context: &Context,
     stream: tokio::net::TcpStream,
-    listener: usize,
+    (listener, forwarded): (usize, Option<IpAddr>),
     input: Vec<u8>,
 ) -> io::Result<()> {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let stream = stream.into_std()?;
     let shard = NEXT.fetch_add(1, Ordering::Relaxed) % context.mailboxes.len();
-    let arrival = Arrival { stream, listener, input, output: Vec::new(), user: None, stage: Stage::First };
+    let (output, stage) = (Vec::new(), Stage::First);
+    let arrival = Arrival { stream, listener, input, output, forwarded, user: None, stage };
     context.mailboxes[shard].post(Mail::Arrival(Box::new(arrival)));
     Ok(())
 }
@@ -167,6 +174,8 @@ fn hand_back(
 /// Where the requests of one connection arrive.
 struct Desk {
     router: Router,
+    context: Arc<Context>,
+    listener: usize,
     caller: Caller,
     /// The first request has come.
     has_served: AtomicBool,
@@ -188,7 +197,12 @@ impl Desk {
         // hyper reads a body ahead, so that it could not go back whole; no other kind of request has one.
         if is_first || !belongs_elsewhere(&request) || !request.body().is_end_stream() {
             let mut request = request.map(Body::new);
-            request.extensions_mut().insert(desk.caller.clone());
+            let trusted = &desk.context.listeners[desk.listener].trusted_proxies;
+            let Ok(caller) = desk.caller.forwarded(trusted, request.headers()) else {
+                let refusal = Refusal::new(StatusCode::BAD_REQUEST, Code::BadField, Conflict::WHY);
+                return Box::pin(ready(Ok(refusal.into_response())));
+            };
+            request.extensions_mut().insert(caller);
             return Box::pin(desk.router.clone().oneshot(request));
         }
         desk.goes_back(write_head(&request));

@@ -2,7 +2,8 @@
 
 use super::origin;
 use super::refusal::Refusal;
-use axum::extract::Request;
+use super::routes::Site;
+use axum::extract::{Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST,
@@ -11,6 +12,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use trefoil_config::Origins;
 use trefoil_json::Code;
 
 /// The console loads nothing from elsewhere and stands in no foreign frame. It may open WebSockets to other ports and
@@ -19,10 +21,10 @@ const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src '
                       base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// Answers pages of foreign origins, and preflight requests, on its own; sets the headers that all responses have.
-pub(super) async fn guard(request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(site): State<Site>, request: Request, next: Next) -> Response {
     let origin = request.headers().get(ORIGIN).cloned();
     let mut response = match &origin {
-        Some(origin) if !is_allowed(origin, request.headers()) => foreign(),
+        Some(origin) if !is_allowed(origin, request.headers(), &site.listener().allowed_origins) => foreign(),
         Some(_) if is_preflight(&request) => preflight(),
         _ => next.run(request).await,
     };
@@ -40,14 +42,14 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
     response
 }
 
-fn is_allowed(page: &HeaderValue, headers: &HeaderMap) -> bool {
+fn is_allowed(page: &HeaderValue, headers: &HeaderMap, others: &Origins) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    page.to_str().ok().zip(host).is_some_and(|(page, host)| origin::is_allowed(page, host))
+    page.to_str().ok().zip(host).is_some_and(|(page, host)| origin::is_allowed(page, host, others))
 }
 
 fn foreign() -> Response {
     let reason = "the Origin of this request is another host than this server's, and pages of other hosts may not \
-                  use it; serve the page from the same host name, or leave Origin out if this is no browser";
+                  use it; serve the page from the same host name, name its origin in `allowed_origins`, or leave Origin out if this is no browser";
     Refusal::new(StatusCode::FORBIDDEN, Code::NotAuthorized, reason).into_response()
 }
 

@@ -33,7 +33,7 @@ use axum::Router;
 use connection::Counted;
 use passwords::Passwords;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
@@ -65,6 +65,8 @@ pub(crate) struct HandOver {
     pub(crate) stream: TcpStream,
     /// Whose it is, for the log.
     pub(crate) peer: Option<SocketAddr>,
+    /// For whom a trusted proxy has made it, by the PROXY protocol.
+    pub(crate) forwarded: Option<IpAddr>,
     /// The number of the listener that accepted it.
     pub(crate) listener: usize,
     /// What has been read already, the head of the first request included.

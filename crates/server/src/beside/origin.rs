@@ -5,12 +5,18 @@
 //! into a hub that trusts its own machine, only pages that come from the same host are let in.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use trefoil_config::Origins;
 
 /// Whether a page of this `Origin` may use a server that it reached under this `Host`: both name the same host, on
 /// whatever port, or both are names or addresses of this machine itself.
 ///
 /// `null`, which stands for local files and sandboxed frames of any site, may not.
-pub(crate) fn is_allowed(origin: &str, host: &str) -> bool {
+/// A configuration may let in others.
+pub(crate) fn is_allowed(origin: &str, host: &str, others: &Origins) -> bool {
+    others.has(origin) || is_own(origin, host)
+}
+
+fn is_own(origin: &str, host: &str) -> bool {
     let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
     let (Some(page), Some(server)) = (authority.and_then(Host::parse), Host::parse(host)) else {
         return false;
@@ -65,7 +71,7 @@ impl Host {
 
 #[cfg(test)]
 mod tests {
-    use super::is_allowed;
+    use super::is_own;
 
     #[test]
     fn pages_of_the_same_host_are_let_in() {
@@ -76,7 +82,7 @@ mod tests {
             ("http://192.168.1.4:8080", "192.168.1.4:8080"),
             ("http://[fd00::1]:8080", "[fd00:0::1]:1883"),
         ] {
-            assert!(is_allowed(origin, host), "{origin} at {host}");
+            assert!(is_own(origin, host), "{origin} at {host}");
         }
     }
 
@@ -86,7 +92,7 @@ mod tests {
         for page in local {
             for host in local {
                 let origin = format!("http://{page}:5173");
-                assert!(is_allowed(&origin, &format!("{host}:8080")), "{origin} at {host}");
+                assert!(is_own(&origin, &format!("{host}:8080")), "{origin} at {host}");
             }
         }
     }
@@ -115,7 +121,7 @@ mod tests {
             ("http://192.168.1.5", "192.168.1.4"),
             ("http://0.0.0.0", "127.0.0.1"),
         ] {
-            assert!(!is_allowed(origin, host), "{origin} at {host}");
+            assert!(!is_own(origin, host), "{origin} at {host}");
         }
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn router(context: &Arc<Context>, passwords: &Passwords, listener: us
     router
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(site.clone(), access::authenticate))
-        .layer(axum::middleware::from_fn(guard::guard))
+        .layer(axum::middleware::from_fn_with_state(site.clone(), guard::guard))
         .with_state(site)
 }
 

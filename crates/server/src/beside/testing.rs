@@ -69,6 +69,9 @@ impl Bench {
             protocols,
             allow_anonymous: true,
             echo: false,
+            proxy_protocol: false,
+            trusted_proxies: Vec::new(),
+            allowed_origins: Default::default(),
             slow_reader: Default::default(),
             connections_max: 10,
             connections: AtomicUsize::new(0),
@@ -87,6 +90,7 @@ impl Bench {
             stats: vec![Stats::default(), Stats::default()],
             connections: AtomicUsize::new(0),
             channels: AtomicUsize::new(0),
+            descriptors: crate::descriptors::Descriptors::new(1),
             memory: crate::memory::Memory::new(Default::default()),
             started: Instant::now(),
         });

@@ -1,14 +1,16 @@
 //! Listeners of a shard, and the connections that come in by them.
 
-use super::connection::{Connection, Link};
+use super::connection::{Connection, Input, Link};
 use super::mqtt_sn::Place;
 use super::{READ_AND_WRITE, ShardLoop};
 use crate::listener::{Share, tune};
+use crate::stats::Kind;
 use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::{Interest, Registry, Token};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::Ordering;
 use trefoil_hub::ConnectionKey;
 
@@ -130,31 +132,49 @@ impl ShardLoop {
     fn accept_from(&mut self, number: usize, socket: usize) {
         for _ in 0..ACCEPTS_PER_TICK {
             let Listener::Tcp(sockets) = &self.listeners[number] else { return };
+            if self.is_crowded {
+                // The number of the next descriptor is known only by taking it.
+                let next = sockets[socket].as_fd().try_clone_to_owned();
+                self.is_crowded =
+                    next.is_ok_and(|next| self.net.context.descriptors.is_spare(next.as_raw_fd()));
+                if self.is_crowded {
+                    return self.cannot_accept(&"nearly all open files are taken");
+                }
+            }
             match sockets[socket].accept() {
                 // Before anything is read, and without a word: there is no protocol yet.
                 Ok((_, peer)) if self.net.context.bans.refuses_address(peer.ip()) => {}
+                Ok((_, peer)) if !self.may_connect(number, peer) => {}
                 Ok((stream, _)) if self.admit(number) => {
+                    self.is_crowded = self.net.context.descriptors.is_spare(stream.as_raw_fd());
                     tune(&stream);
                     self.net.stats().accepted.add(1);
-                    self.add_stream(stream, number);
+                    let is_proxied = self.net.context.listeners[number].proxy_protocol;
+                    if let Some(key) = self.add_stream(stream, number).filter(|_| is_proxied) {
+                        self.set_input(key, Kind::New, Input::ProxyHeader);
+                    }
                 }
                 // There is no protocol yet in which to say why.
                 Ok(_) => self.net.stats().refused.add(1),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_of_the_connection(&error) => {}
-                Err(error) => {
-                    if self.quiet_until.is_none_or(|until| until <= self.net.now) {
-                        self.quiet_until = Some(self.net.now.plus_s(QUIET_S));
-                        tracing::warn!(%error, "cannot accept connections for the moment; is the limit of open files reached?");
-                    }
-                    self.retry_at = Some(self.net.now.plus_ms(FILES_RETRY_MS));
-                    return;
-                }
+                Err(error) => return self.cannot_accept(&error),
             }
         }
         // There may be more, and the kernel has said so once already.
         self.retry_at = Some(self.net.now);
+    }
+
+    /// Tries again in a while.
+    fn cannot_accept(&mut self, why: &dyn std::fmt::Display) {
+        if self.quiet_until.is_none_or(|until| until <= self.net.now) {
+            self.quiet_until = Some(self.net.now.plus_s(QUIET_S));
+            tracing::warn!(
+                "cannot accept connections for the moment ({why}); is the limit of open files reached?"
+            );
+        }
+        self.retry_at = Some(self.net.now.plus_ms(FILES_RETRY_MS));
     }
 
     /// Counts a connection in, unless there are as many as there may be.

@@ -54,7 +54,11 @@ impl ShardLoop {
 
     /// Where the client comes from.
     pub(super) fn address_of(&self, key: ConnectionKey) -> Option<IpAddr> {
-        match &self.net.get(key)?.link {
+        let connection = self.net.get(key)?;
+        if let Some(client) = &connection.forwarded {
+            return Some(**client);
+        }
+        match &connection.link {
             Link::Tcp(stream) => stream.peer_addr().ok().map(|addr| addr.ip()),
             Link::Udp(peer) => Some(peer.addr.ip()),
             Link::Channel(channel) => channel.address,

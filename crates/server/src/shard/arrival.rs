@@ -14,18 +14,20 @@ use trefoil_websocket::Receiver;
 impl ShardLoop {
     /// Takes a connection in that another thread has accepted.
     pub(super) fn arrive(&mut self, arrival: Arrival) {
-        let Arrival { stream, listener, mut input, output, user, stage } = arrival;
+        let Arrival { stream, listener, mut input, output, forwarded, user, stage } = arrival;
         if self.stop_at.is_some() {
             return self.dismiss(listener);
         }
         // It may have been banned while it was on its way.
-        if stream.peer_addr().is_ok_and(|peer| self.net.context.bans.refuses_address(peer.ip())) {
+        let address = forwarded.or_else(|| Some(stream.peer_addr().ok()?.ip()));
+        if address.is_some_and(|address| self.net.context.bans.refuses_address(address)) {
             return self.dismiss(listener);
         }
         let stream = mio::net::TcpStream::from_std(stream);
         let Some(key) = self.add_stream(stream, listener) else { return };
         if let Some(connection) = self.net.get_mut(key) {
             connection.user = user;
+            connection.forwarded = forwarded.map(Box::new);
         }
         match stage {
             Stage::First => {}
@@ -39,11 +41,16 @@ impl ShardLoop {
                 self.set_input(key, Kind::MqttWebSocket, Input::Taken);
                 self.mqtt_bytes(key, &mut state, &connect);
                 self.put_back(key, Input::MqttWebSocket(receiver, state));
+                self.begin_pings(key);
             }
             Stage::Channel(opening) => input = self.channel_arrive(key, opening, input),
             Stage::Json { receiver, requests } => {
                 self.net.answer(key, |out| out.extend_from_slice(&output));
+                let is_websocket = receiver.is_some();
                 self.json_arrive(key, receiver, &requests);
+                if is_websocket {
+                    self.begin_pings(key);
+                }
             }
         }
         if self.is_leaving.is_some() {
@@ -68,6 +75,7 @@ impl ShardLoop {
         let Some(shard) = self.is_leaving.take() else { return };
         let Some(connection) = self.net.get_mut(key) else { return };
         let (user, kind) = (connection.user.take(), connection.kind);
+        let forwarded = connection.forwarded.as_deref().copied();
         let (opening, input) = Opening::of(&mut connection.input, input);
         let Some((stream, listener, output)) = self.take_out(key) else { return };
         let stage = match websocket {
@@ -76,7 +84,7 @@ impl ShardLoop {
             None if matches!(kind, Kind::New | Kind::Http) => Stage::First,
             None => Stage::Mqtt,
         };
-        let arrival = Arrival { stream, listener, input, output, user, stage };
+        let arrival = Arrival { stream, listener, input, output, forwarded, user, stage };
         self.net.mail[shard].push(Mail::Arrival(Box::new(arrival)));
     }
 
@@ -97,9 +105,10 @@ impl ShardLoop {
         let Some(connection) = self.net.get_mut(key) else { return };
         connection.form = Form::None;
         let user = connection.user.take();
+        let forwarded = connection.forwarded.as_deref().copied();
         let Some((stream, listener, output)) = self.take_out(key) else { return };
         let stage = Stage::Json { receiver, requests };
-        let arrival = Arrival { stream, listener, input, output, user, stage };
+        let arrival = Arrival { stream, listener, input, output, forwarded, user, stage };
         self.net.mail[shard].push(Mail::Arrival(Box::new(arrival)));
     }
 

@@ -10,7 +10,7 @@ use crate::outbox::{Outbox, Pool};
 use crate::stats::Kind;
 use mio::net::TcpStream;
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use trefoil_auth::Users;
 use trefoil_auth::scram::Challenge;
@@ -42,6 +42,8 @@ pub(super) struct Connection {
     pub(super) session: Option<SessionKey>,
     /// Who the client proved to be.
     pub(super) user: Option<Arc<str>>,
+    /// For whom a trusted proxy has made it; most come by themselves.
+    pub(super) forwarded: Option<Box<IpAddr>>,
     /// It has asked for something in JSON, so that it is too late to say hello.
     pub(super) has_asked: bool,
     /// What only some have that speak JSON.
@@ -50,6 +52,10 @@ pub(super) struct Connection {
     pub(super) waiting: Option<Box<Wait>>,
     /// When something last came in.
     pub(super) heard_at: Time,
+    /// When bytes of any kind last came in.
+    pub(super) alive_at: Time,
+    /// When to look whether a WebSocket peer is still there.
+    pub(super) ping_at: Option<Time>,
     /// How long it may be silent, in milliseconds; 0 is for ever.
     pub(super) silence_ms_max: u32,
     /// When it is closed whatever comes; for handshakes and goodbyes.
@@ -127,6 +133,8 @@ pub(super) struct Unacknowledged {
 
 /// How its input is read.
 pub(super) enum Input {
+    /// A header of the PROXY protocol comes first.
+    ProxyHeader,
     /// The first bytes decide.
     First,
     /// The head of an HTTP request.
@@ -288,10 +296,13 @@ impl Connection {
             holds_all: false,
             session: None,
             user: None,
+            forwarded: None,
             has_asked: false,
             json: None,
             waiting: None,
             heard_at: now,
+            alive_at: now,
+            ping_at: None,
             silence_ms_max: 0,
             deadline: None,
             phase: Phase::Open,
@@ -424,7 +435,8 @@ impl Connection {
             (Link::Udp(peer), _) => peer.unacknowledged.front().map(|u| u.resend_at),
             (Link::Tcp(_) | Link::Channel(_), _) => None,
         };
+        let ping = self.ping_at.filter(|_| self.phase == Phase::Open);
         let ask = self.json.as_ref().and_then(|own| own.asks.as_ref()?.next_at());
-        [silence, self.deadline, resend, ask].into_iter().flatten().min()
+        [silence, self.deadline, ping, resend, ask].into_iter().flatten().min()
     }
 }

@@ -44,6 +44,9 @@ impl ShardLoop {
                     return (input.len(), true);
                 }
                 let is_upgrade = upgrades.count() > 0;
+                if !self.take_forwarded(key, request.headers) {
+                    return (input.len(), true);
+                }
                 if !is_upgrade && is_channel(plain_path) {
                     return self.channel_request(key, &request, len, input);
                 }
@@ -113,7 +116,8 @@ impl ShardLoop {
     ) {
         let Some(connection) = self.net.get(key) else { return };
         let listener = &self.net.context.listeners[usize::from(connection.listener)];
-        let (is_spoken, echo) = (listener.protocols.websocket, listener.echo);
+        let (is_spoken, echo, allowed) =
+            (listener.protocols.websocket, listener.echo, &listener.allowed_origins);
         let offers = |protocol: &str| offered(headers).any(|offered| offered == protocol.as_bytes());
         // [MQTT-6.0.0-4] [v3 MQTT-6.0.0-4]: whoever offers both gets the one of the specification, in whatever order.
         let mqtt = if offers(MQTT_PROTOCOLS[0]) { &MQTT_PROTOCOLS[..1] } else { &MQTT_PROTOCOLS[1..] };
@@ -142,7 +146,7 @@ impl ShardLoop {
             let why = "MQTT over WebSocket needs Sec-WebSocket-Protocol: mqtt";
             return self.websocket_refuse(key, Refused { status: 400, reason: why });
         }
-        if accepted.origin.is_some_and(|origin| !origin::is_allowed(origin, host)) {
+        if accepted.origin.is_some_and(|origin| !origin::is_allowed(origin, host, allowed)) {
             let why = "a page of another origin may not connect";
             return self.websocket_refuse(key, Refused { status: 403, reason: why });
         }
@@ -150,6 +154,7 @@ impl ShardLoop {
         let is_old_mqtt = accepted.protocol == Some(MQTT_PROTOCOLS[1]);
         self.set_deadline(key, None);
         self.websocket_open(key, kind, is_old_mqtt);
+        self.begin_pings(key);
     }
 
     fn websocket_open(&mut self, key: ConnectionKey, kind: Kind, is_old_mqtt: bool) {
@@ -185,8 +190,10 @@ impl ShardLoop {
     }
 
     fn hand_over(&mut self, key: ConnectionKey, input: &[u8]) {
+        let forwarded = self.net.get(key).and_then(|c| c.forwarded.as_deref().copied());
         let Some((stream, listener, _)) = self.take_out(key) else { return };
-        let hand_over = HandOver { peer: stream.peer_addr().ok(), stream, listener, input: input.to_vec() };
+        let peer = stream.peer_addr().ok();
+        let hand_over = HandOver { peer, forwarded, stream, listener, input: input.to_vec() };
         if let Err(mut back) = self.hands.take(hand_over) {
             // The socket has just been read from, so a line finds room in it; if not, closing says it too.
             let _ = back.stream.write_all(

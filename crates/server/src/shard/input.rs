@@ -24,8 +24,7 @@ const DISCARDED_BYTES_MAX: usize = 1 << 20;
 impl ShardLoop {
     /// Reads once from each connection that may have something.
     pub(super) fn read_all(&mut self) {
-        if self.holds_mail {
-            // Publishers feel it before memory does.
+        if self.reads_nothing() {
             return;
         }
         let outbox_bytes_max = self.net.context.limits.outbox_bytes_max;
@@ -48,6 +47,11 @@ impl ShardLoop {
                 continue;
             }
             self.watch_memory();
+            if self.is_far_ahead() {
+                // What was read before has to be posted first.
+                self.note_readable(key);
+                continue;
+            }
             if self.is_paused(key) {
                 continue;
             }
@@ -91,6 +95,7 @@ impl ShardLoop {
                 return self.peer_closed(key);
             }
             Ok(_) => {
+                connection.alive_at = now;
                 let speaks_mqtt = matches!(connection.kind, Kind::Mqtt | Kind::MqttWebSocket);
                 if !speaks_mqtt || got >= HEARD_BYTES_MIN {
                     connection.heard_at = now;
@@ -143,6 +148,7 @@ impl ShardLoop {
             let rest = &mut input[consumed..];
             let state = std::mem::replace(&mut connection.input, Input::Taken);
             let (used, again) = match state {
+                Input::ProxyHeader => self.proxy_header(key, rest),
                 Input::First => (0, self.decide(key, rest)),
                 Input::HttpHead => self.http_head(key, rest),
                 Input::Mqtt(mut state) => {

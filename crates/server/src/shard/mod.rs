@@ -23,7 +23,9 @@ mod mqtt;
 pub(crate) mod mqtt_sn;
 mod net;
 mod overflow;
+mod pings;
 mod presence;
+mod proxied;
 mod purge;
 pub(crate) mod run;
 mod scarce;
@@ -60,7 +62,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trefoil_hub::group::Group;
 use trefoil_hub::interest::ShardSet;
-use trefoil_hub::{Audience, ConnectionKey, Message, Published, SessionKey, Time, Wheel};
+use trefoil_hub::{Audience, ConnectionKey, Message, Published, Refusal, SessionKey, Time, Wheel};
 
 /// What one read may bring. Large enough to join what a busy publisher sends, small enough to stay in the cache until
 /// it is handled.
@@ -98,8 +100,12 @@ pub(crate) struct ShardLoop {
     holds_mail: bool,
     /// When to try again what the kernel could not do, or there was no time for.
     retry_at: Option<Time>,
+    /// Connections have taken nearly all descriptors, as far as the shard knows.
+    is_crowded: bool,
     /// Until when nothing more is logged of connections that cannot be accepted.
     quiet_until: Option<Time>,
+    /// The same of connections that are refused where the PROXY protocol is spoken.
+    proxy_quiet_until: Option<Time>,
     /// UDP peers whose datagrams the kernel did not take.
     unsent: Vec<ConnectionKey>,
     /// When the statistics are published next; on the first shard only.
@@ -168,6 +174,8 @@ impl ShardLoop {
                 memory_stage: 0,
                 outbox_bytes: 0,
                 outbox_bytes_seen: 0,
+                forwarded: 0,
+                forwarded_max: scarce::FORWARDED_MIN,
                 early_bytes: scarce::EARLY_BYTES_MIN,
                 replaced: 0,
                 expired: 0,
@@ -195,7 +203,9 @@ impl ShardLoop {
             random,
             holds_mail: false,
             retry_at: None,
+            is_crowded: false,
             quiet_until: None,
+            proxy_quiet_until: None,
             unsent: Vec::new(),
             statistics_at: (number == 0).then(Time::default),
             tree,
@@ -247,6 +257,7 @@ impl ShardLoop {
     pub(crate) fn take_mail(&mut self) {
         let mut mail = std::mem::take(&mut self.mail);
         self.mailbox().take(&mut mail);
+        let messages = if self.net.is_limited { mail.iter().filter(|m| m.is_message()).count() } else { 0 };
         for piece in mail.drain(..) {
             match piece {
                 Mail::Run(wire) => {
@@ -262,6 +273,9 @@ impl ShardLoop {
         }
         self.mail = mail;
         self.finish_run();
+        if messages > 0 {
+            self.mailbox().count_delivered(messages);
+        }
         self.hand_batch_over();
         self.end_checkpoint();
         self.post_mail();
@@ -290,7 +304,8 @@ impl ShardLoop {
     /// How long there is nothing to do, unless something comes: for ever if nothing is due.
     pub(crate) fn wait(&self) -> Option<Duration> {
         let now = self.net.now;
-        let has_work = !self.readable.is_empty() && !self.holds_mail
+        let reads_nothing = self.reads_nothing();
+        let has_work = (!self.readable.is_empty() || self.scarce.waits_for_shards()) && !reads_nothing
             || !self.net.dirty.is_empty()
             || !self.surveys.is_empty()
             || !self.purges.is_empty()
@@ -300,7 +315,7 @@ impl ShardLoop {
             return Some(Duration::ZERO);
         }
         let until = |at: Option<Time>| at.map(|at| at.since(now));
-        let retry = (self.holds_mail || self.scarce.is_behind).then_some(RETRY_MS);
+        let retry = (reads_nothing || self.scarce.is_behind).then_some(RETRY_MS);
         let timers = [
             retry,
             self.timers.wait_ms(now),
@@ -314,6 +329,12 @@ impl ShardLoop {
             until(self.stop_at),
         ];
         timers.into_iter().flatten().min().map(Duration::from_millis)
+    }
+
+    /// Whether nothing is to be read from anybody, since other shards have too much to do as it is: publishers feel it before
+    /// memory does.
+    fn reads_nothing(&self) -> bool {
+        self.holds_mail || self.is_far_ahead()
     }
 
     /// Where others leave what is for this shard.
@@ -403,9 +424,15 @@ impl ShardLoop {
             let mailbox = &self.net.context.mailboxes[shard];
             if mailbox.is_full() {
                 self.holds_mail = true;
-            } else {
-                mailbox.post_all(mail);
+                continue;
             }
+            if self.net.forwarded > 0 {
+                mailbox.count_undelivered(mail.iter().filter(|m| m.is_message()).count());
+            }
+            mailbox.post_all(mail);
+        }
+        if !self.holds_mail {
+            self.net.forwarded = 0;
         }
     }
 
@@ -426,6 +453,10 @@ impl ShardLoop {
     /// Publishes a message that stands for itself.
     fn publish(&mut self, publisher: Option<SessionKey>, message: &Arc<Message>) -> Published {
         self.finish_run();
+        if self.is_too_much_for_disk(publisher, message) {
+            self.net.stats().store_refused.add(1);
+            return self.hub.refuse(Refusal::Behind);
+        }
         self.net.stats().payload_in.add(message.payload.len() as u64);
         self.hub.publish(self.net.now, publisher, message, &mut self.net)
     }

@@ -48,6 +48,10 @@ pub(super) struct Net {
     pub(super) outbox_bytes: usize,
     /// How many that were when somebody last looked how much memory is taken.
     pub(super) outbox_bytes_seen: usize,
+    /// If there is such a limit: how many messages have been left in `mail`, and how many other shards may have to deliver at
+    /// a time.
+    pub(super) forwarded: usize,
+    pub(super) forwarded_max: usize,
     /// If there is such a limit: an outbox with so many bytes is written before the tick ends.
     pub(super) early_bytes: usize,
     /// Deliveries dropped while they waited for room in an outbox: since newer ones came, and since they had expired. The
@@ -406,7 +410,9 @@ impl Outlet for Net {
     }
 
     fn forward(&mut self, shard: usize, parcel: Parcel) {
-        self.mail[shard].push(Mail::Parcel(parcel));
+        let mail = Mail::Parcel(parcel);
+        self.forwarded += usize::from(self.is_limited && mail.is_message());
+        self.mail[shard].push(mail);
     }
 }
 

@@ -3,10 +3,10 @@
 use super::ShardLoop;
 use super::connection::Connection;
 use super::net::Net;
-use crate::memory::{NO_NEW, NO_PUBLISH};
+use crate::memory::{NO_NEW, NO_PUBLISH, SESSION_BYTES};
 use crate::stats::Kind;
 use std::sync::atomic::Ordering;
-use trefoil_hub::{ConnectionKey, Time};
+use trefoil_hub::{ConnectionKey, Message, SessionKey, Time};
 
 /// How often the first shard looks how much memory is taken; when it is short, more often. Shards look by themselves
 /// besides, whenever much has come in or gone out.
@@ -26,6 +26,14 @@ pub(super) const EARLY_BYTES_MIN: usize = 2048;
 /// What a delivery that waits in a session costs beside its message, of which there is one.
 const WAITING_BYTES: u64 = 128;
 
+/// What is written down for publishers over HTTP and UDP is handed over when it is so much, and not only at the end of the
+/// round, so that the writer knows of it.
+const HANDED_OVER_BYTES: usize = 1 << 20;
+
+/// How many messages other shards may have to deliver at a time, at least. A message that waits for every session costs
+/// them so often not more than sessions count for beforehand.
+pub(super) const FORWARDED_MIN: usize = (SESSION_BYTES / WAITING_BYTES) as usize;
+
 /// Why somebody is sent away.
 pub(super) const WHY: &str = "the hub is short of memory (memory_max); try again later";
 
@@ -38,6 +46,8 @@ pub(super) struct Scarce {
     queued: usize,
     /// When to look next; on the first shard only, if there is a limit.
     pub(super) look_at: Option<Time>,
+    /// Publishers of whom the rest of a read waits until other shards have delivered what came before it.
+    wait_for_shards: Vec<ConnectionKey>,
     /// Publishers that are not read from.
     paused: Vec<ConnectionKey>,
     /// Too much is on its way to the disk.
@@ -49,6 +59,13 @@ pub(super) struct Scarce {
 impl Scarce {
     pub(super) fn new(is_first: bool) -> Scarce {
         Scarce { look_at: is_first.then(Time::default), ..Scarce::default() }
+    }
+}
+
+impl Scarce {
+    /// Whether the rest of what was read from somebody waits for other shards.
+    pub(super) fn waits_for_shards(&self) -> bool {
+        !self.wait_for_shards.is_empty()
     }
 }
 
@@ -97,6 +114,11 @@ impl Net {
         self.memory_stage = memory.stage();
         let connections = self.context.connections.load(Ordering::Relaxed).max(1) as u64;
         let share = memory.bytes_max() / EARLY_PART / connections;
+        // Others may leave as much for the same sessions at the same time, and half is for what does not come by mail.
+        let shards = 2 * self.context.mailboxes.len() as u64;
+        let sessions = crate::stats::total(&self.context.stats, |s| &s.sessions).max(1);
+        let forwarded = memory.headroom() / shards / (sessions * WAITING_BYTES);
+        self.forwarded_max = usize::try_from(forwarded).unwrap_or(usize::MAX).max(FORWARDED_MIN);
         self.early_bytes = usize::try_from(share).unwrap_or(usize::MAX).max(EARLY_BYTES_MIN);
     }
 }
@@ -134,6 +156,10 @@ impl ShardLoop {
         if self.net.takes_no_new() {
             self.net.pool.clear();
         }
+        if !self.is_far_ahead() {
+            let waiting = std::mem::take(&mut self.scarce.wait_for_shards);
+            self.read_again(waiting);
+        }
         if self.net.memory_stage >= NO_PUBLISH {
             return;
         }
@@ -151,6 +177,24 @@ impl ShardLoop {
             let waiting = std::mem::take(&mut scarce.wait_for_disk);
             self.read_again(waiting);
         }
+    }
+
+    /// Whether a message cannot be taken since too much is on its way to the disk. That is for those who cannot be kept from
+    /// sending more, over HTTP and UDP; the others are not read from instead.
+    pub(super) fn is_too_much_for_disk(&mut self, publisher: Option<SessionKey>, message: &Message) -> bool {
+        let Some(keeper) = &self.net.context.keeper else { return false };
+        let connection = publisher.and_then(|session| self.hub.connection(session));
+        let can_wait = connection.and_then(|key| self.net.get(key)).is_some_and(|c| !c.is_udp());
+        if can_wait || !self.hub.writes_down(message) {
+            return false;
+        }
+        // One round may take in as much of it as a mailbox holds.
+        if self.hub.journal_bytes() > HANDED_OVER_BYTES {
+            self.hand_batch_over();
+        } else {
+            self.scarce.is_behind = keeper.is_behind(self.scarce.is_behind);
+        }
+        self.scarce.is_behind
     }
 
     fn read_again(&mut self, connections: Vec<ConnectionKey>) {
@@ -185,7 +229,30 @@ impl ShardLoop {
         }
         self.watch_memory();
         let can_wait = |c: &Connection| matches!(c.kind, Kind::Mqtt | Kind::JsonTcp) && c.waiting.is_none();
-        self.net.memory_stage >= NO_PUBLISH && self.net.get(key).is_some_and(can_wait) && self.is_paused(key)
+        let is_far_ahead = self.is_far_ahead();
+        if !is_far_ahead && self.net.memory_stage < NO_PUBLISH || !self.net.get(key).is_some_and(can_wait) {
+            return false;
+        }
+        if self.is_paused(key) {
+            return true;
+        }
+        if is_far_ahead && let Some(connection) = self.net.get_mut(key) {
+            connection.is_paused = true;
+            self.scarce.wait_for_shards.push(key);
+        }
+        is_far_ahead
+    }
+
+    /// Whether other shards have so many messages to deliver that there should be no more for now: what comes of them is known
+    /// only then, and may be as many deliveries as there are sessions.
+    pub(super) fn is_far_ahead(&self) -> bool {
+        if !self.net.is_limited || self.stop_at.is_some() {
+            return false;
+        }
+        let own = self.net.number;
+        let others = self.net.context.mailboxes.iter().enumerate().filter(|(shard, _)| *shard != own);
+        let undelivered = others.map(|(_, mailbox)| mailbox.undelivered()).max().unwrap_or(0);
+        undelivered + self.net.forwarded >= self.net.forwarded_max
     }
 
     /// Whether a connection is not to be read from now: it has published before, and either what it published had to be

@@ -17,7 +17,8 @@ impl ShardLoop {
         // Nothing that another client waits for keeps the head back, behind which the events go.
         self.begin_event();
         let Some(connection) = self.net.get(key) else { return };
-        if !self.net.context.listeners[usize::from(connection.listener)].protocols.http {
+        let listener = &self.net.context.listeners[usize::from(connection.listener)];
+        if !listener.protocols.http {
             return self.http_refuse(
                 key,
                 "404 Not Found",
@@ -25,7 +26,8 @@ impl ShardLoop {
             );
         }
         let origin = header(headers, "origin");
-        if origin.is_some_and(|o| !origin::is_allowed(o, header(headers, "host").unwrap_or(""))) {
+        let (host, allowed) = (header(headers, "host").unwrap_or(""), &listener.allowed_origins);
+        if origin.is_some_and(|o| !origin::is_allowed(o, host, allowed)) {
             return self.http_refuse(key, "403 Forbidden", "a page of another origin may not read this");
         }
         let query = path.split_once('?').map_or("", |(_, query)| query);

@@ -111,6 +111,9 @@ impl ShardLoop {
                 (Phase::Open, Input::HttpHead) => self.http_timeout(key),
                 (Phase::Open, Input::ChannelBody(_)) => self.channel_body_timeout(key),
                 (Phase::Open, Input::ChannelReader(_)) => self.channel_reader_is_due(key),
+                (Phase::Open, Input::ProxyHeader) => {
+                    self.refuse_unproxied(key, "the header of the PROXY protocol did not come in time");
+                }
                 (Phase::Open, _) if matches!(connection.form, Form::Mqtt(_)) => self.mqtt_fail(
                     key,
                     ReasonCode::NotAuthorized,
@@ -119,6 +122,10 @@ impl ShardLoop {
                 _ => self.lose(key),
             };
         }
+        if connection.phase == Phase::Open && self.ping_due(key) {
+            return;
+        }
+        let Some(connection) = self.net.get_mut(key) else { return };
         if matches!(connection.form, Form::MqttSn(_)) {
             return self.sn_due(key);
         }

@@ -8,7 +8,8 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use target::{KINDS, Network, Target};
+pub(crate) use target::{KINDS, Target};
+pub(crate) use trefoil_config::Network;
 
 use crate::keeper::clock_ms;
 use rules::Rules;

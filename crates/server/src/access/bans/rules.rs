@@ -1,7 +1,8 @@
 //! The bans, so that the one which is for somebody is found at once.
 
 use super::Ban;
-use super::target::{Network, Target, matches};
+use super::Network;
+use super::target::{Target, matches};
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;

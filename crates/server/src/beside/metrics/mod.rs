@@ -86,7 +86,8 @@ impl Collector for Figures {
             page.gauges("users", "Users, by where they stand.", "source", counts)?;
         }
         let pauses = total(&context.stats, |stats| &stats.store_pauses);
-        store::figures(context.keeper.as_deref(), pauses, &mut page)?;
+        let refused = total(&context.stats, |stats| &stats.store_refused);
+        store::figures(context.keeper.as_deref(), (pauses, refused), &mut page)?;
         let memory = &context.memory;
         page.gauge(
             "memory_stage",
@@ -123,9 +124,12 @@ impl Figures {
                 &s.queued_bytes
             }),
         ];
-        const COUNTERS: [(&str, &str, Read); 17] = [
+        const COUNTERS: [(&str, &str, Read); 18] = [
             ("connections_accepted", "Connections accepted.", |s| &s.accepted),
             ("connections_refused", "Connections refused since a limit was reached.", |s| &s.refused),
+            ("proxy_refused", "Connections refused where the PROXY protocol is spoken.", |s| {
+                &s.proxy_refused
+            }),
             ("protocol_errors", "Connections closed since the peer broke its protocol.", |s| {
                 &s.protocol_errors
             }),

@@ -7,8 +7,13 @@ use std::fmt;
 use std::time::Duration;
 use trefoil_store::SYNC_TIMES;
 
-/// Of a hub that may keep nothing: then there is only that. `pauses` is how often publishers had to wait for the disk.
-pub(super) fn figures(keeper: Option<&Keeper>, pauses: u64, page: &mut Page<'_, '_>) -> fmt::Result {
+/// Of a hub that may keep nothing: then there is only that. `pauses` is how often publishers had to wait for the disk,
+/// `refused` how many messages were refused of those who cannot be made to wait.
+pub(super) fn figures(
+    keeper: Option<&Keeper>,
+    (pauses, refused): (u64, u64),
+    page: &mut Page<'_, '_>,
+) -> fmt::Result {
     let now = StoreSummary::of(keeper);
     let states = STATES.map(|state| (state, i64::from(state == now.state)));
     page.gauges("store_state", "How the store is: 1 for the state that it is in.", "state", states)?;
@@ -36,6 +41,11 @@ pub(super) fn figures(keeper: Option<&Keeper>, pauses: u64, page: &mut Page<'_, 
             "store_pauses",
             "Times that a publisher was not read from, since too much was on its way to the disk.",
             pauses,
+        ),
+        (
+            "store_refused",
+            "Messages over HTTP and UDP refused since too much was on its way to the disk.",
+            refused,
         ),
         (
             "store_discarded_batches",

@@ -46,7 +46,11 @@ pub(super) async fn publish(State(site): State<Site>, request: Request) -> Resul
     let published = deliver(context, message).await?;
     if let Some(why) = published.refused {
         let words = refused::publish(why);
-        return Err(Refusal::new(words.http, words.json, why.to_string()).field("topic"));
+        let refusal = Refusal::new(words.http, words.json, why.to_string());
+        return Err(match words.http {
+            StatusCode::SERVICE_UNAVAILABLE => refusal.header(RETRY_AFTER, "1"),
+            _ => refusal.field("topic"),
+        });
     }
     match published.not_retained {
         false => Ok(Json(Accepted { accepted: true, matched: published.matched })),

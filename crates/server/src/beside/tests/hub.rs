@@ -47,7 +47,8 @@ impl Hub {
         context.connections.fetch_add(1, Ordering::Relaxed);
         context.listeners[0].connections.fetch_add(1, Ordering::Relaxed);
         let peer = server.peer_addr().ok();
-        let hand_over = HandOver { stream: server, peer, listener: 0, input: input.to_vec() };
+        let hand_over =
+            HandOver { stream: server, peer, forwarded: None, listener: 0, input: input.to_vec() };
         assert!(self.beside.hands().take(hand_over).is_ok());
         client
     }

@@ -142,7 +142,8 @@ fn too_many_connections_are_given_back() {
     let hands = hub.beside.hands();
     let all = hands.0.free.clone().try_acquire_many_owned(CONNECTIONS_MAX).unwrap();
     let (_client, server) = pair();
-    let hand_over = HandOver { stream: server, peer: None, listener: 0, input: b"GET".to_vec() };
+    let hand_over =
+        HandOver { stream: server, peer: None, forwarded: None, listener: 0, input: b"GET".to_vec() };
     let given_back = hands.take(hand_over).err().unwrap();
     assert_eq!(given_back.input, b"GET");
     assert_eq!(hub.counted().0, 0);
@@ -173,6 +174,10 @@ fn a_stop_lets_requests_finish() {
     stop.join().unwrap();
 
     let (_client, server) = pair();
-    assert!(hands.take(HandOver { stream: server, peer: None, listener: 0, input: Vec::new() }).is_err());
+    assert!(
+        hands
+            .take(HandOver { stream: server, peer: None, forwarded: None, listener: 0, input: Vec::new() })
+            .is_err()
+    );
     assert_eq!(bench.context.connections.load(Ordering::Relaxed), 0);
 }

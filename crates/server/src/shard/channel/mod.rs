@@ -122,11 +122,12 @@ impl ShardLoop {
     ) -> (usize, bool) {
         let (method, target) = (request.method.unwrap_or(""), request.path.unwrap_or(""));
         let headers: &[httparse::Header<'_>] = request.headers;
-        let page = header(headers, "origin");
-        let is_allowed = page.is_none_or(|o| origin::is_allowed(o, header(headers, "host").unwrap_or("")));
-        let style = Style::new(request.version.unwrap_or(0), headers, page.filter(|_| is_allowed));
         let Some(connection) = self.net.get(key) else { return (input.len(), true) };
-        let is_served = self.net.context.listeners[usize::from(connection.listener)].protocols.http;
+        let listener = &self.net.context.listeners[usize::from(connection.listener)];
+        let (is_served, allowed) = (listener.protocols.http, &listener.allowed_origins);
+        let (page, host) = (header(headers, "origin"), header(headers, "host").unwrap_or(""));
+        let is_allowed = page.is_none_or(|page| origin::is_allowed(page, host, allowed));
+        let style = Style::new(request.version.unwrap_or(0), headers, page.filter(|_| is_allowed));
         let ask = match (is_served, is_allowed) {
             (false, _) => Err(No::not_found("HTTP is not spoken on this listener, only WebSocket")),
             (_, false) => Err(No::foreign()),
