@@ -247,7 +247,7 @@ fn a_checkpoint_says_all_of_it_again() {
     kept.hand_all_over();
     let boundary = kept.world.shards[0].shared.next_number();
     let cut = kept.log.len();
-    kept.world.shards.iter_mut().for_each(|shard| shard.begin_checkpoint(boundary));
+    kept.world.shards.iter_mut().for_each(|shard| shard.begin_checkpoint(boundary, None));
     // In pieces, with traffic between them that makes older ones give way.
     let (mut n, mut is_done) = (150, [false; 2]);
     while is_done != [true; 2] {

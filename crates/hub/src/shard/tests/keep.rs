@@ -159,7 +159,7 @@ fn a_shard_is_through_with_a_checkpoint_when_what_it_owed_is_paid() {
     kept.world.shards[0].publish(Time::default(), None, &message, &mut out);
     kept.hand_over();
     let (from, boundary) = (kept.log.len(), kept.world.shards[0].shared().next_number());
-    kept.world.shards.iter_mut().for_each(|shard| shard.begin_checkpoint(boundary));
+    kept.world.shards.iter_mut().for_each(|shard| shard.begin_checkpoint(boundary, None));
     assert!(kept.world.shards[1].go_on_with_checkpoint(usize::MAX));
     assert!(!kept.world.shards[0].go_on_with_checkpoint(usize::MAX));
     let (to, parcel) = out.parcels.pop_front().expect("the other shard wants it");
