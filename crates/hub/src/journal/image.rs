@@ -298,7 +298,8 @@ impl Image {
                 self.note_number(number)?;
                 let message = Arc::new(message(&body, self.start_ms)?);
                 self.noted.message(number);
-                let known = self.messages.insert(number, Known { message, is_held: is_restated, is_idle: false });
+                let known =
+                    self.messages.insert(number, Known { message, is_held: is_restated, is_idle: false });
                 if let Some(was_held) = known.map(|known| known.is_held)
                     && let Some(known) = self.messages.get_mut(&number)
                 {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use trefoil_mqtt::QoS;
 
 /// Retained messages that are said again at a time.
-const RETAINED_AT_ONCE: usize = 64;
+const RETAINED_AT_ONCE: usize = 16;
 
 /// How far a checkpoint has come: everything that is kept is said once more, so that what was written before it is not
 /// needed any longer.

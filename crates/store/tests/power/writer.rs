@@ -124,7 +124,7 @@ fn a_checkpoint_drops_what_was_before_it() {
     for number in 1..=50 {
         writer.submit(batch(0, number, false));
     }
-    let ticket = writer.checkpoint_begin();
+    let ticket = writer.checkpoint_begin(None);
     writer.submit(batch(0, 51, false));
     writer.checkpoint_end(ticket);
     writer.submit(batch(0, 52, true));
@@ -135,7 +135,7 @@ fn a_checkpoint_drops_what_was_before_it() {
     writer.checkpoint_end(ticket);
     assert_eq!(next(&told), Event::Checkpoint { ticket, complete: false });
     // One that holds nothing is refused, and costs nothing.
-    let empty = writer.checkpoint_begin();
+    let empty = writer.checkpoint_begin(None);
     writer.checkpoint_end(empty);
     assert_eq!(next(&told), Event::Checkpoint { ticket: empty, complete: false });
     writer.stop();
@@ -150,7 +150,7 @@ fn fails_and_heals(faults: Faults, with: &str) {
     let (writer, told) = start(&disk, NEVER, Duration::from_millis(1));
     writer.submit(batch(0, 1, true));
     expect_durable(&told, &[(0, 1)]);
-    let before = writer.checkpoint_begin();
+    let before = writer.checkpoint_begin(None);
     disk.state().faults = faults;
     writer.submit(batch(0, 2, true));
     writer.submit(batch(1, 1, false));
@@ -163,7 +163,7 @@ fn fails_and_heals(faults: Faults, with: &str) {
     assert_eq!(next(&told), Event::State(State::Healed));
     // This came before the checkpoint, which makes up for it.
     writer.submit(batch(0, 4, true));
-    let ticket = writer.checkpoint_begin();
+    let ticket = writer.checkpoint_begin(None);
     writer.submit(Batch { records: vec![b"all of 0".to_vec()], ..batch(0, 5, true) });
     writer.submit(batch(1, 2, true));
     // As long as the checkpoint is not complete, a crash leaves what was durable before.
@@ -259,7 +259,7 @@ fn a_reserve_that_runs_out_is_a_failure_that_ends_when_there_is_room() {
     // Healing gives back what the records had taken that did not become durable, so it may be healed already.
     disk.state().room_bytes = 10_000;
     assert_eq!(next(&told), Event::State(State::Healed));
-    let ticket = writer.checkpoint_begin();
+    let ticket = writer.checkpoint_begin(None);
     writer.submit(Batch { records: vec![b"all".to_vec()], ..batch(0, 31, true) });
     writer.checkpoint_end(ticket);
     assert_eq!(next(&told), Event::Checkpoint { ticket, complete: true });
