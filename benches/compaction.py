@@ -2,10 +2,11 @@
 """How long publishers wait for their acknowledgements while the hub makes its store smaller, and how large that becomes.
 
     cargo build --release -p trefoil && cargo build --release -p trefoil-benches --example durable_load
-    benches/compaction.py --hub target/release/trefoil [--hub ANOTHER] [--rounds 3]
+    benches/compaction.py --hub target/release/trefoil [--hub ANOTHER] [--scattered] [--replaced 50000]
 
 Retains so many messages, and then replaces them at a fixed rate at QoS 1 with `durability = "sync"`, so that the store
-grows and has to be made smaller many times. In turn with that, the same with so much slack that it never has to be.
+grows and has to be made smaller many times. Replaced one after the other they leave nothing live in what is old; at random, or with
+some that stay, they do. In turn with that, the same with so much slack that it never has to be.
 Latency is taken from when a message was due. Each tenth of a second belongs to one side or the other by
 `trefoil_store_checkpoint_under_way`; those in which that changes belong to neither. With two hubs all of it for each.
 """
@@ -29,7 +30,7 @@ SLICE_MS = 100
 LOOK_S = 0.02
 
 
-NEVER = 'slack_bytes = "1000 GiB"\n'
+NEVER = 'slack_bytes = "4095 MiB"\n'
 
 
 def main():
@@ -37,6 +38,8 @@ def main():
     parser.add_argument("--hub", type=Path, action="append", required=True)
     parser.add_argument("--many", type=Path, default=Path("target/release/examples/durable_load"))
     parser.add_argument("--retained", type=int, default=200_000)
+    parser.add_argument("--replaced", type=int, help="so many of them are replaced, and the others stay; else all are")
+    parser.add_argument("--scattered", action="store_true", help="at random, instead of in turn")
     parser.add_argument("--rate", type=float, default=20_000, help="messages a second")
     parser.add_argument("--size", type=int, default=1000, help="payload bytes")
     parser.add_argument("--seconds", type=float, default=30)
@@ -68,13 +71,14 @@ def run(options, hub, store):
 
 
 def measure(options, port, http):
-    load = [options.many, "--port", port, "--sessions", 0, "--topics", options.retained, "--size", options.size]
-    fill = [*load, "--publishers", 10, "--window", 100, "--count", options.retained, "--seconds", 600]
+    load = [options.many, "--port", port, "--sessions", 0, "--size", options.size]
+    fill = [*load, "--topics", options.retained, "--publishers", 10, "--window", 100, "--count", options.retained, "--seconds", 600]
     subprocess.run(list(map(str, fill)), check=True, stdout=subprocess.DEVNULL)
     looks, done = [], threading.Event()
     watcher = threading.Thread(target=watch, args=(http, looks, done))
     before = figures(http)
-    command = [*load, "--publishers", 20, "--rate", options.rate, "--seconds", options.seconds, "--slice-ms", SLICE_MS]
+    command = [*load, "--topics", options.replaced or options.retained, "--publishers", 20, "--rate", options.rate,
+               "--seconds", options.seconds, "--slice-ms", SLICE_MS, *["--scattered"] * options.scattered]
     began = time.monotonic()
     child = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE)
     watcher.start()

@@ -33,6 +33,9 @@ const SEGMENTS_IN_SLACK: u64 = 4;
 /// The least and the most of that.
 const SEGMENT_BYTES: (u64, u64) = (1 << 20, 64 << 20);
 
+/// The size of the store is looked at whenever so small a part of the slack has come.
+const LOOKS_IN_SLACK: u64 = 32;
+
 /// A checkpoint follows the last one once the traffic has written so much of what that has: one part of so many. What is
 /// live is an estimate, and where it is too low, nothing would come of one after the other.
 const REST_PARTS: u64 = 8;
@@ -179,6 +182,8 @@ pub(crate) struct Keeper {
     /// What has been handed over, and how much of that was said again for checkpoints: bytes.
     submitted: AtomicU64,
     said: AtomicU64,
+    /// What had been handed over when it was last looked how large the store is.
+    looked_at: AtomicU64,
     /// By how much the store may exceed twice what is live.
     slack_bytes: u64,
 }
@@ -223,6 +228,7 @@ impl Keeper {
             place: AtomicU64::new(0),
             submitted: AtomicU64::new(0),
             said: AtomicU64::new(0),
+            looked_at: AtomicU64::new(0),
             slack_bytes: config.store.slack_bytes,
         }
     }
@@ -303,14 +309,22 @@ impl Keeper {
         self.writer.get().is_some_and(|writer| writer.waiting_bytes() > limit)
     }
 
+    /// Whether so much has come that the store should be [looked after](Self::look_after) before it is time for that.
+    pub(crate) fn has_grown(&self) -> bool {
+        let grown = self.submitted.load(Ordering::Relaxed).wrapping_sub(self.looked_at.load(Ordering::Relaxed));
+        grown > self.slack_bytes / LOOKS_IN_SLACK
+    }
+
     /// Begins a checkpoint if the store has become much larger than what is live.
     pub(crate) fn look_after(&self, context: &Context) {
+        // Held until it has begun, so that no two shards begin one.
+        let mut past = self.past();
+        self.looked_at.store(self.submitted.load(Ordering::Relaxed), Ordering::Relaxed);
         if self.state() != State::Working || self.is_making_checkpoint() {
             return;
         }
         let figures = self.figures();
         let sizes = live::sizes(context, figures.disk_bytes, self.slack_bytes);
-        let mut past = self.past();
         let has_rested = self.traffic().saturating_sub(past.traffic) >= past.said / REST_PARTS;
         if !sizes.is_due() || !has_rested {
             return;
@@ -321,7 +335,6 @@ impl Keeper {
             true => None,
             false => past.marks.behind(begin, sizes.front()),
         };
-        drop(past);
         self.begin_checkpoint(context, sizes, mark.map(|mark| (mark, sizes.written_for(mark.at - begin))));
     }
 

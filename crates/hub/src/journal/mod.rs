@@ -43,8 +43,9 @@ use trefoil_mqtt::{Publish, QoS};
 /// A record is closed with the event that brings it to this size.
 const RECORD_BYTES: usize = 256 << 10;
 
-/// How many numbers a shard takes at a time for what it writes down.
-const NUMBERS_AT_ONCE: u64 = 4096;
+/// How many numbers a shard takes at a time for what it writes down. Few, since a checkpoint of the front of the journal
+/// goes by numbers, and what a shard still has may be lower than what others have long written.
+const NUMBERS_AT_ONCE: u64 = 256;
 
 /// When what is written down has to be on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

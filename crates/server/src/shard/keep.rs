@@ -14,7 +14,7 @@ use trefoil_mqtt::ReasonCode;
 /// How long a checkpoint that must not go on yet waits.
 const CHECKPOINT_RETRY_MS: u64 = 1;
 
-/// How often the first shard looks whether the store has become too large; while nothing happens it does not grow.
+/// How often the first shard looks whether the store has become too large for what is live, if nobody does since it grows.
 const LOOK_MS: u64 = 500;
 
 /// A checkpoint that is being made.
@@ -193,7 +193,7 @@ impl ShardLoop {
     /// Says a bit more of all that is kept, if a checkpoint is being made.
     pub(super) fn go_on_with_checkpoint(&mut self) {
         let Some(keeper) = self.net.context.keeper.clone() else { return };
-        if self.net.number == 0 && self.look_at <= self.net.now {
+        if keeper.has_grown() || (self.net.number == 0 && self.look_at <= self.net.now) {
             self.look_at = self.net.now.plus_ms(LOOK_MS);
             keeper.look_after(&self.net.context);
         }

@@ -20,6 +20,8 @@ pub(crate) enum Event {
 pub(crate) struct Told {
     pub(crate) disk: SimDisk,
     pub(crate) events: Sender<Event>,
+    /// Where segments begin, and how many bytes were appended before.
+    pub(crate) segments: Sender<(u64, u64)>,
 }
 
 impl Watch for Told {
@@ -31,16 +33,29 @@ impl Watch for Told {
         let _ = self.events.send(Event::State(state));
     }
 
+    fn segment(&self, first: u64, bytes: u64) {
+        let _ = self.segments.send((first, bytes));
+    }
+
     fn checkpoint(&self, ticket: u64, complete: bool) {
         let _ = self.events.send(Event::Checkpoint { ticket, complete });
     }
 }
 
 pub(crate) fn start(disk: &SimDisk, interval: Duration, retry: Duration) -> (Writer, Receiver<Event>) {
-    let (events, told) = channel();
-    let watch = Told { disk: disk.clone(), events };
-    let writer = Writer::start(open(disk).0, WriterOptions { interval, retry }, watch).unwrap();
+    let (writer, told, _) = start_with_segments(disk, interval, retry);
     (writer, told)
+}
+
+fn start_with_segments(
+    disk: &SimDisk,
+    interval: Duration,
+    retry: Duration,
+) -> (Writer, Receiver<Event>, Receiver<(u64, u64)>) {
+    let ((events, told), (segments, begun)) = (channel(), channel());
+    let watch = Told { disk: disk.clone(), events, segments };
+    let writer = Writer::start(open(disk).0, WriterOptions { interval, retry }, watch).unwrap();
+    (writer, told, begun)
 }
 
 const NEVER: Duration = Duration::MAX;
@@ -142,6 +157,29 @@ fn a_checkpoint_drops_what_was_before_it() {
     let figures = writer.figures();
     assert_eq!((figures.checkpoints, figures.state), (1, State::Working));
     assert_eq!(found(&disk), ["0 51", "0 52"]);
+}
+
+#[test]
+fn a_checkpoint_may_keep_what_stands_behind_the_beginning_of_a_segment() {
+    let disk = empty_disk();
+    let (writer, told, begun) = start_with_segments(&disk, NEVER, NEVER);
+    for number in 1..=50 {
+        writer.submit(batch(0, number, true));
+        expect_durable(&told, &[(0, number)]);
+    }
+    let segments = [begun.recv_timeout(DEADLINE).unwrap(), begun.recv_timeout(DEADLINE).unwrap()];
+    let [(second, before_second), (first, before)] = segments;
+    let a_record = before_second / (second - 1);
+    assert!(a_record * (second - 1) <= 260, "{segments:?}");
+    assert!(before > before_second && first > second, "{segments:?}");
+    let ticket = writer.checkpoint_begin(Some(first));
+    writer.submit(batch(0, 51, false));
+    writer.checkpoint_end(ticket);
+    expect_durable(&told, &[(0, 51)]);
+    assert_eq!(next(&told), Event::Checkpoint { ticket, complete: true });
+    writer.stop();
+    let expected: Vec<String> = (first..=51).map(|number| format!("0 {number}")).collect();
+    assert_eq!(found(&disk), expected);
 }
 
 /// An error of one kind, from which the writer comes back by a checkpoint.
