@@ -311,7 +311,8 @@ impl Keeper {
 
     /// Whether so much has come that the store should be [looked after](Self::look_after) before it is time for that.
     pub(crate) fn has_grown(&self) -> bool {
-        let grown = self.submitted.load(Ordering::Relaxed).wrapping_sub(self.looked_at.load(Ordering::Relaxed));
+        let grown =
+            self.submitted.load(Ordering::Relaxed).wrapping_sub(self.looked_at.load(Ordering::Relaxed));
         grown > self.slack_bytes / LOOKS_IN_SLACK
     }
 

@@ -72,7 +72,8 @@ impl Kept {
     }
 
     fn retain(&mut self, topic: &str, payload_bytes: usize) {
-        let message = Message { payload: vec![b'x'; payload_bytes].into(), retain: true, ..will(topic).message };
+        let message =
+            Message { payload: vec![b'x'; payload_bytes].into(), retain: true, ..will(topic).message };
         self.world.shards[0].publish(Time::default(), None, &Arc::new(message), &mut self.world.out);
         self.hand_over();
     }
