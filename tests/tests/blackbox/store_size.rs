@@ -54,8 +54,9 @@ impl Load {
             self.largest = self.largest.max(bytes);
             // Threads that get no time for long are no matter of the store: nobody is ahead of a checkpoint for ever.
             if bytes > self.pauses_at {
-                let ends = || hub.metric("trefoil_store_checkpoint_under_way") == 0;
-                wait_until(ends, "the checkpoint is complete");
+                wait_until("the checkpoint is complete", || {
+                    hub.metric("trefoil_store_checkpoint_under_way") == 0
+                });
             }
         }
     }
