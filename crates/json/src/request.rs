@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use crate::ask::AskRequest;
 use crate::error::{Code, RequestError};
 use crate::extras::Extras;
 use crate::field::{Field, FieldSet, nearest};
+use crate::hello::HelloRequest;
 use crate::members::{Members, read};
 use crate::reader::{Outcome, Reader, bad, bad_topic, check_not_empty};
 use crate::since::Since;
@@ -18,11 +20,13 @@ pub struct Limits {
     pub depth_max: usize,
     /// How many topic filters one subscribe or unsubscribe may name. 1024 by default.
     pub filters_max: usize,
+    /// How many requests may stand in one batch. 1024 by default.
+    pub batch_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { depth_max: DEPTH_MAX_DEFAULT, filters_max: 1024 }
+        Limits { depth_max: DEPTH_MAX_DEFAULT, filters_max: 1024, batch_max: 1024 }
     }
 }
 
@@ -32,26 +36,7 @@ pub enum Request<'a> {
     /// `{"pub":…}`
     Publish(PublishRequest<'a>),
     /// `{"sub":…}`
-    Subscribe {
-        /// The topic filters, at least one. Their syntax is not checked here.
-        filters: Vec<Cow<'a, str>>,
-        /// The highest QoS wanted, 0 or 1.
-        qos: u8,
-        /// Whether retained messages are wanted at once.
-        retained: bool,
-        /// Whether the client's own messages are to be left out.
-        no_local: bool,
-        /// What happens to messages for which the client is too slow; none: what the hub is set to.
-        slow_reader: Option<SlowReader>,
-        /// From where on the client wants what is kept of the topics; none: only what comes.
-        since: Option<Since<'a>>,
-        /// How many of the last messages of each topic it wants first.
-        history: u32,
-        /// What the answer carries as `ack`.
-        id: Option<u64>,
-        /// Whether the filters stood in an array, so that the answer has an array too.
-        many: bool,
-    },
+    Subscribe(SubscribeRequest<'a>),
     /// `{"unsub":…}`
     Unsubscribe {
         /// The topic filters, at least one. Their syntax is not checked here.
@@ -72,8 +57,35 @@ pub enum Request<'a> {
         /// What the answer carries as `ack`.
         id: Option<u64>,
     },
+    /// `{"hello":{…}}`: what the client says of itself.
+    Hello(HelloRequest<'a>),
+    /// `{"req":…}`: a message that somebody is to answer.
+    Ask(AskRequest<'a>),
     /// `{"ack":…}`: the client has taken the delivery with this id.
     Ack(u64),
+}
+
+/// What a client wants to hear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscribeRequest<'a> {
+    /// The topic filters, at least one. Their syntax is not checked here.
+    pub filters: Vec<Cow<'a, str>>,
+    /// The highest QoS wanted, 0 or 1.
+    pub qos: u8,
+    /// Whether retained messages are wanted at once.
+    pub retained: bool,
+    /// Whether the client's own messages are to be left out.
+    pub no_local: bool,
+    /// What happens to messages for which the client is too slow; none: what the hub is set to.
+    pub slow_reader: Option<SlowReader>,
+    /// From where on the client wants what is kept of the topics; none: only what comes.
+    pub since: Option<Since<'a>>,
+    /// How many of the last messages of each topic it wants first.
+    pub history: u32,
+    /// What the answer carries as `ack`.
+    pub id: Option<u64>,
+    /// Whether the filters stood in an array, so that the answer has an array too.
+    pub many: bool,
 }
 
 /// What happens to messages for which a subscriber is too slow.
@@ -128,7 +140,7 @@ pub struct PublishRequest<'a> {
 pub fn parse(input: &[u8], limits: Limits) -> Result<Request<'_>, RequestError> {
     let mut members = Members::default();
     let request = match read(input, &mut members) {
-        Ok(()) => Reader { members: &members, limits }.request(),
+        Ok(()) => Reader { members: &members, limits, behind: None }.request(),
         Err(reason) => Err(RequestError::new(Code::BadJson, reason)),
     };
     request.map_err(|error| error.id(members.id()))
@@ -147,7 +159,7 @@ pub fn parse(input: &[u8], limits: Limits) -> Result<Request<'_>, RequestError> 
 pub fn parse_publish(input: &[u8], limits: Limits) -> Result<PublishRequest<'_>, RequestError> {
     let mut members = Members::default();
     read(input, &mut members).map_err(|reason| RequestError::new(Code::BadJson, reason))?;
-    let reader = Reader { members: &members, limits };
+    let reader = Reader { members: &members, limits, behind: None };
     reader.check_fields("a publish", LONE_PUBLISH)?;
     let Some(topic) = reader.topic(Field::Topic)? else {
         let reason = "topic is missing; it says where the message goes";
@@ -159,8 +171,16 @@ pub fn parse_publish(input: &[u8], limits: Limits) -> Result<PublishRequest<'_>,
 const LONE_PUBLISH: FieldSet =
     fields_of(Field::Pub).without(FieldSet::of(&[Field::Pub, Field::Id])).with(Field::Topic);
 
-const OPERATIONS: FieldSet =
-    FieldSet::of(&[Field::Pub, Field::Sub, Field::Unsub, Field::Ping, Field::Ack, Field::Auth]);
+const OPERATIONS: FieldSet = FieldSet::of(&[
+    Field::Pub,
+    Field::Sub,
+    Field::Unsub,
+    Field::Ping,
+    Field::Ack,
+    Field::Auth,
+    Field::Hello,
+    Field::Req,
+]);
 
 /// The fields that an operation has, itself among them.
 const fn fields_of(operation: Field) -> FieldSet {
@@ -179,26 +199,40 @@ const fn fields_of(operation: Field) -> FieldSet {
             Expiry,
             UserProperties,
         ]),
-        Sub => FieldSet::of(&[Sub, Qos, Id, Retained, NoLocal, SlowReader, Since, History]),
+        Sub => FieldSet::of(&[Sub, Qos, Id, Retained, NoLocal, SlowReader, Slow, Since, History]),
         Unsub => FieldSet::of(&[Unsub, Id]),
         Auth => FieldSet::of(&[Auth, Id]),
+        Hello => FieldSet::of(&[Hello, Id]),
+        Req => FieldSet::of(&[Req, Data, DataBase64, Qos, Id, TimeoutS, ContentType, Expiry, UserProperties]),
         other => FieldSet::of(&[other]),
     }
 }
 
 /// The grammar of requests; the reader has the types of their fields.
 impl<'a> Reader<'_, 'a> {
-    fn request(&self) -> Outcome<Request<'a>> {
+    pub(crate) fn request(&self) -> Outcome<Request<'a>> {
         let operation = self.operation()?;
         self.check_fields(operation.name(), fields_of(operation))?;
         match operation {
             Field::Pub => self.acknowledged_publish().map(Request::Publish),
-            Field::Sub => self.subscribe(),
+            Field::Sub => self.subscribe().map(Request::Subscribe),
             Field::Unsub => self.unsubscribe(),
             Field::Auth => self.auth(),
+            Field::Hello => self.hello().map(Request::Hello),
+            Field::Req => self.ask().map(Request::Ask),
             Field::Ping => self.json(Field::Ping).map(|ping| Request::Ping(ping.unwrap_or_default())),
             _ => self.unsigned(Field::Ack, u64::MAX).map(|id| Request::Ack(id.unwrap_or_default())),
         }
+    }
+
+    /// A request of the kinds that carry a payload.
+    pub(crate) fn request_with_payload(&self) -> Outcome<Request<'a>> {
+        let operation = self.operation()?;
+        if !matches!(operation, Field::Pub | Field::Req) {
+            let reason = format!("{} has no payload; send it as text", operation.name());
+            return Err(bad(operation, reason));
+        }
+        self.request()
     }
 
     /// The one member that says what is asked.
@@ -221,7 +255,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn no_operation(&self) -> RequestError {
-        let reason = "no operation is named: one of pub, sub, unsub, ping, ack, auth";
+        let reason = "no operation is named: one of pub, sub, unsub, req, ping, ack, auth, hello";
         let meant = self.members.unknown.as_deref().and_then(|name| Some((name, nearest(name, OPERATIONS)?)));
         match meant {
             Some((name, operation)) => {
@@ -263,7 +297,7 @@ impl<'a> Reader<'_, 'a> {
         Ok(publish)
     }
 
-    fn publish(&self, topic: Cow<'a, str>, qos_max: u8) -> Outcome<PublishRequest<'a>> {
+    pub(crate) fn publish(&self, topic: Cow<'a, str>, qos_max: u8) -> Outcome<PublishRequest<'a>> {
         let payload = self.payload()?;
         let qos = self.qos(qos_max)?;
         let id = self.id()?;
@@ -279,7 +313,7 @@ impl<'a> Reader<'_, 'a> {
         Ok(PublishRequest { topic, payload, qos, retain, id, extras })
     }
 
-    fn subscribe(&self) -> Outcome<Request<'a>> {
+    fn subscribe(&self) -> Outcome<SubscribeRequest<'a>> {
         let (filters, many) = self.filters(Field::Sub)?;
         let since = self.since(&filters, many)?;
         let history = self.unsigned(Field::History, u32::MAX.into())?;
@@ -287,7 +321,7 @@ impl<'a> Reader<'_, 'a> {
             let reason = "since and history are both there; a subscription begins in one place";
             return Err(bad(Field::History, reason.to_owned()));
         }
-        Ok(Request::Subscribe {
+        Ok(SubscribeRequest {
             since,
             history: history.unwrap_or_default() as u32,
             filters,
@@ -301,11 +335,17 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn slow_reader(&self) -> Outcome<Option<SlowReader>> {
-        let Some(name) = self.plain_string(Field::SlowReader)? else { return Ok(None) };
+        let (long, short) = (self.plain_string(Field::SlowReader)?, self.plain_string(Field::Slow)?);
+        if long.is_some() && short.is_some() {
+            let reason = "slow and slow_reader are both there; they are two names of the same";
+            return Err(bad(Field::Slow, reason.to_owned()));
+        }
+        let field = if short.is_some() { Field::Slow } else { Field::SlowReader };
+        let Some(name) = long.or(short) else { return Ok(None) };
         let found = SlowReader::ALL.into_iter().find(|policy| policy.name() == name);
         let wrong = || {
             let names = SlowReader::ALL.map(SlowReader::name).join(", ");
-            bad(Field::SlowReader, format!("slow_reader must be one of {names}"))
+            bad(field, format!("{} must be one of {names}", field.name()))
         };
         found.map(Some).ok_or_else(wrong)
     }
@@ -317,7 +357,7 @@ impl<'a> Reader<'_, 'a> {
             // What is wrong is not repeated in full: there may be a password in it.
             bad(Field::Auth, "auth must be an object with user and password".to_owned())
         })?;
-        let inner = Reader { members: &inner, limits: self.limits };
+        let inner = Reader { members: &inner, limits: self.limits, behind: None };
         inner.check_fields("auth", FieldSet::of(&[Field::User, Field::Password]))?;
         let text = |field: Field| {
             let missing = || {
