@@ -37,6 +37,9 @@ struct Options {
     /// Topics for retained messages
     #[arg(long, default_value_t = 1000)]
     topics: usize,
+    /// Takes topics at random instead of in turn
+    #[arg(long)]
+    scattered: bool,
     /// Messages that each publisher has out
     #[arg(long, default_value_t = 1)]
     window: usize,
@@ -97,6 +100,14 @@ fn talk(options: &Options, packets: &[u8], answer_bytes: usize) -> io::Result<st
 
 fn topic(options: &Options, n: usize) -> String {
     if options.sessions > 0 { format!("durable/{n}") } else { format!("durable/{}/{n}/state", n / 1000) }
+}
+
+/// A number that has nothing to do with `n` to look at (the mixing steps of SplitMix64).
+fn scatter(n: u64) -> u64 {
+    let n = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (n ^ (n >> 31)) >> 1
 }
 
 struct Publisher {
@@ -217,7 +228,8 @@ impl<'a> Load<'a> {
         if self.sent == self.options.count {
             return;
         }
-        let topic = &self.topics[self.sent as usize % self.topics.len()];
+        let place = if self.options.scattered { scatter(self.sent) } else { self.sent };
+        let topic = &self.topics[place as usize % self.topics.len()];
         self.sent += 1;
         let publisher = &mut self.publishers[n];
         publisher.packet_id = publisher.packet_id.checked_add(1).unwrap_or(1);

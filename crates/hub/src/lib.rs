@@ -79,7 +79,7 @@ pub use history::{
     Epoch, History, HistoryFigures, HistoryOptions, HistoryPage, HistoryRule, HistoryState, NoEpoch,
     PageStart, Place, Placed, TopicHistory,
 };
-pub use journal::{Batch, Debt, Durability, Image, ImageSize, Keeping, Unreadable};
+pub use journal::{Batch, Debt, Durability, Image, ImageSize, Keeping, Mark, Unreadable};
 pub use key::{ConnectionKey, SessionKey};
 pub use message::{Message, Properties};
 pub use outlet::{Delivered, Delivery, Outlet, Parcel};

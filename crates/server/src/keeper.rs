@@ -4,11 +4,17 @@
 //! once, and tells each shard up to which batch it is on disk, as mail. Only then do the answers leave that wait for it
 //! (`ShardLoop::let_out`).
 
+mod extent;
+mod live;
+mod pace;
 pub(crate) mod report;
 
 use crate::StartError;
 use crate::context::Context;
 use crate::mail::Mail;
+use extent::{Mark, Marks, Sizes};
+use pace::Pace;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use trefoil_config::Config;
@@ -21,24 +27,22 @@ const RECORD_BYTES_MIN: usize = 64 << 20;
 /// What stands in a record beside the largest packet.
 const RECORD_BYTES_BESIDE: usize = 1 << 20;
 
-/// A checkpoint waits while so much is on its way to the disk.
-const WAITING_BYTES_MAX: u64 = 1 << 20;
+/// How large the files of the store are: a part of the slack, since one of them may hold little that is live.
+const SEGMENTS_IN_SLACK: u64 = 4;
+
+/// The least and the most of that.
+const SEGMENT_BYTES: (u64, u64) = (1 << 20, 64 << 20);
+
+/// The size of the store is looked at whenever so small a part of the slack has come.
+const LOOKS_IN_SLACK: u64 = 32;
+
+/// A checkpoint follows the last one once the traffic has written so much of what that has: one part of so many. What is
+/// live is an estimate, and where it is too low, nothing would come of one after the other.
+const REST_PARTS: u64 = 8;
 
 /// While more than this is on its way to the disk, those whose messages it is are not read from; they are again from half
 /// of it on.
 const BEHIND_BYTES: u64 = 64 << 20;
-
-/// About what a session takes in the store beside what it has.
-const SESSION_BYTES: u64 = 256;
-
-/// About what a subscription takes there.
-const SUBSCRIPTION_BYTES: u64 = 64;
-
-/// About what a delivery takes there beside its message.
-const DELIVERY_BYTES: u64 = 32;
-
-/// For what is in flight where its bytes are not counted: about what a message takes.
-const MESSAGE_BYTES: u64 = 256;
 
 /// Milliseconds since 1970.
 pub(crate) fn clock_ms() -> u64 {
@@ -75,17 +79,19 @@ impl Opened {
             RECORD_BYTES_MIN.max(config.limits.packet_bytes_max.saturating_add(RECORD_BYTES_BESIDE));
         let options = Options {
             record_bytes_max,
-            segment_bytes_max: record_bytes_max as u64 + RECORD_BYTES_BESIDE as u64,
+            segment_bytes_max: (config.store.slack_bytes / SEGMENTS_IN_SLACK)
+                .clamp(SEGMENT_BYTES.0, SEGMENT_BYTES.1),
             ..Options::default()
         };
         let start_ms = clock_ms();
         let mut image = Image::new(start_ms);
-        let (log, recovery) =
-            Log::open_with(path, options, |_, record| image.read(record).map_err(|e| e.to_string()))
-                .map_err(|error| match error.is_lasting() {
-                    true => StartError::Unusable(error.to_string()),
-                    false => StartError::Store(error.to_string()),
-                })?;
+        let (log, recovery) = Log::open_with(path, options, |place, record| {
+            image.read_at(place, record).map_err(|e| e.to_string())
+        })
+        .map_err(|error| match error.is_lasting() {
+            true => StartError::Unusable(error.to_string()),
+            false => StartError::Store(error.to_string()),
+        })?;
         if let Some(torn) = recovery.torn {
             tracing::warn!(
                 "{} was cut off at byte {}: {} bytes that a crash had left half-written, and that nobody was told of",
@@ -135,6 +141,7 @@ impl Opened {
             rules: config.store.topics.iter().map(|(filter, d)| (filter.clone(), durability(*d))).collect(),
             start_ms: self.start_ms,
         };
+        let marks = marks_of(&self.log, &self.image);
         let shared = Arc::new(shared.with_keeping(keeping, self.image.next_number()));
         let (mut shards, record) = trefoil_hub::restore(self.image, &shared, trefoil_hub::Time::default());
         self.log.append(&record).and_then(|_| self.log.sync()).map_err(|error| error.to_string())?;
@@ -147,8 +154,28 @@ impl Opened {
                 trimmed.sessions
             );
         }
-        Ok((shared, shards, Some(self.log)))
+        Ok((shared, shards, Some(Restored { log: self.log, marks })))
     }
+}
+
+/// The store of a hub that has read it.
+pub(crate) struct Restored {
+    log: Log,
+    marks: Marks,
+}
+
+/// Where the segments begin that were found, but for the first.
+fn marks_of(log: &Log, image: &Image) -> Marks {
+    let mut read = image.marks().iter().peekable();
+    let mut at = 0;
+    let marks = log.segment_starts().map(|(first, bytes)| {
+        while read.next_if(|mark| mark.place < first).is_some() {}
+        let boundary = read.peek().map_or(image.next_number(), |mark| mark.boundary);
+        let begin = at;
+        at += bytes;
+        Mark { first, boundary, at: begin }
+    });
+    Marks::new(marks.skip(1).collect())
 }
 
 /// What the writer and the shards know of each other.
@@ -157,10 +184,28 @@ pub(crate) struct Keeper {
     state: Mutex<State>,
     /// The checkpoint that is being made.
     checkpoint: Mutex<Option<Checkpoint>>,
-    /// How many checkpoints were complete when somebody last looked, and how large the store was after the last of them.
-    last: Mutex<(u64, u64)>,
-    /// By how much the store may exceed twice what is live before a checkpoint makes it smaller.
+    /// What it rests on when the next one is to be made.
+    past: Mutex<Past>,
+    /// The first record of the segment that is written to, or of one before.
+    place: AtomicU64,
+    /// What has been handed over, and how much of that was said again for checkpoints: bytes.
+    submitted: AtomicU64,
+    said: AtomicU64,
+    /// What had been handed over when it was last looked how large the store is.
+    looked_at: AtomicU64,
+    /// By how much the store may exceed twice what is live.
     slack_bytes: u64,
+}
+
+/// What is known of the store and of the checkpoints before.
+#[derive(Default)]
+struct Past {
+    marks: Marks,
+    /// Bytes of the store when the writer was started; what it has appended since is counted on from there.
+    began_with: u64,
+    /// What the last checkpoint has said, and what the traffic had written by then.
+    said: u64,
+    traffic: u64,
 }
 
 /// A checkpoint that is being made.
@@ -168,6 +213,17 @@ struct Checkpoint {
     ticket: u64,
     /// How many shards are not through with it.
     left: usize,
+    pace: Pace,
+}
+
+/// What shards have to know of a checkpoint that begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun {
+    pub(crate) ticket: u64,
+    /// Messages with numbers below this are written again,
+    pub(crate) boundary: u64,
+    /// unless they stand behind this place; without one, whatever place they have.
+    pub(crate) from: Option<u64>,
 }
 
 impl Keeper {
@@ -177,7 +233,11 @@ impl Keeper {
             writer: OnceLock::new(),
             state: Mutex::default(),
             checkpoint: Mutex::default(),
-            last: Mutex::default(),
+            past: Mutex::default(),
+            place: AtomicU64::new(0),
+            submitted: AtomicU64::new(0),
+            said: AtomicU64::new(0),
+            looked_at: AtomicU64::new(0),
             slack_bytes: config.store.slack_bytes,
         }
     }
@@ -186,10 +246,14 @@ impl Keeper {
     ///
     /// # Errors
     /// When the system has no thread to give.
-    pub(crate) fn start(context: &Arc<Context>, log: Log, config: &Config) -> std::io::Result<()> {
+    pub(crate) fn start(context: &Arc<Context>, restored: Restored, config: &Config) -> std::io::Result<()> {
         let Some(keeper) = &context.keeper else { return Ok(()) };
         let interval = Duration::from_millis(config.store.interval_ms.into());
         let options = WriterOptions { interval, ..WriterOptions::default() };
+        let Restored { log, marks } = restored;
+        *keeper.past() = Past { marks, began_with: log.bytes(), ..Past::default() };
+        let place = log.segment_starts().last().map_or(0, |(first, _)| first);
+        keeper.place.store(place, Ordering::Release);
         let writer = Writer::start(log, options, Listener { context: context.clone() })?;
         let is_first = keeper.writer.set(writer).is_ok();
         debug_assert!(is_first);
@@ -200,6 +264,8 @@ impl Keeper {
     pub(crate) fn submit(&self, shard: usize, batch: trefoil_hub::Batch, is_awaited: bool) {
         if let Some(writer) = self.writer.get() {
             let trefoil_hub::Batch { number, records } = batch;
+            let bytes: usize = records.iter().map(Vec::len).sum();
+            self.submitted.fetch_add(bytes as u64, Ordering::Relaxed);
             writer.submit(trefoil_store::Batch { source: shard, number, records, sync: is_awaited });
         }
     }
@@ -214,11 +280,36 @@ impl Keeper {
         self.writer.get().map(Writer::figures).unwrap_or_default()
     }
 
-    /// Whether a checkpoint may go on: not while much else is on its way to the disk, and not while that is full, since
-    /// what is left there is for what was accepted before.
-    pub(crate) fn has_room(&self) -> bool {
-        let is_idle = self.writer.get().is_none_or(|writer| writer.waiting_bytes() < WAITING_BYTES_MAX);
-        is_idle && self.state() != State::Full
+    /// How much of all that is live a shard may say again now, in bytes; 0 for nothing yet. Nothing while the disk is full,
+    /// since what is left there is for what was accepted before.
+    pub(crate) fn may_say(&self, ticket: u64, now: trefoil_hub::Time) -> u64 {
+        if self.state() == State::Full {
+            return 0;
+        }
+        let waiting = self.writer.get().map_or(0, Writer::waiting_bytes);
+        let traffic = self.traffic();
+        let mut checkpoint = self.checkpoint();
+        let current = checkpoint.as_mut().filter(|current| current.ticket == ticket);
+        current.map_or(0, |current| current.pace.step(traffic, waiting, now.as_ms()))
+    }
+
+    /// A shard has said so much again. Returns whether that is to be synced at once.
+    pub(crate) fn has_said(&self, ticket: u64, bytes: u64) -> bool {
+        self.said.fetch_add(bytes, Ordering::Relaxed);
+        let mut checkpoint = self.checkpoint();
+        let current = checkpoint.as_mut().filter(|current| current.ticket == ticket);
+        current.is_some_and(|current| current.pace.has_said(bytes))
+    }
+
+    /// Where what is handed over from now on stands at least.
+    pub(crate) fn place(&self) -> u64 {
+        self.place.load(Ordering::Acquire)
+    }
+
+    /// Bytes that were handed over and not said again for a checkpoint.
+    fn traffic(&self) -> u64 {
+        let said = self.said.load(Ordering::Relaxed);
+        self.submitted.load(Ordering::Relaxed).saturating_sub(said)
     }
 
     /// Whether so much is on its way to the disk that nobody should add to it, if it `was` so before.
@@ -227,23 +318,34 @@ impl Keeper {
         self.writer.get().is_some_and(|writer| writer.waiting_bytes() > limit)
     }
 
+    /// Whether so much has come that the store should be [looked after](Self::look_after) before it is time for that.
+    pub(crate) fn has_grown(&self) -> bool {
+        let grown =
+            self.submitted.load(Ordering::Relaxed).wrapping_sub(self.looked_at.load(Ordering::Relaxed));
+        grown > self.slack_bytes / LOOKS_IN_SLACK
+    }
+
     /// Begins a checkpoint if the store has become much larger than what is live.
     pub(crate) fn look_after(&self, context: &Context) {
+        // Held until it has begun, so that no two shards begin one.
+        let mut past = self.past();
+        self.looked_at.store(self.submitted.load(Ordering::Relaxed), Ordering::Relaxed);
         if self.state() != State::Working || self.is_making_checkpoint() {
             return;
         }
         let figures = self.figures();
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.0 != figures.checkpoints {
-            *last = (figures.checkpoints, figures.disk_bytes);
+        let sizes = live::sizes(context, figures.disk_bytes, self.slack_bytes);
+        let has_rested = self.traffic().saturating_sub(past.traffic) >= past.said / REST_PARTS;
+        if !sizes.is_due() || !has_rested {
+            return;
         }
-        // What is live is an estimate. Where it is far too low, one checkpoint must not follow the other for nothing.
-        let has_grown = figures.disk_bytes > last.1.saturating_add(self.slack_bytes);
-        drop(last);
-        let live = live_bytes(context);
-        if has_grown && figures.disk_bytes > live.saturating_mul(2).saturating_add(self.slack_bytes) {
-            self.begin_checkpoint(context);
-        }
+        let end = past.began_with + figures.appended_bytes;
+        let begin = end.saturating_sub(figures.disk_bytes);
+        let mark = match sizes.has_room_for_all() {
+            true => None,
+            false => past.marks.behind(begin, sizes.front()),
+        };
+        self.begin_checkpoint(context, sizes, mark.map(|mark| (mark, sizes.written_for(mark.at - begin))));
     }
 
     /// Whether all that is live is being written anew.
@@ -255,16 +357,29 @@ impl Keeper {
         self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks all shards to say again all that they keep.
-    fn begin_checkpoint(&self, context: &Context) {
+    fn past(&self) -> MutexGuard<'_, Past> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a checkpoint of all that stands in the journal.
+    fn begin_whole_checkpoint(&self, context: &Context) {
+        let sizes = live::sizes(context, self.figures().disk_bytes, self.slack_bytes);
+        self.begin_checkpoint(context, sizes, None);
+    }
+
+    /// Asks all shards to say again what they keep: with a mark what stands before it, and that is about so many bytes.
+    fn begin_checkpoint(&self, context: &Context, sizes: Sizes, front: Option<(Mark, u64)>) {
         let Some(writer) = self.writer.get() else { return };
-        let ticket = writer.checkpoint_begin();
+        let from = front.map(|(mark, _)| mark.first);
+        let ticket = writer.checkpoint_begin(from);
         // Only now: what has a number from here on is handed over behind the beginning of the checkpoint.
-        let boundary = context.hub.next_number();
-        *self.checkpoint() = Some(Checkpoint { ticket, left: context.mailboxes.len() });
-        tracing::debug!(ticket, "a checkpoint of the store begins");
+        let boundary = front.map_or_else(|| context.hub.next_number(), |(mark, _)| mark.boundary);
+        let to_say = front.map_or(sizes.live, |(_, bytes)| bytes);
+        let pace = Pace::new(sizes, to_say, self.traffic(), context.now().as_ms());
+        *self.checkpoint() = Some(Checkpoint { ticket, left: context.mailboxes.len(), pace });
+        tracing::debug!(ticket, ?from, ?sizes, to_say, "a checkpoint of the store begins");
         for mailbox in &context.mailboxes {
-            mailbox.post(Mail::Checkpoint { ticket, boundary });
+            mailbox.post(Mail::Checkpoint(Begun { ticket, boundary, from }));
         }
     }
 
@@ -304,28 +419,6 @@ impl Keeper {
     }
 }
 
-/// About what a checkpoint would write. It is too much where sessions are not kept, and where a message waits for several.
-fn live_bytes(context: &Context) -> u64 {
-    let total =
-        |of: fn(&crate::stats::Stats) -> &crate::stats::Figure| crate::stats::total(&context.stats, of);
-    let (queued, queued_bytes) = context.hub.queued();
-    let (in_flight, in_flight_bytes) = context.hub.in_flight();
-    let in_flight_bytes = match in_flight_bytes {
-        0 => in_flight as u64 * MESSAGE_BYTES,
-        counted => counted as u64,
-    };
-    let (_, retained_bytes) = context.hub.retained.size();
-    let messages = queued_bytes as u64
-        + in_flight_bytes
-        + retained_bytes as u64
-        + context.hub.delayed_size().1 as u64
-        + context.hub.history.figures().bytes as u64;
-    messages
-        + (queued + in_flight) as u64 * DELIVERY_BYTES
-        + total(|s| &s.sessions) * SESSION_BYTES
-        + (total(|s| &s.subscriptions) + total(|s| &s.shared_subscriptions)) * SUBSCRIPTION_BYTES
-}
-
 /// Takes what the writer tells to the shards.
 struct Listener {
     context: Arc<Context>,
@@ -353,25 +446,41 @@ impl Watch for Listener {
             State::Full => tracing::error!("{reason}"),
             State::Failed { .. } => {
                 tracing::error!("{reason}");
-                // A checkpoint that was under way is void.
+                // A checkpoint that was under way is void, and places may come again.
                 *keeper.checkpoint() = None;
+                keeper.past().marks = Marks::default();
+                keeper.place.store(0, Ordering::Release);
                 for mailbox in &self.context.mailboxes {
                     mailbox.post(Mail::NotKept);
                 }
             }
             State::Healed => {
                 tracing::info!("{reason}");
-                keeper.begin_checkpoint(&self.context);
+                keeper.begin_whole_checkpoint(&self.context);
             }
         }
     }
 
+    fn segment(&self, first: u64, bytes: u64) {
+        let Some(keeper) = self.keeper() else { return };
+        // Only now: what has a number from here on is handed over, and so stands, behind the beginning of the segment.
+        let boundary = self.context.hub.next_number();
+        let mut past = keeper.past();
+        let at = past.began_with + bytes;
+        past.marks.push(Mark { first, boundary, at });
+        keeper.place.store(first, Ordering::Release);
+    }
+
     fn checkpoint(&self, ticket: u64, complete: bool) {
         let Some(keeper) = self.keeper() else { return };
-        keeper.checkpoint().take_if(|current| current.ticket == ticket);
-        tracing::debug!(ticket, complete, "a checkpoint of the store has ended");
+        let ended = keeper.checkpoint().take_if(|current| current.ticket == ticket);
+        let said = ended.map_or(0, |ended| ended.pace.said());
+        tracing::debug!(ticket, complete, said, "a checkpoint of the store has ended");
+        let mut past = keeper.past();
+        (past.said, past.traffic) = (said, keeper.traffic());
+        drop(past);
         if !complete && keeper.state() == State::Healed {
-            keeper.begin_checkpoint(&self.context);
+            keeper.begin_whole_checkpoint(&self.context);
         }
     }
 }

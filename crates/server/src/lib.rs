@@ -71,7 +71,6 @@ use std::time::{Duration, Instant};
 use trefoil_config::{Bind, Config, Listener, Protocols, SharedStrategy};
 use trefoil_hub::group::Strategy;
 use trefoil_hub::retained::Quota;
-use trefoil_store::Log;
 
 /// How long [`Server::hand_over`] waits at most for clients that have just come and have said nothing yet.
 const SETTLE_MAX: Duration = Duration::from_secs(1);
@@ -451,7 +450,7 @@ pub fn check_users(path: &std::path::Path) -> Result<usize, String> {
 }
 
 /// What the shards share, the shards, and where they write what is to outlive them.
-type Hub = (Arc<trefoil_hub::Shared>, Vec<trefoil_hub::Shard>, Option<Log>);
+type Hub = (Arc<trefoil_hub::Shared>, Vec<trefoil_hub::Shard>, Option<keeper::Restored>);
 
 fn hub_without_store(shared: trefoil_hub::Shared) -> Hub {
     let shared = Arc::new(shared);

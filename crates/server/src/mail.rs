@@ -58,8 +58,8 @@ pub(crate) enum Mail {
     Durable(u64),
     /// What was handed over to be written, and is not on disk, will not be.
     NotKept,
-    /// Say again all that is kept, for the checkpoint with this ticket: what has a number below the boundary.
-    Checkpoint { ticket: u64, boundary: u64 },
+    /// Say again all that is kept, for a checkpoint.
+    Checkpoint(crate::keeper::Begun),
     /// The shard that sends it has begun the checkpoint with this ticket.
     Fence(u64),
     /// Accept nothing more, and say so when it is done; who is here stays.

@@ -24,17 +24,19 @@ impl<D: Directory> Log<D> {
         Ok(self.next)
     }
 
-    /// Completes the checkpoint that begins at `from`: makes everything durable that was appended, and from then on,
-    /// at once and also after a crash, records before `from` do not count. Gives the number of segments that were
-    /// removed; one that cannot be removed now is removed later. Ends [healing](Log::heal).
+    /// Completes a checkpoint: makes everything durable that was appended, and from then on, at once and also after a
+    /// crash, records before `from` do not count. That is where the checkpoint began, or any record before that if the
+    /// caller has appended again only what stood before it. Gives the number of segments that were removed; one that
+    /// cannot be removed now is removed later. Ends [healing](Log::heal).
     ///
     /// # Errors
     ///
-    /// Nothing was appended since `from`, or the mark that makes the checkpoint count could not be made: the records
-    /// before still count. Or the log is poisoned, now or since earlier.
+    /// Nothing was appended since `from`, or that lies before what counts or before the healing, or the mark that makes
+    /// the checkpoint count could not be made: the records before still count. Or the log is poisoned, now or since
+    /// earlier.
     pub fn complete_checkpoint(&mut self, from: u64) -> Result<usize, Error> {
         self.sync()?;
-        if from > self.durable || from < self.base {
+        if from > self.durable || from < self.base || self.healing.is_some_and(|healing| from < healing) {
             return Err(Error::EmptyCheckpoint { from });
         }
         create_mark(&self.directory, from, BASE)?;

@@ -15,10 +15,10 @@ use crate::recovery::{Last, Recovery, scan};
 /// The bounds of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// A segment that would become larger is closed and the next one begun. While the disk is too full to begin one,
-    /// the last one grows beyond this.
+    /// A segment that would become larger is closed and the next one begun. A record that is larger has a segment to
+    /// itself, and while the disk is too full to begin one, the last one grows beyond this.
     pub segment_bytes_max: u64,
-    /// The largest payload of a record. It must fit into a segment.
+    /// The largest payload of a record.
     pub record_bytes_max: usize,
     /// At least this much room is kept allocated ahead of what is written, so that a full disk is found out while
     /// records that were accepted earlier still fit. 0 reserves nothing.
@@ -129,10 +129,8 @@ impl<D: Directory> Log<D> {
         options: Options,
         mut visit: impl FnMut(u64, &[u8]) -> Result<(), String>,
     ) -> Result<(Log<D>, Recovery), Error> {
-        let overhead = (SEGMENT_HEADER_BYTES + RECORD_HEADER_BYTES) as u64;
-        let largest = (options.record_bytes_max as u64).saturating_add(overhead);
-        if largest > options.segment_bytes_max || u32::try_from(options.record_bytes_max).is_err() {
-            return Err(Error::Options("the largest record does not fit into a segment"));
+        if u32::try_from(options.record_bytes_max).is_err() {
+            return Err(Error::Options("the largest record is larger than records can be"));
         }
         let mut scanned = scan(&directory, &mut visit)?;
         let Last { file, salt, bytes } = match scanned.last {
@@ -187,7 +185,8 @@ impl<D: Directory> Log<D> {
         }
         let bytes = (RECORD_HEADER_BYTES + payload.len()) as u64;
         // While the disk is full the last segment goes on: its reserve is what there is.
-        if self.position() + bytes > self.options.segment_bytes_max && !self.full {
+        let is_begun = self.position() > SEGMENT_HEADER_BYTES as u64;
+        if is_begun && self.position() + bytes > self.options.segment_bytes_max && !self.full {
             self.begin_segment()?;
         }
         self.keep_reserve(bytes)?;
@@ -263,6 +262,14 @@ impl<D: Directory> Log<D> {
         self.segments.len()
     }
 
+    /// The first record of each segment that is there, and the bytes of the segment as [`bytes`](Log::bytes) has them, in
+    /// order.
+    pub fn segment_starts(&self) -> impl Iterator<Item = (u64, u64)> {
+        let last = self.segments.len() - 1;
+        let bytes = move |at: usize, closed: u64| if at == last { self.position() } else { closed };
+        self.segments.iter().enumerate().map(move |(at, segment)| (segment.first, bytes(at, segment.bytes)))
+    }
+
     /// Bytes of all segments, with what waits in memory and without the reserve.
     pub fn bytes(&self) -> u64 {
         let closed: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
@@ -293,6 +300,11 @@ impl<D: Directory> Log<D> {
 
     pub(crate) fn damaged(&self, first: u64, offset: u64, what: &'static str) -> Error {
         Error::Damaged { file: self.directory.shown(&segment_name(first)), offset, what }
+    }
+
+    /// The first record of the segment that is written to, and the bytes of its records.
+    pub(crate) fn current_segment(&self) -> (u64, u64) {
+        (self.current(), self.position() - SEGMENT_HEADER_BYTES as u64)
     }
 
     /// Where the next record goes in the last segment.

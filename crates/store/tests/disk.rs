@@ -217,8 +217,26 @@ fn bounds_are_kept() {
     ));
     assert_eq!(log.append(&[0; 100]).unwrap(), 1);
     drop(log);
-    let options = Options { segment_bytes_max: 143, record_bytes_max: 100, ..Options::default() };
+    let options = Options { record_bytes_max: usize::MAX, ..small() };
     assert!(matches!(Log::open(folder.path(), options), Err(Error::Options(_))));
+}
+
+#[test]
+fn a_record_that_is_larger_than_a_segment_has_one_to_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { segment_bytes_max: 100, record_bytes_max: 1000, ..small() };
+    let (mut log, _) = Log::open(folder.path(), options.clone()).unwrap();
+    for record in [&[1; 500][..], &[2; 10], &[3; 10], &[4; 500], &[5; 10]] {
+        log.append(record).unwrap();
+    }
+    log.sync().unwrap();
+    let segments: Vec<(u64, u64)> = log.segment_starts().collect();
+    assert_eq!(segments.iter().map(|(first, _)| *first).collect::<Vec<_>>(), [1, 2, 4, 5]);
+    assert_eq!(segments.iter().map(|(_, bytes)| bytes).sum::<u64>(), log.bytes());
+    drop(log);
+    let (log, recovery) = Log::open(folder.path(), options).unwrap();
+    assert_eq!((recovery.records, log.segments()), (5, 4));
+    assert_eq!(log.segment_starts().collect::<Vec<_>>(), segments);
 }
 
 #[test]

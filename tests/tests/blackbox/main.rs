@@ -52,6 +52,7 @@ mod stopping;
 mod store;
 mod store_faults;
 mod store_full;
+mod store_size;
 mod systemd;
 mod upgrade;
 mod upgrade_load;

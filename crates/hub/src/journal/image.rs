@@ -7,6 +7,7 @@
 use super::entry::{Body, Client, Entry, Stored, WillBody};
 use super::facts::Facts;
 use super::history::HistoryImage;
+use super::places::{Mark, Noted};
 use super::wire::{Reader, Unreadable};
 use crate::message::{Message, Properties};
 use crate::payload::Payload;
@@ -38,6 +39,8 @@ pub struct Image {
     messages: Map<u64, Known>,
     /// From so many on it is looked for those that are not needed.
     messages_max: usize,
+    messages_min: usize,
+    pub(crate) noted: Noted,
     pub(crate) sessions: Map<u64, KeptSession>,
     pub(crate) retained: Map<Box<str>, KeptRetained>,
     pub(crate) retained_version: u64,
@@ -65,7 +68,9 @@ pub(crate) enum Owed {
 pub(super) struct Known {
     pub(super) message: Arc<Message>,
     /// Somebody may come to speak of it who has not done so yet.
-    is_restated: bool,
+    is_held: bool,
+    /// Nobody did when it was last looked for those that are not needed.
+    is_idle: bool,
 }
 
 #[derive(Debug)]
@@ -177,6 +182,8 @@ impl Image {
             next_number: 1,
             messages: Map::default(),
             messages_max: MESSAGES_MIN,
+            messages_min: MESSAGES_MIN,
+            noted: Noted::default(),
             sessions: Map::default(),
             retained: Map::default(),
             retained_version: 0,
@@ -218,12 +225,21 @@ impl Image {
     /// # Errors
     /// When an entry in it is none of this version.
     pub fn read(&mut self, record: &[u8]) -> Result<(), Unreadable> {
-        self.read_without(record, &[])
+        self.read_without(0, record, &[])
+    }
+
+    /// Takes the next record, which stands at this place of the journal, counted as whoever writes it does.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub fn read_at(&mut self, place: u64, record: &[u8]) -> Result<(), Unreadable> {
+        self.read_without(place, record, &[])
     }
 
     /// The same without entries of these kinds, so that tests can show that each kind is needed.
     #[doc(hidden)]
-    pub fn read_without(&mut self, record: &[u8], kinds: &[u8]) -> Result<(), Unreadable> {
+    pub fn read_without(&mut self, place: u64, record: &[u8], kinds: &[u8]) -> Result<(), Unreadable> {
+        self.noted.next_record(place, record.len(), self.next_number);
         let mut rest = Reader(record);
         let mut restated = None;
         while let Some(kind) = rest.0.first() {
@@ -243,10 +259,32 @@ impl Image {
             }
         }
         if self.messages.len() > self.messages_max {
-            self.messages.retain(|_, known| known.is_restated || Arc::strong_count(&known.message) > 1);
-            self.messages_max = MESSAGES_MIN.max(self.messages.len() * 2);
+            self.forget_messages();
         }
         Ok(())
+    }
+
+    /// Some of the places of what was read with [`read_at`](Self::read_at), in order.
+    pub fn marks(&self) -> &[Mark] {
+        &self.noted.marks
+    }
+
+    /// The same that looks all the time for messages that are not needed, and notes the place of every record, so that
+    /// tests can show that nothing comes to be missing by that.
+    #[doc(hidden)]
+    pub fn exacting(mut self) -> Image {
+        (self.messages_max, self.messages_min, self.noted.step_bytes) = (0, 0, 0);
+        self
+    }
+
+    /// Forgets messages that nobody has spoken of since this was last done: what shards hand over of a message may stand
+    /// in another order than that in which they came to it.
+    fn forget_messages(&mut self) {
+        self.messages.retain(|_, known| {
+            let was_idle = std::mem::replace(&mut known.is_idle, Arc::strong_count(&known.message) == 1);
+            known.is_held || !was_idle || !known.is_idle
+        });
+        self.messages_max = self.messages_min.max(self.messages.len() * 2);
     }
 
     fn take(
@@ -259,7 +297,14 @@ impl Image {
             Entry::Message { number, is_restated, body } => {
                 self.note_number(number)?;
                 let message = Arc::new(message(&body, self.start_ms)?);
-                self.messages.insert(number, Known { message, is_restated });
+                self.noted.message(number);
+                let known =
+                    self.messages.insert(number, Known { message, is_held: is_restated, is_idle: false });
+                if let Some(was_held) = known.map(|known| known.is_held)
+                    && let Some(known) = self.messages.get_mut(&number)
+                {
+                    known.is_held |= was_held;
+                }
             }
             Entry::Owed { message, shard, shards } => {
                 self.owe(message, Owed::Shard { shard, of: shards.max(1) });
@@ -353,7 +398,15 @@ impl Image {
             _ => return Ok(()),
         };
         let shadow = restated.as_mut().and_then(|(_, shadow)| shadow.as_mut());
-        let Some(session) = shadow.or_else(|| self.sessions.get_mut(&number)) else { return Ok(()) };
+        let Some(session) = shadow.or_else(|| self.sessions.get_mut(&number)) else {
+            // It is to be said again with all it has, and a message that stands here need not be written again for that.
+            if let Entry::Push { delivery, .. } | Entry::Fly { delivery, .. } = entry
+                && let Some(known) = self.messages.get_mut(&delivery.message)
+            {
+                known.is_held = true;
+            }
+            return Ok(());
+        };
         session.take(entry, &self.messages, self.start_ms)
     }
 

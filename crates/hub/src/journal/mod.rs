@@ -13,6 +13,7 @@ mod entry;
 mod facts;
 mod history;
 mod image;
+mod places;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -24,13 +25,16 @@ pub use image::{Image, ImageSize};
 pub(crate) use image::{
     KeptDelivery, KeptFilter, KeptFlight, KeptRetained, KeptSession, KeptSubscription, Owed,
 };
+pub use places::Mark;
+pub(crate) use places::Places;
 pub use wire::Unreadable;
 
 use crate::message::{Message, Properties};
 use crate::session::Will;
 use crate::shared::Shared;
 use crate::time::Time;
-use std::collections::HashSet;
+use foldhash::fast::RandomState;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,8 +43,9 @@ use trefoil_mqtt::{Publish, QoS};
 /// A record is closed with the event that brings it to this size.
 const RECORD_BYTES: usize = 256 << 10;
 
-/// How many numbers a shard takes at a time for what it writes down.
-const NUMBERS_AT_ONCE: u64 = 4096;
+/// How many numbers a shard takes at a time for what it writes down. Few, since a checkpoint of the front of the journal
+/// goes by numbers, and what a shard still has may be lower than what others have long written.
+const NUMBERS_AT_ONCE: u64 = 256;
 
 /// When what is written down has to be on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -110,9 +115,16 @@ pub(crate) struct Journal {
     numbers: Range<u64>,
     /// The highest number that an entry of this batch has given to a message.
     newest: u64,
-    /// While a checkpoint is made: messages below this number are written again, once.
+    /// While a checkpoint is made: messages below this number are written again, once, unless they stand in what stays.
     boundary: u64,
-    restated: HashSet<u64>,
+    /// Where that begins which stays once the checkpoint is complete.
+    from: u64,
+    /// What is written down now will stand here or later.
+    place: u64,
+    /// Where messages stand that were written again, as far as that is behind `from`.
+    restated: HashMap<u64, u64, RandomState>,
+    /// The same of what was found at the start.
+    found: Arc<Places>,
     /// How many checkpoints have begun.
     checkpoints: u64,
     /// The end of one stands in the batch that is being filled.
@@ -143,7 +155,10 @@ impl Journal {
             numbers: 0..0,
             newest: 0,
             boundary: 0,
-            restated: HashSet::new(),
+            from: 0,
+            place: 0,
+            restated: HashMap::default(),
+            found: Arc::default(),
             checkpoints: 0,
             is_through: false,
             debt: Debt::default(),
@@ -173,7 +188,6 @@ impl Journal {
         self.awaited = 0;
         if self.boundary > 0 && self.shared.checkpoints_done() >= self.checkpoints {
             self.boundary = 0;
-            self.restated = HashSet::new();
         }
         if self.open.len() >= RECORD_BYTES {
             self.records.push(std::mem::take(&mut self.open));
@@ -286,28 +300,49 @@ impl Journal {
         }
     }
 
-    /// While a checkpoint is made, by this shard or by one of the others: writes a message again that was written down
-    /// before it, since somebody is about to speak of it.
+    /// While a checkpoint is made, by this shard or by one of the others: writes a message again that stands in what is to
+    /// be dropped, since somebody is about to speak of it.
     pub(crate) fn restate(&mut self, message: &Message, number: u64) {
-        if self.is_early(number) && self.restated.insert(number) {
+        if self.is_stale(number) {
+            self.restated.insert(number, self.place);
             self.write_message(message, number, true);
         }
     }
 
-    /// Whether a message was written down before the checkpoint that is being made.
+    /// Whether a message was first written down in what the checkpoint that is being made drops.
     pub(crate) fn is_early(&self, number: u64) -> bool {
         number > 0 && number < self.boundary
     }
 
     /// Whether [`restate`](Self::restate) would write it.
     pub(crate) fn is_stale(&self, number: u64) -> bool {
-        self.is_early(number) && !self.restated.contains(&number)
+        let place = || self.restated.get(&number).or_else(|| self.found.of.get(&number));
+        self.is_early(number) && place().is_none_or(|place| *place < self.from)
     }
 
-    /// A checkpoint begins, for all that has a number below `boundary`.
-    pub(crate) fn begin_restating(&mut self, boundary: u64) {
+    /// What is written down from now on will stand at this place or later.
+    pub(crate) fn set_place(&mut self, place: u64) {
+        self.place = place;
+    }
+
+    /// What is known of the places of messages from before the start.
+    pub(crate) fn set_found(&mut self, found: Arc<Places>) {
+        self.found = found;
+    }
+
+    /// A checkpoint begins, for all that has a number below `boundary` and stands before `from`; with none, for all that
+    /// does not stand behind its beginning.
+    pub(crate) fn begin_restating(&mut self, boundary: u64, from: Option<u64>) {
         self.boundary = boundary;
-        self.restated.clear();
+        self.from = from.unwrap_or(0);
+        // Places are counted anew after a failure of the disk, and then nothing that was known of them counts.
+        self.restated.retain(|_, place| from.is_some_and(|from| *place >= from));
+        if self.restated.capacity() > 4 * self.restated.len() {
+            self.restated.shrink_to_fit();
+        }
+        if from.is_none_or(|from| from > self.found.last) {
+            self.found = Arc::default();
+        }
         self.checkpoints += 1;
         // What is given out from now on is behind the boundary.
         self.numbers = 0..0;

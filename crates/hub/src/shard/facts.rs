@@ -84,7 +84,7 @@ mod tests {
 
         // What stands before the checkpoint is dropped, so that all must be said again, in however small steps.
         shards[0].take_batch();
-        shards[0].begin_checkpoint(1);
+        shards[0].begin_checkpoint(1, None);
         let mut said = Vec::new();
         while !shards[0].go_on_with_checkpoint(1) {
             said.extend(shards[0].take_batch().into_iter().flat_map(|batch| batch.records));

@@ -10,7 +10,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 /// Messages of a history that are said again at a time.
-const MESSAGES_AT_ONCE: usize = 64;
+const MESSAGES_AT_ONCE: usize = 16;
 
 impl Shared {
     /// What a hub that ends in order writes down last, once all that its shards have written down is with who writes it;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use trefoil_mqtt::QoS;
 
 /// Retained messages that are said again at a time.
-const RETAINED_AT_ONCE: usize = 64;
+const RETAINED_AT_ONCE: usize = 16;
 
 /// How far a checkpoint has come: everything that is kept is said once more, so that what was written before it is not
 /// needed any longer.
@@ -321,17 +321,28 @@ impl Shard {
         session.is_kept.then_some(session.number)
     }
 
-    /// A checkpoint begins: [`go_on_with_checkpoint`](Self::go_on_with_checkpoint) says again, bit by bit, all that is kept
-    /// and has a number below `boundary`, which is [`Shared::next_number`](crate::Shared::next_number) at a moment when
-    /// everything that was handed over before stands in the part of the journal that is to be dropped.
-    pub fn begin_checkpoint(&mut self, boundary: u64) {
-        self.journal.begin_restating(boundary);
+    /// A checkpoint begins: [`go_on_with_checkpoint`](Self::go_on_with_checkpoint) says again, bit by bit, all that is
+    /// kept, and writes the messages of it again that have a number below `boundary`. That is
+    /// [`Shared::next_number`](crate::Shared::next_number) at a moment when everything that was handed over before stands
+    /// in the part of the journal that is to be dropped.
+    ///
+    /// With `from` that is what stands before this place, which lies before the beginning of the checkpoint, and messages
+    /// are not written again either that earlier checkpoints have written behind it. Without, it is all that stands before
+    /// the checkpoint itself; so it has to be after places were lost, which then may be counted anew.
+    pub fn begin_checkpoint(&mut self, boundary: u64, from: Option<u64>) {
+        self.journal.begin_restating(boundary, from);
         self.checkpoint = Some(Checkpoint::Sessions(0));
         self.note_meta();
     }
 
     fn note_meta(&mut self) {
         self.journal.note(&Entry::Meta { seed: self.shared.seed() });
+    }
+
+    /// What is written down from now on will stand at this place of the journal or further on. Places are counted by who
+    /// writes the journal, and do not come again unless the disk fails.
+    pub fn set_place(&mut self, place: u64) {
+        self.journal.set_place(place);
     }
 
     /// Goes on with the checkpoint, until about `bytes_max` have come together for the next batch. Returns whether it is

@@ -34,7 +34,9 @@ use super::Turn;
 /// The record that is returned says what has changed with that. It has to be on disk before anything else is written.
 pub fn restore(image: Image, shared: &Arc<Shared>, now: Time) -> (Vec<Shard>, Vec<u8>) {
     let mut shards: Vec<Shard> = (0..shared.shards()).map(|n| Shard::new(n, shared.clone())).collect();
-    let Image { sessions, retained, retained_version, delayed, owed, history, facts, .. } = image;
+    let Image { sessions, retained, retained_version, delayed, owed, history, facts, noted, .. } = image;
+    let found = Arc::new(noted.places);
+    shards.iter_mut().for_each(|shard| shard.journal.set_found(found.clone()));
     shards[0].facts = facts;
     restore_retained(shared, retained, retained_version);
     let opened = restore_history(shared, history, now);

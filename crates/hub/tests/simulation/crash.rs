@@ -122,13 +122,18 @@ impl HubEnd {
     pub fn checkpoint(&mut self, bytes: usize, random: &mut Random) {
         let shared = self.shards[0].shared().clone();
         let Some(disk) = &mut self.net.disk else { return };
-        if disk.begin_checkpoint(&shared) {
+        if random.chance(20) {
+            disk.mark(&shared);
+        }
+        if disk.begin_checkpoint(&shared, random) {
             self.waiting = (0..self.shards.len()).collect();
         }
-        let Some(boundary) = disk.boundary() else { return };
+        let Some((boundary, from)) = disk.boundary() else { return };
+        let place = disk.end();
         if !self.waiting.is_empty() && random.chance(50) {
             let shard = self.waiting.swap_remove(random.below(self.waiting.len()));
-            self.shards[shard].begin_checkpoint(boundary);
+            self.shards[shard].begin_checkpoint(boundary, from);
+            self.shards[shard].set_place(place);
             self.under_way.push(shard);
             if self.net.fault == Some(Fault::DropsEarly) {
                 disk.through(shard, 0);
@@ -136,6 +141,7 @@ impl HubEnd {
         } else if !self.under_way.is_empty() {
             let at = random.below(self.under_way.len());
             let shard = self.under_way[at];
+            self.shards[shard].set_place(place);
             if self.shards[shard].go_on_with_checkpoint(bytes) {
                 self.under_way.swap_remove(at);
                 disk.through(shard, self.shards[shard].last_batch());

@@ -22,6 +22,8 @@ pub struct Disk {
     /// Parcels of shards that have not handed over what they rest on yet.
     pub staged: Vec<Vec<(usize, Parcel)>>,
     checkpoint: Option<Checkpoint>,
+    /// Places, and the numbers from which on what is written stands behind them.
+    marks: Vec<(u64, u64)>,
     /// Kinds of entries that are passed over when the log is read: a fault that is put in on purpose.
     pub ignored: Vec<u8>,
     pub figures: Figures,
@@ -32,6 +34,8 @@ pub struct Disk {
 pub struct Figures {
     pub crashes: usize,
     pub checkpoints: usize,
+    /// Those that left some of what was written before them.
+    pub partial: usize,
     pub records_lost: usize,
     pub held: usize,
 }
@@ -47,6 +51,8 @@ struct Written {
 struct Checkpoint {
     /// Records from here on are enough once it is complete.
     from: u64,
+    /// They begin before it does.
+    is_partial: bool,
     /// The last batch of each shard that is through.
     through: Vec<Option<u64>>,
     boundary: u64,
@@ -61,12 +67,14 @@ impl Disk {
             shards: (0..shards).map(|_| Written::default()).collect(),
             staged: (0..shards).map(|_| Vec::new()).collect(),
             checkpoint: None,
+            marks: Vec::new(),
             ignored: Vec::new(),
             figures: Figures::default(),
         }
     }
 
-    fn end(&self) -> u64 {
+    /// The number of the next record.
+    pub fn end(&self) -> u64 {
         self.first + self.log.len() as u64
     }
 
@@ -119,20 +127,33 @@ impl Disk {
         batch <= self.shards[shard].durable_batch
     }
 
-    /// A checkpoint may begin if none is under way. Everything that was handed over stands before it.
-    pub fn begin_checkpoint(&mut self, shared: &Shared) -> bool {
+    /// What is written from now on stands here, and has numbers from here on.
+    pub fn mark(&mut self, shared: &Shared) {
+        self.marks.push((self.end(), shared.next_number()));
+    }
+
+    /// A checkpoint may begin if none is under way. Everything that was handed over stands before it; what stands behind
+    /// some earlier mark may stay.
+    pub fn begin_checkpoint(&mut self, shared: &Shared, random: &mut Random) -> bool {
         if self.checkpoint.is_some() {
             return false;
         }
-        let boundary = shared.next_number();
         let through = vec![None; self.shards.len()];
-        self.checkpoint = Some(Checkpoint { from: self.end(), through, boundary });
+        self.marks.retain(|(place, _)| *place > self.first);
+        let is_partial = !self.marks.is_empty() && random.chance(75);
+        let (from, boundary) = match is_partial {
+            true => *random.one_of(&self.marks),
+            false => (self.end(), shared.next_number()),
+        };
+        self.mark(shared);
+        self.checkpoint = Some(Checkpoint { from, is_partial, through, boundary });
         true
     }
 
-    /// The boundary of the checkpoint that is under way.
-    pub fn boundary(&self) -> Option<u64> {
-        self.checkpoint.as_ref().map(|checkpoint| checkpoint.boundary)
+    /// The boundary of the checkpoint that is under way, and from where on the log stays, if that is before it.
+    pub fn boundary(&self) -> Option<(u64, Option<u64>)> {
+        let checkpoint = self.checkpoint.as_ref()?;
+        Some((checkpoint.boundary, checkpoint.is_partial.then_some(checkpoint.from)))
     }
 
     /// A shard is through with the checkpoint, once this batch of it is durable.
@@ -151,8 +172,9 @@ impl Disk {
             let count = checkpoint.from - self.first;
             self.log.drain(..count as usize);
             self.first = checkpoint.from;
-            self.checkpoint = None;
             self.figures.checkpoints += 1;
+            self.figures.partial += usize::from(checkpoint.is_partial);
+            self.checkpoint = None;
         }
     }
 
@@ -171,13 +193,17 @@ impl Disk {
         self.shards = (0..shards).map(|_| Written::default()).collect();
         self.staged = (0..shards).map(|_| Vec::new()).collect();
         self.checkpoint = None;
+        self.marks.clear();
         self.end()
     }
 
     /// What is left comes to this.
-    pub fn image(&self, start_ms: u64) -> Result<Image, Unreadable> {
-        let mut image = Image::new(start_ms);
-        self.log.iter().try_for_each(|record| image.read_without(record, &self.ignored))?;
+    pub fn image(&mut self, start_ms: u64) -> Result<Image, Unreadable> {
+        let mut image = Image::new(start_ms).exacting();
+        for (place, record) in (self.first..).zip(&self.log) {
+            image.read_without(place, record, &self.ignored)?;
+        }
+        self.marks = image.marks().iter().map(|mark| (mark.place, mark.boundary)).collect();
         Ok(image)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::ShardLoop;
 use super::connection::{Form, Phase};
-use crate::keeper::Keeper;
+use crate::keeper::{Begun, Keeper};
 use crate::mail::Mail;
 use crate::stats::Kind;
 use std::sync::Arc;
@@ -11,13 +11,10 @@ use trefoil_hub::{Batch, Ending, Published, Refusal};
 use trefoil_json::{Code, RequestError};
 use trefoil_mqtt::ReasonCode;
 
-/// What a checkpoint adds to one round.
-const CHECKPOINT_BYTES: usize = 128 << 10;
+/// How long a checkpoint that must not go on yet waits.
+const CHECKPOINT_RETRY_MS: u64 = 1;
 
-/// How long a checkpoint waits when the disk has enough to do.
-const CHECKPOINT_RETRY_MS: u64 = 2;
-
-/// How often the first shard looks whether the store has become too large; while nothing happens it does not grow.
+/// How often the first shard looks whether the store has become too large for what is live, if nobody does since it grows.
 const LOOK_MS: u64 = 500;
 
 /// A checkpoint that is being made.
@@ -172,8 +169,9 @@ impl ShardLoop {
     }
 
     /// A checkpoint begins.
-    pub(super) fn begin_checkpoint(&mut self, ticket: u64, boundary: u64) {
-        self.hub.begin_checkpoint(boundary);
+    pub(super) fn begin_checkpoint(&mut self, Begun { ticket, boundary, from }: Begun) {
+        self.hub.set_place(self.net.context.keeper.as_ref().map_or(0, |keeper| keeper.place()));
+        self.hub.begin_checkpoint(boundary, from);
         let unheard = self.net.context.mailboxes.len() - 1;
         // Others may have begun before, and said so already.
         let heard = self.fences.iter().filter(|fence| **fence == ticket).count();
@@ -195,14 +193,19 @@ impl ShardLoop {
     /// Says a bit more of all that is kept, if a checkpoint is being made.
     pub(super) fn go_on_with_checkpoint(&mut self) {
         let Some(keeper) = self.net.context.keeper.clone() else { return };
-        if self.net.number == 0 && self.look_at <= self.net.now {
+        if keeper.has_grown() || (self.net.number == 0 && self.look_at <= self.net.now) {
             self.look_at = self.net.now.plus_ms(LOOK_MS);
             keeper.look_after(&self.net.context);
         }
         let Some(checkpoint) = &mut self.checkpoint else { return };
         if !checkpoint.is_said {
-            if keeper.has_room() {
-                checkpoint.is_said = self.hub.go_on_with_checkpoint(CHECKPOINT_BYTES);
+            let bytes = keeper.may_say(checkpoint.ticket, self.net.now) as usize;
+            if bytes > 0 {
+                let before = self.hub.journal_bytes();
+                self.hub.set_place(keeper.place());
+                checkpoint.is_said = self.hub.go_on_with_checkpoint(before + bytes);
+                let said = self.hub.journal_bytes() - before;
+                self.net.is_awaited |= keeper.has_said(checkpoint.ticket, said as u64);
             }
             self.retry_at = Some(self.net.now.plus_ms(CHECKPOINT_RETRY_MS));
         }

@@ -398,7 +398,7 @@ impl ShardLoop {
             Mail::Purge { purge, reply } => self.begin_purge(purge, reply),
             Mail::Durable(batch) => self.let_out(batch),
             Mail::NotKept => self.give_up_held(),
-            Mail::Checkpoint { ticket, boundary } => self.begin_checkpoint(ticket, boundary),
+            Mail::Checkpoint(begun) => self.begin_checkpoint(begun),
             Mail::Fence(ticket) => self.take_fence(ticket),
             Mail::SnDatagram(forwarded) => self.sn_take(&forwarded),
             Mail::SnGone(parted) => self.sn_forget(&parted),

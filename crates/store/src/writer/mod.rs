@@ -20,6 +20,10 @@
 //! state replaces what was read of that source before. A checkpoint that was begun later and is not complete only
 //! repeats what is known.
 //!
+//! A checkpoint may also keep the newer part of what lies before it: with a record from which on all is to stay
+//! ([`Watch::segment`] tells where segments begin), the log begins at that record in step 4. Sources then need not say
+//! again what they know to stand there, as long as whoever reads the log makes their state of both.
+//!
 //! # When the disk is full
 //!
 //! In [`State::Full`] the reserve cannot be extended. What is submitted is still written and called durable, out of the
@@ -82,6 +86,12 @@ pub trait Watch: Send + 'static {
 
     /// The writer is in another state. It begins in [`State::Working`], and tells of that only when it comes back.
     fn state(&self, state: State);
+
+    /// Records from `first` on stand in a new segment. `bytes` of records had been appended to the log by then since it
+    /// was opened; what is submitted from now on stands there or later, unless the log fails.
+    fn segment(&self, first: u64, bytes: u64) {
+        let _ = (first, bytes);
+    }
 
     /// A checkpoint that was ended is `complete`, or it is not and nothing has changed; another can be begun.
     fn checkpoint(&self, ticket: u64, complete: bool) {
@@ -157,13 +167,14 @@ impl Writer {
         self.shared.lock().waiting_bytes
     }
 
-    /// Begins a checkpoint and gives its ticket, without waiting: what is submitted after this is part of it. See the
-    /// head of this module.
-    pub fn checkpoint_begin(&self) -> u64 {
+    /// Begins a checkpoint and gives its ticket, without waiting: what is submitted after this is part of it. With `from`
+    /// all stays that stands there or later; after a failure nothing but the checkpoint itself does. See the head of this
+    /// module.
+    pub fn checkpoint_begin(&self, from: Option<u64>) -> u64 {
         let mut waiting = self.shared.lock();
         waiting.ticket += 1;
         let ticket = waiting.ticket;
-        self.shared.push(waiting, Item::Begin(ticket), 0);
+        self.shared.push(waiting, Item::Begin { ticket, from }, 0);
         ticket
     }
 
@@ -209,7 +220,7 @@ impl Drop for Writer {
 #[derive(Debug)]
 enum Item {
     Batch(Batch),
-    Begin(u64),
+    Begin { ticket: u64, from: Option<u64> },
     End(u64),
     Heal,
     Stop,

@@ -18,8 +18,10 @@ pub(super) struct Worker<D: Directory, W> {
     told: State,
     /// The last number of each source that was submitted and not called durable.
     reached: BTreeMap<usize, u64>,
-    /// Where the checkpoints begin that are not ended.
-    tickets: BTreeMap<u64, u64>,
+    /// Where the checkpoints begin that are not ended, and from where on all stays.
+    tickets: BTreeMap<u64, (u64, u64)>,
+    /// The segment that was told last.
+    segment: u64,
     /// When what is not synced has to be.
     sync_at: Option<Instant>,
     /// When the disk is tried again.
@@ -44,10 +46,12 @@ impl<D: Directory, W: Watch> Worker<D, W> {
             told: State::Working,
             reached: BTreeMap::new(),
             tickets: BTreeMap::new(),
+            segment: 0,
             sync_at: None,
             retry_at: None,
             figures: Figures::default(),
         };
+        worker.segment = worker.log.current_segment().0;
         worker.publish_figures(0);
         worker
     }
@@ -102,7 +106,7 @@ impl<D: Directory, W: Watch> Worker<D, W> {
                     sync |= batch.sync;
                     self.batch(&batch);
                 }
-                Item::Begin(ticket) => self.begin(ticket),
+                Item::Begin { ticket, from } => self.begin(ticket, from),
                 Item::End(ticket) => self.end(ticket),
                 Item::Heal => retry = true,
                 Item::Stop => stop = true,
@@ -119,6 +123,7 @@ impl<D: Directory, W: Watch> Worker<D, W> {
             self.retry();
         }
         self.tell_state();
+        self.tell_segment();
         !stop
     }
 
@@ -142,13 +147,15 @@ impl<D: Directory, W: Watch> Worker<D, W> {
         }
     }
 
-    fn begin(&mut self, ticket: u64) {
+    fn begin(&mut self, ticket: u64, from: Option<u64>) {
         if matches!(self.mode, Mode::Failed { .. }) {
             return;
         }
         match self.log.begin_checkpoint() {
-            Ok(from) => {
-                self.tickets.insert(ticket, from);
+            Ok(begun) => {
+                let is_whole = matches!(self.mode, Mode::Healed { .. });
+                let from = from.filter(|_| !is_whole).unwrap_or(begun);
+                self.tickets.insert(ticket, (begun, from));
                 if let Mode::Healed { begun } = &mut self.mode {
                     *begun = true;
                 }
@@ -158,7 +165,7 @@ impl<D: Directory, W: Watch> Worker<D, W> {
     }
 
     fn end(&mut self, ticket: u64) {
-        let Some(from) = self.tickets.remove(&ticket) else {
+        let Some((begun, from)) = self.tickets.remove(&ticket) else {
             self.watch.checkpoint(ticket, false);
             return;
         };
@@ -171,7 +178,7 @@ impl<D: Directory, W: Watch> Worker<D, W> {
             Ok(_) => {
                 self.figures.checkpoints += 1;
                 // An earlier checkpoint that is still under way is superfluous.
-                self.tickets.retain(|_, begun| *begun > from);
+                self.tickets.retain(|_, (later, _)| *later > begun);
                 self.watch.checkpoint(ticket, true);
                 if let Mode::Healed { .. } = self.mode {
                     self.mode = Mode::Writing;
@@ -274,6 +281,19 @@ impl<D: Directory, W: Watch> Worker<D, W> {
             self.figures.state = state.clone();
             self.publish_figures(0);
             self.watch.state(state);
+        }
+    }
+
+    fn tell_segment(&mut self) {
+        // One that was begun before a failure is void with that, and the next one may begin at the same record.
+        if !self.is_writing() {
+            self.segment = 0;
+            return;
+        }
+        let (first, bytes) = self.log.current_segment();
+        if self.segment != first {
+            self.segment = first;
+            self.watch.segment(first, self.log.appended_bytes().saturating_sub(bytes));
         }
     }
 

@@ -84,7 +84,7 @@ impl Life {
             0..10 if self.log().is_healing() && self.checkpoint.is_none() => {
                 self.checkpoint = self.log().begin_checkpoint().ok();
             }
-            0..4 if self.log().is_healing() => self.complete(),
+            0..4 if self.log().is_healing() => self.complete(rng),
             0..20 => {
                 let payload = vec![rng.u8(..); rng.usize(..90)];
                 match self.log().append(&payload) {
@@ -105,7 +105,7 @@ impl Life {
             }
             27..30 => drop(self.log().flush()),
             30..33 => self.checkpoint = self.log().begin_checkpoint().ok(),
-            33..36 => self.complete(),
+            33..36 => self.complete(rng),
             36 => {
                 let room_bytes = rng.u64(..1500);
                 self.disk.state().room_bytes = room_bytes;
@@ -130,8 +130,12 @@ impl Life {
         }
     }
 
-    fn complete(&mut self) {
-        let Some(from) = self.checkpoint.take() else { return };
+    fn complete(&mut self, rng: &mut Rng) {
+        let Some(begun) = self.checkpoint.take() else { return };
+        // Some of what lies before it may be kept.
+        let first = self.log().first_sequence();
+        let from =
+            if rng.bool() && !self.log().is_healing() { rng.u64(first.min(begun)..=begun) } else { begun };
         match self.log().complete_checkpoint(from) {
             Ok(_) => self.model.checkpoint(from, true),
             Err(Error::EmptyCheckpoint { .. }) => self.model.synced(),

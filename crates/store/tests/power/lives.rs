@@ -53,7 +53,7 @@ impl Hub {
     }
 
     fn checkpoint(&mut self, rng: &mut Rng) {
-        let ticket = self.writer.checkpoint_begin();
+        let ticket = self.writer.checkpoint_begin(None);
         for source in 0..SOURCES {
             for _ in 0..rng.u8(..3) {
                 self.submit(rng.usize(..SOURCES), false, rng.bool());

@@ -114,7 +114,7 @@ impl Model {
                     self.line = healing.line;
                 }
                 self.base = from;
-                self.maybe_bases.clear();
+                self.maybe_bases.retain(|maybe| *maybe > from);
                 self.durable = self.line.len() as u64;
             }
         }

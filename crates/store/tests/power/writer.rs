@@ -20,6 +20,8 @@ pub(crate) enum Event {
 pub(crate) struct Told {
     pub(crate) disk: SimDisk,
     pub(crate) events: Sender<Event>,
+    /// Where segments begin, and how many bytes were appended before.
+    pub(crate) segments: Sender<(u64, u64)>,
 }
 
 impl Watch for Told {
@@ -31,16 +33,29 @@ impl Watch for Told {
         let _ = self.events.send(Event::State(state));
     }
 
+    fn segment(&self, first: u64, bytes: u64) {
+        let _ = self.segments.send((first, bytes));
+    }
+
     fn checkpoint(&self, ticket: u64, complete: bool) {
         let _ = self.events.send(Event::Checkpoint { ticket, complete });
     }
 }
 
 pub(crate) fn start(disk: &SimDisk, interval: Duration, retry: Duration) -> (Writer, Receiver<Event>) {
-    let (events, told) = channel();
-    let watch = Told { disk: disk.clone(), events };
-    let writer = Writer::start(open(disk).0, WriterOptions { interval, retry }, watch).unwrap();
+    let (writer, told, _) = start_with_segments(disk, interval, retry);
     (writer, told)
+}
+
+fn start_with_segments(
+    disk: &SimDisk,
+    interval: Duration,
+    retry: Duration,
+) -> (Writer, Receiver<Event>, Receiver<(u64, u64)>) {
+    let ((events, told), (segments, begun)) = (channel(), channel());
+    let watch = Told { disk: disk.clone(), events, segments };
+    let writer = Writer::start(open(disk).0, WriterOptions { interval, retry }, watch).unwrap();
+    (writer, told, begun)
 }
 
 const NEVER: Duration = Duration::MAX;
@@ -124,7 +139,7 @@ fn a_checkpoint_drops_what_was_before_it() {
     for number in 1..=50 {
         writer.submit(batch(0, number, false));
     }
-    let ticket = writer.checkpoint_begin();
+    let ticket = writer.checkpoint_begin(None);
     writer.submit(batch(0, 51, false));
     writer.checkpoint_end(ticket);
     writer.submit(batch(0, 52, true));
@@ -135,7 +150,7 @@ fn a_checkpoint_drops_what_was_before_it() {
     writer.checkpoint_end(ticket);
     assert_eq!(next(&told), Event::Checkpoint { ticket, complete: false });
     // One that holds nothing is refused, and costs nothing.
-    let empty = writer.checkpoint_begin();
+    let empty = writer.checkpoint_begin(None);
     writer.checkpoint_end(empty);
     assert_eq!(next(&told), Event::Checkpoint { ticket: empty, complete: false });
     writer.stop();
@@ -144,13 +159,36 @@ fn a_checkpoint_drops_what_was_before_it() {
     assert_eq!(found(&disk), ["0 51", "0 52"]);
 }
 
+#[test]
+fn a_checkpoint_may_keep_what_stands_behind_the_beginning_of_a_segment() {
+    let disk = empty_disk();
+    let (writer, told, begun) = start_with_segments(&disk, NEVER, NEVER);
+    for number in 1..=50 {
+        writer.submit(batch(0, number, true));
+        expect_durable(&told, &[(0, number)]);
+    }
+    let segments = [begun.recv_timeout(DEADLINE).unwrap(), begun.recv_timeout(DEADLINE).unwrap()];
+    let [(second, before_second), (first, before)] = segments;
+    let a_record = before_second / (second - 1);
+    assert!(a_record * (second - 1) <= 260, "{segments:?}");
+    assert!(before > before_second && first > second, "{segments:?}");
+    let ticket = writer.checkpoint_begin(Some(first));
+    writer.submit(batch(0, 51, false));
+    writer.checkpoint_end(ticket);
+    expect_durable(&told, &[(0, 51)]);
+    assert_eq!(next(&told), Event::Checkpoint { ticket, complete: true });
+    writer.stop();
+    let expected: Vec<String> = (first..=51).map(|number| format!("0 {number}")).collect();
+    assert_eq!(found(&disk), expected);
+}
+
 /// An error of one kind, from which the writer comes back by a checkpoint.
 fn fails_and_heals(faults: Faults, with: &str) {
     let disk = empty_disk();
     let (writer, told) = start(&disk, NEVER, Duration::from_millis(1));
     writer.submit(batch(0, 1, true));
     expect_durable(&told, &[(0, 1)]);
-    let before = writer.checkpoint_begin();
+    let before = writer.checkpoint_begin(None);
     disk.state().faults = faults;
     writer.submit(batch(0, 2, true));
     writer.submit(batch(1, 1, false));
@@ -163,7 +201,7 @@ fn fails_and_heals(faults: Faults, with: &str) {
     assert_eq!(next(&told), Event::State(State::Healed));
     // This came before the checkpoint, which makes up for it.
     writer.submit(batch(0, 4, true));
-    let ticket = writer.checkpoint_begin();
+    let ticket = writer.checkpoint_begin(None);
     writer.submit(Batch { records: vec![b"all of 0".to_vec()], ..batch(0, 5, true) });
     writer.submit(batch(1, 2, true));
     // As long as the checkpoint is not complete, a crash leaves what was durable before.
@@ -259,7 +297,7 @@ fn a_reserve_that_runs_out_is_a_failure_that_ends_when_there_is_room() {
     // Healing gives back what the records had taken that did not become durable, so it may be healed already.
     disk.state().room_bytes = 10_000;
     assert_eq!(next(&told), Event::State(State::Healed));
-    let ticket = writer.checkpoint_begin();
+    let ticket = writer.checkpoint_begin(None);
     writer.submit(Batch { records: vec![b"all".to_vec()], ..batch(0, 31, true) });
     writer.checkpoint_end(ticket);
     assert_eq!(next(&told), Event::Checkpoint { ticket, complete: true });

@@ -239,6 +239,15 @@ fn a_message_that_is_wanted_twice_is_written_once() {
 
 #[test]
 fn a_checkpoint_says_all_of_it_again() {
+    says_all_of_it_again(false);
+}
+
+#[test]
+fn a_checkpoint_of_the_front_says_all_of_it_again() {
+    says_all_of_it_again(true);
+}
+
+fn says_all_of_it_again(is_partial: bool) {
     let mut kept = Kept::new(2, 200, Keeping::default());
     (1..=150).for_each(|n| kept.publish(n % 2, "h/a", &n.to_string()));
     (1..=3).for_each(|n| kept.publish(n % 2, "h/b", &n.to_string()));
@@ -247,7 +256,20 @@ fn a_checkpoint_says_all_of_it_again() {
     kept.hand_all_over();
     let boundary = kept.world.shards[0].shared.next_number();
     let cut = kept.log.len();
-    kept.world.shards.iter_mut().for_each(|shard| shard.begin_checkpoint(boundary));
+    if is_partial {
+        // What this one writes stands behind the place from which on all stays.
+        for number in 0..2 {
+            kept.world.shards[number].set_place(cut as u64);
+            kept.world.shards[number].begin_checkpoint(boundary, None);
+            assert!(kept.world.shards[number].go_on_with_checkpoint(usize::MAX));
+        }
+        kept.hand_all_over();
+    }
+    let (place, from) = (kept.log.len() as u64, is_partial.then_some(cut as u64));
+    kept.world.shards.iter_mut().for_each(|shard| {
+        shard.set_place(place);
+        shard.begin_checkpoint(boundary, from);
+    });
     // In pieces, with traffic between them that makes older ones give way.
     let (mut n, mut is_done) = (150, [false; 2]);
     while is_done != [true; 2] {

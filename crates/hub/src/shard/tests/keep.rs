@@ -1,7 +1,7 @@
 //! What is written down, and shards that go on from it.
 
 use super::*;
-use crate::journal::{Durability, Image, Keeping};
+use crate::journal::{Durability, Image, Keeping, Mark};
 use crate::session::Will;
 use crate::{DelayLimits, QoS, restore};
 
@@ -9,6 +9,8 @@ use crate::{DelayLimits, QoS, restore};
 pub(super) struct Kept {
     pub(super) world: World,
     pub(super) log: Vec<Vec<u8>>,
+    /// The place of its first record.
+    first: u64,
     keeping: Keeping,
 }
 
@@ -19,7 +21,7 @@ impl Kept {
 
     pub(super) fn with(shards: usize, keeping: Keeping) -> Kept {
         let world = World::of(shards, shared(shards).with_keeping(keeping.clone(), 1));
-        Kept { world, log: Vec::new(), keeping }
+        Kept { world, log: Vec::new(), first: 0, keeping }
     }
 
     /// All shards hand over. Returns how many bytes there were.
@@ -36,14 +38,44 @@ impl Kept {
     }
 
     /// The process ends, and another one goes on from the log.
-    pub(super) fn crash(&mut self, shards: usize) {
-        let mut image = Image::new(0);
-        self.log.iter().for_each(|record| image.read(record).expect("it is good"));
+    pub(super) fn crash(&mut self, shards: usize) -> Vec<Mark> {
+        let mut image = Image::new(0).exacting();
+        let places = self.first..;
+        places.zip(&self.log).for_each(|(place, record)| image.read_at(place, record).expect("it is good"));
+        let marks = image.marks().to_vec();
         let shared = Arc::new(shared(shards).with_keeping(self.keeping.clone(), image.next_number()));
         let (shards, record) = restore(image, &shared, self.world.now);
         self.log.push(record);
         self.world.shards = shards;
         self.world.out = Recorder::default();
+        marks
+    }
+
+    /// The place of the next record, and a number that nothing before it has.
+    fn mark(&self) -> (u64, u64) {
+        (self.first + self.log.len() as u64, self.world.shards[0].shared().next_number())
+    }
+
+    /// Makes a checkpoint and drops what stands before a place, or before its own beginning. Returns how much was written
+    /// for it.
+    fn checkpoint(&mut self, (place, boundary): (u64, u64), is_partial: bool) -> usize {
+        let begun = self.mark().0;
+        for shard in &mut self.world.shards {
+            shard.set_place(begun);
+            shard.begin_checkpoint(boundary, is_partial.then_some(place));
+            assert!(shard.go_on_with_checkpoint(usize::MAX));
+        }
+        let bytes = self.hand_over();
+        self.log.drain(..(place - self.first) as usize);
+        self.first = place;
+        bytes
+    }
+
+    fn retain(&mut self, topic: &str, payload_bytes: usize) {
+        let message =
+            Message { payload: vec![b'x'; payload_bytes].into(), retain: true, ..will(topic).message };
+        self.world.shards[0].publish(Time::default(), None, &Arc::new(message), &mut self.world.out);
+        self.hand_over();
     }
 }
 
@@ -159,7 +191,7 @@ fn a_shard_is_through_with_a_checkpoint_when_what_it_owed_is_paid() {
     kept.world.shards[0].publish(Time::default(), None, &message, &mut out);
     kept.hand_over();
     let (from, boundary) = (kept.log.len(), kept.world.shards[0].shared().next_number());
-    kept.world.shards.iter_mut().for_each(|shard| shard.begin_checkpoint(boundary));
+    kept.world.shards.iter_mut().for_each(|shard| shard.begin_checkpoint(boundary, None));
     assert!(kept.world.shards[1].go_on_with_checkpoint(usize::MAX));
     assert!(!kept.world.shards[0].go_on_with_checkpoint(usize::MAX));
     let (to, parcel) = out.parcels.pop_front().expect("the other shard wants it");
@@ -172,6 +204,35 @@ fn a_shard_is_through_with_a_checkpoint_when_what_it_owed_is_paid() {
     kept.crash(1);
     let client = kept.world.lasting(0, "a");
     assert_eq!(kept.world.out.sent[&client.connection].len(), 1);
+}
+
+#[test]
+fn a_checkpoint_of_the_front_writes_only_what_stands_there() {
+    let mut kept = Kept::new(1);
+    kept.retain("a", 1000);
+    let first = kept.mark();
+    assert!(kept.checkpoint(first, false) > 1000);
+    kept.retain("b", 2000);
+    // One was written again behind the mark, and the other came behind it.
+    let second = kept.mark();
+    assert!(kept.checkpoint(first, true) < 500);
+    kept.retain("c", 3000);
+    let third = kept.mark();
+    let written = kept.checkpoint(second, true);
+    assert!((3000..3500).contains(&written), "{written}");
+    // So does the next process, which has it all from the log: "c" stands before the place, the others behind it.
+    let marks = kept.crash(1);
+    let boundary = marks.iter().find(|mark| mark.place >= third.0).expect("a mark for each record").boundary;
+    let fourth = kept.mark();
+    let written = kept.checkpoint((third.0, boundary), true);
+    assert!((3000..3500).contains(&written), "{written}");
+    let written = kept.checkpoint(fourth, true);
+    assert!((3000..3500).contains(&written), "{written}");
+    kept.crash(1);
+    let client = kept.world.lasting(0, "a");
+    kept.world.subscribe(client, "#", QoS::AtLeastOnce);
+    kept.world.shards[0].resume(Time::default(), client.session, &mut kept.world.out);
+    assert_eq!(kept.world.out.sent[&client.connection].len(), 3);
 }
 
 /// A hub with a retained message, and a client that has asked for it at QoS 2 while there was no room for it.

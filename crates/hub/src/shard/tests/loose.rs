@@ -77,7 +77,7 @@ fn a_packet_id_is_not_used_again_while_the_client_may_have_it_from_a_message_tha
         if with_checkpoint {
             let from = kept.log.len();
             let boundary = kept.world.shards[0].shared().next_number();
-            kept.world.shards[0].begin_checkpoint(boundary);
+            kept.world.shards[0].begin_checkpoint(boundary, None);
             assert!(kept.world.shards[0].go_on_with_checkpoint(usize::MAX));
             kept.hand_over();
             kept.log.drain(..from);

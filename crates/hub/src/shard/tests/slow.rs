@@ -243,7 +243,7 @@ fn policies_outlast_the_hub() {
         if through_a_checkpoint {
             written(&mut w.shards[0], &mut Image::new(0));
             let boundary = w.shards[0].shared().next_number();
-            w.shards[0].begin_checkpoint(boundary);
+            w.shards[0].begin_checkpoint(boundary, None);
             assert!(w.shards[0].go_on_with_checkpoint(usize::MAX));
         }
         written(&mut w.shards[0], &mut image);
