@@ -86,8 +86,8 @@ pub use payload::Payload;
 pub use rewrite::{Names, RewriteError, RewriteRule, Rewrites};
 pub use session::Will;
 pub use shard::{
-    Connect, Connected, Counters, Ending, Following, Published, Refusal, Resume, SessionOrder, SessionReport,
-    SessionSurvey, Shard, SubscribeError, Turn, restore,
+    Connect, Connected, Counters, Ending, Following, HandoverError, Published, Refusal, Resume, SessionOrder,
+    SessionReport, SessionSurvey, Shard, SubscribeError, Turn, restore,
 };
 pub use shared::{Limits, Shared};
 pub use slow_reader::{Newest, SlowReader};
