@@ -8,7 +8,9 @@
 //! starts it, with the sockets (successor) ----> reads its settings, takes the sockets (inherit),
 //!                                               opens what is missing
 //!                                         <---- ready, or failed: why
-//! stops, but leaves the sockets open  go  ----> opens what only one may hold, and starts
+//! stops, but leaves the sockets open,
+//! gives the connections (door, passage)   ----> has them
+//!                                     go  ----> opens what only one may hold, and starts
 //!                                         <---- serving, or failed: why; then the first one starts again
 //! ends                             yours  ----> says so
 //! ```
@@ -18,6 +20,8 @@ pub(crate) mod door;
 mod inherit;
 pub(crate) mod link;
 mod notify;
+#[cfg(target_os = "linux")]
+mod passage;
 pub(crate) mod pid_file;
 mod successor;
 
@@ -39,7 +43,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 use successor::Successor;
-use trefoil_server::{Origin, Server, StartError};
+use trefoil_server::{HandedConnection, HandedOver, Origin, Server, StartError};
 
 /// What a shell adds to the number of the signal that ended a process.
 const ENDED_BY_SIGNAL: i32 = 128;
@@ -64,6 +68,8 @@ enum Event {
     Successor(u64, Word),
     /// The process that this one takes over from says something.
     Predecessor(Word),
+    /// These are connections of that process, and go on in this one.
+    Connections(Vec<HandedConnection>),
 }
 
 type Events = Sender<Event>;
@@ -99,18 +105,18 @@ fn start(
     for bind in prepared.unwanted() {
         tracing::info!("{bind} is closed, since the configuration does not have it");
     }
-    let at_door = events.clone();
-    if let Err(error) = door::open(move |caller| drop(at_door.send(Event::Asked(caller)))) {
+    if let Err(error) = door::open(events.clone(), predecessor) {
         tracing::warn!("`trefoil upgrade` cannot reach this process: {error}; SIGUSR2 can");
     }
+    let mut connections = Vec::new();
     if let Some(predecessor) = predecessor {
         let events = events.clone();
         let listens = predecessor.listen(move |word| drop(events.send(Event::Predecessor(word))));
         listens.map_err(system_failure)?;
         predecessor.say(&Word::Ready);
-        wait_until_gone(&inbox)?;
+        connections = wait_until_gone(&inbox)?;
     }
-    let server = prepared.start().map_err(start_failure)?;
+    let server = prepared.start_with(connections).map_err(start_failure)?;
     let pid_file = arguments.pid_file.as_deref();
     match pid_file.map(|path| (path, pid_file::write(path))) {
         Some((path, Err(error))) if predecessor.is_none() => {
@@ -137,8 +143,9 @@ fn start(
     hub.run(server)
 }
 
-/// Waits until the process before has let go of everything.
-fn wait_until_gone(inbox: &Receiver<Event>) -> Result<(), Failure> {
+/// Waits until the process before has let go of everything, and gives the connections that have come from it.
+fn wait_until_gone(inbox: &Receiver<Event>) -> Result<Vec<HandedConnection>, Failure> {
+    let mut connections = Vec::new();
     for event in inbox {
         match event {
             Event::Predecessor(Word::Go) => break,
@@ -150,10 +157,11 @@ fn wait_until_gone(inbox: &Receiver<Event>) -> Result<(), Failure> {
                 return Err(Failure::failed(format!("stopped by {} before it served", name(signal))));
             }
             Event::Asked(caller) => caller.say(&Word::Failed("this process does not serve yet".into())),
+            Event::Connections(handed) => connections = handed,
             Event::Signal(_) | Event::Successor(..) | Event::Predecessor(_) => {}
         }
     }
-    Ok(())
+    Ok(connections)
 }
 
 /// Waits until the process before has told the service manager who serves now. What else comes meanwhile has to wait.
@@ -213,7 +221,8 @@ impl Hub<'_> {
                     Word::Failed(why) => self.give_up(Some(why), &server),
                     _ => self.give_up(None, &server),
                 },
-                Some(Event::Successor(..) | Event::Predecessor(_)) => {}
+                // Connections that have come too late are closed with this.
+                Some(Event::Successor(..) | Event::Predecessor(_) | Event::Connections(_)) => {}
             }
         }
     }
@@ -301,9 +310,18 @@ impl Hub<'_> {
         let pid = successor.pid();
         tracing::info!("process {pid} is ready: handing over");
         self.watchdog.rest();
-        let sockets = server.hand_over();
+        let passage = door::passage(pid)
+            .inspect_err(|error| tracing::info!("connections are closed and not handed over: {error}"))
+            .ok();
+        let HandedOver { sockets, mut connections, mut closed } = server.hand_over(passage.is_some());
+        if let Some(Err(error)) = passage.map(|passage| passage.give(&connections)) {
+            tracing::error!("the new process has not taken all connections, and they are closed: {error}");
+            closed += connections.len();
+            connections.clear();
+        }
         successor.say(&Word::Go);
         let mut stops = false;
+        let mut has_started = true;
         let why = loop {
             match self.inbox.recv() {
                 Ok(Event::Successor(serial, word)) if serial == successor.serial => match word {
@@ -311,10 +329,15 @@ impl Hub<'_> {
                         notify::main_pid(pid);
                         successor.say(&Word::Yours);
                         self.answer(&Word::Done(pid));
+                        let handed_over = connections.len();
+                        tracing::info!("{handed_over} connections handed over, {closed} closed");
                         tracing::info!("process {pid} serves; this one ends");
                         return Ok(None);
                     }
-                    Word::Failed(why) => break Some(why),
+                    Word::Failed(why) => {
+                        has_started = false;
+                        break Some(why);
+                    }
                     Word::Gone => break None,
                     _ => {}
                 },
@@ -335,7 +358,11 @@ impl Hub<'_> {
         }
         let prepared = Server::prepare(&self.settings.config, sockets, Origin::Predecessor);
         let prepared = prepared.map_err(start_failure)?;
-        let server = prepared.start().map_err(start_failure)?;
+        if has_started {
+            // Nobody knows what it has read or written already.
+            connections.clear();
+        }
+        let server = prepared.start_with(connections).map_err(start_failure)?;
         if let Some(Err(error)) = self.pid_file.map(pid_file::write) {
             tracing::error!("the file of the process number cannot be written: {error}");
         }

@@ -14,6 +14,7 @@ mod encode;
 mod ending;
 mod fan_out;
 mod follow;
+mod handover;
 mod http;
 mod input;
 mod json;
@@ -124,6 +125,8 @@ pub(crate) struct ShardLoop {
     look_at: Time,
     /// What is done without when memory is short.
     scarce: scarce::Scarce,
+    /// Connections that go to another process, or come from one.
+    handover: handover::Handover,
 }
 
 impl ShardLoop {
@@ -204,6 +207,7 @@ impl ShardLoop {
             fences: Vec::new(),
             look_at: Time::default(),
             scarce: scarce::Scarce::new(number == 0 && is_limited),
+            handover: handover::Handover::default(),
         })
     }
 
@@ -242,6 +246,7 @@ impl ShardLoop {
         let mut mail = std::mem::take(&mut self.mail);
         self.mailbox().take(&mut mail);
         for piece in mail.drain(..) {
+            self.note_mail(&piece);
             match piece {
                 Mail::Run(wire) => {
                     self.deliver_foreign_run(wire);
@@ -292,6 +297,10 @@ impl ShardLoop {
             return Some(Duration::ZERO);
         }
         let until = |at: Option<Time>| at.map(|at| at.since(now));
+        if self.is_frozen() {
+            let timers = [self.timers.wait_ms(now), until(self.retry_at), until(self.stop_at)];
+            return timers.into_iter().flatten().min().map(Duration::from_millis);
+        }
         let retry = (self.holds_mail || self.scarce.is_behind).then_some(RETRY_MS);
         let timers = [
             retry,
@@ -379,6 +388,7 @@ impl ShardLoop {
                 // Nobody waits for it any more if it took too long.
                 let _ = done.send(());
             }
+            Mail::Handover(step) => self.take_step(step),
             Mail::Stop => self.begin_stop(),
             Mail::Run(_) => unreachable!("runs are delivered without ending another"),
         }
@@ -395,6 +405,7 @@ impl ShardLoop {
             if mailbox.is_full() {
                 self.holds_mail = true;
             } else {
+                self.handover.mail += 1;
                 mailbox.post_all(mail);
             }
         }

@@ -121,9 +121,15 @@ impl Figures {
                 &s.queued_bytes
             }),
         ];
-        const COUNTERS: [(&str, &str, Read); 17] = [
+        const COUNTERS: [(&str, &str, Read); 19] = [
             ("connections_accepted", "Connections accepted.", |s| &s.accepted),
             ("connections_refused", "Connections refused since a limit was reached.", |s| &s.refused),
+            ("connections_handed_over", "Connections taken over from the process before.", |s| {
+                &s.handed_over
+            }),
+            ("handover_failures", "Connections of the process before that could not go on.", |s| {
+                &s.handover_failures
+            }),
             ("protocol_errors", "Connections closed since the peer broke its protocol.", |s| {
                 &s.protocol_errors
             }),
