@@ -14,6 +14,7 @@ mod corpus;
 mod crash;
 mod extensions;
 mod flood;
+mod handover;
 mod history;
 mod history_seam;
 mod http;
