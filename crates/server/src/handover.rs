@@ -143,7 +143,7 @@ fn ask<T>(context: &Context, step: impl Fn(Sender<T>) -> Step) -> Vec<T> {
     drop(reply);
     let until = Instant::now() + STILL_MAX;
     let next = |_| answers.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
-    context.mailboxes.iter().map_while(|mailbox| next(mailbox)).collect()
+    context.mailboxes.iter().map_while(next).collect()
 }
 
 /// Gives connections of another process to the shards that their sessions belong to, before these do anything else. Those

@@ -306,7 +306,7 @@ impl Hub<'_> {
 
     /// Lets the new process take over. Gives a server back if that failed.
     fn hand_over(&mut self, server: Server) -> Result<Option<Server>, Failure> {
-        let Some(successor) = self.successor.take() else { return Ok(Some(server)) };
+        let Some(mut successor) = self.successor.take() else { return Ok(Some(server)) };
         let pid = successor.pid();
         tracing::info!("process {pid} is ready: handing over");
         self.watchdog.rest();
@@ -314,14 +314,23 @@ impl Hub<'_> {
             .inspect_err(|error| tracing::info!("connections are closed and not handed over: {error}"))
             .ok();
         let HandedOver { sockets, mut connections, mut closed } = server.hand_over(passage.is_some());
+        let mut is_there = true;
         if let Some(Err(error)) = passage.map(|passage| passage.give(&connections)) {
-            tracing::error!("the new process has not taken all connections, and they are closed: {error}");
-            closed += connections.len();
-            connections.clear();
+            is_there = !successor.has_ended();
+            if is_there {
+                tracing::error!(
+                    "the new process has not taken all connections, and they are closed: {error}"
+                );
+                closed += connections.len();
+                connections.clear();
+            }
         }
-        successor.say(&Word::Go);
+        let mut has_started = is_there;
+        if is_there {
+            tracing::info!("{} connections handed over, {closed} closed", connections.len());
+            successor.say(&Word::Go);
+        }
         let mut stops = false;
-        let mut has_started = true;
         let why = loop {
             match self.inbox.recv() {
                 Ok(Event::Successor(serial, word)) if serial == successor.serial => match word {
@@ -329,8 +338,6 @@ impl Hub<'_> {
                         notify::main_pid(pid);
                         successor.say(&Word::Yours);
                         self.answer(&Word::Done(pid));
-                        let handed_over = connections.len();
-                        tracing::info!("{handed_over} connections handed over, {closed} closed");
                         tracing::info!("process {pid} serves; this one ends");
                         return Ok(None);
                     }

@@ -4,7 +4,7 @@
 use std::sync::mpsc::channel;
 use trefoil_tests::mqtt::property::{self, id};
 use trefoil_tests::mqtt::{Connect, Connection, Message, Will, ack};
-use trefoil_tests::{CONFIG, Hub, Program, node_program, python_program, wait_until};
+use trefoil_tests::{CONFIG, Hub, Program, lines, node_program, python_program, wait_until};
 
 /// With a store, and without one.
 const STORES: [&str; 2] = ["sync", "none"];
@@ -177,7 +177,7 @@ fn what_has_been_agreed_on_still_holds() {
     small.send(&Message::new("t/a", "own").packet(5));
     publisher.publish_and_wait(&Message::new("t/b", "4").qos(1, 1));
     publisher.publish_and_wait(&Message::new("t/c", "5").qos(1, 1));
-    let mut expect = |small: &mut Connection, packet_id, topic: &str, alias: &[u32], payload: &str| {
+    let expect = |small: &mut Connection, packet_id, topic: &str, alias: &[u32], payload: &str| {
         let found = small.receive_publish();
         assert_eq!((found.packet_id, found.topic.as_str()), (packet_id, topic));
         assert_eq!(found.properties.numbers(id::TOPIC_ALIAS), alias);
@@ -292,4 +292,141 @@ fn members_of_shared_subscriptions_keep_what_they_have() {
         assert_eq!(found, expected);
         wait_until("nothing is in flight", || hub.metric("trefoil_deliveries_in_flight") == 0);
     }
+}
+
+/// Two clients with something under way between them.
+struct Pair {
+    subscriber: Connection,
+    publisher: Connection,
+}
+
+impl Pair {
+    fn new(hub: &Hub) -> Self {
+        let mut subscriber = client(hub, 5, "subscriber", true);
+        subscriber.subscribe("t", 2);
+        let mut publisher = client(hub, 5, "publisher", false);
+        publisher.publish_and_wait(&Message::new("t", "1").qos(2, 1));
+        assert_eq!(subscriber.receive_publish().packet_id, 1);
+        publisher.send(&Message::new("t", "2").qos(2, 2).packet(5));
+        publisher.receive().ack(0x50);
+        assert_eq!(subscriber.receive_publish().packet_id, 2);
+        Pair { subscriber, publisher }
+    }
+
+    /// All that was under way comes to its end.
+    fn go_on(&mut self) {
+        self.subscriber.ping();
+        self.publisher.send(&ack(0x62, 2));
+        assert_eq!(self.publisher.receive().ack(0x70).reason, 0);
+        for id in [1, 2] {
+            self.subscriber.send(&ack(0x50, id));
+            assert_eq!(self.subscriber.receive().ack(0x62).reason, 0);
+            self.subscriber.send(&ack(0x70, id));
+        }
+        self.publisher.publish_and_wait(&Message::new("t", "3").qos(2, 2));
+        assert_eq!(self.subscriber.receive_and_ack().payload, b"3");
+    }
+}
+
+#[test]
+fn a_new_process_that_cannot_open_the_store_gives_the_connections_back() {
+    let mut hub = Hub::with_config(&config("sync"));
+    let descriptors = hub.at_rest().descriptors;
+    let mut pair = Pair::new(&hub);
+    // Only who has let go of everything finds out what is wrong with that.
+    std::fs::write(hub.folder().join("file"), "no folder").unwrap();
+    hub.reconfigure(&format!("{CONFIG}[store]\npath = \"file\"\n"));
+    for _ in 0..3 {
+        let said = hub.ask_for_upgrade().run().failure(1);
+        assert!(said.contains("file"), "{said}");
+    }
+    assert_eq!(handed_over(&hub), 2, "{}", hub.log());
+    pair.go_on();
+    hub.reconfigure(&config("sync"));
+    hub.upgrade();
+    pair.publisher.publish_and_wait(&Message::new("t", "4").qos(1, 1));
+    assert_eq!(pair.subscriber.receive_and_ack().payload, b"4");
+    pair.subscriber.leave();
+    pair.publisher.leave();
+    assert_eq!(hub.at_rest().descriptors, descriptors);
+}
+
+/// The number of the process that was started last to take over.
+fn newest(hub: &Hub) -> u32 {
+    let log = hub.log();
+    let (_, rest) = log.rsplit_once("upgrading: started process ").expect("one has been started");
+    rest.lines().next().and_then(|pid| pid.parse().ok()).expect("its number")
+}
+
+fn kill(pid: u32) {
+    Program::new("sh").args(["-c", &format!("kill -KILL {pid}")]).run().success();
+}
+
+#[test]
+fn a_new_process_that_is_killed_before_it_has_the_connections_costs_nothing() {
+    let mut hub = Hub::with_config(&format!("{}[limits]\ndrain_s = 2\n", config("sync")));
+    let descriptors = hub.at_rest().descriptors;
+    let mut pair = Pair::new(&hub);
+    // One that does not read, for which the old process waits.
+    let mut deaf = Connection::new(hub.tcp_port(), 5, "deaf");
+    deaf.subscribe("much", 0);
+    for _ in 0..100 {
+        pair.publisher.publish("much", &[b'x'; 100_000]);
+    }
+    pair.publisher.ping();
+    let mut line = lines::Connection::new(hub.tcp_port());
+    line.ask(r#"{"ping":1}"#);
+    let upgrade = hub.ask_for_upgrade().spawn();
+    assert_eq!(line.receive()["error"]["code"], "unavailable", "connections are on their way");
+    kill(newest(&hub));
+    let said = upgrade.wait().failure(1);
+    assert!(said.contains("it ended too early"), "{said}");
+    pair.go_on();
+    hub.upgrade();
+    drop(deaf);
+    pair.publisher.publish_and_wait(&Message::new("t", "4").qos(1, 1));
+    assert_eq!(pair.subscriber.receive_and_ack().payload, b"4");
+    pair.subscriber.leave();
+    pair.publisher.leave();
+    assert_eq!(hub.at_rest().descriptors, descriptors);
+}
+
+#[test]
+fn a_new_process_that_is_killed_when_it_has_them_costs_a_reconnect() {
+    let mut hub = Hub::with_config(&config("sync"));
+    let descriptors = hub.at_rest().descriptors;
+    let Pair { mut subscriber, mut publisher } = Pair::new(&hub);
+    // Its store cannot be opened as long as nobody reads from what is there.
+    let pipe = hub.folder().join("pipes/lock");
+    Program::new("mkdir").args([hub.folder().join("pipes")]).run().success();
+    Program::new("mkfifo").args([&pipe]).run().success();
+    hub.reconfigure(&format!("{CONFIG}[store]\npath = \"pipes\"\n"));
+    let upgrade = hub.ask_for_upgrade().spawn();
+    wait_until("it has the connections", || hub.log().contains("2 connections handed over, 0 closed"));
+    kill(newest(&hub));
+    hub.reconfigure(&config("sync"));
+    let said = upgrade.wait().failure(1);
+    assert!(said.contains("it ended too early"), "{said}");
+    for connection in [&mut subscriber, &mut publisher] {
+        assert!(connection.try_receive().is_none(), "nobody knows what the other process has done with it");
+    }
+    let request = Connect::new(5, "subscriber").resume().session_expiry_s(1000);
+    let (mut subscriber, answer) = Connection::with(hub.tcp_port(), &request);
+    assert_eq!(answer.flags, 1, "the session is there");
+    for number in ["1", "2"] {
+        let found = subscriber.receive_publish();
+        assert_eq!((&found.payload[..], found.dup), (number.as_bytes(), true));
+    }
+    for id in [1, 2] {
+        subscriber.send(&ack(0x50, id));
+        assert_eq!(subscriber.receive().ack(0x62).packet_id, id);
+        subscriber.send(&ack(0x70, id));
+    }
+    let mut publisher = client(&hub, 5, "publisher", false);
+    hub.upgrade();
+    publisher.publish_and_wait(&Message::new("t", "3").qos(2, 1));
+    assert_eq!(subscriber.receive_and_ack().payload, b"3");
+    subscriber.leave();
+    publisher.leave();
+    assert_eq!(hub.at_rest().descriptors, descriptors);
 }
