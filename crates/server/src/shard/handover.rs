@@ -326,7 +326,10 @@ impl ShardLoop {
 
     /// Goes on with those that have been taken over, now that all are there.
     pub(crate) fn resume_taken(&mut self) {
-        for (key, session) in std::mem::take(&mut self.handover.taken) {
+        let taken = std::mem::take(&mut self.handover.taken);
+        // The store says that they are away. That they are not is to be on disk soon, whoever waits for it.
+        self.net.is_awaited |= !taken.is_empty();
+        for (key, session) in taken {
             self.begin_event();
             self.resume(key, session);
             self.net.mark_dirty(key);
