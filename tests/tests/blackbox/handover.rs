@@ -430,3 +430,56 @@ fn a_new_process_that_is_killed_when_it_has_them_costs_a_reconnect() {
     publisher.leave();
     assert_eq!(hub.at_rest().descriptors, descriptors);
 }
+
+#[test]
+fn what_a_slow_reader_has_not_read_yet_comes_whole_and_in_order() {
+    const STEP: usize = 100;
+    let mut hub = Hub::with_config(&config("sync"));
+    let mut slow = Connection::new(hub.tcp_port(), 4, "slow");
+    slow.subscribe("much", 0);
+    let mut publisher = Connection::new(hub.tcp_port(), 4, "publisher");
+    let (mut sent, mut bytes) = (0, 0);
+    // Until its socket takes no more: then the hub has written less than it was to write.
+    while bytes == 0 || hub.metric("trefoil_bytes_out_total") > bytes {
+        for _ in 0..STEP {
+            let payload = format!("{sent:01000}");
+            publisher.publish("much", payload.as_bytes());
+            (sent, bytes) = (sent + 1, bytes + payload.len() as u64);
+        }
+        publisher.ping();
+    }
+    for _ in 0..2 {
+        hub.upgrade();
+    }
+    assert_eq!(hub.log().matches(" 2 connections handed over, 0 closed").count(), 2, "{}", hub.log());
+    for number in 0..sent {
+        let found = slow.receive_publish();
+        assert_eq!(String::from_utf8_lossy(&found.payload).parse(), Ok(number));
+    }
+    slow.ping();
+}
+
+#[test]
+fn who_somebody_is_goes_along() {
+    let mut hub = Hub::with_users(&[("ann", "secret"), ("bob", "secret")], "");
+    let client = |name: &str| {
+        let request = Connect::new(5, format!("of-{name}")).user(name).password("secret");
+        Connection::with(hub.tcp_port(), &request.session_expiry_s(1000)).0
+    };
+    let [mut ann, mut bob] = ["ann", "bob"].map(client);
+    let port = hub.tcp_port();
+    hub.upgrade();
+    for client in [&mut ann, &mut bob] {
+        client.ping();
+    }
+    // The session is hers, and nobody else's.
+    let (_, answer) = Connection::asking(port, &Connect::new(5, "of-ann").user("bob").password("secret"));
+    assert_eq!(answer.map(|answer| answer.code), Some(0x87));
+    // A hub that has moved takes nobody.
+    let config = std::fs::read_to_string(hub.folder().join("trefoil.toml")).unwrap();
+    hub.reconfigure(&format!("{config}\n[mqtt]\nserver_moved = true\nserver_reference = \"elsewhere\"\n"));
+    hub.upgrade();
+    for client in [&mut ann, &mut bob] {
+        client.expect_end(0x8B);
+    }
+}
