@@ -9,6 +9,10 @@ use serde_json::value::RawValue;
 use crate::field::{Field, FieldSet};
 use crate::value::{excerpt, unsigned};
 
+/// So many members are kept: more than any operation has, and fewer than there are names, since all of them are laid out
+/// anew for each text.
+const VALUES_MAX: usize = 16;
+
 /// The members of an object by field. No value is looked into, so that an error in one of them does not hide the id
 /// that stands after it.
 #[derive(Debug)]
@@ -19,8 +23,11 @@ pub(crate) struct Members<'a> {
     pub(crate) unknown: Option<String>,
     /// The first field that stands twice.
     pub(crate) duplicate: Option<Field>,
-    /// JSON text for each field that is present.
-    values: [&'a str; Field::ALL.len()],
+    /// JSON texts in the order in which they stood.
+    values: [&'a str; VALUES_MAX],
+    count: usize,
+    /// Where in `values` the text of each field is that is present.
+    places: [u8; Field::ALL.len()],
 }
 
 impl Default for Members<'_> {
@@ -29,7 +36,9 @@ impl Default for Members<'_> {
             present: FieldSet::default(),
             unknown: None,
             duplicate: None,
-            values: [""; Field::ALL.len()],
+            values: [""; VALUES_MAX],
+            count: 0,
+            places: [0; Field::ALL.len()],
         }
     }
 }
@@ -37,7 +46,7 @@ impl Default for Members<'_> {
 impl<'a> Members<'a> {
     /// The JSON text of a member.
     pub(crate) fn get(&self, field: Field) -> Option<&'a str> {
-        self.present.contains(field).then(|| self.values[field as usize])
+        self.present.contains(field).then(|| self.values[usize::from(self.places[field as usize])])
     }
 
     /// The id, if there is one and it is good.
@@ -50,7 +59,14 @@ impl<'a> Members<'a> {
             self.duplicate.get_or_insert(field);
         } else {
             self.present.insert(field);
-            self.values[field as usize] = value;
+            // What has more members has some that do not belong together, whatever their values are: these stay empty, as
+            // the last place does.
+            let place = self.count.min(VALUES_MAX - 1);
+            if place < VALUES_MAX - 1 {
+                self.values[place] = value;
+                self.count += 1;
+            }
+            self.places[field as usize] = place as u8;
         }
     }
 }

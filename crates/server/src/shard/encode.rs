@@ -4,7 +4,7 @@ use super::follow::json_place;
 use crate::outbox::LINK_BYTES_MIN;
 use std::sync::Arc;
 use trefoil_hub::{Delivery, Message, Place, Properties, Time};
-use trefoil_json::{ExtrasRef, MessageView};
+use trefoil_json::{ExtrasRef, MessageView, encode_binary_header, is_text};
 use trefoil_mqtt::{Publish, QoS, SubscriptionIds, Version};
 
 /// The encodings of the message that is being delivered. A message's first receiver gets it written straight into the
@@ -16,6 +16,9 @@ pub(super) struct Encodings {
     mqtt: [Option<Encoded>; 4],
     /// With the place that it has in the history of its topic, for those who follow that.
     json: Option<(Option<Place>, Vec<u8>)>,
+    /// The same without the payload, and perhaps as it is when it comes because it was retained; none if it is text, so that
+    /// it needs no binary frame.
+    json_header: Option<(Option<Place>, bool, Option<Vec<u8>>)>,
 }
 
 /// A PUBLISH packet with the flags and packet id still to be put in.
@@ -37,7 +40,7 @@ impl Encodings {
         if !is_known {
             self.message = Some(message.clone());
             self.mqtt = [const { None }; 4];
-            self.json = None;
+            (self.json, self.json_header) = (None, None);
         }
         !is_known
     }
@@ -63,6 +66,27 @@ impl Encodings {
             (place, text)
         });
         text
+    }
+
+    /// The header of the binary frame in which a message goes to those who want that; none if its payload is text.
+    pub(super) fn json_header(
+        &mut self,
+        message: &Arc<Message>,
+        retain: bool,
+        place: Option<Place>,
+        now: Time,
+    ) -> Option<&[u8]> {
+        self.is_first(message);
+        self.json_header.take_if(|(known, is_retained, _)| (*known, *is_retained) != (place, retain));
+        let (_, _, header) = self.json_header.get_or_insert_with(|| {
+            let header = (!is_text(&message.payload)).then(|| {
+                let mut header = Vec::new();
+                view(message, retain, place, now, |view| encode_binary_header(view, None, &mut header));
+                header
+            });
+            (place, retain, header)
+        });
+        header.as_deref()
     }
 
     /// Forgets the message, so that its memory is not held while nothing happens.
@@ -129,6 +153,17 @@ pub(super) fn plain(message: &Message, qos: QoS) -> Publish<'_> {
 
 /// Appends the JSON text of a message.
 pub(super) fn json(message: &Message, retain: bool, place: Option<Place>, now: Time, out: &mut Vec<u8>) {
+    view(message, retain, place, now, |view| trefoil_json::encode_message(view, None, out));
+}
+
+/// What the JSON protocol says of a message.
+fn view(
+    message: &Message,
+    retain: bool,
+    place: Option<Place>,
+    now: Time,
+    encode: impl FnOnce(&MessageView<'_>),
+) {
     let properties = message.properties.as_deref();
     let user_properties: Vec<_> = properties.iter().flat_map(|p| p.user_properties.iter()).collect();
     let extras = ExtrasRef {
@@ -139,6 +174,5 @@ pub(super) fn json(message: &Message, retain: bool, place: Option<Place>, now: T
         user_properties: &user_properties,
     };
     let place = place.map(json_place);
-    let view = MessageView { topic: &message.topic, payload: &message.payload, retain, extras, place };
-    trefoil_json::encode_message(&view, None, out);
+    encode(&MessageView { topic: &message.topic, payload: &message.payload, retain, extras, place });
 }

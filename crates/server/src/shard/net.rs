@@ -11,6 +11,7 @@ use slab::Slab;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use trefoil_hub::{ConnectionKey, Delivered, Delivery, Message, Outlet, Parcel, Place, QoS, Time, Topic};
+use trefoil_json::BINARY_HEADER_BYTES_MAX;
 use trefoil_mqtt::Version;
 use trefoil_websocket::{Opcode, encode_header};
 
@@ -31,6 +32,8 @@ pub(super) struct Net {
     pub(super) mail: Vec<Vec<Mail>>,
     /// UDP peers with a delivery to be sent again if it is not acknowledged, for which a timer has to be set.
     pub(super) untimed: Vec<ConnectionKey>,
+    /// Connections that have been answered to the last of their requests.
+    pub(super) answered: Vec<ConnectionKey>,
     /// Connections with their serials, to be ended since they do not keep up.
     pub(super) too_slow: Vec<(ConnectionKey, u32)>,
     /// There is a limit on memory.
@@ -126,6 +129,8 @@ impl Net {
         let Some(connection) = self.connections.get_mut(key.0 as usize) else { return };
         if connection.is_mqtt_in_websocket() {
             connection.outbox.frame(|len, out| encode_header(true, Opcode::Binary, len, out));
+        } else if connection.is_joined() {
+            connection.join(&mut self.pool);
         }
         connection.outbox.append(0, &mut self.pool, write);
         connection.outbox.mark_framed();
@@ -221,6 +226,16 @@ impl Net {
         message: &Arc<Message>,
         delivery: &Delivery<'_>,
     ) -> Result<(), Drop> {
+        let acknowledgement = (delivery.qos > QoS::AtMostOnce).then(|| trefoil_json::Delivery {
+            qos: 1,
+            id: delivery.packet_id.into(),
+            dup: delivery.dup,
+        });
+        if matches!(&self.connections[to.0 as usize].form, Form::JsonShaped(shape) if shape.is_binary)
+            && self.send_json_binary(to, message, delivery, acknowledgement)
+        {
+            return Ok(());
+        }
         let own;
         let text = if delivery.retain {
             let mut text = std::mem::take(&mut self.text);
@@ -232,11 +247,6 @@ impl Net {
             own = Vec::new();
             self.encodings.json(message, delivery.place, self.now)
         };
-        let acknowledgement = (delivery.qos > QoS::AtMostOnce).then(|| trefoil_json::Delivery {
-            qos: 1,
-            id: delivery.packet_id.into(),
-            dup: delivery.dup,
-        });
         let connection = &mut self.connections[to.0 as usize];
         let fits = !connection.is_udp() || text.len() + JSON_TAIL_BYTES <= DATAGRAM_BYTES_MAX;
         if fits {
@@ -260,6 +270,28 @@ impl Net {
             self.text = own;
         }
         if fits { Ok(()) } else { Err(Drop::TooLarge) }
+    }
+
+    /// Sends a message in a binary frame, if that is what it comes in: its payload is not UTF-8, and all else fits into the
+    /// header.
+    fn send_json_binary(
+        &mut self,
+        to: ConnectionKey,
+        message: &Arc<Message>,
+        delivery: &Delivery<'_>,
+        acknowledgement: Option<trefoil_json::Delivery>,
+    ) -> bool {
+        let place = delivery.place.filter(|_| !delivery.retain);
+        let shared = self.encodings.json_header(message, delivery.retain, place, self.now);
+        let Some(shared) = shared.filter(|h| h.len() + JSON_TAIL_BYTES <= BINARY_HEADER_BYTES_MAX) else {
+            return false;
+        };
+        let mut header = std::mem::take(&mut self.text);
+        header.clear();
+        close_json(shared, acknowledgement, &mut header);
+        self.put_binary(to, &header, message, 1);
+        self.text = header;
+        true
     }
 
     /// Puts a delivery into an outbox that has room for it.
@@ -312,6 +344,12 @@ impl Outlet for Net {
     }
 
     fn deliver(&mut self, to: ConnectionKey, message: &Arc<Message>, delivery: &Delivery<'_>) -> Delivered {
+        let Some(connection) = self.get(to) else { return Delivered::Dropped };
+        if connection.json.is_some()
+            && let Some(delivered) = self.take_answer(to, message)
+        {
+            return delivered;
+        }
         let Some(connection) = self.get(to) else { return Delivered::Dropped };
         // Above QoS 0, and for what is followed, the hub has asked for room before.
         if delivery.qos == QoS::AtMostOnce
@@ -373,17 +411,21 @@ pub(super) fn write_json(
     pool: &mut Pool,
 ) {
     let form = &mut connection.form;
+    if matches!(form, Form::JsonShaped(shape) if shape.is_joined) {
+        let bytes_max = text.len() + JSON_TAIL_BYTES;
+        return connection.push_object(1, bytes_max, pool, |out| close_json(text, acknowledgement, out));
+    }
     connection.outbox.append(1, pool, |out| {
         let start = out.len();
         match form {
             // The head's length depends on the text's.
-            Form::JsonText if acknowledgement.is_some() => {
+            Form::JsonText | Form::JsonShaped(_) if acknowledgement.is_some() => {
                 let mut body = Vec::with_capacity(text.len() + 32);
                 close_json(text, acknowledgement, &mut body);
                 encode_header(true, Opcode::Text, body.len(), out);
                 out.extend_from_slice(&body);
             }
-            Form::JsonText => {
+            Form::JsonText | Form::JsonShaped(_) => {
                 encode_header(true, Opcode::Text, text.len(), out);
                 out.extend_from_slice(text);
             }

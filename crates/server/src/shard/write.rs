@@ -105,6 +105,8 @@ impl Net {
         let Some(connection) = net.connections.get_mut(key.0 as usize) else { return Ok(()) };
         if connection.is_mqtt_in_websocket() {
             connection.outbox.frame(|len, out| encode_header(true, Opcode::Binary, len, out));
+        } else if connection.is_joined() {
+            connection.join(&mut net.pool);
         }
         let Link::Tcp(stream) = &mut connection.link else { return Ok(()) };
         let mut writes = 0;
