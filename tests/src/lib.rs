@@ -42,7 +42,7 @@ pub use bystander::Bystander;
 pub use disk::Disk;
 pub use example::Example;
 pub use hub::{CONFIG, DEVICES, Holdings, Hub, USERS_CONFIG, binary, set_user, trefoil};
-pub use program::{Outcome, Program, Running, node, node_on_page, python};
+pub use program::{Outcome, Program, Running, node, node_on_page, node_program, python, python_program};
 pub use socket::{Exchange, connect};
 
 use std::time::{Duration, Instant};

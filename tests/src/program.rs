@@ -204,9 +204,14 @@ impl std::fmt::Display for Outcome {
 
 /// Runs a scenario of a file in `tests/python` against the hub.
 pub fn python(file: &str, scenario: &str, hub: &Hub) {
+    show(python_program(file, scenario, hub).run());
+}
+
+/// The program that does so.
+pub fn python_program(file: &str, scenario: &str, hub: &Hub) -> Program {
     let python = tools_folder().join("python/bin/python");
     let program = Program::new(python).folder(here("python")).args([&format!("{file}.py"), scenario]);
-    show(program.args(hub.ports()).limit(DEADLINE * 4).run());
+    program.args(hub.ports()).limit(DEADLINE * 4)
 }
 
 /// Runs a scenario of a file in `tests/node` against the hub.
@@ -219,7 +224,8 @@ pub fn node_on_page(file: &str, scenario: &str, hub: &Hub, example: &Example) {
     show(node_program(file, scenario, hub).args([format!("page={}", example.page())]).run());
 }
 
-fn node_program(file: &str, scenario: &str, hub: &Hub) -> Program {
+/// The program that runs a scenario of a file in `tests/node`.
+pub fn node_program(file: &str, scenario: &str, hub: &Hub) -> Program {
     let program = Program::new("node").folder(here("node")).args([&format!("{file}.mjs"), scenario]);
     program.args(hub.ports()).limit(DEADLINE * 4)
 }

@@ -91,8 +91,8 @@ pub use presence::{
 pub use rewrite::{Names, RewriteError, RewriteRule, Rewrites};
 pub use session::Will;
 pub use shard::{
-    Connect, Connected, Counters, Ending, Following, Published, Refusal, Resume, SessionOrder, SessionReport,
-    SessionSurvey, Shard, SubscribeError, Trimmed, Turn, restore, trim,
+    Connect, Connected, Counters, Ending, Following, HandoverError, Published, Refusal, Resume, SessionOrder,
+    SessionReport, SessionSurvey, Shard, SubscribeError, Trimmed, Turn, restore, trim,
 };
 pub use shared::{Limits, Shared};
 pub use slow_reader::{Newest, SlowReader};

@@ -1,6 +1,7 @@
 //! What a session has yet to bring to its client: deliveries in flight, those that wait for a place in the window,
 //! and retained messages still to be fetched.
 
+mod handover;
 mod waiting;
 
 use crate::backlog::{Backlog, Share};

@@ -32,6 +32,7 @@ mod context;
 mod crew;
 mod descriptors;
 pub mod detect;
+mod handover;
 mod inherited;
 mod json_message;
 mod keeper;
@@ -51,6 +52,7 @@ use access::kept::Kind as KeptKind;
 use access::{Access, Bans};
 use beside::Beside;
 use context::{Context, ListenerContext};
+pub use handover::{HandedConnection, HandedOver, RECORD_BYTES_MAX};
 use inherited::Inherited;
 use keeper::{Keeper, Opened};
 pub use listener::Socket;
@@ -58,7 +60,7 @@ use mail::Mail;
 pub use pulse::Pulse;
 use shard::ShardLoop;
 use shard::mqtt_sn::Gateway;
-use stats::{Kind, Stats};
+use stats::Stats;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
@@ -256,6 +258,15 @@ impl Prepared<'_> {
     /// # Errors
     /// When the system has no thread to give.
     pub fn start(self) -> Result<Server, StartError> {
+        self.start_with(Vec::new())
+    }
+
+    /// As [`start`](Self::start), and goes on with connections of the process before. Those that cannot go on here are
+    /// closed.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub fn start_with(self, connections: Vec<HandedConnection>) -> Result<Server, StartError> {
         let mut shares: Vec<Vec<listener::Share>> = (0..self.shards).map(|_| Vec::new()).collect();
         for sockets in &self.sockets {
             let dealt = listener::deal(sockets, self.shards).map_err(StartError::System)?;
@@ -281,7 +292,7 @@ impl Prepared<'_> {
             Some(store) => store.restore(self.config, shared).map_err(StartError::Store)?,
             None => hub_without_store(shared),
         };
-        self.run(shares, hub, memory, started).map_err(StartError::System)
+        self.run(shares, hub, memory, started, connections).map_err(StartError::System)
     }
 
     fn run(
@@ -290,6 +301,7 @@ impl Prepared<'_> {
         (shared, hubs, log): Hub,
         memory: memory::Memory,
         started: Instant,
+        connections: Vec<HandedConnection>,
     ) -> io::Result<Server> {
         let Prepared { config, access, shards, listening, sockets, .. } = self;
         if let Some(access) = &access {
@@ -333,6 +345,7 @@ impl Prepared<'_> {
             let context = context.clone();
             loops.push(ShardLoop::new(number, poll, shares, hub, context, beside.hands(), random)?);
         }
+        handover::take_over(&mut loops, &context, connections);
         let crew = crew::start(loops, &context)?;
         let drain = Duration::from_secs(config.limits.drain_s.into());
         let sockets = sockets.into_iter().flatten().collect();
@@ -381,23 +394,10 @@ impl Server {
     pub fn stop(mut self) {
         // The shards have descriptors of their own. With these they close for good, so that nobody waits in vain.
         self.sockets.clear();
-        self.end();
-    }
-
-    /// As [`stop`](Server::stop), but the sockets of the listeners stay open: who connects meanwhile waits in the kernel
-    /// for the process that takes over. Who has been accepted already is served until it has been answered once, if that
-    /// does not take too long, and is told to go only then.
-    ///
-    /// When this returns, nothing is held any more but the sockets, which are returned for a start of the same server in
-    /// case that the other process fails.
-    pub fn hand_over(self) -> Vec<Socket> {
-        self.stop_listening();
-        let until = Instant::now() + SETTLE_MAX;
-        let news = || stats::total(&self.context.stats, |stats| &stats.connections[Kind::New as usize]);
-        while (news() > 0 || !self.beside.hands().passwords().is_idle()) && Instant::now() < until {
-            std::thread::sleep(SETTLE_STEP);
-        }
-        self.end()
+        let Server { context, crew, beside, drain, .. } = self;
+        // First what needs the shards to answer.
+        beside.stop(drain);
+        end_shards(&context, crew);
     }
 
     /// Returns when no shard accepts any more.
@@ -412,32 +412,28 @@ impl Server {
             }
         }
     }
+}
 
-    /// Stops, and gives back the sockets that have not been closed before.
-    fn end(self) -> Vec<Socket> {
-        let Server { context, sockets, crew, beside, drain, .. } = self;
-        // First what needs the shards to answer.
-        beside.stop(drain);
-        for mailbox in &context.mailboxes {
-            mailbox.post(Mail::Stop);
+/// Stops the shards, and then what writes for them.
+fn end_shards(context: &Context, crew: Vec<JoinHandle<io::Result<()>>>) {
+    for mailbox in &context.mailboxes {
+        mailbox.post(Mail::Stop);
+    }
+    let mut is_in_order = true;
+    for thread in crew {
+        match thread.join() {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => tracing::error!(%error, "a shard ended early"),
+            Err(_) => tracing::error!("a shard panicked"),
         }
-        let mut is_in_order = true;
-        for thread in crew {
-            match thread.join() {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => tracing::error!(%error, "a shard ended early"),
-                Err(_) => tracing::error!("a shard panicked"),
-            }
-            is_in_order = false;
+        is_in_order = false;
+    }
+    // Last, since the shards have written down how all this ended.
+    if let Some(keeper) = &context.keeper {
+        if is_in_order {
+            keeper.close(context.hub.closing_record());
         }
-        // Last, since the shards have written down how all this ended.
-        if let Some(keeper) = &context.keeper {
-            if is_in_order {
-                keeper.close(context.hub.closing_record());
-            }
-            keeper.stop();
-        }
-        sockets
+        keeper.stop();
     }
 }
 

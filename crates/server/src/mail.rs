@@ -64,6 +64,8 @@ pub(crate) enum Mail {
     Fence(u64),
     /// Accept nothing more, and say so when it is done; who is here stays.
     StopListening(std::sync::mpsc::Sender<()>),
+    /// The connections go to another process.
+    Handover(crate::handover::Step),
     /// Stop: close listeners, say goodbye to clients, and end when all is sent.
     Stop,
 }
@@ -96,6 +98,7 @@ impl Mail {
                 | Mail::Checkpoint { .. }
                 | Mail::Fence(_)
                 | Mail::StopListening(_)
+                | Mail::Handover(_)
                 | Mail::Stop => 0,
             }
     }

@@ -218,6 +218,14 @@ impl Outbox {
         count
     }
 
+    /// Appends all that has yet to be written to `out`.
+    pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
+        let mut skip = self.written;
+        for piece in &self.pieces {
+            out.extend_from_slice(&piece.bytes.as_slice()[std::mem::take(&mut skip)..]);
+        }
+    }
+
     /// The first piece: for a datagram, all of it.
     pub(crate) fn first(&self) -> Option<&[u8]> {
         Some(&self.pieces.front()?.bytes.as_slice()[self.written..])

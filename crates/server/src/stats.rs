@@ -128,6 +128,10 @@ pub(crate) struct Stats {
     pub(crate) auth_failures: Figure,
     /// Attempts that were not looked at, since their address had failed too often or there were too many.
     pub(crate) auth_throttled: Figure,
+    /// Connections taken over from another process.
+    pub(crate) handed_over: Figure,
+    /// Connections of another process that could not go on.
+    pub(crate) handover_failures: Figure,
     /// Sessions now.
     pub(crate) sessions: Figure,
     /// Sessions that have a connection now.

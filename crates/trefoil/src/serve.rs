@@ -8,7 +8,9 @@
 //! starts it, with the sockets (successor) ----> reads its settings, takes the sockets (inherit),
 //!                                               opens what is missing
 //!                                         <---- ready, or failed: why
-//! stops, but leaves the sockets open  go  ----> opens what only one may hold, and starts
+//! stops, but leaves the sockets open,
+//! gives the connections (door, passage)   ----> has them
+//!                                     go  ----> opens what only one may hold, and starts
 //!                                         <---- serving, or failed: why; then the first one starts again
 //! ends                             yours  ----> says so
 //! ```
@@ -19,6 +21,8 @@ pub(crate) mod door;
 mod inherit;
 pub(crate) mod link;
 mod notify;
+#[cfg(target_os = "linux")]
+mod passage;
 pub(crate) mod pid_file;
 mod successor;
 
@@ -40,7 +44,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 use successor::Successor;
-use trefoil_server::{Origin, Server, StartError};
+use trefoil_server::{HandedConnection, HandedOver, Origin, Server, StartError};
 
 /// What a shell adds to the number of the signal that ended a process.
 const ENDED_BY_SIGNAL: i32 = 128;
@@ -65,6 +69,8 @@ enum Event {
     Successor(u64, Word),
     /// The process that this one takes over from says something.
     Predecessor(Word),
+    /// These are connections of that process, and go on in this one.
+    Connections(Vec<HandedConnection>),
 }
 
 type Events = Sender<Event>;
@@ -101,18 +107,18 @@ fn start(
     for bind in prepared.unwanted() {
         tracing::info!("{bind} is closed, since the configuration does not have it");
     }
-    let at_door = events.clone();
-    if let Err(error) = door::open(move |caller| drop(at_door.send(Event::Asked(caller)))) {
+    if let Err(error) = door::open(events.clone(), predecessor) {
         tracing::warn!("`trefoil upgrade` cannot reach this process: {error}; SIGUSR2 can");
     }
+    let mut connections = Vec::new();
     if let Some(predecessor) = predecessor {
         let events = events.clone();
         let listens = predecessor.listen(move |word| drop(events.send(Event::Predecessor(word))));
         listens.map_err(system_failure)?;
         predecessor.say(&Word::Ready);
-        wait_until_gone(&inbox)?;
+        connections = wait_until_gone(&inbox)?;
     }
-    let server = prepared.start().map_err(start_failure)?;
+    let server = prepared.start_with(connections).map_err(start_failure)?;
     let pid_file = arguments.pid_file.as_deref();
     match pid_file.map(|path| (path, pid_file::write(path))) {
         Some((path, Err(error))) if predecessor.is_none() => {
@@ -139,8 +145,9 @@ fn start(
     hub.run(server)
 }
 
-/// Waits until the process before has let go of everything.
-fn wait_until_gone(inbox: &Receiver<Event>) -> Result<(), Failure> {
+/// Waits until the process before has let go of everything, and gives the connections that have come from it.
+fn wait_until_gone(inbox: &Receiver<Event>) -> Result<Vec<HandedConnection>, Failure> {
+    let mut connections = Vec::new();
     for event in inbox {
         match event {
             Event::Predecessor(Word::Go) => break,
@@ -152,10 +159,11 @@ fn wait_until_gone(inbox: &Receiver<Event>) -> Result<(), Failure> {
                 return Err(Failure::failed(format!("stopped by {} before it served", name(signal))));
             }
             Event::Asked(caller) => caller.say(&Word::Failed("this process does not serve yet".into())),
+            Event::Connections(handed) => connections = handed,
             Event::Signal(_) | Event::Successor(..) | Event::Predecessor(_) => {}
         }
     }
-    Ok(())
+    Ok(connections)
 }
 
 /// Waits until the process before has told the service manager who serves now. What else comes meanwhile has to wait.
@@ -215,7 +223,8 @@ impl Hub<'_> {
                     Word::Failed(why) => self.give_up(Some(why), &server),
                     _ => self.give_up(None, &server),
                 },
-                Some(Event::Successor(..) | Event::Predecessor(_)) => {}
+                // Connections that have come too late are closed with this.
+                Some(Event::Successor(..) | Event::Predecessor(_) | Event::Connections(_)) => {}
             }
         }
     }
@@ -299,12 +308,30 @@ impl Hub<'_> {
 
     /// Lets the new process take over. Gives a server back if that failed.
     fn hand_over(&mut self, server: Server) -> Result<Option<Server>, Failure> {
-        let Some(successor) = self.successor.take() else { return Ok(Some(server)) };
+        let Some(mut successor) = self.successor.take() else { return Ok(Some(server)) };
         let pid = successor.pid();
         tracing::info!("process {pid} is ready: handing over");
         self.watchdog.rest();
-        let sockets = server.hand_over();
-        successor.say(&Word::Go);
+        let passage = door::passage(pid)
+            .inspect_err(|error| tracing::info!("connections are closed and not handed over: {error}"))
+            .ok();
+        let HandedOver { sockets, mut connections, mut closed } = server.hand_over(passage.is_some());
+        let mut is_there = true;
+        if let Some(Err(error)) = passage.map(|passage| passage.give(&connections)) {
+            is_there = !successor.has_ended();
+            if is_there {
+                tracing::error!(
+                    "the new process has not taken all connections, and they are closed: {error}"
+                );
+                closed += connections.len();
+                connections.clear();
+            }
+        }
+        let mut has_started = is_there;
+        if is_there {
+            tracing::info!("{} connections handed over, {closed} closed", connections.len());
+            successor.say(&Word::Go);
+        }
         let mut stops = false;
         let why = loop {
             match self.inbox.recv() {
@@ -316,7 +343,10 @@ impl Hub<'_> {
                         tracing::info!("process {pid} serves; this one ends");
                         return Ok(None);
                     }
-                    Word::Failed(why) => break Some(why),
+                    Word::Failed(why) => {
+                        has_started = false;
+                        break Some(why);
+                    }
                     Word::Gone => break None,
                     _ => {}
                 },
@@ -337,7 +367,11 @@ impl Hub<'_> {
         }
         let prepared = Server::prepare(&self.settings.config, sockets, Origin::Predecessor);
         let prepared = prepared.map_err(start_failure)?;
-        let server = prepared.start().map_err(start_failure)?;
+        if has_started {
+            // Nobody knows what it has read or written already.
+            connections.clear();
+        }
+        let server = prepared.start_with(connections).map_err(start_failure)?;
         if let Some(Err(error)) = self.pid_file.map(pid_file::write) {
             tracing::error!("the file of the process number cannot be written: {error}");
         }

@@ -220,6 +220,11 @@ impl Image {
         }
     }
 
+    /// Makes a message known, as if the journal had spoken of it.
+    pub(crate) fn know(&mut self, number: u64, message: Arc<Message>) {
+        self.messages.insert(number, Known { message, is_held: true, is_idle: false });
+    }
+
     /// Takes the next record.
     ///
     /// # Errors

@@ -28,6 +28,7 @@ pub(crate) use image::{
 pub use places::Mark;
 pub(crate) use places::Places;
 pub use wire::Unreadable;
+pub(crate) use wire::{Reader, put_number};
 
 use crate::message::{Message, Properties};
 use crate::session::Will;
@@ -441,6 +442,19 @@ impl Journal {
 
     /// A message as it is written down.
     pub(crate) fn body<'a>(&self, message: &'a Message) -> Body<'a> {
+        Body::of(message, |at| self.moment(at))
+    }
+
+    /// A will as it is written down; none if its topic is not kept.
+    pub(crate) fn will<'a>(&self, will: &'a Will) -> Option<WillBody<'a>> {
+        let is_kept = self.durability(&will.message.topic) != Durability::None;
+        is_kept.then(|| WillBody::of(will, |at| self.moment(at)))
+    }
+}
+
+impl<'a> Body<'a> {
+    /// `moment` puts a time into milliseconds since 1970.
+    pub(crate) fn of(message: &'a Message, moment: impl FnOnce(Time) -> u64) -> Body<'a> {
         let publish = Publish {
             qos: message.qos,
             retain: message.retain,
@@ -450,16 +464,17 @@ impl Journal {
             payload: &message.payload,
             ..Publish::default()
         };
-        Body { publish, expires_at: message.expires_at.map(|at| self.moment(at)) }
+        Body { publish, expires_at: message.expires_at.map(moment) }
     }
+}
 
-    /// A will as it is written down; none if its topic is not kept.
-    pub(crate) fn will<'a>(&self, will: &'a Will) -> Option<WillBody<'a>> {
-        let is_kept = self.durability(&will.message.topic) != Durability::None;
-        is_kept.then(|| WillBody {
-            body: self.body(&will.message),
+impl<'a> WillBody<'a> {
+    /// `moment` puts a time into milliseconds since 1970.
+    pub(crate) fn of(will: &'a Will, moment: impl FnOnce(Time) -> u64) -> WillBody<'a> {
+        WillBody {
+            body: Body::of(&will.message, moment),
             expiry_s: will.expiry_s.map(u64::from),
             delay_s: will.delay_s,
-        })
+        }
     }
 }

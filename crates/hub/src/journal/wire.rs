@@ -12,7 +12,7 @@ impl std::fmt::Display for Unreadable {
 
 impl std::error::Error for Unreadable {}
 
-pub(super) fn put_number(mut number: u64, out: &mut Vec<u8>) {
+pub(crate) fn put_number(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -43,7 +43,7 @@ pub(super) fn put_optional_text(text: Option<&str>, out: &mut Vec<u8>) {
 
 /// What is left of a record.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
     pub(super) fn byte(&mut self) -> Result<u8, Unreadable> {
@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
         Ok(first)
     }
 
-    pub(super) fn number(&mut self) -> Result<u64, Unreadable> {
+    pub(crate) fn number(&mut self) -> Result<u64, Unreadable> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A number that has to be below that of its type.
-    pub(super) fn small<N: TryFrom<u64>>(&mut self) -> Result<N, Unreadable> {
+    pub(crate) fn small<N: TryFrom<u64>>(&mut self) -> Result<N, Unreadable> {
         N::try_from(self.number()?).map_err(|_| Unreadable("a number is too large"))
     }
 

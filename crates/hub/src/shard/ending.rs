@@ -25,6 +25,9 @@ pub enum Ending {
     Lost,
     /// The hub stops; wills are left unsent, as MQTT 5.0 §3.1.2.5 allows.
     Stopped,
+    /// It goes on in another process, and so do the will and what is under way: see
+    /// [`let_go`](Shard::let_go), which this is for.
+    HandedOver,
 }
 
 impl Shard {
@@ -57,11 +60,11 @@ impl Shard {
         let will = session.rare.as_mut().and_then(|r| r.will.take());
         let will = match ending {
             Ending::WithWill { .. } | Ending::Lost => will,
-            Ending::Normal { .. } | Ending::Stopped => None,
+            Ending::Normal { .. } | Ending::Stopped | Ending::HandedOver => None,
         };
         let expiry_s = session.expiry_s;
         self.set_online(key, false);
-        if expiry_s > 0 {
+        if expiry_s > 0 && ending != Ending::HandedOver {
             self.strand(now, key, out);
         }
         let waiting_will = will.as_ref().filter(|will| will.delay_s.min(expiry_s) > 0);

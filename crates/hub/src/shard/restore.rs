@@ -231,7 +231,12 @@ impl Shard {
         waiting.queue.into_iter().for_each(|delivery| outgoing.push(pending(delivery)));
     }
 
-    fn restore_subscription(&mut self, key: SessionKey, filter: &KeptFilter, kept: &KeptSubscription) {
+    pub(super) fn restore_subscription(
+        &mut self,
+        key: SessionKey,
+        filter: &KeptFilter,
+        kept: &KeptSubscription,
+    ) {
         let options = kept.options;
         let pattern = Filter { share: filter.share.as_deref(), pattern: &filter.pattern };
         if let Some(name) = pattern.share {

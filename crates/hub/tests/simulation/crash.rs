@@ -41,6 +41,13 @@ impl HubEnd {
     }
 
     fn start(&mut self, shards: usize, random: &mut Random) {
+        if let Some(end) = self.go_on_with(shards, random) {
+            self.net.ledger.crashed(end, self.net.now.as_ms());
+        }
+    }
+
+    /// Another process goes on with so many shards, from what is left of the log. Returns how much that is.
+    pub fn go_on_with(&mut self, shards: usize, random: &mut Random) -> Option<u64> {
         self.net.zero_ms =
             self.net.now.as_ms() - random.below(1000).min(self.net.now.as_ms() as usize) as u64;
         (self.dropped_before, self.has_dropped_shared) = (self.dropped(), self.has_dropped_shared());
@@ -49,11 +56,14 @@ impl HubEnd {
         let start_ms = BEGINNING_MS + self.net.zero_ms;
         let limits = self.shards[0].shared().limits.clone();
         let hub_now = self.net.hub_now();
-        let Some(disk) = &mut self.net.disk else { return };
+        let disk = self.net.disk.as_mut()?;
         let end = disk.crash(shards, random);
         let image = match disk.image(start_ms) {
             Ok(image) => image,
-            Err(why) => return self.net.breaks(format!("the log cannot be read: {why}")),
+            Err(why) => {
+                self.net.breaks(format!("the log cannot be read: {why}"));
+                return None;
+            }
         };
         let seed = image.seed().unwrap_or(11);
         let delays = DelayLimits { messages_max: 1000, bytes_max: 1 << 24, delay_s_max: 100 };
@@ -65,7 +75,7 @@ impl HubEnd {
         disk.begin(record);
         self.net.mail = (0..shards.len()).map(|_| vec![VecDeque::new(); shards.len()]).collect();
         self.shards = shards;
-        self.net.ledger.crashed(end, self.net.now.as_ms());
+        Some(end)
     }
 
     /// What a shard has come to since this was last called is handed over.
@@ -142,7 +152,10 @@ impl HubEnd {
             let at = random.below(self.under_way.len());
             let shard = self.under_way[at];
             self.shards[shard].set_place(place);
-            if self.shards[shard].go_on_with_checkpoint(bytes) {
+            let is_said = self.shards[shard].go_on_with_checkpoint(bytes);
+            // A message that is not owed may be under way with its number, and then be given to a session that is kept since.
+            let has_mail = self.has_fences && self.net.mail[shard].iter().any(|mail| !mail.is_empty());
+            if is_said && !has_mail {
                 self.under_way.swap_remove(at);
                 disk.through(shard, self.shards[shard].last_batch());
             }

@@ -50,6 +50,8 @@ pub enum Fault {
     DropsEarly,
     /// What was delayed leaves before it is durable that it is kept no longer.
     LeavesEarly,
+    /// Connections are given out while mail is still under way.
+    HandsOverEarly,
     /// When the log is read, entries of this kind are passed over.
     Ignores(u8),
 }
@@ -66,6 +68,8 @@ pub struct HubEnd {
     /// Shards that have yet to begin with the checkpoint, and those that are at it.
     pub waiting: Vec<usize>,
     pub under_way: Vec<usize>,
+    /// No shard is through with a checkpoint before what others had sent it has arrived, as in the server.
+    pub has_fences: bool,
 }
 
 impl HubEnd {
@@ -104,6 +108,7 @@ impl HubEnd {
             has_dropped_shared: false,
             waiting: Vec::new(),
             under_way: Vec::new(),
+            has_fences: false,
         }
     }
 

@@ -14,6 +14,7 @@
 
 mod crash;
 mod disk;
+mod handover;
 mod hub_end;
 mod keeping;
 mod ledger;
@@ -137,6 +138,11 @@ fn every_promise_is_kept_by_hubs_that_promise_less() {
     take(Kind::Loose).iter().for_each(has_happened);
 }
 
+#[test]
+fn every_promise_is_kept_while_connections_change_hands() {
+    take(Kind::Upgraded).iter().for_each(has_happened);
+}
+
 /// The first seed that finds a fault.
 fn found(kind: Kind, fault: Fault) -> Option<u64> {
     (0..FAULT_SEEDS).find(|seed| World::run(*seed, usize::MAX, kind, Some(fault)).0.is_err())
@@ -156,6 +162,14 @@ fn faults_are_found() {
     for fault in faults {
         assert!(found(Kind::Plain, fault).is_some(), "{fault:?} goes unseen");
     }
+}
+
+/// So is what is on its way when connections change hands.
+#[test]
+fn a_handover_that_is_too_early_is_found() {
+    let at = found(Kind::Upgraded, Fault::HandsOverEarly);
+    println!("seed {at:?}");
+    assert!(at.is_some(), "it goes unseen");
 }
 
 /// So is what must wait for the disk, and must be kept, also where messages need not.

@@ -78,6 +78,8 @@ pub enum Step {
     RestartHub,
     /// The same with a hub that goes on from what it has on disk.
     CrashHub,
+    /// Another process takes over, with all connections.
+    HandOver,
     /// A shard hands over what it has written down.
     EndTick,
     /// More of that becomes durable.
@@ -101,6 +103,8 @@ pub enum Kind {
     Crashing,
     /// The same, and it keeps some things less well than others.
     Loose,
+    /// It keeps all, crashes, and is upgraded with all connections.
+    Upgraded,
 }
 
 impl Profile {
@@ -112,6 +116,10 @@ impl Profile {
         }
         if let (Kind::Loose, Some(crashing)) = (kind, &mut profile.crashing) {
             crashing.promise = keeping::draw(random);
+        }
+        if kind == Kind::Upgraded {
+            profile.weights.push((Step::HandOver, random.between(1, 6)));
+            profile.weights.retain(|(step, _)| *step != Step::CrashHub || random.chance(50));
         }
         if random.chance(30) {
             profile.be_hard_on_slow_readers(random);

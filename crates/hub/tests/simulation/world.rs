@@ -101,6 +101,7 @@ impl World {
         };
         let taps = devices.iter().map(tap).collect();
         let mut hub = HubEnd::new(profile.shards, profile.limits.clone(), profile.receive_max, taps, fault);
+        hub.has_fences = kind == Kind::Upgraded;
         hub.slow_readers = vec![profile.slow_reader; profile.clients];
         if profile.crashing.is_some() {
             hub.keep(&profile.promise(), &mut random);
@@ -222,6 +223,13 @@ impl World {
                 self.devices[witness].client.lose();
                 self.devices[witness].link = None;
                 self.connect(witness, false);
+                if self.random.chance(50) {
+                    self.wait(0)?;
+                }
+            }
+            Step::HandOver => {
+                self.hub.hand_over(&mut self.random);
+                self.history.now_ms = self.hub.net.now.as_ms();
                 if self.random.chance(50) {
                     self.wait(0)?;
                 }

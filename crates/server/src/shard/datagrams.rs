@@ -19,7 +19,7 @@ const DATAGRAM_BYTES_MAX: usize = 65_535;
 
 impl ShardLoop {
     pub(super) fn receive_datagrams(&mut self, number: usize) {
-        if self.reads_nothing() || self.stop_at.is_some() {
+        if self.reads_nothing() || self.stop_at.is_some() || self.is_parting() {
             // They wait in the kernel, which drops what it cannot hold.
             self.retry_at = Some(self.net.now.plus_ms(super::RETRY_MS));
             return;

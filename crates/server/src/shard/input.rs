@@ -27,11 +27,11 @@ impl ShardLoop {
         if self.reads_nothing() {
             return;
         }
-        let outbox_bytes_max = self.net.context.limits.outbox_bytes_max;
+        let (outbox_bytes_max, is_frozen) = (self.net.context.limits.outbox_bytes_max, self.is_frozen());
         for key in std::mem::take(&mut self.readable) {
             let Some(connection) = self.net.get_mut(key) else { continue };
             connection.is_readable = false;
-            if connection.is_udp() {
+            if connection.is_udp() || is_frozen && connection.phase == Phase::Open {
                 continue;
             }
             if connection.waiting.is_some() || matches!(connection.input, Input::ChannelPost(_)) {

@@ -15,6 +15,7 @@ mod encode;
 mod ending;
 mod fan_out;
 mod follow;
+mod handover;
 mod http;
 mod input;
 mod json;
@@ -134,6 +135,8 @@ pub(crate) struct ShardLoop {
     look_at: Time,
     /// What is done without when memory is short.
     scarce: scarce::Scarce,
+    /// Connections that go to another process, or come from one.
+    handover: handover::Handover,
 }
 
 impl ShardLoop {
@@ -220,6 +223,7 @@ impl ShardLoop {
             fences: Vec::new(),
             look_at: Time::default(),
             scarce: scarce::Scarce::new(number == 0 && is_limited),
+            handover: handover::Handover::default(),
         })
     }
 
@@ -259,6 +263,7 @@ impl ShardLoop {
         self.mailbox().take(&mut mail);
         let messages = if self.net.is_limited { mail.iter().filter(|m| m.is_message()).count() } else { 0 };
         for piece in mail.drain(..) {
+            self.note_mail(&piece);
             match piece {
                 Mail::Run(wire) => {
                     self.deliver_foreign_run(wire);
@@ -315,6 +320,10 @@ impl ShardLoop {
             return Some(Duration::ZERO);
         }
         let until = |at: Option<Time>| at.map(|at| at.since(now));
+        if self.is_frozen() {
+            let timers = [self.timers.wait_ms(now), until(self.retry_at), until(self.stop_at)];
+            return timers.into_iter().flatten().min().map(Duration::from_millis);
+        }
         let retry = (reads_nothing || self.scarce.is_behind).then_some(RETRY_MS);
         let timers = [
             retry,
@@ -409,6 +418,7 @@ impl ShardLoop {
                 // Nobody waits for it any more if it took too long.
                 let _ = done.send(());
             }
+            Mail::Handover(step) => self.take_step(step),
             Mail::Stop => self.begin_stop(),
             Mail::Run(_) => unreachable!("runs are delivered without ending another"),
         }
@@ -429,6 +439,7 @@ impl ShardLoop {
             if self.net.forwarded > 0 {
                 mailbox.count_undelivered(mail.iter().filter(|m| m.is_message()).count());
             }
+            self.handover.mail += 1;
             mailbox.post_all(mail);
         }
         if !self.holds_mail {

@@ -9,13 +9,20 @@ use trefoil_json::{Code, RequestError};
 use trefoil_mqtt::{Disconnect, ReasonCode, Version};
 use trefoil_websocket::CloseCode;
 
+/// How long the last ones have to go, when others are on their way to another process.
+const FROZEN_DRAIN_S: u64 = 1;
+
 impl ShardLoop {
     /// Stops accepting, says goodbye to everybody, and lets what waits go out within the limit.
     pub(super) fn begin_stop(&mut self) {
         if self.stop_at.is_some() {
             return;
         }
-        let drain_s = u64::from(self.net.context.limits.drain_s);
+        let mut drain_s = u64::from(self.net.context.limits.drain_s);
+        if self.is_frozen() {
+            // Others have been handed over and wait for the next process.
+            drain_s = drain_s.min(FROZEN_DRAIN_S);
+        }
         self.stop_at = Some(self.net.now.plus_s(drain_s));
         self.stop_listening();
         self.finish_run();
@@ -69,7 +76,7 @@ impl ShardLoop {
         }
     }
 
-    fn say_goodbye(&mut self, key: ConnectionKey) {
+    pub(super) fn say_goodbye(&mut self, key: ConnectionKey) {
         let Some(connection) = self.net.get_mut(key) else { return };
         if connection.phase != Phase::Open {
             return;

@@ -23,6 +23,9 @@ const SWEEP_MESSAGES: usize = 1000;
 impl ShardLoop {
     pub(super) fn handle_time(&mut self) {
         let now = self.net.now;
+        if self.is_frozen() {
+            return self.handle_time_frozen();
+        }
         let mut due = Vec::new();
         self.timers.expire(now, &mut due);
         for (key, serial) in due {
@@ -197,7 +200,7 @@ impl ShardLoop {
         was_due
     }
 
-    fn retry(&mut self) {
+    pub(super) fn retry(&mut self) {
         for key in std::mem::take(&mut self.unsent) {
             if let Some(connection) = self.net.get_mut(key) {
                 connection.is_blocked = false;

@@ -1,9 +1,12 @@
 //! Where a running hub is asked for an upgrade: a Unix socket with the abstract name `trefoil-PID`, which lies in no
-//! folder, and is gone when its process is. Only the hub's own user and root are heard.
+//! folder, and is gone when its process is. Only the hub's own user and root are heard. By the same door a process that is
+//! to take over is given connections.
 //!
 //! Abstract names are Linux's own; `door_elsewhere.rs` stands for this file on other systems.
 
 use super::link::{Link, Word, Words};
+use super::passage::{self, Passage};
+use super::{Event, Events};
 use nix::sys::socket::{UnixCredentials, getsockopt, sockopt};
 use nix::unistd::{Uid, geteuid};
 use std::io;
@@ -16,16 +19,18 @@ const NAME: &str = "trefoil-";
 /// How long somebody at the door may take to say what they want.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Opens the door, and calls `with` for each who asks for an upgrade.
+/// Opens the door. Whoever asks for an upgrade is an [`Event::Asked`]; what comes from the process that this one takes over
+/// from, the other end of `predecessor`, is an [`Event::Connections`].
 ///
 /// # Errors
 /// When the name is taken, or the system has no socket or thread to give.
-pub(super) fn open(with: impl Fn(Link) + Send + 'static) -> io::Result<()> {
+pub(super) fn open(events: Events, predecessor: Option<&Link>) -> io::Result<()> {
+    let predecessor = predecessor.map(|link| credentials(link.stream())).transpose()?.map(|who| who.pid());
     let door = UnixListener::bind_addr(&address(std::process::id())?)?;
     std::thread::Builder::new().name("door".into()).spawn(move || {
         for caller in door.incoming() {
-            match caller.and_then(admit) {
-                Ok(caller) => with(caller),
+            match caller.and_then(|caller| admit(caller, &events, predecessor)) {
+                Ok(()) => {}
                 Err(error) => {
                     tracing::debug!(%error, "somebody at the door is not heard");
                     // Should the system refuse all, then not in a circle.
@@ -37,14 +42,25 @@ pub(super) fn open(with: impl Fn(Link) + Send + 'static) -> io::Result<()> {
     Ok(())
 }
 
-fn admit(caller: UnixStream) -> io::Result<Link> {
-    let who = Uid::from_raw(credentials(&caller)?.uid());
+fn admit(caller: UnixStream, events: &Events, predecessor: Option<i32>) -> io::Result<()> {
+    let credentials = credentials(&caller)?;
+    let who = Uid::from_raw(credentials.uid());
     if who != geteuid() && !who.is_root() {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is another user's"));
     }
     caller.set_read_timeout(Some(PATIENCE))?;
     match Words::new(caller.try_clone()?).next()? {
-        Some(Word::Upgrade) => Ok(Link::new(caller)),
+        Some(Word::Upgrade) => {
+            // Nobody to hear it: this process ends.
+            let _ = events.send(Event::Asked(Link::new(caller)));
+            Ok(())
+        }
+        Some(Word::Connections) if predecessor == Some(credentials.pid()) => {
+            let events = events.clone();
+            // On a thread of its own, since others may come to the door meanwhile.
+            let taking = move || passage::take(&caller, |all| drop(events.send(Event::Connections(all))));
+            std::thread::Builder::new().name("passage".into()).spawn(taking).map(drop)
+        }
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it asks for something else")),
     }
 }
@@ -54,12 +70,25 @@ fn admit(caller: UnixStream) -> io::Result<Link> {
 /// # Errors
 /// When there is no such process, it is no hub, or it is another user's.
 pub(crate) fn ask(pid: u32) -> io::Result<UnixStream> {
+    let stream = knock(pid)?;
+    Link::new(stream.try_clone()?).say(&Word::Upgrade);
+    Ok(stream)
+}
+
+/// Asks a process that is to take over whether it takes connections too.
+///
+/// # Errors
+/// When it does not.
+pub(super) fn passage(pid: u32) -> io::Result<Passage> {
+    Passage::new(knock(pid)?)
+}
+
+fn knock(pid: u32) -> io::Result<UnixStream> {
     let stream = UnixStream::connect_addr(&address(pid)?)?;
     // Anybody can take a name.
     if u32::try_from(credentials(&stream)?.pid()) != Ok(pid) {
         return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "another process has taken its name"));
     }
-    Link::new(stream.try_clone()?).say(&Word::Upgrade);
     Ok(stream)
 }
 

@@ -18,6 +18,10 @@ const LINE_END: char = '\u{1e}';
 pub(crate) enum Word {
     /// Somebody asks for an upgrade.
     Upgrade,
+    /// The old process asks whether the new one takes connections.
+    Connections,
+    /// The new one has all of them.
+    Taken,
     /// The new process has checked and opened what it can, and waits.
     Ready,
     /// The old process has let go of everything.
@@ -38,6 +42,8 @@ impl Word {
     fn line(&self) -> String {
         match self {
             Word::Upgrade => "upgrade\n".into(),
+            Word::Connections => "connections\n".into(),
+            Word::Taken => "taken\n".into(),
             Word::Ready => "ready\n".into(),
             Word::Go => "go\n".into(),
             Word::Serving => "serving\n".into(),
@@ -53,6 +59,8 @@ impl Word {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         Some(match word {
             "upgrade" => Word::Upgrade,
+            "connections" => Word::Connections,
+            "taken" => Word::Taken,
             "ready" => Word::Ready,
             "go" => Word::Go,
             "serving" => Word::Serving,
@@ -71,6 +79,12 @@ pub(crate) struct Link(UnixStream);
 impl Link {
     pub(crate) fn new(stream: UnixStream) -> Link {
         Link(stream)
+    }
+
+    /// The stream on which both talk.
+    #[cfg(target_os = "linux")]
+    pub(super) fn stream(&self) -> &UnixStream {
+        &self.0
     }
 
     /// Says a word. If nobody listens any more, that is found out by listening.
@@ -126,6 +140,8 @@ mod tests {
         let (one, other) = UnixStream::pair().expect("the system has sockets");
         let said = [
             Word::Upgrade,
+            Word::Connections,
+            Word::Taken,
             Word::Ready,
             Word::Go,
             Word::Serving,

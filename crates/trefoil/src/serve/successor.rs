@@ -20,6 +20,9 @@ use trefoil_server::Socket;
 /// How long a new process may take until it is ready.
 const READY_MAX: Duration = Duration::from_secs(60);
 
+/// How long it takes at most until a process that has closed all that it had open has ended.
+const ENDING_MAX: Duration = Duration::from_millis(200);
+
 /// How often to look whether it has ended.
 const END_STEP: Duration = Duration::from_millis(5);
 
@@ -92,6 +95,17 @@ impl Successor {
         let Ok(pid) = i32::try_from(self.child.id()) else { return };
         if let Err(error) = kill(Pid::from_raw(pid), Signal::SIGTERM) {
             tracing::warn!(%error, "the new process cannot be told to stop");
+        }
+    }
+
+    /// Whether it has ended, or does so within moments.
+    pub(super) fn has_ended(&mut self) -> bool {
+        let until = Instant::now() + ENDING_MAX;
+        loop {
+            match self.child.try_wait() {
+                Ok(None) if Instant::now() < until => std::thread::sleep(END_STEP),
+                result => return matches!(result, Ok(Some(_))),
+            }
         }
     }
 

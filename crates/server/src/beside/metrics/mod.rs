@@ -124,9 +124,15 @@ impl Figures {
                 &s.queued_bytes
             }),
         ];
-        const COUNTERS: [(&str, &str, Read); 18] = [
+        const COUNTERS: [(&str, &str, Read); 20] = [
             ("connections_accepted", "Connections accepted.", |s| &s.accepted),
             ("connections_refused", "Connections refused since a limit was reached.", |s| &s.refused),
+            ("connections_handed_over", "Connections taken over from the process before.", |s| {
+                &s.handed_over
+            }),
+            ("handover_failures", "Connections of the process before that could not go on.", |s| {
+                &s.handover_failures
+            }),
             ("proxy_refused", "Connections refused where the PROXY protocol is spoken.", |s| {
                 &s.proxy_refused
             }),
