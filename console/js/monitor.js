@@ -36,7 +36,8 @@ export class Monitor {
       skip: (text) => this.#skip(text),
     });
     this.#connection.subscribe(STATS);
-    this.#connection.subscribe(EVERYTHING);
+    // Topics with a history are there at once, each with its newest message.
+    this.#connection.subscribe(EVERYTHING, { history: 1, slow_reader: "latest_per_topic" });
     setInterval(() => this.#second(), SECOND_MS);
     document.addEventListener("visibilitychange", () => this.#visibility());
   }
@@ -76,7 +77,7 @@ export class Monitor {
     if (this.#leftAt !== undefined) {
       this.#leftAt = undefined;
       // The retained messages came the first time; every second again would be a burden.
-      if (!document.hidden) this.#connection.subscribe(EVERYTHING, { retained: false }).catch(() => {});
+      if (!document.hidden) this.#connection.subscribe(EVERYTHING, { retained: false, slow_reader: "latest_per_topic" }).catch(() => {});
     } else if (++this.#quietSeconds >= 3) {
       $("sampling").hidden = true;
     }
@@ -86,7 +87,7 @@ export class Monitor {
   /** Nobody looks: the hub need not send. The figures go on, so that the chart has no hole. */
   #visibility() {
     if (document.hidden) this.#connection.unsubscribe(EVERYTHING).catch(() => {});
-    else this.#connection.subscribe(EVERYTHING).catch(() => {});
+    else this.#connection.subscribe(EVERYTHING, { slow_reader: "latest_per_topic" }).catch(() => {});
   }
 
   #showStatus(state, retryMs) {

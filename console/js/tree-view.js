@@ -2,6 +2,7 @@
 // so that the cost does not depend on how many topics or messages there are.
 
 import { full, line, number, rate, time } from "./format.js";
+import { Past } from "./past.js";
 
 const ROW_PX = 26;
 /** Rows above and below the visible part, so that scrolling does not show gaps. */
@@ -20,6 +21,9 @@ export class TreeView {
   #rowsVersion = -1;
   #filter = "";
   #selected;
+  #past = new Past();
+  /** Whether the past of the selected topic is shown. */
+  #hasPast = false;
   #scheduled = false;
   /** Topics with news since the last frame: their rows flash. */
   #fresh = new Set();
@@ -46,6 +50,7 @@ export class TreeView {
 
   touched(node) {
     if (node) this.#fresh.add(node);
+    if (node && node === this.#selected) this.#showPast();
     this.schedule();
   }
 
@@ -143,9 +148,24 @@ export class TreeView {
   }
 
   #select(node) {
+    if (node !== this.#selected) {
+      this.#hasPast = false;
+      this.#past.show(undefined);
+    }
     this.#selected = node;
     $("detail").hidden = !node;
+    this.#showPast();
     this.schedule();
+  }
+
+  /** A message with a place is of a topic that has a history. */
+  #showPast() {
+    if (this.#hasPast) {
+      this.#past.touched();
+    } else if (this.#selected?.message?.offset !== undefined) {
+      this.#hasPast = true;
+      this.#past.show(this.#selected.topic);
+    }
   }
 
   #selectedRow() {

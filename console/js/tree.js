@@ -46,10 +46,12 @@ export class Tree {
       this.unplaced++;
       return undefined;
     }
+    // A retained message is news from the past, and so may be the first one of a history: they fill the tree and move
+    // no rate.
+    const isPast = message.retain || (message.offset !== undefined && (!node.message || node.message.retain));
     node.message = shorten(message);
     node.at = Date.now();
-    // A retained message is news from the past: it fills the tree and moves no rate.
-    if (!message.retain) {
+    if (!isPast) {
       for (let each = node; each; each = each.parent) {
         each.count++;
         each.second++;

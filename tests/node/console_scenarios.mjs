@@ -119,6 +119,77 @@ async function storeAndSessions(hub) {
 }
 
 /** Bans and users, from the list to the client that is cut off and comes again. */
+async function historyOfATopic(hub) {
+  const other = await connect(hub);
+  for (let number = 1; number <= 150; number++) await other.publishAsync("kept/level", `${number}`, { qos: 1 });
+  await other.publishAsync("kept/words", "not a number", { qos: 1 });
+  await withConsole(hub, async (page) => {
+    // All of it was before the page.
+    const node = page.locator('[data-test="topic-node"][data-topic="kept/level"]');
+    await node.waitFor();
+    assert(!(await part(page, "past").isVisible()));
+    await node.click();
+    const rows = part(page, "past-message");
+    await textIs(page, "past-count", /newest 100, up to offset 150/);
+    const numbers = async () => (await rows.evaluateAll((all) => all.map((row) => row.lastChild.textContent))).map(Number);
+    assert.deepEqual(await numbers(), Array.from({ length: 100 }, (_, at) => 150 - at));
+    assert(await part(page, "past-line").isVisible());
+    // And it goes on, also when more comes at once than is shown.
+    await other.publishAsync("kept/level", "151", { qos: 1 });
+    await textIs(page, "past-count", /up to offset 151/);
+    await Promise.all(Array.from({ length: 250 }, (_, at) => other.publishAsync("kept/level", `${152 + at}`, { qos: 1 })));
+    await textIs(page, "past-count", /up to offset 401/);
+    assert.deepEqual(await numbers(), Array.from({ length: 100 }, (_, at) => 401 - at));
+    await page.locator('[data-test="topic-node"][data-topic="kept/words"]').click();
+    await textIs(page, "past-rows", /not a number/);
+    assert(!(await part(page, "past-line").isVisible()));
+    await other.publishAsync("other", "without a history", { qos: 1 });
+    await page.locator('[data-test="topic-node"][data-topic="other"]').click();
+    assert(!(await part(page, "past").isVisible()));
+    await fitsOnATelephone(page);
+  });
+  await other.endAsync();
+}
+
+async function playground(hub) {
+  const frame = (page, way, text) => page.locator(`[data-test="play-frame"][data-way="${way}"]`).filter({ hasText: text }).first().waitFor();
+  await withConsole(hub, async (page) => {
+    await part(page, "play-go").click();
+    await textIs(page, "play-state", /connect first/);
+    await part(page, "play-button").click();
+    await textIs(page, "play-state", /open/);
+    await frame(page, "note", "trefoil.v1.json");
+    await part(page, "play-go").click();
+    await frame(page, "out", '{"sub":"demo/#","id":1}');
+    await frame(page, "in", '{"sub":"demo/#","qos":0,"ack":1}');
+    const other = await connect(hub);
+    await other.publishAsync("demo/x", "<b>from outside</b>", { qos: 1 });
+    await frame(page, "in", "<b>from outside</b>");
+    await other.endAsync();
+    await part(page, "play-example").selectOption("mistake");
+    await part(page, "play-go").click();
+    await frame(page, "in", "did you mean qos?");
+    await part(page, "play-button").click();
+    await textIs(page, "play-state", /closed with 1000/);
+
+    // MQTT by hand: CONNECT, and the hub's CONNACK.
+    await part(page, "play-path").fill("/mqtt");
+    await part(page, "play-path").press("Tab");
+    await part(page, "play-button").click();
+    await textIs(page, "play-state", /open/);
+    await part(page, "play-go").click();
+    await frame(page, "out", "10 10 00 04 4d 51 54 54");
+    await frame(page, "in", "20 02 00 00");
+    await part(page, "play-text").fill("0a f");
+    await part(page, "play-go").click();
+    await textIs(page, "play-state", /hexadecimal/);
+    await part(page, "play-text").fill("ff ff ff ff ff");
+    await part(page, "play-go").click();
+    await textIs(page, "play-state", /closed with 1002/);
+    await fitsOnATelephone(page);
+  });
+}
+
 async function bansAndUsers(hub) {
   const admin = { username: "admin", password: "secret" };
   const body = async (page) => {
@@ -187,4 +258,4 @@ async function hostileMessages(hub) {
   });
 }
 
-await main({ figuresAndTopicTree, publishAndSubscribePanel, lightAndDark, storeAndSessions, bansAndUsers, hostileMessages });
+await main({ figuresAndTopicTree, publishAndSubscribePanel, lightAndDark, storeAndSessions, historyOfATopic, playground, bansAndUsers, hostileMessages });

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use trefoil_tests::{Example, Hub, node, node_on_page};
+use trefoil_tests::{CONFIG, Example, Hub, node, node_on_page};
 
 #[test]
 fn figures_and_topic_tree() {
@@ -22,6 +22,17 @@ fn light_and_dark() {
 #[test]
 fn store_and_sessions() {
     node("console_scenarios", "storeAndSessions", &Hub::start());
+}
+
+#[test]
+fn history_of_a_topic() {
+    let config = format!("{CONFIG}\n[[history]]\nfilter = \"kept/#\"\nmessages = 500\n");
+    node("console_scenarios", "historyOfATopic", &Hub::with_config(&config));
+}
+
+#[test]
+fn playground() {
+    node("console_scenarios", "playground", &Hub::start());
 }
 
 #[test]

@@ -30,6 +30,17 @@ describe("topic tree", () => {
     assert.deepEqual([tree.get("a").message.data, tree.get("a").count], [1, 0]);
   });
 
+  it("counts no message that may be from the past", () => {
+    const tree = new Tree();
+    tree.add({ topic: "a", data: 1, offset: 7 });
+    assert.deepEqual([tree.get("a").message.data, tree.get("a").count], [1, 0]);
+    tree.add({ topic: "a", data: 2, offset: 8 });
+    assert.equal(tree.get("a").count, 1);
+    // Retained and in the history is the same message twice.
+    for (const message of [{ retain: true }, { offset: 9 }, { offset: 10 }]) tree.add({ topic: "b", data: 1, ...message });
+    assert.equal(tree.get("b").count, 1);
+  });
+
   it("filters by any part of the topic and keeps the way to it", () => {
     const tree = new Tree();
     for (const topic of ["plant/hall/Power", "plant/yard", "chat"]) tree.add({ topic, data: 1 });

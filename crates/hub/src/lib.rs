@@ -75,8 +75,8 @@ pub use backlog::Backlog;
 pub use delayed::{DelayError, DelayLimits};
 pub use extensions::{AutomaticSubscription, CLIENT_ID, Extensions, Language, USER_NAME};
 pub use history::{
-    Epoch, History, HistoryFigures, HistoryOptions, HistoryPage, HistoryRule, HistoryState, NoEpoch, Place,
-    Placed, TopicHistory,
+    Epoch, History, HistoryFigures, HistoryOptions, HistoryPage, HistoryRule, HistoryState, NoEpoch,
+    PageStart, Place, Placed, TopicHistory,
 };
 pub use journal::{Batch, Debt, Durability, Image, ImageSize, Keeping, Unreadable};
 pub use key::{ConnectionKey, SessionKey};

@@ -74,6 +74,6 @@ pub use outgoing::{
     encode_unsubscribe,
 };
 pub use reply::{MalformedReply, Message, Refusal, Reply, parse_reply};
-pub use request::{Limits, PublishRequest, Request, SlowReader, parse, parse_publish};
+pub use request::{Limits, PublishRequest, Request, SlowReader, SubscribeRequest, parse, parse_publish};
 pub use since::{Followed, Place, Since, parse_epoch, push_epoch};
 pub use value::STRING_BYTES_MAX;

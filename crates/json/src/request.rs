@@ -32,26 +32,7 @@ pub enum Request<'a> {
     /// `{"pub":…}`
     Publish(PublishRequest<'a>),
     /// `{"sub":…}`
-    Subscribe {
-        /// The topic filters, at least one. Their syntax is not checked here.
-        filters: Vec<Cow<'a, str>>,
-        /// The highest QoS wanted, 0 or 1.
-        qos: u8,
-        /// Whether retained messages are wanted at once.
-        retained: bool,
-        /// Whether the client's own messages are to be left out.
-        no_local: bool,
-        /// What happens to messages for which the client is too slow; none: what the hub is set to.
-        slow_reader: Option<SlowReader>,
-        /// From where on the client wants what is kept of the topics; none: only what comes.
-        since: Option<Since<'a>>,
-        /// How many of the last messages of each topic it wants first.
-        history: u32,
-        /// What the answer carries as `ack`.
-        id: Option<u64>,
-        /// Whether the filters stood in an array, so that the answer has an array too.
-        many: bool,
-    },
+    Subscribe(SubscribeRequest<'a>),
     /// `{"unsub":…}`
     Unsubscribe {
         /// The topic filters, at least one. Their syntax is not checked here.
@@ -74,6 +55,29 @@ pub enum Request<'a> {
     },
     /// `{"ack":…}`: the client has taken the delivery with this id.
     Ack(u64),
+}
+
+/// What a client wants to hear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscribeRequest<'a> {
+    /// The topic filters, at least one. Their syntax is not checked here.
+    pub filters: Vec<Cow<'a, str>>,
+    /// The highest QoS wanted, 0 or 1.
+    pub qos: u8,
+    /// Whether retained messages are wanted at once.
+    pub retained: bool,
+    /// Whether the client's own messages are to be left out.
+    pub no_local: bool,
+    /// What happens to messages for which the client is too slow; none: what the hub is set to.
+    pub slow_reader: Option<SlowReader>,
+    /// From where on the client wants what is kept of the topics; none: only what comes.
+    pub since: Option<Since<'a>>,
+    /// How many of the last messages of each topic it wants first.
+    pub history: u32,
+    /// What the answer carries as `ack`.
+    pub id: Option<u64>,
+    /// Whether the filters stood in an array, so that the answer has an array too.
+    pub many: bool,
 }
 
 /// What happens to messages for which a subscriber is too slow.
@@ -193,7 +197,7 @@ impl<'a> Reader<'_, 'a> {
         self.check_fields(operation.name(), fields_of(operation))?;
         match operation {
             Field::Pub => self.acknowledged_publish().map(Request::Publish),
-            Field::Sub => self.subscribe(),
+            Field::Sub => self.subscribe().map(Request::Subscribe),
             Field::Unsub => self.unsubscribe(),
             Field::Auth => self.auth(),
             Field::Ping => self.json(Field::Ping).map(|ping| Request::Ping(ping.unwrap_or_default())),
@@ -279,7 +283,7 @@ impl<'a> Reader<'_, 'a> {
         Ok(PublishRequest { topic, payload, qos, retain, id, extras })
     }
 
-    fn subscribe(&self) -> Outcome<Request<'a>> {
+    fn subscribe(&self) -> Outcome<SubscribeRequest<'a>> {
         let (filters, many) = self.filters(Field::Sub)?;
         let since = self.since(&filters, many)?;
         let history = self.unsigned(Field::History, u32::MAX.into())?;
@@ -287,7 +291,7 @@ impl<'a> Reader<'_, 'a> {
             let reason = "since and history are both there; a subscription begins in one place";
             return Err(bad(Field::History, reason.to_owned()));
         }
-        Ok(Request::Subscribe {
+        Ok(SubscribeRequest {
             since,
             history: history.unwrap_or_default() as u32,
             filters,

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use trefoil_json::{
     Code, Extras, Limits, Place, PublishRequest, Request, RequestError, STRING_BYTES_MAX, Since, SlowReader,
-    parse,
+    SubscribeRequest, parse,
 };
 
 fn ok(text: &str) -> Request<'_> {
@@ -113,7 +113,7 @@ fn what_holds_no_escape_is_borrowed() {
 #[test]
 fn a_subscription_can_begin_in_a_history() {
     let begins = |text: &'static str| match ok(text) {
-        Request::Subscribe { since, history, .. } => (since, history),
+        Request::Subscribe(subscribe) => (subscribe.since, subscribe.history),
         other => panic!("{text}: {other:?}"),
     };
     let at = |offset| Place { epoch: 0x0123_4567_89ab, offset };
@@ -146,7 +146,7 @@ fn a_subscription_can_begin_in_a_history() {
 
 #[test]
 fn the_other_operations() {
-    let subscribe = Request::Subscribe {
+    let subscribe = Request::Subscribe(SubscribeRequest {
         filters: vec!["a/#".into()],
         qos: 0,
         retained: true,
@@ -156,9 +156,9 @@ fn the_other_operations() {
         history: 0,
         id: None,
         many: false,
-    };
+    });
     assert_eq!(ok(r#"{"sub":"a/#"}"#), subscribe);
-    let subscribe = Request::Subscribe {
+    let subscribe = Request::Subscribe(SubscribeRequest {
         filters: vec!["a".into(), "+/b".into()],
         qos: 1,
         retained: false,
@@ -168,7 +168,7 @@ fn the_other_operations() {
         history: 0,
         id: Some(3),
         many: true,
-    };
+    });
     assert_eq!(
         ok(
             r#"{"sub":["a","\u002b/b"],"qos":1,"retained":false,"no_local":true,"slow_reader":"latest_per_topic","id":3}"#

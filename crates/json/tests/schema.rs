@@ -8,8 +8,8 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 use trefoil_json::{
     Code, Delivery, ExtrasRef, Followed, Limits, MessageView, Place, PublishView, Reply, Request,
-    RequestError, SlowReader, SubscribeView, encode_ack, encode_auth, encode_authenticated, encode_followed,
-    encode_gap, encode_message, encode_ping, encode_pong, encode_publish, encode_subscribe,
+    RequestError, SlowReader, SubscribeRequest, SubscribeView, encode_ack, encode_auth, encode_authenticated,
+    encode_followed, encode_gap, encode_message, encode_ping, encode_pong, encode_publish, encode_subscribe,
     encode_subscribed, encode_unsubscribe, encode_unsubscribed, parse, parse_reply,
 };
 
@@ -268,7 +268,7 @@ fn followed(reply: &str) -> Followed {
 fn answer(request: &Request<'_>, followed: Followed) -> Option<String> {
     match request {
         Request::Publish(publish) => publish.id.map(|id| written(|out| encode_ack(id, out))),
-        Request::Subscribe { filters, qos, id, many, .. } => {
+        Request::Subscribe(SubscribeRequest { filters, qos, id, many, .. }) => {
             let granted = vec![*qos; filters.len()];
             Some(written(|out| encode_followed(filters, &granted, *id, *many, followed, out)))
         }

@@ -201,6 +201,13 @@ fn a_history_is_read_page_by_page() {
     assert_eq!((page["messages"].as_array().unwrap().len(), &page["gap"]), (0, &json!(false)));
     let (_, page) = ask(&hub, "GET", "/api/v1/history?topic=h/t&since=000000000000-5");
     assert_eq!(page["gap"], json!(true));
+    let (_, page) = ask(&hub, "GET", "/api/v1/history?topic=h/t&last=2");
+    let newest: Vec<_> = page["messages"].as_array().unwrap().iter().map(|m| &m["data"]).collect();
+    assert_eq!(
+        (newest, &page["more"], &page["gap"]),
+        (vec![&json!(249), &json!(250)], &json!(false), &json!(false))
+    );
+    assert!(page["next"].as_str().unwrap().ends_with("-250"), "{page}");
     assert_eq!(ask(&hub, "GET", "/api/v1/history?topic=h/none").1["messages"], json!([]));
     for (path, status) in [("topic=other", 404), ("", 400), ("topic=h/%23", 400), ("topic=h/t&since=7", 400)]
     {

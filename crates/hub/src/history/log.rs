@@ -121,6 +121,17 @@ pub struct HistoryPage {
     pub has_more: bool,
 }
 
+/// Where a page begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PageStart {
+    /// With the oldest message that there is.
+    Oldest,
+    /// Behind a place.
+    Behind(Place),
+    /// So that it ends with the newest message.
+    Newest,
+}
+
 impl TopicHistory {
     pub(super) fn new(topic: Topic, birth: u64, epoch: Epoch, rule: usize) -> TopicHistory {
         let log = Log {
@@ -289,16 +300,20 @@ impl TopicHistory {
         self.lock().last_offset()
     }
 
-    /// A page of what came behind a place, or of all there is.
-    pub fn page(&self, since: Option<Place>, messages_max: usize, now: Time) -> HistoryPage {
-        let start = match since {
-            Some(place) => self.start_behind(place),
-            None => Start { want: 0, gap: false, has_more: true },
+    /// A page of at most `messages_max`.
+    pub fn page(&self, start: PageStart, messages_max: usize, now: Time) -> HistoryPage {
+        let behind = match start {
+            PageStart::Behind(place) => Some(self.start_behind(place)),
+            PageStart::Oldest | PageStart::Newest => None,
         };
         let log = self.lock();
-        let from = log.entries.partition_point(|kept| kept.offset < start.want);
-        let gap = start.gap || since.is_some() && start.want < log.floor;
-        let mut offset = start.want.max(log.floor).saturating_sub(1);
+        let want = behind.as_ref().map_or(0, |start| start.want);
+        let from = match start {
+            PageStart::Newest => log.entries.len().saturating_sub(messages_max),
+            _ => log.entries.partition_point(|kept| kept.offset < want),
+        };
+        let gap = behind.is_some_and(|start| start.gap || start.want < log.floor);
+        let mut offset = want.max(log.floor).saturating_sub(1);
         let mut messages = Vec::new();
         for kept in log.entries.range(from..).take(messages_max) {
             offset = kept.offset;

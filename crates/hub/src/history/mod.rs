@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub(crate) use log::{Base, Kept, Restored, Start};
-pub use log::{HistoryPage, HistoryState, TopicHistory};
+pub use log::{HistoryPage, HistoryState, PageStart, TopicHistory};
 
 /// How far offsets jump where the end of a history may have been lost: more messages than that cannot have been given an
 /// offset and not been written down, since they would have to stand in memory.

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use trefoil_hub::topic::check_topic;
-use trefoil_hub::{Message, Place, Properties};
+use trefoil_hub::{Message, PageStart, Place, Properties};
 use trefoil_json::{Code, ExtrasRef, MessageView, encode_message};
 
 /// Messages on a page unless it is said.
@@ -23,11 +23,11 @@ const PAGE_BYTES: usize = 4 << 20;
 #[derive(PartialEq, Eq, Debug)]
 struct Asked {
     topic: String,
-    since: Option<Place>,
+    start: PageStart,
     limit: usize,
 }
 
-/// A page of what is kept of a topic: from the oldest on, or from behind a place.
+/// A page of what is kept of a topic: from the oldest on, from behind a place, or the newest.
 pub(super) async fn page(
     State(site): State<Site>,
     Query(asked): Query<Vec<(String, String)>>,
@@ -43,9 +43,9 @@ pub(super) async fn page(
     let now = context.now();
     let mut body = Vec::new();
     body.extend_from_slice(b"{\"messages\":[");
-    let (mut gap, mut next, mut more) = (asked.since.is_some(), None, false);
+    let (mut gap, mut next, mut more) = (matches!(asked.start, PageStart::Behind(_)), None, false);
     if let Some(found) = history.find(&asked.topic) {
-        let page = found.page(asked.since, asked.limit, now);
+        let page = found.page(asked.start, asked.limit, now);
         (gap, more, next) = (page.gap, page.has_more, Some(page.end));
         let count = page.messages.len();
         for (at, (message, offset, stamp)) in page.messages.into_iter().enumerate() {
@@ -89,7 +89,11 @@ fn read(asked: &[(String, String)], levels_max: usize) -> Result<Asked, Refusal>
     let bad = |field: &'static str, reason: String| {
         Refusal::new(StatusCode::BAD_REQUEST, Code::BadField, reason).field(field)
     };
-    let (mut topic, mut since, mut limit) = (None, None, LIMIT);
+    let (mut topic, mut start, mut limit) = (None, PageStart::Oldest, LIMIT);
+    let number = |name: &'static str, value: &str| match value.parse() {
+        Ok(number @ 1..=LIMIT_MAX) => Ok(number),
+        _ => Err(bad(name, format!("it must be a number from 1 to {LIMIT_MAX}"))),
+    };
     for (name, value) in asked {
         match name.as_str() {
             "topic" => {
@@ -104,23 +108,30 @@ fn read(asked: &[(String, String)], levels_max: usize) -> Result<Asked, Refusal>
                     Some(Place { epoch: epoch.parse().ok()?, offset: offset.parse().ok()? })
                 });
                 let wrong = || bad("since", "it must be EPOCH-OFFSET, as `next` of the page before".into());
-                since = Some(place.ok_or_else(wrong)?);
+                start = PageStart::Behind(place.ok_or_else(wrong)?);
             }
-            "limit" => match value.parse() {
-                Ok(number @ 1..=LIMIT_MAX) => limit = number,
-                _ => return Err(bad("limit", format!("it must be a number from 1 to {LIMIT_MAX}"))),
-            },
+            "limit" => limit = number("limit", value)?,
+            "last" => (start, limit) = (PageStart::Newest, number("last", value)?),
             _ => {
-                let reason = format!("there is no parameter {name:?}; there are topic, since and limit");
+                let reason =
+                    format!("there is no parameter {name:?}; there are topic, since, limit and last");
                 return Err(bad("query", reason));
             }
         }
+    }
+    if asked.iter().any(|(name, _)| name == "last")
+        && asked.iter().any(|(name, _)| matches!(&**name, "since" | "limit"))
+    {
+        return Err(bad(
+            "last",
+            "it says both where to begin and how many; since and limit do not go with it".into(),
+        ));
     }
     let missing = || {
         let reason = "which topic? Ask for /api/v1/history?topic=TOPIC";
         Refusal::new(StatusCode::BAD_REQUEST, Code::MissingField, reason).field("topic")
     };
-    Ok(Asked { topic: topic.ok_or_else(missing)?, since, limit })
+    Ok(Asked { topic: topic.ok_or_else(missing)?, start, limit })
 }
 
 #[cfg(test)]
@@ -136,7 +147,9 @@ mod tests {
     fn what_is_asked_is_read() {
         let place = Place { epoch: "0123456789ab".parse().expect("it is one"), offset: 7 };
         let all = asked(&[("topic", "a/b"), ("since", "0123456789ab-7"), ("limit", "5")]);
-        assert_eq!(all.ok(), Some(Asked { topic: "a/b".into(), since: Some(place), limit: 5 }));
+        assert_eq!(all.ok(), Some(Asked { topic: "a/b".into(), start: PageStart::Behind(place), limit: 5 }));
+        let last = asked(&[("topic", "a/b"), ("last", "7")]);
+        assert_eq!(last.ok(), Some(Asked { topic: "a/b".into(), start: PageStart::Newest, limit: 7 }));
         for wrong in [
             &[][..],
             &[("topic", "a/#")],
@@ -145,6 +158,9 @@ mod tests {
             &[("topic", "a"), ("limit", "0")],
             &[("topic", "a"), ("limit", "1001")],
             &[("topic", "a"), ("count", "1")],
+            &[("topic", "a"), ("last", "0")],
+            &[("topic", "a"), ("last", "5"), ("limit", "5")],
+            &[("topic", "a"), ("since", "0123456789ab-7"), ("last", "5")],
         ] {
             assert!(asked(wrong).is_err(), "{wrong:?}");
         }

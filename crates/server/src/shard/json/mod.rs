@@ -1,25 +1,17 @@
 //! The JSON protocol on a connection: text frames, lines and datagrams.
 
-use super::ShardLoop;
-use super::access::Unheard;
-use super::connection::{Form, Input, Link, Waiting};
-use super::scarce;
-use crate::access::kept::{CLIENT_ID_IS_BANNED, USER_IS_BANNED};
-use crate::json_message::{self, bad_topic};
-use crate::memory::NO_PUBLISH;
-use crate::refused;
-use crate::stats::Kind;
-use std::sync::Arc;
-use trefoil_hub::topic::HUB_TOPICS;
-use trefoil_hub::{
-    Connect, ConnectionKey, Ending, Filter, Language, QoS, RetainHandling, SessionKey, SlowReader,
-    SubscriptionOptions,
-};
-use trefoil_json::{Code, Limits, PublishRequest, Request, RequestError};
-use trefoil_websocket::{CloseCode, Opcode, encode_frame};
+mod auth;
+mod publish;
+mod subscribe;
 
-/// Wrong passwords on one connection; then it is closed.
-const FAILURES_MAX: u8 = 3;
+use super::ShardLoop;
+use super::connection::{Form, Input, Link};
+use super::scarce;
+use crate::access::kept::CLIENT_ID_IS_BANNED;
+use crate::stats::Kind;
+use trefoil_hub::{Connect, ConnectionKey, Ending, Language, QoS, SessionKey};
+use trefoil_json::{Code, Limits, Request, RequestError};
+use trefoil_websocket::{CloseCode, Opcode, encode_frame};
 
 impl ShardLoop {
     pub(super) fn begin_json_lines(&mut self, key: ConnectionKey) {
@@ -153,34 +145,7 @@ impl ShardLoop {
         let done = match request {
             Request::Auth { .. } => Ok(()),
             Request::Publish(publish) => self.json_publish(key, session, publish),
-            Request::Subscribe {
-                filters,
-                qos,
-                retained,
-                no_local,
-                slow_reader,
-                since,
-                history,
-                id,
-                many,
-            } => {
-                let options = SubscriptionOptions {
-                    qos: if *qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce },
-                    no_local: *no_local,
-                    slow_reader: slow_reader.and_then(|policy| SlowReader::from_name(policy.name())),
-                    ..SubscriptionOptions::default()
-                };
-                let retained = if *retained { RetainHandling::Send } else { RetainHandling::DoNotSend };
-                let checked = self.check_since(session, filters, since.as_ref());
-                checked.and_then(|()| self.json_subscribe(session, filters, options, retained)).map(|()| {
-                    let granted = vec![*qos; filters.len()];
-                    let followed = self.json_follow(session, filters, since.as_ref(), *history);
-                    self.json_answer(key, |out| {
-                        trefoil_json::encode_followed(filters, &granted, *id, *many, followed, out);
-                    });
-                    self.resume(key, session);
-                })
-            }
+            Request::Subscribe(subscribe) => self.json_subscribe(key, session, subscribe),
             Request::Unsubscribe { filters, id, many } => self.json_unsubscribe(session, filters).map(|()| {
                 self.json_answer(key, |out| trefoil_json::encode_unsubscribed(filters, *id, *many, out));
             }),
@@ -196,156 +161,6 @@ impl ShardLoop {
         if let Err(error) = done {
             self.json_error(key, &error.id(id_of(request)));
         }
-    }
-
-    /// Has a password looked at. Where nobody is asked who they are, all are who they say, and it means nothing.
-    fn json_auth(
-        &mut self,
-        key: ConnectionKey,
-        user: &str,
-        password: &str,
-        id: Option<u64>,
-    ) -> Result<(), RequestError> {
-        if self.access().is_none() {
-            self.json_answer(key, |out| trefoil_json::encode_authenticated(user, id, out));
-            return Ok(());
-        }
-        if self.is_waiting(key) {
-            // Datagrams come all the same, and often the same one again. The answer to the first is on its way.
-            return Ok(());
-        }
-        self.ask(key, user, password.as_bytes(), Waiting::Json(id)).map_err(not_heard)
-    }
-
-    /// The password of an `auth` has been looked at.
-    pub(super) fn json_verdict(
-        &mut self,
-        key: ConnectionKey,
-        id: Option<u64>,
-        user: Result<Option<Arc<str>>, Unheard>,
-    ) {
-        let Some(connection) = self.net.get_mut(key) else { return };
-        let refuse = |why: &'static str| RequestError::new(Code::NotAuthorized, why).field("auth").id(id);
-        let user = match user {
-            Ok(user) => user,
-            Err(unheard) => return self.json_error(key, &not_heard(unheard).id(id)),
-        };
-        let Some(user) = user else {
-            connection.failures += 1;
-            let is_enough = connection.failures >= FAILURES_MAX;
-            self.json_error(key, &refuse("user name or password is wrong"));
-            if is_enough {
-                self.say_close(key, CloseCode::POLICY_VIOLATION, "too many wrong passwords");
-                self.close(key);
-            }
-            return;
-        };
-        if connection.user.as_ref().is_some_and(|known| *known != user) {
-            return self.json_error(key, &refuse("this connection belongs to another user already"));
-        }
-        let session = connection.session;
-        if self.net.context.bans.refuses_user(&user) {
-            return self.json_banned(key, id, USER_IS_BANNED);
-        }
-        if let Some(connection) = self.net.get_mut(key) {
-            connection.user = Some(user.clone());
-        }
-        self.json_answer(key, |out| trefoil_json::encode_authenticated(&user, id, out));
-        match session {
-            Some(session) => {
-                self.finish_run();
-                self.hub.identify(session, Language::Json, user);
-                self.resume(key, session);
-            }
-            None => self.json_begin(key),
-        }
-    }
-
-    /// Tells a client that it is banned, and closes.
-    fn json_banned(&mut self, key: ConnectionKey, id: Option<u64>, why: &'static str) {
-        self.json_answer(key, |out| RequestError::new(Code::NotAuthorized, why).id(id).encode(out));
-        self.say_close(key, CloseCode::POLICY_VIOLATION, why);
-        if self.net.get(key).is_some_and(|connection| connection.is_udp()) {
-            self.flush(key);
-        }
-        self.close(key);
-    }
-
-    fn json_publish(
-        &mut self,
-        key: ConnectionKey,
-        session: SessionKey,
-        publish: &PublishRequest<'_>,
-    ) -> Result<(), RequestError> {
-        let levels_max = self.net.context.limits.topic_levels_max;
-        let topic: &str = &publish.topic;
-        let continues = self.run.continues(topic, Some(session));
-        if !continues {
-            trefoil_hub::topic::check_topic(topic, levels_max).map_err(|e| bad_topic("pub", topic, &e))?;
-        }
-        if topic.starts_with(HUB_TOPICS) {
-            let why = format!("only the hub publishes below {HUB_TOPICS}");
-            return Err(RequestError::new(Code::NotAuthorized, why).field("pub"));
-        }
-        self.note_publisher(key);
-        if self.net.memory_stage >= NO_PUBLISH && self.net.get(key).is_some_and(|c| c.is_udp()) {
-            // There is no connection that one could stop reading from.
-            return Err(RequestError::new(Code::Overloaded, scarce::WHY));
-        }
-        self.net.stats().messages_in.add(1);
-        if publish.qos == 0 && !publish.retain && publish.extras.is_empty() {
-            if let Some(why) = self.publish_plain(Some(session), topic, &publish.payload, None) {
-                return Err(not_published(why));
-            }
-        } else {
-            let message = json_message::message(publish, "pub", levels_max, self.net.now)?;
-            let published = self.publish(Some(session), &Arc::new(message));
-            if let Some(why) = published.refused {
-                return Err(not_published(why));
-            }
-            if published.not_retained {
-                let why = "the message was delivered but not retained: there are as many retained messages as there may be";
-                return Err(RequestError::new(Code::Quota, why).field("retain"));
-            }
-        }
-        if let Some(id) = publish.id {
-            self.json_answer(key, |out| trefoil_json::encode_ack(id, out));
-        }
-        Ok(())
-    }
-
-    fn json_subscribe(
-        &mut self,
-        session: SessionKey,
-        filters: &[std::borrow::Cow<'_, str>],
-        options: SubscriptionOptions,
-        retained: RetainHandling,
-    ) -> Result<(), RequestError> {
-        self.finish_run();
-        let levels_max = self.net.context.limits.topic_levels_max;
-        // All of them or none.
-        for filter in filters {
-            Filter::parse(filter, levels_max).map_err(|e| bad_topic("sub", filter, &e))?;
-        }
-        for filter in filters {
-            self.hub
-                .subscribe(session, filter, options, retained)
-                .map_err(|e| RequestError::new(refused::subscribe(e).json, e.to_string()).field("sub"))?;
-        }
-        Ok(())
-    }
-
-    fn json_unsubscribe(
-        &mut self,
-        session: SessionKey,
-        filters: &[std::borrow::Cow<'_, str>],
-    ) -> Result<(), RequestError> {
-        self.finish_run();
-        for filter in filters {
-            let (now, net) = (self.net.now, &mut self.net);
-            self.hub.unsubscribe(now, session, filter, net).map_err(|e| bad_topic("unsub", filter, &e))?;
-        }
-        Ok(())
     }
 
     fn json_acknowledge(&mut self, key: ConnectionKey, session: SessionKey, id: u64) {
@@ -394,15 +209,6 @@ impl ShardLoop {
     }
 }
 
-fn not_heard(unheard: Unheard) -> RequestError {
-    let code = if unheard == Unheard::Barred { Code::Quota } else { Code::Overloaded };
-    RequestError::new(code, unheard.why())
-}
-
-fn not_published(why: trefoil_hub::Refusal) -> RequestError {
-    RequestError::new(refused::publish(why).json, why.to_string()).field("pub")
-}
-
 /// What somebody is told who has yet to say who it is.
 pub(super) fn unknown() -> RequestError {
     let why = "say who you are first: {\"auth\":{\"user\":…,\"password\":…}}";
@@ -412,7 +218,8 @@ pub(super) fn unknown() -> RequestError {
 pub(super) fn id_of(request: &Request<'_>) -> Option<u64> {
     match request {
         Request::Publish(publish) => publish.id,
-        Request::Subscribe { id, .. } | Request::Unsubscribe { id, .. } | Request::Auth { id, .. } => *id,
+        Request::Subscribe(subscribe) => subscribe.id,
+        Request::Unsubscribe { id, .. } | Request::Auth { id, .. } => *id,
         Request::Ping(_) | Request::Ack(_) => None,
     }
 }
