@@ -5,6 +5,7 @@
 
 use crate::access::kept::Kind as KeptKind;
 use crate::access::{Purge, Verdict};
+use crate::shard::Deflate;
 use crate::shard::mqtt_sn::{Forwarded, Parted};
 use bytes::Bytes;
 use mio::Waker;
@@ -112,7 +113,7 @@ pub(crate) enum Stage {
     /// It is MQTT; `input` starts with the CONNECT packet.
     Mqtt,
     /// It is MQTT over WebSocket: `input` holds WebSocket frames, `connect` the MQTT bytes that were in earlier ones.
-    MqttWebSocket { receiver: Box<Receiver>, connect: Vec<u8> },
+    MqttWebSocket { receiver: Box<Receiver>, connect: Vec<u8>, deflate: Deflate },
 }
 
 /// A shard's mailbox.

@@ -153,6 +153,27 @@ impl Outbox {
         self.mark_framed();
     }
 
+    /// Bytes that have been appended and stand in no frame yet.
+    pub(crate) fn unframed_bytes(&self) -> usize {
+        self.unframed_bytes
+    }
+
+    /// The same as [`frame`](Self::frame), where the frame does not hold what has been appended as it is: `write` gets all
+    /// of it, and writes the whole frame.
+    pub(crate) fn replace_unframed(&mut self, write: impl FnOnce(&[u8], &mut Vec<u8>)) {
+        let (mut plain, mut messages) = (Vec::with_capacity(self.unframed_bytes), 0);
+        // Of what stands in no frame nothing has been written.
+        for piece in self.pieces.drain(self.framed..) {
+            plain.extend_from_slice(piece.bytes.as_slice());
+            messages += piece.messages;
+        }
+        let mut bytes = Vec::new();
+        write(&plain, &mut bytes);
+        self.bytes = self.bytes - self.unframed_bytes + bytes.len();
+        self.pieces.push_back(Piece { bytes: PieceBytes::Copied(bytes), messages });
+        self.mark_framed();
+    }
+
     /// Takes all that has been appended as frames already.
     pub(crate) fn mark_framed(&mut self) {
         self.framed = self.pieces.len();

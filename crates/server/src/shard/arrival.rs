@@ -29,10 +29,11 @@ impl ShardLoop {
         match stage {
             Stage::First => {}
             Stage::Mqtt => self.set_input(key, Kind::Mqtt, Input::Mqtt(Box::default())),
-            Stage::MqttWebSocket { receiver, connect } => {
+            Stage::MqttWebSocket { receiver, connect, deflate } => {
                 self.net.answer(key, |out| out.extend_from_slice(&output));
                 if let Some(connection) = self.net.get_mut(key) {
                     connection.outbox.mark_framed();
+                    connection.deflate = deflate;
                 }
                 let mut state = Box::<MqttInput>::default();
                 self.set_input(key, Kind::MqttWebSocket, Input::Taken);
@@ -56,10 +57,11 @@ impl ShardLoop {
         input: Vec<u8>,
     ) {
         let Some(shard) = self.is_leaving.take() else { return };
-        let user = self.net.get_mut(key).and_then(|c| c.user.take());
+        let Some(connection) = self.net.get_mut(key) else { return };
+        let (user, deflate) = (connection.user.take(), std::mem::take(&mut connection.deflate));
         let Some((stream, listener, output)) = self.take_out(key) else { return };
         let stage = match websocket {
-            Some((receiver, state)) => Stage::MqttWebSocket { receiver, connect: state.partial },
+            Some((receiver, state)) => Stage::MqttWebSocket { receiver, connect: state.partial, deflate },
             None => Stage::Mqtt,
         };
         let arrival = Arrival { stream, listener, input, output, user, stage };

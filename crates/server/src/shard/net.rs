@@ -1,6 +1,7 @@
 //! The connections of a shard, and the way out of its hub into their outboxes.
 
 use super::connection::{Connection, Form, Link, Phase, Unacknowledged};
+use super::deflate;
 use super::encode::{Encoded, Encodings, Extra, json, plain};
 use crate::context::Context;
 use crate::mail::Mail;
@@ -12,7 +13,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use trefoil_hub::{ConnectionKey, Delivered, Delivery, Message, Outlet, Parcel, Place, QoS, Time, Topic};
 use trefoil_mqtt::Version;
-use trefoil_websocket::{Opcode, encode_header};
+use trefoil_websocket::Opcode;
 
 /// What one datagram can carry over IPv4.
 pub(super) const DATAGRAM_BYTES_MAX: usize = 65_507;
@@ -49,6 +50,7 @@ pub(super) struct Net {
     pub(super) expired: u64,
     pub(super) pool: Pool,
     pub(super) encodings: Encodings,
+    pub(super) deflate: deflate::Pool,
     /// Batches of the shard up to this one are on disk.
     pub(super) durable: u64,
     /// Answers to what is being dealt with have to wait for this batch; 0 for none.
@@ -125,7 +127,7 @@ impl Net {
     pub(super) fn answer_frame(&mut self, key: ConnectionKey, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(connection) = self.connections.get_mut(key.0 as usize) else { return };
         if connection.is_mqtt_in_websocket() {
-            connection.outbox.frame(|len, out| encode_header(true, Opcode::Binary, len, out));
+            Net::frame_packets(connection, &mut self.deflate);
         }
         connection.outbox.append(0, &mut self.pool, write);
         connection.outbox.mark_framed();
@@ -222,15 +224,18 @@ impl Net {
         delivery: &Delivery<'_>,
     ) -> Result<(), Drop> {
         let own;
-        let text = if delivery.retain {
+        let connection = &self.connections[to.0 as usize];
+        let is_shared = !connection.deflate.keeps_context();
+        let window_bits = if is_shared { connection.deflate.window_bits } else { 0 };
+        let (text, deflated) = if delivery.retain {
             let mut text = std::mem::take(&mut self.text);
             text.clear();
             json(message, true, None, self.now, &mut text);
             own = text;
-            &own
+            (own.as_slice(), None)
         } else {
             own = Vec::new();
-            self.encodings.json(message, delivery.place, self.now)
+            self.encodings.json(message, delivery.place, self.now, (window_bits, &mut self.deflate))
         };
         let acknowledgement = (delivery.qos > QoS::AtMostOnce).then(|| trefoil_json::Delivery {
             qos: 1,
@@ -241,7 +246,8 @@ impl Net {
         let fits = !connection.is_udp() || text.len() + JSON_TAIL_BYTES <= DATAGRAM_BYTES_MAX;
         if fits {
             let place = delivery.place.map(|place| (&message.topic, place));
-            write_json(connection, text, acknowledgement, place, &mut self.pool);
+            let json = Json { text, deflated, acknowledgement };
+            write_json(connection, json, place, &mut self.pool, &mut self.deflate);
         }
         if let (Link::Udp(peer), true, true) = (&mut connection.link, fits, delivery.packet_id > 0) {
             let mut datagram = Vec::new();
@@ -364,29 +370,38 @@ fn rope_for<'a>(
     }
 }
 
+/// A message as JSON text.
+pub(super) struct Json<'a> {
+    pub(super) text: &'a [u8],
+    /// All of it but its last byte, compressed for the connection.
+    pub(super) deflated: Option<&'a [u8]>,
+    pub(super) acknowledgement: Option<trefoil_json::Delivery>,
+}
+
 /// Appends a message's JSON text to an outbox in the connection's form.
 pub(super) fn write_json(
     connection: &mut Connection,
-    text: &[u8],
-    acknowledgement: Option<trefoil_json::Delivery>,
+    json: Json<'_>,
     place: Option<(&Topic, Place)>,
     pool: &mut Pool,
+    compressors: &mut deflate::Pool,
 ) {
-    let form = &mut connection.form;
-    connection.outbox.append(1, pool, |out| {
+    let Json { text, deflated, acknowledgement } = json;
+    let Connection { form, outbox, deflate, .. } = connection;
+    outbox.append(1, pool, |out| {
         let start = out.len();
         match form {
             // The head's length depends on the text's.
-            Form::JsonText if acknowledgement.is_some() => {
-                let mut body = Vec::with_capacity(text.len() + 32);
-                close_json(text, acknowledgement, &mut body);
-                encode_header(true, Opcode::Text, body.len(), out);
-                out.extend_from_slice(&body);
+            Form::JsonText if acknowledgement.is_some() || deflated.is_some() => {
+                let at = if deflated.is_some() { text.len() - 1 } else { 0 };
+                let mut body = Vec::with_capacity(text.len() - at + JSON_TAIL_BYTES);
+                close_json(&text[at..], acknowledgement, &mut body);
+                match deflated {
+                    Some(deflated) => deflate::Pool::frame_joined(deflated, &body, out),
+                    None => compressors.frame(deflate, Opcode::Text, &body, out),
+                }
             }
-            Form::JsonText => {
-                encode_header(true, Opcode::Text, text.len(), out);
-                out.extend_from_slice(text);
-            }
+            Form::JsonText => compressors.frame(deflate, Opcode::Text, text, out),
             Form::Sse(trail) => {
                 if let (Some(trail), Some((topic, place))) = (trail, place) {
                     trail.sent(topic, place);

@@ -133,6 +133,7 @@ impl ShardLoop {
         self.net.memory_stage = self.net.context.memory.stage();
         if self.net.takes_no_new() {
             self.net.pool.clear();
+            self.net.deflate.clear();
         }
         if self.net.memory_stage >= NO_PUBLISH {
             return;

@@ -11,7 +11,7 @@ use crate::access::kept::CLIENT_ID_IS_BANNED;
 use crate::stats::Kind;
 use trefoil_hub::{Connect, ConnectionKey, Ending, Language, QoS, SessionKey};
 use trefoil_json::{Code, Limits, Request, RequestError};
-use trefoil_websocket::{CloseCode, Opcode, encode_frame};
+use trefoil_websocket::CloseCode;
 
 impl ShardLoop {
     pub(super) fn begin_json_lines(&mut self, key: ConnectionKey) {
@@ -194,7 +194,7 @@ impl ShardLoop {
         }
         let mut text = Vec::new();
         write(&mut text);
-        self.net.answer(key, |out| encode_frame(Opcode::Text, &text, out));
+        self.net.answer_text(key, &text);
     }
 
     fn close_json(&mut self, key: ConnectionKey) {
