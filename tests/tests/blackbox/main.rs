@@ -49,3 +49,4 @@ mod upgrade;
 mod upgrade_load;
 mod users;
 mod users_changed;
+mod websocket;
