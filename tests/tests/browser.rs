@@ -45,6 +45,11 @@ fn hostile_messages() {
     node("console_scenarios", "hostileMessages", &Hub::start());
 }
 
+#[test]
+fn compressed_messages_in_a_page() {
+    node("ws_scenarios", "inAPage", &Hub::start());
+}
+
 /// Runs a scenario on the page of an example.
 fn on_page(example: &str, arguments: &str, scenario: &str) {
     let hub = Hub::start();

@@ -57,7 +57,11 @@ fn what_is_agreed_on() {
         ),
         // The first that can be met, wherever it stands.
         (vec!["x-other, permessage-deflate; x, permessage-deflate"], Some(both), Some("")),
-        (vec!["x-other", "permessage-deflate; server_max_window_bits=15"], Some(both), Some("")),
+        (
+            vec!["x-other", "permessage-deflate; server_max_window_bits=15"],
+            Some("; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=15"),
+            Some("; server_max_window_bits=15"),
+        ),
         (
             vec!["permessage-deflate; server_no_context_takeover, permessage-deflate"],
             Some(both),
@@ -125,7 +129,7 @@ fn a_policy_makes_windows_smaller() {
         let expected = Agreed {
             server_no_context_takeover: false,
             client_no_context_takeover: false,
-            server_max_window_bits: server,
+            server_max_window_bits: Some(server),
             client_max_window_bits: client,
         };
         assert_eq!(agreed, expected, "{offer}");

@@ -42,5 +42,5 @@ scenarios! { mqtt_sn, "mqtt_sn_scenarios":
 
 scenarios! { websockets, "websockets_scenarios":
     publish_and_subscribe properties_travel retained errors fragments_and_pings large_messages compression_offered
-    binary_frame_is_refused not_json subprotocols unknown_path same_port_as_mqtt goodbye
+    compression_with_every_window compressed_bombs binary_frame_is_refused not_json subprotocols unknown_path same_port_as_mqtt goodbye
 }

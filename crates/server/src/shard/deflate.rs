@@ -240,8 +240,9 @@ pub(super) fn agree<'a>(
     let Some(agreed) = negotiate(headers, &policy)?.filter(|_| is_on) else {
         return Ok((None, Deflate::default()));
     };
+    let bits = |said: Option<u8>| said.unwrap_or(WINDOW_BITS_MAX);
     let (server_bits, client_bits) =
-        (agreed.server_max_window_bits, agreed.client_max_window_bits.unwrap_or(WINDOW_BITS_MAX));
+        (bits(agreed.server_max_window_bits), bits(agreed.client_max_window_bits));
     let deflater = for_deflater
         .filter(|_| !agreed.server_no_context_takeover)
         .map(|place| (Deflater::new(settings.compression_level, server_bits, true), place));

@@ -24,8 +24,8 @@ pub struct Agreed {
     pub server_no_context_takeover: bool,
     /// The client does.
     pub client_no_context_takeover: bool,
-    /// The window of the server, from 8 to 15.
-    pub server_max_window_bits: u8,
+    /// The window of the server, if anything is said of it: it has to be where the client did (§7.1.2.1).
+    pub server_max_window_bits: Option<u8>,
     /// The window of the client; it may only be told if it has said that it understands that.
     pub client_max_window_bits: Option<u8>,
 }
@@ -86,7 +86,9 @@ fn meet(offer: &Offer<'_>, policy: &Policy) -> Option<Agreed> {
     Some(Agreed {
         server_no_context_takeover: server_no_context_takeover.is_some() || !policy.keeps_server_context,
         client_no_context_takeover: client_no_context_takeover.is_some() || !policy.keeps_client_context,
-        server_max_window_bits: server_max_window_bits.unwrap_or(WINDOW_BITS_MAX).min(bits_max),
+        server_max_window_bits: server_max_window_bits
+            .or((bits_max < WINDOW_BITS_MAX).then_some(bits_max))
+            .map(|bits| bits.min(bits_max)),
         client_max_window_bits: client_max_window_bits.map(|bits| bits.min(bits_max)),
     })
 }
@@ -110,8 +112,8 @@ impl Agreed {
         if self.client_no_context_takeover {
             header.push_str("; client_no_context_takeover");
         }
-        if self.server_max_window_bits < WINDOW_BITS_MAX {
-            header.push_str(&format!("; server_max_window_bits={}", self.server_max_window_bits));
+        if let Some(bits) = self.server_max_window_bits {
+            header.push_str(&format!("; server_max_window_bits={bits}"));
         }
         if let Some(bits) = self.client_max_window_bits.filter(|&bits| bits < WINDOW_BITS_MAX) {
             header.push_str(&format!("; client_max_window_bits={bits}"));
