@@ -48,7 +48,7 @@ pub(crate) const TABLE: &[Setting] = &[
     setting(
         "compression_level",
         Count { min: 1, max: 9 },
-        Preset::Number(1),
+        Preset::Number(3),
         "How hard to try: from 1, fast, to 9, small.",
     ),
     setting(

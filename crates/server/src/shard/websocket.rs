@@ -164,17 +164,13 @@ impl ShardLoop {
         input: &mut [u8],
     ) -> usize {
         let mut consumed = 0;
-        loop {
-            match receiver.receive(&mut input[consumed..]) {
-                Ok(Received { consumed: more, event }) => {
-                    consumed += more;
-                    match event {
-                        Some(Event::Close(_)) => break,
-                        None if more == 0 => return consumed,
-                        _ => {}
-                    }
-                }
-                Err(_) => break,
+        // A frame that breaks a rule ends it as well: nothing can be made of what follows.
+        while let Ok(Received { consumed: more, event }) = receiver.receive(&mut input[consumed..]) {
+            consumed += more;
+            match event {
+                Some(Event::Close(_)) => break,
+                None if more == 0 => return consumed,
+                _ => {}
             }
         }
         let Some(connection) = self.net.get_mut(key) else { return input.len() };

@@ -53,7 +53,7 @@ fn requests_that_are_refused() {
         ("no subprotocol on /mqtt", good.replace("/ws/echo", "/mqtt"), 400),
         ("a header that is none", good.replace("Host: localhost", "Host localhost"), 400),
         ("a head above the limit", with(&format!("X-Long: {}", "x".repeat(20_000))), 431),
-        ("too many headers", with(&"X-One: 1\r\n".repeat(100).trim_end().to_owned()), 431),
+        ("too many headers", with("X-One: 1\r\n".repeat(100).trim_end()), 431),
     ];
     for (what, request, status) in cases {
         let (found, said) = answer(&hub, request.as_bytes());
