@@ -6,7 +6,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.sync.client import connect
 
-from rig import DEADLINE_S, HOST, equal, main
+from rig import DEADLINE_S, HOST, Client, equal, main
 
 
 def url(hub, path="/ws", port=None):
@@ -161,13 +161,61 @@ def compressed_bombs(hub):
             raise AssertionError("the connection goes on")
 
 
-def binary_frame_is_refused(hub):
-    """JSON is text: a binary frame is answered with an error that says where bytes go."""
+def binary_frame(header, payload):
+    """A payload as it is behind a header: 1, the length of the header in two bytes, the header."""
+    header = json.dumps(header).encode()
+    return bytes([1]) + len(header).to_bytes(2, "big") + header + payload
+
+
+def binary_frames(hub):
+    """Bytes travel as they are, to those who want that; what is no such frame is refused."""
+    with Json(hub) as one, Json(hub) as two:
+        equal(one.ask(hello={"binary": True, "info": "here"}, id=1)["ack"], 1)
+        one.ask(sub="bytes")
+        two.ask(sub="bytes")
+        two.connection.send(binary_frame({"pub": "bytes", "content_type": "x"}, b"\xff\x00"))
+        equal(two.receive(), {"topic": "bytes", "data_base64": "/wA=", "content_type": "x"})
+        frame = one.connection.recv(timeout=DEADLINE_S)
+        header = json.loads(frame[3:3 + int.from_bytes(frame[1:3], "big")])
+        equal((header, frame[-2:]), ({"topic": "bytes", "content_type": "x"}, b"\xff\x00"))
+        two.connection.send(b"\x00\x01")
+        equal(two.receive()["error"]["code"], "bad_json")
+
+
+def batches(hub):
+    """Several requests at once, and several objects in one frame for who has asked for it."""
+    with Json(hub) as one, Json(hub) as two:
+        equal(one.ask(hello={"batch": True, "client": "joined"})["hello"]["client"], "joined")
+        one.ask(sub="many/#")
+        two.connection.send(json.dumps([{"pub": f"many/{n}", "data": n} for n in range(100)]))
+        found, frames = [], 0
+        while len(found) < 100:
+            value = one.receive()
+            found += value if isinstance(value, list) else [value]
+            frames += 1
+        equal([message["data"] for message in found], list(range(100)))
+        equal(frames < 100, True)
+
+
+def request_and_response(hub):
+    """A request is answered by another client, and by one that speaks MQTT 5."""
+    with Json(hub) as one, Json(hub) as two:
+        two.ask(sub="svc/json")
+        one.send(req="svc/json", data=[1, 2], id=1)
+        question = two.receive()
+        two.send(pub=question["response_topic"], correlation_base64=question["correlation_base64"],
+                 data=sum(question["data"]))
+        equal(one.receive(), {"res": 1, "data": 3})
+        equal(one.ask(req="svc/nobody", id=2)["error"]["code"], "no_responder")
+    service = Client(hub, "service").start()
+    service.subscribe("svc/mqtt")
     with Json(hub) as one:
-        one.connection.send(b"\x00\x01")
-        answer = one.receive()
-        equal((answer["error"]["code"], "data_base64" in answer["error"]["reason"]), ("bad_json", True))
-        equal(one.ask(ping=1), {"pong": 1})
+        one.send(req="svc/mqtt", data="question", id=3)
+        question = service.message()
+        service.publish(question.properties.ResponseTopic, b"answer",
+                        CorrelationData=question.properties.CorrelationData)
+        equal(one.receive(), {"res": 3, "data": "answer"})
+    service.stop()
 
 
 def not_json(hub):

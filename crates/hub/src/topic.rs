@@ -9,6 +9,15 @@ pub const TOPIC_BYTES_MAX: usize = 65_535;
 /// Topics that only the hub publishes to begin with this.
 pub const HUB_TOPICS: &str = "$SYS/";
 
+/// Topics to which answers to requests go begin with this. Each is known to one session and to whoever that has asked, so
+/// nobody may subscribe to any.
+pub const REPLY_TOPICS: &str = "$reply/";
+
+/// Whether a topic is one of [`REPLY_TOPICS`], or a filter for one of them, or their common beginning.
+pub fn is_reply(topic: &str) -> bool {
+    topic.strip_prefix("$reply").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// A valid topic name, shared by all messages and encodings that carry it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Topic(Arc<str>);
@@ -240,6 +249,17 @@ mod tests {
         ] {
             assert_eq!(Filter::parse(bad, 8), Err(why), "{bad}");
         }
+    }
+
+    #[test]
+    fn topics_for_answers() {
+        for topic in ["$reply", "$reply/", "$reply/#", "$reply/+/x", "$reply/0a"] {
+            assert!(is_reply(topic), "{topic}");
+        }
+        for topic in ["$replying", "reply/x", "#", "$SYS/reply", "a/$reply/b", ""] {
+            assert!(!is_reply(topic), "{topic}");
+        }
+        assert!(!matches("#", "$reply/0a") && !matches("+/0a", "$reply/0a"));
     }
 
     #[test]

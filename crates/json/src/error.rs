@@ -31,11 +31,15 @@ pub enum Code {
     Overloaded,
     /// The hub cannot do this now, for instance while it stops.
     Unavailable,
+    /// Nobody is subscribed who could answer a request.
+    NoResponder,
+    /// Nobody has answered a request in time.
+    Timeout,
 }
 
 impl Code {
     /// Every code, in the order of the reference page.
-    pub const ALL: [Code; 11] = [
+    pub const ALL: [Code; 13] = [
         Code::BadJson,
         Code::BadField,
         Code::MissingField,
@@ -47,6 +51,8 @@ impl Code {
         Code::Quota,
         Code::Overloaded,
         Code::Unavailable,
+        Code::NoResponder,
+        Code::Timeout,
     ];
 
     /// The name on the wire.
@@ -63,6 +69,8 @@ impl Code {
             Code::Quota => "quota",
             Code::Overloaded => "overloaded",
             Code::Unavailable => "unavailable",
+            Code::NoResponder => "no_responder",
+            Code::Timeout => "timeout",
         }
     }
 

@@ -57,6 +57,19 @@ fields! {
     Time = "time",
     Topics = "topics",
     Gap = "gap",
+    Hello = "hello",
+    Client = "client",
+    Info = "info",
+    Batch = "batch",
+    Binary = "binary",
+    Version = "version",
+    Connection = "connection",
+    Limits = "limits",
+    RequestBytesMax = "request_bytes_max",
+    Req = "req",
+    Res = "res",
+    TimeoutS = "timeout_s",
+    Slow = "slow",
 }
 
 /// A set of fields, one bit for each.

@@ -8,10 +8,11 @@
 //!
 //! - [`parse`] turns one text into a [`Request`], or into a [`RequestError`] that names the field and the reason;
 //!   [`parse_publish`] does so for a publish that comes alone, as the body of an HTTP request.
+//! - [`parse_batch`] takes an array of requests apart, and [`parse_binary`] reads one with its payload behind it.
 //! - [`encode_message`] writes a [`MessageView`] for a subscriber; [`Delivery`] is what differs from one subscriber
 //!   to the next, and can be put at the end of text that was encoded once for all of them.
 //! - [`encode_ack`], [`encode_subscribed`], [`encode_unsubscribed`], [`encode_pong`] and [`RequestError::encode`]
-//!   write the answers; [`encode_followed`] and [`encode_gap`] say what is there of the histories of topics.
+//!   write the answers, [`Welcome::encode`] and [`encode_answer`] those to `hello` and `req`; [`encode_followed`] and [`encode_gap`] say what is there of the histories of topics.
 //!
 //! The client's half:
 //!
@@ -48,9 +49,13 @@
 //! ```
 
 mod answer;
+mod ask;
+mod batch;
+mod binary;
 mod error;
 mod extras;
 mod field;
+mod hello;
 mod members;
 mod message;
 mod outgoing;
@@ -66,14 +71,21 @@ pub use answer::{
     encode_ack, encode_authenticated, encode_followed, encode_gap, encode_pong, encode_subscribed,
     encode_unsubscribed,
 };
+pub use ask::{AskRequest, TIMEOUT_S_DEFAULT, TIMEOUT_S_MAX, encode_answer, encode_ask};
+pub use batch::{is_batch, parse_batch};
+pub use binary::{
+    BINARY_HEADER_BYTES_MAX, encode_binary, encode_binary_header, encode_binary_publish, is_text,
+    parse_binary, parse_binary_reply, push_binary_prefix,
+};
 pub use error::{Code, RequestError};
 pub use extras::{Extras, ExtrasRef};
+pub use hello::{CLIENT_BYTES_MAX, HelloRequest, INFO_BYTES_MAX, VERSION, Welcome, encode_hello};
 pub use message::{Delivery, MessageView, encode_message};
 pub use outgoing::{
     PublishView, SubscribeView, encode_auth, encode_ping, encode_publish, encode_subscribe,
     encode_unsubscribe,
 };
-pub use reply::{MalformedReply, Message, Refusal, Reply, parse_reply};
+pub use reply::{Answer, MalformedReply, Message, Refusal, Reply, parse_reply};
 pub use request::{Limits, PublishRequest, Request, SlowReader, SubscribeRequest, parse, parse_publish};
 pub use since::{Followed, Place, Since, parse_epoch, push_epoch};
 pub use value::STRING_BYTES_MAX;

@@ -74,18 +74,30 @@ impl Delivery {
 pub fn encode_message(view: &MessageView<'_>, delivery: Option<Delivery>, out: &mut Vec<u8>) {
     // Room for the names as well, so that a small message costs at most one growth.
     out.reserve(view.topic.len() + view.payload.len() + 64);
+    encode(view, true, out);
+    match delivery {
+        Some(delivery) => delivery.encode_tail(out),
+        None => out.push(b'}'),
+    }
+}
+
+/// The same without the payload, and without the end of the object.
+pub(crate) fn encode_head(view: &MessageView<'_>, out: &mut Vec<u8>) {
+    encode(view, false, out);
+}
+
+#[inline]
+fn encode(view: &MessageView<'_>, with_payload: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"topic\":");
     push_str(view.topic, out);
-    push_payload(view.payload, out);
+    if with_payload {
+        push_payload(view.payload, out);
+    }
     if view.retain {
         out.extend_from_slice(b",\"retain\":true");
     }
     view.extras.encode(out);
     if let Some(place) = view.place {
         place.encode(out);
-    }
-    match delivery {
-        Some(delivery) => delivery.encode_tail(out),
-        None => out.push(b'}'),
     }
 }

@@ -51,10 +51,27 @@ impl Default for SubscribeView<'_> {
 /// A payload that is UTF-8 goes as a JSON string even where it is JSON itself: the hub publishes a string as its
 /// text, so that every byte of it stays as it is.
 pub fn encode_publish(view: &PublishView<'_>, out: &mut Vec<u8>) {
+    encode_publish_to(b"{\"pub\":", view, out);
+    out.push(b'}');
+}
+
+/// The same with another operation, and without the end of the object.
+pub(crate) fn encode_publish_to(operation: &[u8], view: &PublishView<'_>, out: &mut Vec<u8>) {
     out.reserve(view.topic.len() + view.payload.len() + 64);
-    out.extend_from_slice(b"{\"pub\":");
+    out.extend_from_slice(operation);
     push_str(view.topic, out);
     push_payload_exact(view.payload, out);
+    push_rest(view, out);
+}
+
+/// The same without the payload.
+pub(crate) fn encode_publish_head(view: &PublishView<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"pub\":");
+    push_str(view.topic, out);
+    push_rest(view, out);
+}
+
+fn push_rest(view: &PublishView<'_>, out: &mut Vec<u8>) {
     if view.qos > 0 {
         out.extend_from_slice(b",\"qos\":");
         push_u64(view.qos.into(), out);
@@ -64,7 +81,6 @@ pub fn encode_publish(view: &PublishView<'_>, out: &mut Vec<u8>) {
     }
     push_id(view.id, out);
     view.extras.encode(out);
-    out.push(b'}');
 }
 
 /// Appends `{"sub":…}`.

@@ -18,6 +18,8 @@ pub(crate) type Outcome<T> = Result<T, RequestError>;
 pub(crate) struct Reader<'m, 'a> {
     pub(crate) members: &'m Members<'a>,
     pub(crate) limits: Limits,
+    /// The payload, where it stands behind the object.
+    pub(crate) behind: Option<&'a [u8]>,
 }
 
 const EXTRAS: FieldSet = FieldSet::of(&[
@@ -31,7 +33,9 @@ const EXTRAS: FieldSet = FieldSet::of(&[
 impl<'a> Reader<'_, 'a> {
     pub(crate) fn payload(&self) -> Outcome<Cow<'a, [u8]>> {
         match (self.members.get(Field::Data), self.members.get(Field::DataBase64)) {
-            (None, None) => Ok(Cow::Borrowed(b"")),
+            (None, None) => Ok(Cow::Borrowed(self.behind.unwrap_or_default())),
+            (Some(_), _) if self.behind.is_some() => Err(twice(Field::Data)),
+            (_, Some(_)) if self.behind.is_some() => Err(twice(Field::DataBase64)),
             (None, Some(_)) => Ok(Cow::Owned(self.base64(Field::DataBase64)?.unwrap_or_default())),
             (Some(data), None) if data.starts_with('"') => {
                 Ok(match text(data).map_err(|_| lone_surrogate(Field::Data))? {
@@ -192,6 +196,14 @@ impl<'a> Reader<'_, 'a> {
             }
         }
     }
+}
+
+/// A payload stands in the header of a binary frame, and another one behind it.
+fn twice(field: Field) -> RequestError {
+    bad(
+        field,
+        format!("{} is there, but the payload of a binary frame stands behind its header", field.name()),
+    )
 }
 
 pub(crate) fn check_not_empty(field: Field, topic: &str) -> Outcome<()> {

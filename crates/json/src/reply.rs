@@ -6,6 +6,7 @@ use std::fmt;
 use crate::error::{Code, RequestError};
 use crate::extras::Extras;
 use crate::field::Field;
+use crate::hello::Welcome;
 use crate::members::{Members, read};
 use crate::reader::{Outcome, Reader, bad, bad_value};
 use crate::request::Limits;
@@ -54,6 +55,15 @@ pub enum Reply<'a> {
         /// The request's id, if it had one.
         ack: Option<u64>,
     },
+    /// What the hub says of itself and of the connection.
+    Hello {
+        /// All that it says.
+        welcome: Welcome<'a>,
+        /// The request's id, if it had one.
+        ack: Option<u64>,
+    },
+    /// Somebody has answered a request.
+    Answer(Answer<'a>),
     /// The answer to a ping: the text of the JSON value that came in it.
     Pong(&'a str),
     /// The hub has refused a request.
@@ -79,6 +89,17 @@ pub struct Message<'a> {
     pub extras: Extras<'a>,
     /// Where it stands in the history of its topic, if that has one.
     pub place: Option<Place>,
+}
+
+/// What somebody has answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer<'a> {
+    /// The id of the request.
+    pub id: u64,
+    /// The payload.
+    pub payload: Cow<'a, [u8]>,
+    /// The other properties.
+    pub extras: Extras<'a>,
 }
 
 /// The hub's answer to a request that it did not take.
@@ -135,14 +156,19 @@ impl std::error::Error for MalformedReply {}
 /// # Ok::<(), trefoil_json::MalformedReply>(())
 /// ```
 pub fn parse_reply(input: &[u8]) -> Result<Reply<'_>, MalformedReply> {
+    reply_of(input, None)
+}
+
+/// The same with a payload that stands behind the object, if there is one.
+pub(crate) fn reply_of<'a>(input: &'a [u8], behind: Option<&'a [u8]>) -> Result<Reply<'a>, MalformedReply> {
     let mut members = Members::default();
     read(input, &mut members).map_err(|reason| MalformedReply { reason })?;
-    let reader = Reader { members: &members, limits: LIMITS };
+    let reader = Reader { members: &members, limits: LIMITS, behind };
     reader.reply().map_err(|error| MalformedReply { reason: error.reason })
 }
 
 /// The length of what came in bounds these, and nothing here recurses.
-const LIMITS: Limits = Limits { depth_max: usize::MAX, filters_max: usize::MAX };
+const LIMITS: Limits = Limits { depth_max: usize::MAX, filters_max: usize::MAX, batch_max: usize::MAX };
 
 /// The grammar of replies; the reader has the types of their fields.
 impl<'a> Reader<'_, 'a> {
@@ -159,7 +185,10 @@ impl<'a> Reader<'_, 'a> {
         if let Some(pong) = self.json(Field::Pong)? {
             return Ok(Reply::Pong(pong));
         }
-        // These two have an `ack` as well, so they are asked before it.
+        if let Some(id) = self.unsigned(Field::Res, u64::MAX)? {
+            return Ok(Reply::Answer(Answer { id, payload: self.payload()?, extras: self.extras()? }));
+        }
+        // These have an `ack` as well, so they are asked before it.
         let ack = self.unsigned(Field::Ack, u64::MAX)?;
         if self.members.present.contains(Field::Sub) {
             let (filters, many) = self.filters(Field::Sub)?;
@@ -176,10 +205,13 @@ impl<'a> Reader<'_, 'a> {
         if let Some(auth) = self.members.get(Field::Auth) {
             return Ok(Reply::Auth { user: self.user(auth)?, ack });
         }
+        if let Some(hello) = self.members.get(Field::Hello) {
+            return Ok(Reply::Hello { welcome: self.welcome(hello)?, ack });
+        }
         ack.map(Reply::Ack).ok_or_else(|| {
             RequestError::new(
                 Code::UnknownOperation,
-                "none of topic, ack, sub, unsub, auth, pong, gap and error is there",
+                "none of topic, ack, sub, unsub, auth, hello, res, pong, gap and error is there",
             )
         })
     }
@@ -200,7 +232,7 @@ impl<'a> Reader<'_, 'a> {
     fn gap(&self, gap: &'a str) -> Outcome<Reply<'a>> {
         let mut members = Members::default();
         read(gap.as_bytes(), &mut members).map_err(|reason| bad(Field::Gap, format!("gap: {reason}")))?;
-        let inner = Reader { members: &members, limits: LIMITS };
+        let inner = Reader { members: &members, limits: LIMITS, behind: None };
         let missing = || bad(Field::Topic, "the gap has no topic".to_owned());
         Ok(Reply::Gap { topic: inner.topic(Field::Topic)?.ok_or_else(missing)?, next: inner.place()? })
     }
@@ -209,7 +241,7 @@ impl<'a> Reader<'_, 'a> {
         let mut members = Members::default();
         read(error.as_bytes(), &mut members)
             .map_err(|reason| bad(Field::Error, format!("error: {reason}")))?;
-        let inner = Reader { members: &members, limits: LIMITS };
+        let inner = Reader { members: &members, limits: LIMITS, behind: None };
         let missing = |field: Field| bad(field, format!("the error has no {}", field.name()));
         Ok(Refusal {
             code: inner.string(Field::Code, Code::BadField)?.ok_or_else(|| missing(Field::Code))?,
@@ -222,7 +254,7 @@ impl<'a> Reader<'_, 'a> {
     fn user(&self, auth: &'a str) -> Outcome<Cow<'a, str>> {
         let mut members = Members::default();
         read(auth.as_bytes(), &mut members).map_err(|reason| bad(Field::Auth, format!("auth: {reason}")))?;
-        let inner = Reader { members: &members, limits: LIMITS };
+        let inner = Reader { members: &members, limits: LIMITS, behind: None };
         let missing = || bad(Field::User, "auth has no user".to_owned());
         inner.plain_string(Field::User)?.ok_or_else(missing)
     }
@@ -267,7 +299,10 @@ mod tests {
 
     #[test]
     fn what_is_no_reply_is_refused() {
-        assert_eq!(reason("{}"), "none of topic, ack, sub, unsub, auth, pong, gap and error is there");
+        assert_eq!(
+            reason("{}"),
+            "none of topic, ack, sub, unsub, auth, hello, res, pong, gap and error is there"
+        );
         assert_eq!(
             reason(r#"{"sub":["a","b"],"qos":[0]}"#),
             "qos is [0]; it must be an array with 0 or 1 for each filter"

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use crate::ask::AskRequest;
 use crate::error::{Code, RequestError};
 use crate::extras::Extras;
 use crate::field::{Field, FieldSet, nearest};
+use crate::hello::HelloRequest;
 use crate::members::{Members, read};
 use crate::reader::{Outcome, Reader, bad, bad_topic, check_not_empty};
 use crate::since::Since;
@@ -18,11 +20,13 @@ pub struct Limits {
     pub depth_max: usize,
     /// How many topic filters one subscribe or unsubscribe may name. 1024 by default.
     pub filters_max: usize,
+    /// How many requests may stand in one batch. 1024 by default.
+    pub batch_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { depth_max: DEPTH_MAX_DEFAULT, filters_max: 1024 }
+        Limits { depth_max: DEPTH_MAX_DEFAULT, filters_max: 1024, batch_max: 1024 }
     }
 }
 
@@ -53,6 +57,10 @@ pub enum Request<'a> {
         /// What the answer carries as `ack`.
         id: Option<u64>,
     },
+    /// `{"hello":{…}}`: what the client says of itself.
+    Hello(HelloRequest<'a>),
+    /// `{"req":…}`: a message that somebody is to answer.
+    Ask(AskRequest<'a>),
     /// `{"ack":…}`: the client has taken the delivery with this id.
     Ack(u64),
 }
@@ -132,7 +140,7 @@ pub struct PublishRequest<'a> {
 pub fn parse(input: &[u8], limits: Limits) -> Result<Request<'_>, RequestError> {
     let mut members = Members::default();
     let request = match read(input, &mut members) {
-        Ok(()) => Reader { members: &members, limits }.request(),
+        Ok(()) => Reader { members: &members, limits, behind: None }.request(),
         Err(reason) => Err(RequestError::new(Code::BadJson, reason)),
     };
     request.map_err(|error| error.id(members.id()))
@@ -151,7 +159,7 @@ pub fn parse(input: &[u8], limits: Limits) -> Result<Request<'_>, RequestError> 
 pub fn parse_publish(input: &[u8], limits: Limits) -> Result<PublishRequest<'_>, RequestError> {
     let mut members = Members::default();
     read(input, &mut members).map_err(|reason| RequestError::new(Code::BadJson, reason))?;
-    let reader = Reader { members: &members, limits };
+    let reader = Reader { members: &members, limits, behind: None };
     reader.check_fields("a publish", LONE_PUBLISH)?;
     let Some(topic) = reader.topic(Field::Topic)? else {
         let reason = "topic is missing; it says where the message goes";
@@ -163,8 +171,16 @@ pub fn parse_publish(input: &[u8], limits: Limits) -> Result<PublishRequest<'_>,
 const LONE_PUBLISH: FieldSet =
     fields_of(Field::Pub).without(FieldSet::of(&[Field::Pub, Field::Id])).with(Field::Topic);
 
-const OPERATIONS: FieldSet =
-    FieldSet::of(&[Field::Pub, Field::Sub, Field::Unsub, Field::Ping, Field::Ack, Field::Auth]);
+const OPERATIONS: FieldSet = FieldSet::of(&[
+    Field::Pub,
+    Field::Sub,
+    Field::Unsub,
+    Field::Ping,
+    Field::Ack,
+    Field::Auth,
+    Field::Hello,
+    Field::Req,
+]);
 
 /// The fields that an operation has, itself among them.
 const fn fields_of(operation: Field) -> FieldSet {
@@ -183,16 +199,18 @@ const fn fields_of(operation: Field) -> FieldSet {
             Expiry,
             UserProperties,
         ]),
-        Sub => FieldSet::of(&[Sub, Qos, Id, Retained, NoLocal, SlowReader, Since, History]),
+        Sub => FieldSet::of(&[Sub, Qos, Id, Retained, NoLocal, SlowReader, Slow, Since, History]),
         Unsub => FieldSet::of(&[Unsub, Id]),
         Auth => FieldSet::of(&[Auth, Id]),
+        Hello => FieldSet::of(&[Hello, Id]),
+        Req => FieldSet::of(&[Req, Data, DataBase64, Qos, Id, TimeoutS, ContentType, Expiry, UserProperties]),
         other => FieldSet::of(&[other]),
     }
 }
 
 /// The grammar of requests; the reader has the types of their fields.
 impl<'a> Reader<'_, 'a> {
-    fn request(&self) -> Outcome<Request<'a>> {
+    pub(crate) fn request(&self) -> Outcome<Request<'a>> {
         let operation = self.operation()?;
         self.check_fields(operation.name(), fields_of(operation))?;
         match operation {
@@ -200,9 +218,21 @@ impl<'a> Reader<'_, 'a> {
             Field::Sub => self.subscribe().map(Request::Subscribe),
             Field::Unsub => self.unsubscribe(),
             Field::Auth => self.auth(),
+            Field::Hello => self.hello().map(Request::Hello),
+            Field::Req => self.ask().map(Request::Ask),
             Field::Ping => self.json(Field::Ping).map(|ping| Request::Ping(ping.unwrap_or_default())),
             _ => self.unsigned(Field::Ack, u64::MAX).map(|id| Request::Ack(id.unwrap_or_default())),
         }
+    }
+
+    /// A request of the kinds that carry a payload.
+    pub(crate) fn request_with_payload(&self) -> Outcome<Request<'a>> {
+        let operation = self.operation()?;
+        if !matches!(operation, Field::Pub | Field::Req) {
+            let reason = format!("{} has no payload; send it as text", operation.name());
+            return Err(bad(operation, reason));
+        }
+        self.request()
     }
 
     /// The one member that says what is asked.
@@ -225,7 +255,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn no_operation(&self) -> RequestError {
-        let reason = "no operation is named: one of pub, sub, unsub, ping, ack, auth";
+        let reason = "no operation is named: one of pub, sub, unsub, req, ping, ack, auth, hello";
         let meant = self.members.unknown.as_deref().and_then(|name| Some((name, nearest(name, OPERATIONS)?)));
         match meant {
             Some((name, operation)) => {
@@ -267,7 +297,7 @@ impl<'a> Reader<'_, 'a> {
         Ok(publish)
     }
 
-    fn publish(&self, topic: Cow<'a, str>, qos_max: u8) -> Outcome<PublishRequest<'a>> {
+    pub(crate) fn publish(&self, topic: Cow<'a, str>, qos_max: u8) -> Outcome<PublishRequest<'a>> {
         let payload = self.payload()?;
         let qos = self.qos(qos_max)?;
         let id = self.id()?;
@@ -305,11 +335,17 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn slow_reader(&self) -> Outcome<Option<SlowReader>> {
-        let Some(name) = self.plain_string(Field::SlowReader)? else { return Ok(None) };
+        let (long, short) = (self.plain_string(Field::SlowReader)?, self.plain_string(Field::Slow)?);
+        if long.is_some() && short.is_some() {
+            let reason = "slow and slow_reader are both there; they are two names of the same";
+            return Err(bad(Field::Slow, reason.to_owned()));
+        }
+        let field = if short.is_some() { Field::Slow } else { Field::SlowReader };
+        let Some(name) = long.or(short) else { return Ok(None) };
         let found = SlowReader::ALL.into_iter().find(|policy| policy.name() == name);
         let wrong = || {
             let names = SlowReader::ALL.map(SlowReader::name).join(", ");
-            bad(Field::SlowReader, format!("slow_reader must be one of {names}"))
+            bad(field, format!("{} must be one of {names}", field.name()))
         };
         found.map(Some).ok_or_else(wrong)
     }
@@ -321,7 +357,7 @@ impl<'a> Reader<'_, 'a> {
             // What is wrong is not repeated in full: there may be a password in it.
             bad(Field::Auth, "auth must be an object with user and password".to_owned())
         })?;
-        let inner = Reader { members: &inner, limits: self.limits };
+        let inner = Reader { members: &inner, limits: self.limits, behind: None };
         inner.check_fields("auth", FieldSet::of(&[Field::User, Field::Password]))?;
         let text = |field: Field| {
             let missing = || {

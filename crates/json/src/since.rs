@@ -90,7 +90,7 @@ impl<'a> Reader<'_, 'a> {
         };
         let mut inner = Members::default();
         read(json.as_bytes(), &mut inner).map_err(wrong)?;
-        let inner = Reader { members: &inner, limits: self.limits };
+        let inner = Reader { members: &inner, limits: self.limits, behind: None };
         inner.check_fields(
             "since",
             FieldSet::of(&[Field::Epoch, Field::Offset, Field::Time, Field::Topics]),
@@ -131,7 +131,7 @@ impl<'a> Reader<'_, 'a> {
             let mut inner = Members::default();
             let wrong = |_| bad_value(Field::Topics, json, "an object with epoch and offset");
             read(json.as_bytes(), &mut inner).map_err(wrong)?;
-            let inner = Reader { members: &inner, limits: self.limits };
+            let inner = Reader { members: &inner, limits: self.limits, behind: None };
             inner.check_fields("a place", FieldSet::of(&[Field::Epoch, Field::Offset]))?;
             let place = inner.place()?.ok_or_else(|| wrong(Cow::Borrowed("")))?;
             places.push((Cow::Owned(topic), place));

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use trefoil_json::{
     Code, Delivery, ExtrasRef, Limits, MessageView, PublishView, Reply, Request, encode_message,
-    encode_publish, parse, parse_reply,
+    encode_publish, parse, parse_batch, parse_binary, parse_binary_reply, parse_reply,
 };
 
 /// Text that looks like the protocol more often than random bytes do.
@@ -76,6 +76,9 @@ proptest! {
     fn no_bytes_make_it_panic(bytes in vec(any::<u8>(), 0..200)) {
         let _ = parse(&bytes, Limits::default());
         let _ = parse_reply(&bytes);
+        let _ = parse_batch(&bytes, Limits::default());
+        let _ = parse_binary(&bytes, Limits::default());
+        let _ = parse_binary_reply(&bytes);
     }
 
     #[test]

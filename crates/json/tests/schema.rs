@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use trefoil_json::{
-    Code, Delivery, ExtrasRef, Followed, Limits, MessageView, Place, PublishView, Reply, Request,
-    RequestError, SlowReader, SubscribeRequest, SubscribeView, encode_ack, encode_auth, encode_authenticated,
-    encode_followed, encode_gap, encode_message, encode_ping, encode_pong, encode_publish, encode_subscribe,
-    encode_subscribed, encode_unsubscribe, encode_unsubscribed, parse, parse_reply,
+    Code, Delivery, ExtrasRef, Followed, HelloRequest, Limits, MessageView, Place, PublishView, Reply,
+    Request, RequestError, SlowReader, SubscribeRequest, SubscribeView, VERSION, Welcome, encode_ack,
+    encode_answer, encode_ask, encode_auth, encode_authenticated, encode_followed, encode_gap, encode_hello,
+    encode_message, encode_ping, encode_pong, encode_publish, encode_subscribe, encode_subscribed,
+    encode_unsubscribe, encode_unsubscribed, is_batch, parse, parse_batch, parse_reply,
 };
 
 const SCHEMA: &str = include_str!("../../../docs/json-protocol.schema.json");
@@ -124,6 +125,29 @@ fn every_encoder_writes_what_the_schema_describes() {
             }
         }
     }
+    for (index, payload) in PAYLOADS.into_iter().enumerate() {
+        let extras = extras(index % 4);
+        let view = PublishView {
+            topic: "a",
+            payload,
+            qos: 1,
+            retain: true,
+            id: Some(7),
+            extras: ExtrasRef { response_topic: None, correlation: None, ..extras },
+        };
+        schemas.check_request(&written(|out| encode_ask(&view, [10, 1, 300][index % 3], out)));
+        schemas.check_reply(&written(|out| {
+            encode_answer(u64::MAX, payload, &ExtrasRef { correlation: None, ..extras }, false, out)
+        }));
+    }
+    for (client, info, is, id) in [(None, None, false, None), (Some("é"), Some("[1,\n2]"), true, Some(1))] {
+        let client = client.map(Into::into);
+        let hello = HelloRequest { client, info, batch: is, binary: is, id };
+        schemas.check_request(&written(|out| encode_hello(&hello, out)));
+        let welcome =
+            Welcome { version: VERSION, client: "c".into(), connection: "0-1f".into(), request_bytes_max: 1 };
+        schemas.check_reply(&written(|out| welcome.encode(id, out)));
+    }
     for raw in ["null", "[1,\n\"x\"]"] {
         schemas.check_request(&written(|out| encode_ping(raw, out)));
         schemas.check_reply(&written(|out| encode_pong(raw, out)));
@@ -183,6 +207,22 @@ fn what_the_code_refuses_the_schema_refuses() {
         r#"{"sub":"a","since":{"topics":{"a/#":{"epoch":"0123456789ab","offset":7}},"x":1}}"#,
         r#"{"sub":"a","since":{"time":1},"history":1}"#,
         r#"{"sub":"a","history":-1}"#,
+        r#"{"sub":"a","slow":"drop"}"#,
+        r#"{"sub":"a","slow":"drop_newest","slow_reader":"drop_newest"}"#,
+        r#"{"req":"t"}"#,
+        r#"{"req":"t","id":1,"retain":true}"#,
+        r#"{"req":"t","id":1,"response_topic":"r"}"#,
+        r#"{"req":"t","id":1,"correlation_base64":""}"#,
+        r#"{"req":"t","id":1,"timeout_s":0}"#,
+        r#"{"req":"t","id":1,"timeout_s":301}"#,
+        r#"{"req":"t","id":1,"data":1,"data_base64":""}"#,
+        r#"{"hello":null}"#,
+        r#"{"hello":{"client":""}}"#,
+        r#"{"hello":{"client":1}}"#,
+        r#"{"hello":{"batch":1}}"#,
+        r#"{"hello":{"binary":"true"}}"#,
+        r#"{"hello":{"user":"ann"}}"#,
+        r#"{"hello":{},"qos":1}"#,
         r#"{"unsub":"t","qos":1}"#,
         r#"{"unsub":null}"#,
         r#"{"auth":null}"#,
@@ -212,6 +252,11 @@ fn what_the_code_refuses_the_schema_refuses() {
         r#"{"error":{"code":"x","reason":""}}"#,
         r#"{"error":{"code":"quota"}}"#,
         r#"{"pong":1,"ack":1}"#,
+        r#"{"res":1}"#,
+        r#"{"res":"1","data":1}"#,
+        r#"{"res":1,"data":1,"topic":"t"}"#,
+        r#"{"hello":{"version":1,"client":"c","connection":"1"}}"#,
+        r#"{"hello":{"version":2,"client":"c","connection":"0-1","limits":{"request_bytes_max":1}}}"#,
         r#"{"topic":"t","data":1,"offset":7}"#,
         r#"{"gap":{"epoch":"0123456789ab","offset":7}}"#,
         r#"{"gap":{"topic":"t","offset":7}}"#,
@@ -256,6 +301,16 @@ fn examples() -> Vec<Example> {
     examples
 }
 
+/// The texts of a frame, line or datagram: an array is taken apart.
+fn texts(text: &str) -> Vec<&str> {
+    match is_batch(text.as_bytes()) {
+        true => {
+            parse_batch(text.as_bytes(), Limits::default()).unwrap_or_else(|error| panic!("{text}: {error}"))
+        }
+        false => vec![text],
+    }
+}
+
 /// What an answer says of histories, which the text of the request does not.
 fn followed(reply: &str) -> Followed {
     match parse_reply(reply.as_bytes()).unwrap() {
@@ -264,9 +319,19 @@ fn followed(reply: &str) -> Followed {
     }
 }
 
-/// The one answer that the code writes, if it writes one, when the hub takes the request.
-fn answer(request: &Request<'_>, followed: Followed) -> Option<String> {
+/// The one answer that the code writes, if it writes one, when the hub takes the request. Of what only the hub and others know
+/// it says what the page says.
+fn answer(request: &Request<'_>, reply: Option<&str>) -> Option<String> {
+    let followed = reply.map_or(Followed::default(), followed);
     match request {
+        Request::Hello(hello) => {
+            let Reply::Hello { welcome, .. } = parse_reply(reply?.as_bytes()).unwrap() else { return None };
+            Some(written(|out| welcome.encode(hello.id, out)))
+        }
+        Request::Ask(ask) => {
+            let Reply::Answer(answer) = parse_reply(reply?.as_bytes()).unwrap() else { return None };
+            Some(written(|out| encode_answer(ask.id, &answer.payload, &ExtrasRef::default(), false, out)))
+        }
         Request::Publish(publish) => publish.id.map(|id| written(|out| encode_ack(id, out))),
         Request::Subscribe(SubscribeRequest { filters, qos, id, many, .. }) => {
             let granted = vec![*qos; filters.len()];
@@ -284,14 +349,36 @@ fn answer(request: &Request<'_>, followed: Followed) -> Option<String> {
 #[test]
 fn the_examples_of_the_page_are_what_the_code_does() {
     let schemas = Schemas::load();
-    let hub_only = [Code::NotAuthorized, Code::Quota, Code::Overloaded, Code::Unavailable];
+    let hub_only = [
+        Code::NotAuthorized,
+        Code::Quota,
+        Code::Overloaded,
+        Code::Unavailable,
+        Code::NoResponder,
+        Code::Timeout,
+    ];
     let mut codes_seen = BTreeSet::new();
     let mut operations_seen = BTreeSet::new();
+    let mut batches = 0;
     for Example { request, replies } in examples() {
-        for reply in &replies {
+        for reply in replies.iter().flat_map(|reply| texts(reply)) {
             schemas.check_reply(reply);
         }
         let Some(text) = request else { continue };
+        if is_batch(text.as_bytes()) && !replies[0].starts_with("{\"error") {
+            batches += 1;
+            let mut left = replies.as_slice();
+            for text in texts(text) {
+                schemas.check_request(text);
+                let request = parse(text.as_bytes(), Limits::default()).unwrap();
+                if let Some(answer) = answer(&request, left.first().copied()) {
+                    assert_eq!(left[0], answer, "{text}");
+                    left = &left[1..];
+                }
+            }
+            assert!(left.is_empty(), "{left:?} answers nothing");
+            continue;
+        }
         let error = replies.first().and_then(|reply| match parse_reply(reply.as_bytes()).unwrap() {
             Reply::Error(refusal) => refusal.known_code(),
             _ => None,
@@ -305,28 +392,33 @@ fn the_examples_of_the_page_are_what_the_code_does() {
                     Request::Subscribe { .. } => "sub",
                     Request::Unsubscribe { .. } => "unsub",
                     Request::Auth { .. } => "auth",
+                    Request::Hello(_) => "hello",
+                    Request::Ask(_) => "req",
                     Request::Ping(_) => "ping",
                     Request::Ack(_) => "ack",
                 });
                 match error {
                     Some(code) => assert!(hub_only.contains(&code), "{text} is not refused"),
                     None => {
-                        let followed = replies.first().map_or(Followed::default(), |reply| followed(reply));
-                        assert_eq!(replies, answer(&request, followed).as_slice(), "{text}");
+                        assert_eq!(replies, answer(&request, replies.first().copied()).as_slice(), "{text}");
                     }
                 }
             }
             Err(error) => assert_eq!(replies, [written(|out| error.encode(out))], "{text}"),
         }
     }
-    assert_eq!(operations_seen, BTreeSet::from(["ack", "auth", "ping", "pub", "sub", "unsub"]));
+    assert_eq!(
+        operations_seen,
+        BTreeSet::from(["ack", "auth", "hello", "ping", "pub", "req", "sub", "unsub"])
+    );
+    assert!(batches > 0, "the page has lost its batch");
     assert_eq!(codes_seen, Code::ALL.map(Code::name).into());
 }
 
 #[test]
 fn the_examples_of_messages_are_as_the_encoder_writes_them() {
     let mut messages = 0;
-    for reply in examples().iter().flat_map(|example| &example.replies) {
+    for reply in examples().iter().flat_map(|example| &example.replies).flat_map(|reply| texts(reply)) {
         let Reply::Message(message) = parse_reply(reply.as_bytes()).unwrap() else { continue };
         messages += 1;
         let pairs: Vec<(&str, &str)> = message
@@ -350,7 +442,7 @@ fn the_examples_of_messages_are_as_the_encoder_writes_them() {
             place: message.place,
         };
         let delivery = message.id.map(|id| Delivery { qos: message.qos, id, dup: message.dup });
-        assert_eq!(written(|out| encode_message(&view, delivery, out)), *reply);
+        assert_eq!(written(|out| encode_message(&view, delivery, out)), reply);
     }
     assert!(messages >= 6, "the page has lost its messages: {messages}");
 }

@@ -9,7 +9,7 @@ pub enum Detected {
     Mqtt,
     /// HTTP: a request line.
     Http,
-    /// JSON lines: an object.
+    /// JSON lines: an object, or an array of them.
     Json,
 }
 
@@ -64,7 +64,8 @@ pub fn detect(input: &[u8], allowed: Protocols) -> Result<Option<Detected>, Refu
             None => return Ok(None),
         },
         TLS_HANDSHAKE if blank == 0 => return Err(Refused::Tls),
-        b'{' => (Detected::Json, "JSON lines", allowed.json),
+        // One object, or several in an array.
+        b'{' | b'[' => (Detected::Json, "JSON lines", allowed.json),
         _ => match starts_request(&input[blank..]) {
             Some(true) => (Detected::Http, "HTTP", allowed.http || allowed.websocket),
             Some(false) => return Err(Refused::Unknown),
@@ -128,7 +129,7 @@ mod tests {
 
     #[test]
     fn each_protocol_is_known_by_its_first_bytes() {
-        let cases: [(&[u8], Detected); 8] = [
+        let cases: [(&[u8], Detected); 9] = [
             (b"\x10\x10\0\x04MQTT\x04", Detected::Mqtt),
             (b"\x10\x90\x01\0\x04MQTT\x05", Detected::Mqtt),
             (b"\x10\x12\0\x06MQIsdp\x03", Detected::Mqtt),
@@ -136,6 +137,7 @@ mod tests {
             (b"POST /x", Detected::Http),
             (b"{\"sub\":", Detected::Json),
             (b"\r\n {", Detected::Json),
+            (b" [{\"sub\":", Detected::Json),
             (b"\nGET / HTTP/1.1\r\n", Detected::Http),
         ];
         for (input, expected) in cases {
@@ -156,7 +158,7 @@ mod tests {
             b"\x10\xff\xff\xff\xff\x01",
             b"\x10\x10\0\x04MQXX",
             b"\0",
-            b"[1]",
+            b"(1)",
         ] {
             assert!(detect(input, ALL).is_err(), "{}", input.escape_ascii());
         }

@@ -114,6 +114,8 @@ pub(crate) enum Stage {
     Mqtt,
     /// It is MQTT over WebSocket: `input` holds WebSocket frames, `connect` the MQTT bytes that were in earlier ones.
     MqttWebSocket { receiver: Box<Receiver>, connect: Vec<u8>, deflate: Deflate },
+    /// It is JSON, over WebSocket if there is a receiver; `requests` is a batch that starts with its hello.
+    Json { receiver: Option<Box<Receiver>>, requests: Vec<u8>, deflate: Deflate },
 }
 
 /// A shard's mailbox.

@@ -30,6 +30,8 @@ pub(crate) struct Outbox {
     /// Pieces at the front that already stand in WebSocket frames, and the bytes behind them: see [`frame`](Self::frame).
     framed: usize,
     unframed_bytes: usize,
+    /// Objects among what is not framed, with a comma behind each: see [`join`](Self::join).
+    objects: u32,
 }
 
 struct Piece {
@@ -181,6 +183,46 @@ impl Outbox {
         self.sealed = true;
     }
 
+    /// Says that `objects` of JSON have been appended, with a comma behind each.
+    pub(crate) fn note_objects(&mut self, objects: u32) {
+        self.objects += objects;
+    }
+
+    /// Makes one text of all the objects that have been appended since the last call: a single one stays as it is, several
+    /// become an array. `head` writes what stands before a text of a length, and `end` is what stands behind it.
+    pub(crate) fn join(&mut self, end: &[u8], pool: &mut Pool, head: impl FnOnce(usize, &mut Vec<u8>)) {
+        let objects = std::mem::take(&mut self.objects);
+        if objects > 0 {
+            self.cut_comma();
+            let brackets = if objects > 1 { 2 } else { 0 };
+            let text_bytes = self.unframed_bytes + brackets;
+            let mut bytes = Vec::new();
+            head(text_bytes, &mut bytes);
+            if objects > 1 {
+                bytes.push(b'[');
+                self.copy(b"]", 0, pool);
+            }
+            if !end.is_empty() {
+                self.copy(end, 0, pool);
+            }
+            if !bytes.is_empty() {
+                self.bytes += bytes.len();
+                self.pieces.insert(self.framed, Piece { bytes: PieceBytes::Copied(bytes), messages: 0 });
+            }
+        }
+        self.mark_framed();
+    }
+
+    /// Takes the last byte off, the comma behind the last object.
+    fn cut_comma(&mut self) {
+        let Some(last) = self.pieces.back_mut() else { return };
+        match &mut last.bytes {
+            PieceBytes::Copied(bytes) => drop(bytes.pop()),
+            PieceBytes::Linked(bytes) => bytes.truncate(bytes.len() - 1),
+        }
+        (self.bytes, self.unframed_bytes) = (self.bytes - 1, self.unframed_bytes - 1);
+    }
+
     /// Fills `slices` with what is to be written next; returns how many.
     pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut count = 0;
@@ -306,6 +348,54 @@ mod tests {
             outbox.copy(b"g", 1, &mut pool);
             outbox.frame(head);
             assert_eq!(written(&mut outbox, at_once, &mut pool), b"[1]g");
+        }
+    }
+
+    #[test]
+    fn objects_are_joined_that_leave_together() {
+        let head = |len: usize, out: &mut Vec<u8>| out.extend_from_slice(format!("({len})").as_bytes());
+        for at_once in 1..8 {
+            let (mut outbox, mut pool) = (Outbox::default(), Pool::default());
+            outbox.copy(b"{1},", 1, &mut pool);
+            outbox.note_objects(1);
+            outbox.join(b";", &mut pool, head);
+            outbox.join(b";", &mut pool, head);
+            outbox.copy(b"{2},", 1, &mut pool);
+            outbox.link(Bytes::from_static(b"{3},{4},"), 2);
+            outbox.note_objects(3);
+            outbox.advance(1, &mut pool);
+            outbox.join(b"", &mut pool, head);
+            outbox.copy(b"whole", 0, &mut pool);
+            outbox.mark_framed();
+            outbox.link(Bytes::from_static(b"{5},"), 1);
+            outbox.note_objects(1);
+            outbox.join(b"", &mut pool, head);
+            assert_eq!(outbox.messages(), 5);
+            assert_eq!(written(&mut outbox, at_once, &mut pool), b"3){1};(13)[{2},{3},{4}]whole(3){5}");
+            assert_eq!((outbox.bytes(), outbox.messages()), (0, 0));
+        }
+    }
+
+    /// A frame that holds something else than what was appended takes its place, behind what is framed already.
+    #[test]
+    fn frames_may_hold_something_else() {
+        for at_once in 1..8 {
+            let (mut outbox, mut pool) = (Outbox::default(), Pool::default());
+            outbox.copy(b"<ping>", 0, &mut pool);
+            outbox.mark_framed();
+            outbox.advance(1, &mut pool);
+            outbox.copy(b"ab", 1, &mut pool);
+            outbox.link(Bytes::from_static(b"cde"), 2);
+            assert_eq!(outbox.unframed_bytes(), 5);
+            outbox.replace_unframed(|all, out| {
+                assert_eq!(all, b"abcde");
+                out.extend_from_slice(b"{5}");
+            });
+            assert_eq!((outbox.bytes(), outbox.messages(), outbox.unframed_bytes()), (8, 3, 0));
+            outbox.copy(b"f", 1, &mut pool);
+            outbox.frame(|len, out| out.extend_from_slice(format!("[{len}]").as_bytes()));
+            assert_eq!(written(&mut outbox, at_once, &mut pool), b"ping>{5}[1]f");
+            assert_eq!((outbox.bytes(), outbox.messages()), (0, 0));
         }
     }
 

@@ -57,6 +57,12 @@ pub(crate) fn subscribe(error: SubscribeError) -> Words {
             json: Code::BadTopic,
             http: StatusCode::BAD_REQUEST,
         },
+        SubscribeError::Replies => Words {
+            mqtt: ReasonCode::NotAuthorized,
+            mqtt_sn: ReturnCode::NOT_SUPPORTED,
+            json: Code::NotAuthorized,
+            http: StatusCode::FORBIDDEN,
+        },
         SubscribeError::TooMany { .. } | SubscribeError::Taken | SubscribeError::NotKept => Words {
             mqtt: ReasonCode::QuotaExceeded,
             mqtt_sn: ReturnCode::CONGESTION,

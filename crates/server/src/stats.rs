@@ -26,12 +26,14 @@ pub(crate) enum Drop {
     Replaced,
     /// As much waited in all sessions together as may.
     TotalFull,
+    /// It answers a request that nobody waits for.
+    NoRequest,
     /// Memory was short, and the receiver's socket took no more.
     Memory,
 }
 
 impl Drop {
-    pub(crate) const ALL: [(Drop, &'static str); 10] = [
+    pub(crate) const ALL: [(Drop, &'static str); 11] = [
         (Drop::OutboxFull, "outbox_full"),
         (Drop::TooLarge, "too_large"),
         (Drop::QueueFull, "queue_full"),
@@ -41,6 +43,7 @@ impl Drop {
         (Drop::NoTopicId, "no_topic_id"),
         (Drop::Replaced, "replaced"),
         (Drop::TotalFull, "total_full"),
+        (Drop::NoRequest, "no_request"),
         (Drop::Memory, "memory"),
     ];
 }

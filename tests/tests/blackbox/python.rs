@@ -42,5 +42,6 @@ scenarios! { mqtt_sn, "mqtt_sn_scenarios":
 
 scenarios! { websockets, "websockets_scenarios":
     publish_and_subscribe properties_travel retained errors fragments_and_pings large_messages compression_offered
-    compression_with_every_window compressed_bombs binary_frame_is_refused not_json subprotocols unknown_path same_port_as_mqtt goodbye
+    compression_with_every_window compressed_bombs binary_frames batches request_and_response not_json subprotocols
+    unknown_path same_port_as_mqtt goodbye
 }

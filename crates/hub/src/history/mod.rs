@@ -11,7 +11,7 @@ mod log;
 use crate::message::Message;
 use crate::retained::walk::{Cursor, Key, Step, compare, key};
 use crate::time::Time;
-use crate::topic::{HUB_TOPICS, Topic};
+use crate::topic::{HUB_TOPICS, Topic, is_reply};
 use foldhash::quality::FixedState;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -238,7 +238,7 @@ impl History {
     }
 
     pub(crate) fn rule_of(&self, topic: &str) -> Option<usize> {
-        if self.options.rules.is_empty() || topic.starts_with(HUB_TOPICS) {
+        if self.options.rules.is_empty() || topic.starts_with(HUB_TOPICS) || is_reply(topic) {
             return None;
         }
         self.options.rules.iter().position(|rule| crate::topic::matches(&rule.filter, topic))

@@ -11,7 +11,7 @@ use crate::outlet::Outlet;
 use crate::rewrite::Names;
 use crate::session::Will;
 use crate::time::Time;
-use crate::topic::{Filter, HUB_TOPICS, Topic, TopicError};
+use crate::topic::{Filter, HUB_TOPICS, Topic, TopicError, is_reply};
 use std::fmt;
 use std::sync::Arc;
 
@@ -51,10 +51,11 @@ impl std::error::Error for Refusal {}
 
 impl Shard {
     /// Whether messages to `topic` must go to [`publish`](Self::publish) one by one, since a rule may change the topic, they
-    /// may have to wait, or each gets a place in the topic's history.
+    /// may have to wait, each gets a place in the topic's history, or it is an answer.
     pub fn is_special(&self, topic: &str) -> bool {
         let extensions = &self.shared.extensions;
-        self.delays(topic).is_some()
+        is_reply(topic)
+            || self.delays(topic).is_some()
             || self.shared.history.is_for(topic)
             || extensions.rewrites.publish.iter().any(|rule| rule.is_for(topic))
     }

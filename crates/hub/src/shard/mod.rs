@@ -34,7 +34,7 @@ use crate::shared::Shared;
 use crate::slow_reader::SlowReader;
 use crate::subscriptions::{Added, Audience, Filters, Removed, SubscriptionOptions, Subscriptions};
 use crate::time::Time;
-use crate::topic::{Filter, TopicError};
+use crate::topic::{Filter, TopicError, is_reply};
 use crate::wheel::Wheel;
 use foldhash::fast::FixedState;
 use slab::Slab;
@@ -294,6 +294,11 @@ impl Shard {
         self.session(session).subscription_count() > 0
     }
 
+    /// How many subscriptions a session has, shared ones counted.
+    pub fn subscription_count_of(&self, session: SessionKey) -> usize {
+        self.session(session).subscription_count()
+    }
+
     /// A client comes: its session is found by the client id [MQTT-3.1.3-2] [v3 MQTT-3.1.3-2] or made [MQTT-3.1.2-6], and
     /// taken from the connection that had it. After the caller has answered it calls [`resume`](Self::resume), which sends
     /// what waits [MQTT-3.1.2-5].
@@ -377,6 +382,9 @@ impl Shard {
         let exclusive = filter.strip_prefix(exclusive::PREFIX);
         let filter = exclusive.unwrap_or(filter);
         let parsed = Filter::parse(filter, limits.topic_levels_max).map_err(SubscribeError::Filter)?;
+        if is_reply(parsed.pattern) {
+            return Err(SubscribeError::Replies);
+        }
         let max = limits.subscriptions_per_session_max;
         if self.session(key).subscription_count() >= max && !self.is_subscribed(key, parsed) {
             return Err(SubscribeError::TooMany { max });
@@ -414,6 +422,13 @@ impl Shard {
         self.join_group(key, share, parsed.pattern, options);
         self.note_subscribed(key, parsed, options);
         Ok(options.qos)
+    }
+
+    /// Lets a session have the messages to one topic below [`REPLY_TOPICS`](crate::topic::REPLY_TOPICS), at QoS 0, until it
+    /// ends. The caller has made the topic up, such that nobody can guess it, and tells it only to those who are to answer.
+    pub fn take_replies(&mut self, key: SessionKey, topic: &str) {
+        debug_assert!(is_reply(topic));
+        self.subscribe_own(key, topic, SubscriptionOptions::default());
     }
 
     fn join_group(&mut self, key: SessionKey, share: &str, pattern: &str, options: SubscriptionOptions) {

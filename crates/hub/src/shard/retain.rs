@@ -5,7 +5,7 @@ use crate::journal::{Durability, Entry};
 use crate::key::SessionKey;
 use crate::message::Message;
 use crate::retained::Origin;
-use crate::topic::HUB_TOPICS;
+use crate::topic::{HUB_TOPICS, is_reply};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ impl Shard {
         message: &Arc<Message>,
         number: &mut u64,
     ) -> bool {
-        if !message.retain {
+        // Who asked gets an answer now or not at all.
+        if !message.retain || is_reply(&message.topic) {
             return true;
         }
         let level = message.topic.split('/').next().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Why a subscription is not made.
 
-use crate::topic::TopicError;
+use crate::topic::{REPLY_TOPICS, TopicError};
 use std::fmt;
 
 /// Why a subscription was not made.
@@ -17,6 +17,8 @@ pub enum SubscribeError {
     ExclusiveOff,
     /// It is to be exclusive and shared.
     ExclusiveShare,
+    /// It is for topics to which answers go.
+    Replies,
     /// Another session holds it.
     Taken,
     /// It has to be kept on disk, which cannot be done now.
@@ -42,6 +44,9 @@ impl fmt::Display for SubscribeError {
             }
             SubscribeError::ExclusiveShare => f.write_str("a subscription cannot be exclusive and shared"),
             SubscribeError::NotKept => f.write_str("the subscription has to be kept, and cannot be now"),
+            SubscribeError::Replies => {
+                write!(f, "nobody subscribes below {REPLY_TOPICS}: the hub brings answers there to who asked")
+            }
             SubscribeError::Taken => f.write_str("another session has this exclusive subscription"),
             SubscribeError::NotExclusively => f.write_str(
                 "the session has this subscription already, not exclusively; unsubscribe it first",

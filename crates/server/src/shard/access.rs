@@ -167,7 +167,13 @@ impl ShardLoop {
 
     /// Reads on after a wait, first what has been read already.
     pub(super) fn go_on(&mut self, key: ConnectionKey) {
-        let Some(connection) = self.net.get_mut(key) else { return };
+        if !self.json_go_on(key) {
+            let rest = self.net.get_mut(key).map(|connection| std::mem::take(&mut connection.rest));
+            return self.leave_json_again(key, rest.unwrap_or_default());
+        }
+        let Some(connection) = self.net.get_mut(key).filter(|connection| connection.waiting.is_none()) else {
+            return;
+        };
         let mut rest = std::mem::take(&mut connection.rest);
         let consumed = self.feed(key, &mut rest);
         if let Some(connection) = self.net.get_mut(key) {
@@ -177,25 +183,27 @@ impl ShardLoop {
     }
 
     /// Looks whether an HTTP request says who asks. Returns false when it is not to be answered, or not yet.
-    /// `has_other_way`: the client can still say it later.
+    /// `credentials` is what it says, and in there none if that cannot be read; `has_other_way`: the client can still say it
+    /// later.
     pub(super) fn http_authenticate(
         &mut self,
         key: ConnectionKey,
-        authorization: Option<&[u8]>,
+        credentials: Option<Option<Credentials>>,
         has_other_way: bool,
     ) -> bool {
         if self.access().is_none() || self.net.get(key).is_some_and(|c| c.user.is_some()) {
             return true;
         }
-        let Some(header) = authorization else {
+        let Some(credentials) = credentials else {
             let may = has_other_way || !self.is_unknown(key);
             if !may {
                 self.http_challenge(key, "say who you are: user name and password, by Basic authentication");
             }
             return may;
         };
-        let Some(Credentials { user_name, password }) = Credentials::read(header) else {
-            self.http_challenge(key, "the Authorization header is not that of Basic authentication");
+        let Some(Credentials { user_name, password }) = credentials else {
+            let why = "the Authorization header, or the subprotocol in its place, is not that of Basic authentication";
+            self.http_challenge(key, why);
             return false;
         };
         match self.ask(key, &user_name, &password, Waiting::Http) {

@@ -40,8 +40,19 @@ impl ShardLoop {
                 self.mqtt_bytes(key, &mut state, &connect);
                 self.put_back(key, Input::MqttWebSocket(receiver, state));
             }
+            Stage::Json { receiver, requests, deflate } => {
+                self.net.answer(key, |out| out.extend_from_slice(&output));
+                if let Some(connection) = self.net.get_mut(key) {
+                    connection.deflate = deflate;
+                }
+                self.json_arrive(key, receiver, &requests);
+            }
         }
-        let consumed = self.feed(key, &mut input);
+        if self.is_leaving.is_some() {
+            return self.leave_json_again(key, input);
+        }
+        // What came behind a password waits for that to be looked at.
+        let consumed = if self.is_waiting(key) { 0 } else { self.feed(key, &mut input) };
         if let Some(connection) = self.net.get_mut(key) {
             connection.rest = input.split_off(consumed);
             // What came while it was on its way makes no event here.
@@ -64,6 +75,29 @@ impl ShardLoop {
             Some((receiver, state)) => Stage::MqttWebSocket { receiver, connect: state.partial, deflate },
             None => Stage::Mqtt,
         };
+        let arrival = Arrival { stream, listener, input, output, user, stage };
+        self.net.mail[shard].push(Mail::Arrival(Box::new(arrival)));
+    }
+
+    /// The same for one that speaks JSON and has said another name in what had waited. `input` is what comes behind that.
+    pub(super) fn leave_json_again(&mut self, key: ConnectionKey, input: Vec<u8>) {
+        let Some(connection) = self.net.get_mut(key) else { return };
+        let receiver = match std::mem::replace(&mut connection.input, Input::Ignored) {
+            Input::JsonWebSocket(receiver) => Some(receiver),
+            _ => None,
+        };
+        self.leave_json(key, receiver, input);
+    }
+
+    /// The same for a connection that speaks JSON, over WebSocket if there is a receiver.
+    pub(super) fn leave_json(&mut self, key: ConnectionKey, receiver: Option<Box<Receiver>>, input: Vec<u8>) {
+        let Some(shard) = self.is_leaving.take() else { return };
+        let requests = self.json_take_pending(key);
+        let Some(connection) = self.net.get_mut(key) else { return };
+        connection.form = Form::None;
+        let (user, deflate) = (connection.user.take(), std::mem::take(&mut connection.deflate));
+        let Some((stream, listener, output)) = self.take_out(key) else { return };
+        let stage = Stage::Json { receiver, requests, deflate };
         let arrival = Arrival { stream, listener, input, output, user, stage };
         self.net.mail[shard].push(Mail::Arrival(Box::new(arrival)));
     }

@@ -1,6 +1,8 @@
 //! One connection: its socket, what it speaks, and what it has yet to be sent.
 
 use super::deflate::Deflate;
+use super::json::ask::Asks;
+use super::json::own::{Own, Shape};
 use super::mqtt_sn::Client;
 use super::overflow::Overflow;
 use super::trail::Trail;
@@ -42,6 +44,10 @@ pub(super) struct Connection {
     pub(super) session: Option<SessionKey>,
     /// Who the client proved to be.
     pub(super) user: Option<Arc<str>>,
+    /// It has asked for something in JSON, so that it is too late to say hello.
+    pub(super) has_asked: bool,
+    /// What only some have that speak JSON.
+    pub(super) json: Option<Box<Own>>,
     /// Its password is being looked at, and it is not read from; what to do then.
     pub(super) waiting: Option<Box<Wait>>,
     /// When something last came in.
@@ -204,6 +210,8 @@ pub(super) enum Form {
     JsonText,
     /// A line for each message.
     JsonLine,
+    /// As it has asked for it in JSON's hello.
+    JsonShaped(Shape),
     /// A datagram for each message.
     JsonDatagram,
     /// A server-sent event for each message, with how far the stream has come, if any of its topics may have a history.
@@ -280,6 +288,8 @@ impl Connection {
             holds_all: false,
             session: None,
             user: None,
+            has_asked: false,
+            json: None,
             waiting: None,
             heard_at: now,
             silence_ms_max: 0,
@@ -335,17 +345,34 @@ impl Connection {
         }
     }
 
+    /// What only some have that speak JSON, made if there is none.
+    pub(super) fn json_own(&mut self) -> &mut Own {
+        self.json.get_or_insert_default()
+    }
+
+    /// Its requests to which somebody is to answer.
+    pub(super) fn asks(&mut self) -> Option<&mut Asks> {
+        self.json.as_mut()?.asks.as_deref_mut()
+    }
+
     /// Lets out what has waited for batches up to `durable`. Returns whether there was any.
     pub(super) fn let_out(&mut self, durable: u64, pool: &mut Pool) -> bool {
         let are_datagrams = self.is_udp();
-        let Some(held) = &mut self.held else { return false };
         let mut any = false;
+        if self.is_joined() && self.held.is_some() {
+            // What is held is whole already.
+            self.join(pool);
+        }
+        let Some(held) = &mut self.held else { return false };
         while let Some((_, rope)) = held.0.pop_front_if(|(batch, _)| *batch <= durable) {
             self.outbox.take_from(rope, are_datagrams, pool);
             any = true;
         }
         if held.0.is_empty() {
             (self.held, self.holds_all) = (None, false);
+        }
+        if any && self.is_joined() {
+            self.outbox.mark_framed();
         }
         any
     }
@@ -383,6 +410,7 @@ impl Connection {
             (Link::Udp(peer), _) => peer.unacknowledged.front().map(|u| u.resend_at),
             (Link::Tcp(_), _) => None,
         };
-        [silence, self.deadline, resend].into_iter().flatten().min()
+        let ask = self.json.as_ref().and_then(|own| own.asks.as_ref()?.next_at());
+        [silence, self.deadline, resend, ask].into_iter().flatten().min()
     }
 }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use trefoil_hub::ConnectionKey;
-use trefoil_json::{Code, Limits, Request, RequestError};
+use trefoil_json::{Code, Limits, Request, RequestError, is_batch, parse_batch};
 
 /// Datagrams taken in one tick from one listener.
 const DATAGRAMS_PER_TICK: usize = 256;
@@ -67,7 +67,11 @@ impl ShardLoop {
                 &RequestError::new(Code::TooLarge, "the datagram is larger than limits.json_bytes_max"),
             );
         }
-        let request = match trefoil_json::parse(datagram, Limits::default()) {
+        let texts = match is_batch(datagram) {
+            true => parse_batch(datagram, Limits::default()).map(|_| None),
+            false => trefoil_json::parse(datagram, Limits::default()).map(Some),
+        };
+        let request = match texts {
             Ok(request) => request,
             // Nobody gets a session for what cannot be read.
             Err(error) => {
@@ -78,9 +82,9 @@ impl ShardLoop {
         let key = match known {
             Some(key) => key,
             // Nor for what may not be done without a name.
-            None if self.needs_name(number) && !matches!(request, Request::Auth { .. }) => {
+            None if self.needs_name(number) && !starts_with_auth(request.as_ref(), datagram) => {
                 self.net.stats().protocol_errors.add(1);
-                return answer(socket, from, &unknown().id(id_of(&request)));
+                return answer(socket, from, &unknown().id(request.as_ref().and_then(id_of)));
             }
             None if self.admit(number) => self.add_peer(number, from),
             None => {
@@ -97,7 +101,10 @@ impl ShardLoop {
         if let Some(connection) = self.net.get_mut(key) {
             connection.heard_at = now;
         }
-        self.json_do(key, &request);
+        match request {
+            Some(request) => self.json_do(key, &request),
+            None => self.json_batch(key, datagram),
+        }
     }
 
     /// Whether nobody may use a listener without saying who it is.
@@ -115,6 +122,18 @@ impl ShardLoop {
         self.json_open(key, Form::JsonDatagram);
         self.set_silence(key, self.net.context.limits.udp_idle_s.saturating_mul(1000));
         key
+    }
+}
+
+/// Whether the first thing that somebody says is who it is.
+fn starts_with_auth(request: Option<&Request<'_>>, datagram: &[u8]) -> bool {
+    let is_auth = |request: &Request<'_>| matches!(request, Request::Auth { .. });
+    match request {
+        Some(request) => is_auth(request),
+        None => parse_batch(datagram, Limits::default()).is_ok_and(|texts| {
+            let first = texts.first().map(|text| trefoil_json::parse(text.as_bytes(), Limits::default()));
+            first.is_some_and(|request| request.as_ref().is_ok_and(is_auth))
+        }),
     }
 }
 

@@ -5,7 +5,7 @@ use super::follow::json_place;
 use crate::outbox::LINK_BYTES_MIN;
 use std::sync::Arc;
 use trefoil_hub::{Delivery, Message, Place, Properties, Time};
-use trefoil_json::{ExtrasRef, MessageView};
+use trefoil_json::{ExtrasRef, MessageView, encode_binary_header, is_text};
 use trefoil_mqtt::{Publish, QoS, SubscriptionIds, Version};
 
 /// The encodings of the message that is being delivered. A message's first receiver gets it written straight into the
@@ -19,6 +19,9 @@ pub(super) struct Encodings {
     json: Option<(Option<Place>, Vec<u8>)>,
     /// All of that but its last byte, compressed, for one size of window; empty if that is not worth it.
     deflated: Option<(u8, Vec<u8>)>,
+    /// The same without the payload, and perhaps as it is when it comes because it was retained; none if it is text, so that
+    /// it needs no binary frame.
+    json_header: Option<(Option<Place>, bool, Option<Vec<u8>>)>,
 }
 
 /// A PUBLISH packet with the flags and packet id still to be put in.
@@ -40,7 +43,7 @@ impl Encodings {
         if !is_known {
             self.message = Some(message.clone());
             self.mqtt = [const { None }; 4];
-            (self.json, self.deflated) = (None, None);
+            (self.json, self.deflated, self.json_header) = (None, None, None);
         }
         !is_known
     }
@@ -84,6 +87,27 @@ impl Encodings {
             (window_bits, pool.beginning(window_bits, &text[..without_end]))
         });
         (text, Some(deflated).filter(|deflated| !deflated.is_empty()).map(|deflated| deflated.as_slice()))
+    }
+
+    /// The header of the binary frame in which a message goes to those who want that; none if its payload is text.
+    pub(super) fn json_header(
+        &mut self,
+        message: &Arc<Message>,
+        retain: bool,
+        place: Option<Place>,
+        now: Time,
+    ) -> Option<&[u8]> {
+        self.is_first(message);
+        self.json_header.take_if(|(known, is_retained, _)| (*known, *is_retained) != (place, retain));
+        let (_, _, header) = self.json_header.get_or_insert_with(|| {
+            let header = (!is_text(&message.payload)).then(|| {
+                let mut header = Vec::new();
+                view(message, retain, place, now, |view| encode_binary_header(view, None, &mut header));
+                header
+            });
+            (place, retain, header)
+        });
+        header.as_deref()
     }
 
     /// Forgets the message, so that its memory is not held while nothing happens.
@@ -150,6 +174,17 @@ pub(super) fn plain(message: &Message, qos: QoS) -> Publish<'_> {
 
 /// Appends the JSON text of a message.
 pub(super) fn json(message: &Message, retain: bool, place: Option<Place>, now: Time, out: &mut Vec<u8>) {
+    view(message, retain, place, now, |view| trefoil_json::encode_message(view, None, out));
+}
+
+/// What the JSON protocol says of a message.
+fn view(
+    message: &Message,
+    retain: bool,
+    place: Option<Place>,
+    now: Time,
+    encode: impl FnOnce(&MessageView<'_>),
+) {
     let properties = message.properties.as_deref();
     let user_properties: Vec<_> = properties.iter().flat_map(|p| p.user_properties.iter()).collect();
     let extras = ExtrasRef {
@@ -160,6 +195,5 @@ pub(super) fn json(message: &Message, retain: bool, place: Option<Place>, now: T
         user_properties: &user_properties,
     };
     let place = place.map(json_place);
-    let view = MessageView { topic: &message.topic, payload: &message.payload, retain, extras, place };
-    trefoil_json::encode_message(&view, None, out);
+    encode(&MessageView { topic: &message.topic, payload: &message.payload, retain, extras, place });
 }

@@ -3,9 +3,12 @@
 use super::ShardLoop;
 use super::accept::Listener;
 use super::connection::{Form, Input, Link, Phase};
+use super::sessions::Dismissal;
 use super::websocket::goodbye_input;
 use std::net::Shutdown;
 use trefoil_hub::{ConnectionKey, Ending};
+use trefoil_json::Code;
+use trefoil_mqtt::ReasonCode;
 use trefoil_websocket::CloseCode;
 
 /// How long the peer may take to read a goodbye and close its side.
@@ -29,6 +32,24 @@ impl ShardLoop {
     pub(super) fn lose(&mut self, key: ConnectionKey) {
         self.end_session(key, Ending::Lost);
         self.remove(key);
+    }
+
+    /// The client id of a connection has come again elsewhere, and the hub has taken the session from it already: it is told,
+    /// and closed [MQTT-3.1.4-3] [v3 MQTT-3.1.4-2].
+    pub(super) fn displace(&mut self, key: ConnectionKey) {
+        const WHY: &str = "the client id has connected again elsewhere";
+        let Some(connection) = self.net.get_mut(key) else { return };
+        connection.session = None;
+        match &connection.form {
+            Form::MqttSn(_) => self.sn_taken_over(key),
+            Form::JsonText | Form::JsonLine | Form::JsonDatagram | Form::JsonShaped(_) => {
+                let (code, close) = (Code::Unavailable, CloseCode::POLICY_VIOLATION);
+                self.dismiss_client(key, Dismissal { code, close, why: WHY });
+            }
+            Form::Mqtt(_) | Form::Sse(_) | Form::None => {
+                self.mqtt_fail(key, ReasonCode::SessionTakenOver, WHY);
+            }
+        }
     }
 
     /// Closes a connection once what is in its outbox is sent. The caller has said in the protocol's words why.

@@ -3,6 +3,7 @@
 use super::ShardLoop;
 use super::connection::{Connection, Form, Phase};
 use super::deflate::{Deflate, Pool};
+use super::json::write::{JOINED_BYTES_MAX, write_binary};
 use super::net::{DATAGRAM_BYTES_MAX, Json, Net, write_json};
 use super::run::{Size, messages};
 use crate::mail::Mail;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use trefoil_hub::{
     ConnectionKey, Delivery, Message, Outlet, Payload, Refusal, SessionKey, SlowReader, Topic,
 };
-use trefoil_json::MessageView;
+use trefoil_json::{BINARY_HEADER_BYTES_MAX, MessageView, encode_binary, encode_binary_header, is_text};
 use trefoil_mqtt::{Publish, QoS, SubscriptionIds, Version};
 use trefoil_websocket::{Opcode, encode_header};
 
@@ -31,6 +32,11 @@ pub(super) struct RunForms<'a> {
     deflated: Vec<(u8, Bytes)>,
     line: Option<Bytes>,
     sse: Option<Bytes>,
+    /// Texts with a comma behind each, to be joined.
+    objects: Option<Bytes>,
+    /// Text and binary frames.
+    mixed: Option<Bytes>,
+    is_text: Option<bool>,
     /// The messages one by one.
     messages: Vec<Arc<Message>>,
 }
@@ -49,6 +55,9 @@ impl<'a> RunForms<'a> {
             deflated: Vec::new(),
             line: None,
             sse: None,
+            objects: None,
+            mixed: None,
+            is_text: None,
             messages: Vec::new(),
         }
     }
@@ -97,6 +106,37 @@ impl<'a> RunForms<'a> {
         })
     }
 
+    fn objects(&mut self) -> &Bytes {
+        self.objects.get_or_insert_with(|| {
+            joined(self.wire, |text, out| {
+                out.extend_from_slice(text);
+                out.push(b',');
+            })
+        })
+    }
+
+    /// Binary frames for the payloads that are not UTF-8, and text frames for the others.
+    fn mixed(&mut self) -> &Bytes {
+        self.mixed.get_or_insert_with(|| {
+            let (mut text, mut out) = (Vec::new(), Vec::with_capacity(self.wire.len() * 2));
+            for publish in messages(self.wire) {
+                text.clear();
+                let opcode = match encode_frame_of(&publish, &mut text) {
+                    true => Opcode::Binary,
+                    false => Opcode::Text,
+                };
+                encode_header(true, opcode, text.len(), &mut out);
+                out.extend_from_slice(&text);
+            }
+            out.into()
+        })
+    }
+
+    /// Whether all payloads are UTF-8.
+    fn is_text(&mut self) -> bool {
+        *self.is_text.get_or_insert_with(|| messages(self.wire).all(|publish| is_text(publish.payload)))
+    }
+
     fn messages(&mut self) -> &[Arc<Message>] {
         if self.messages.is_empty() {
             let mut topic = None;
@@ -132,8 +172,20 @@ fn joined(wire: &[u8], mut write: impl FnMut(&[u8], &mut Vec<u8>)) -> Bytes {
 }
 
 fn encode(publish: &Publish<'_>, out: &mut Vec<u8>) {
-    let view = MessageView { topic: publish.topic, payload: publish.payload, ..MessageView::default() };
-    trefoil_json::encode_message(&view, None, out);
+    trefoil_json::encode_message(&view(publish), None, out);
+}
+
+/// Writes what stands in the frame of a message for somebody who takes binary ones. Returns whether it is one.
+fn encode_frame_of(publish: &Publish<'_>, out: &mut Vec<u8>) -> bool {
+    let is_binary = !is_text(publish.payload) && encode_binary(&view(publish), None, out);
+    if !is_binary {
+        encode(publish, out);
+    }
+    is_binary
+}
+
+fn view<'a>(publish: &Publish<'a>) -> MessageView<'a> {
+    MessageView { topic: publish.topic, payload: publish.payload, ..MessageView::default() }
 }
 
 impl Net {
@@ -173,6 +225,14 @@ impl Net {
             }
             Form::JsonLine => Whole::of(run.links, run.line()),
             Form::Sse(_) => Whole::of(run.links, run.sse()),
+            Form::JsonShaped(shape) if shape.is_joined => {
+                // One text of all is not to be long, and a binary frame cannot stand in it.
+                if shape.is_binary && !run.is_text() || run.objects().len() > JOINED_BYTES_MAX {
+                    return self.deliver_one_by_one(to, run, subscription_ids, slow_reader);
+                }
+                Whole::of(run.links, run.objects())
+            }
+            Form::JsonShaped(_) => Whole::of(run.links, run.mixed()),
             Form::MqttSn(_) => {
                 let delivery = of_a_run(subscription_ids, slow_reader);
                 for message in run.messages() {
@@ -192,6 +252,10 @@ impl Net {
             return self.deliver_one_by_one(to, run, subscription_ids, slow_reader);
         }
         let connection = &mut self.connections[to.0 as usize];
+        if connection.is_joined() {
+            connection.make_room_in_array(whole.as_slice().len(), &mut self.pool);
+            connection.outbox.note_objects(count);
+        }
         match whole {
             Whole::Copy(bytes) => connection.open_rope().copy(bytes, count, &mut self.pool),
             Whole::Link(bytes) => connection.open_rope().link(bytes, count),
@@ -230,6 +294,23 @@ impl Net {
             let connection = &mut self.connections[to.0 as usize];
             let is_sent = match &connection.form {
                 Form::Mqtt(_) => send_mqtt(connection, &publish, subscription_ids, &mut self.pool),
+                Form::JsonShaped(shape) if shape.is_binary && !is_text(publish.payload) => {
+                    self.text.clear();
+                    encode_binary_header(&view(&publish), None, &mut self.text);
+                    match self.text.len() <= BINARY_HEADER_BYTES_MAX {
+                        true => {
+                            let pool = &mut self.pool;
+                            write_binary(connection, &self.text, publish.payload, 1, pool, |_| false);
+                        }
+                        false => {
+                            self.text.clear();
+                            encode(&publish, &mut self.text);
+                            let json = Json { text: &self.text, deflated: None, acknowledgement: None };
+                            write_json(connection, json, None, &mut self.pool, &mut self.deflate);
+                        }
+                    }
+                    true
+                }
                 _ => {
                     self.text.clear();
                     encode(&publish, &mut self.text);

@@ -112,9 +112,13 @@ impl Net {
         let mut text = Vec::new();
         encode_gap(topic, next.map(json_place), &mut text);
         let Some(connection) = self.connections.get_mut(to.0 as usize) else { return };
+        if connection.is_joined() {
+            connection.push_object(0, text.len(), &mut self.pool, |out| out.extend_from_slice(&text));
+            return self.mark_dirty(to);
+        }
         let form = &connection.form;
         connection.outbox.append(0, &mut self.pool, |out| match form {
-            Form::JsonText => {
+            Form::JsonText | Form::JsonShaped(_) => {
                 encode_header(true, Opcode::Text, text.len(), out);
                 out.extend_from_slice(&text);
             }

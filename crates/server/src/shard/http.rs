@@ -5,6 +5,7 @@ use super::ShardLoop;
 use super::connection::{Form, Input, MqttInput};
 use super::deflate;
 use super::scarce;
+use crate::access::Credentials;
 use crate::beside::hand_back::is_for_shard;
 use crate::beside::{HandOver, origin};
 use crate::stats::Kind;
@@ -20,6 +21,8 @@ const HEADERS_MAX: usize = 64;
 const MQTT_PROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
 /// The subprotocol of JSON over WebSocket; it may be left out.
 const JSON_PROTOCOLS: [&str; 1] = ["trefoil.v1.json"];
+/// What a client offers beside it that cannot set headers: user name and password follow.
+const AUTH_PROTOCOL: &[u8] = b"trefoil.auth.";
 
 type Headers<'a> = [httparse::Header<'a>];
 
@@ -50,8 +53,8 @@ impl ShardLoop {
                 }
                 // Who speaks MQTT or JSON in a WebSocket can say who it is in there.
                 let has_other_way = is_upgrade && plain_path != "/ws/echo";
-                let authorization = values(request.headers, "authorization").next();
-                if !self.http_authenticate(key, authorization, has_other_way) {
+                let credentials = credentials(plain_path, request.headers);
+                if !self.http_authenticate(key, credentials, has_other_way) {
                     let consumed = if self.is_waiting(key) { 0 } else { input.len() };
                     return (consumed, false);
                 }
@@ -109,8 +112,7 @@ impl ShardLoop {
         let Some(connection) = self.net.get(key) else { return };
         let listener = &self.net.context.listeners[usize::from(connection.listener)];
         let (is_spoken, echo) = (listener.protocols.websocket, listener.echo);
-        let offered = || values(headers, "sec-websocket-protocol").flat_map(|v| v.split(|&b| b == b','));
-        let offers = |protocol: &str| offered().any(|o| o.trim_ascii() == protocol.as_bytes());
+        let offers = |protocol: &str| offered(headers).any(|offered| offered == protocol.as_bytes());
         // [MQTT-6.0.0-4] [v3 MQTT-6.0.0-4]: whoever offers both gets the one of the specification, in whatever order.
         let mqtt = if offers(MQTT_PROTOCOLS[0]) { &MQTT_PROTOCOLS[..1] } else { &MQTT_PROTOCOLS[1..] };
         let (kind, protocols): (_, &[&str]) = match path {
@@ -202,6 +204,21 @@ impl ShardLoop {
             self.dismiss(listener);
         }
     }
+}
+
+/// What a request says about who asks, if it says anything: in the header for that, or in a subprotocol where JSON is spoken.
+fn credentials(path: &str, headers: &Headers<'_>) -> Option<Option<Credentials>> {
+    if let Some(header) = values(headers, "authorization").next() {
+        return Some(Credentials::read(header));
+    }
+    let encoded = offered(headers).find_map(|offered| offered.strip_prefix(AUTH_PROTOCOL));
+    encoded.filter(|_| path == "/ws").map(Credentials::read_url)
+}
+
+/// The subprotocols that a client offers.
+fn offered<'a>(headers: &Headers<'a>) -> impl Iterator<Item = &'a [u8]> {
+    let lists = values(headers, "sec-websocket-protocol");
+    lists.flat_map(|list| list.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 /// The values of all headers of a name.

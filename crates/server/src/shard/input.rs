@@ -157,10 +157,18 @@ impl ShardLoop {
                 }
                 Input::JsonLines => {
                     let used = self.json_lines(key, rest);
+                    if self.is_leaving.is_some() {
+                        self.leave_json(key, None, rest[used..].to_vec());
+                        return input.len();
+                    }
                     (used, self.put_back(key, Input::JsonLines))
                 }
                 Input::JsonWebSocket(mut receiver) => {
                     let used = self.json_frames(key, &mut receiver, rest);
+                    if self.is_leaving.is_some() {
+                        self.leave_json(key, Some(receiver), rest[used..].to_vec());
+                        return input.len();
+                    }
                     (used, self.put_back(key, Input::JsonWebSocket(receiver)))
                 }
                 Input::Echo(mut receiver) => {

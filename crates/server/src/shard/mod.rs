@@ -161,6 +161,7 @@ impl ShardLoop {
                 dirty: Vec::new(),
                 mail,
                 untimed: Vec::new(),
+                answered: Vec::new(),
                 too_slow: Vec::new(),
                 is_limited,
                 memory_stage: 0,
@@ -268,6 +269,7 @@ impl ShardLoop {
     /// Writes what became dirty: the last step of a round.
     pub(crate) fn give_out(&mut self) {
         self.end_slow();
+        self.end_answered();
         self.flush_all();
         while let Some(key) = self.net.untimed.pop() {
             self.set_timer(key);
@@ -291,6 +293,7 @@ impl ShardLoop {
             || !self.net.dirty.is_empty()
             || !self.surveys.is_empty()
             || !self.purges.is_empty()
+            || !self.net.answered.is_empty()
             || !self.net.too_slow.is_empty();
         if has_work || self.is_stopped() {
             return Some(Duration::ZERO);

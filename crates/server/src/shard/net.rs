@@ -12,6 +12,7 @@ use slab::Slab;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use trefoil_hub::{ConnectionKey, Delivered, Delivery, Message, Outlet, Parcel, Place, QoS, Time, Topic};
+use trefoil_json::BINARY_HEADER_BYTES_MAX;
 use trefoil_mqtt::Version;
 use trefoil_websocket::Opcode;
 
@@ -32,6 +33,8 @@ pub(super) struct Net {
     pub(super) mail: Vec<Vec<Mail>>,
     /// UDP peers with a delivery to be sent again if it is not acknowledged, for which a timer has to be set.
     pub(super) untimed: Vec<ConnectionKey>,
+    /// Connections that have been answered to the last of their requests.
+    pub(super) answered: Vec<ConnectionKey>,
     /// Connections with their serials, to be ended since they do not keep up.
     pub(super) too_slow: Vec<(ConnectionKey, u32)>,
     /// There is a limit on memory.
@@ -128,6 +131,8 @@ impl Net {
         let Some(connection) = self.connections.get_mut(key.0 as usize) else { return };
         if connection.is_mqtt_in_websocket() {
             Net::frame_packets(connection, &mut self.deflate);
+        } else if connection.is_joined() {
+            connection.join(&mut self.pool);
         }
         connection.outbox.append(0, &mut self.pool, write);
         connection.outbox.mark_framed();
@@ -223,9 +228,20 @@ impl Net {
         message: &Arc<Message>,
         delivery: &Delivery<'_>,
     ) -> Result<(), Drop> {
+        let acknowledgement = (delivery.qos > QoS::AtMostOnce).then(|| trefoil_json::Delivery {
+            qos: 1,
+            id: delivery.packet_id.into(),
+            dup: delivery.dup,
+        });
+        if matches!(&self.connections[to.0 as usize].form, Form::JsonShaped(shape) if shape.is_binary)
+            && self.send_json_binary(to, message, delivery, acknowledgement)
+        {
+            return Ok(());
+        }
         let own;
         let connection = &self.connections[to.0 as usize];
-        let is_shared = !connection.deflate.keeps_context();
+        // What is joined with others is not compressed, and what is put into a window that is kept is so for that alone.
+        let is_shared = !connection.deflate.keeps_context() && !connection.is_joined();
         let window_bits = if is_shared { connection.deflate.window_bits } else { 0 };
         let (text, deflated) = if delivery.retain {
             let mut text = std::mem::take(&mut self.text);
@@ -237,11 +253,6 @@ impl Net {
             own = Vec::new();
             self.encodings.json(message, delivery.place, self.now, (window_bits, &mut self.deflate))
         };
-        let acknowledgement = (delivery.qos > QoS::AtMostOnce).then(|| trefoil_json::Delivery {
-            qos: 1,
-            id: delivery.packet_id.into(),
-            dup: delivery.dup,
-        });
         let connection = &mut self.connections[to.0 as usize];
         let fits = !connection.is_udp() || text.len() + JSON_TAIL_BYTES <= DATAGRAM_BYTES_MAX;
         if fits {
@@ -266,6 +277,28 @@ impl Net {
             self.text = own;
         }
         if fits { Ok(()) } else { Err(Drop::TooLarge) }
+    }
+
+    /// Sends a message in a binary frame, if that is what it comes in: its payload is not UTF-8, and all else fits into the
+    /// header.
+    fn send_json_binary(
+        &mut self,
+        to: ConnectionKey,
+        message: &Arc<Message>,
+        delivery: &Delivery<'_>,
+        acknowledgement: Option<trefoil_json::Delivery>,
+    ) -> bool {
+        let place = delivery.place.filter(|_| !delivery.retain);
+        let shared = self.encodings.json_header(message, delivery.retain, place, self.now);
+        let Some(shared) = shared.filter(|h| h.len() + JSON_TAIL_BYTES <= BINARY_HEADER_BYTES_MAX) else {
+            return false;
+        };
+        let mut header = std::mem::take(&mut self.text);
+        header.clear();
+        close_json(shared, acknowledgement, &mut header);
+        self.put_binary(to, &header, message, 1);
+        self.text = header;
+        true
     }
 
     /// Puts a delivery into an outbox that has room for it.
@@ -318,6 +351,12 @@ impl Outlet for Net {
     }
 
     fn deliver(&mut self, to: ConnectionKey, message: &Arc<Message>, delivery: &Delivery<'_>) -> Delivered {
+        let Some(connection) = self.get(to) else { return Delivered::Dropped };
+        if connection.json.is_some()
+            && let Some(delivered) = self.take_answer(to, message)
+        {
+            return delivered;
+        }
         let Some(connection) = self.get(to) else { return Delivered::Dropped };
         // Above QoS 0, and for what is followed, the hub has asked for room before.
         if delivery.qos == QoS::AtMostOnce
@@ -387,12 +426,16 @@ pub(super) fn write_json(
     compressors: &mut deflate::Pool,
 ) {
     let Json { text, deflated, acknowledgement } = json;
+    if matches!(&connection.form, Form::JsonShaped(shape) if shape.is_joined) {
+        let bytes_max = text.len() + JSON_TAIL_BYTES;
+        return connection.push_object(1, bytes_max, pool, |out| close_json(text, acknowledgement, out));
+    }
     let Connection { form, outbox, deflate, .. } = connection;
     outbox.append(1, pool, |out| {
         let start = out.len();
         match form {
             // The head's length depends on the text's.
-            Form::JsonText if acknowledgement.is_some() || deflated.is_some() => {
+            Form::JsonText | Form::JsonShaped(_) if acknowledgement.is_some() || deflated.is_some() => {
                 let at = if deflated.is_some() { text.len() - 1 } else { 0 };
                 let mut body = Vec::with_capacity(text.len() - at + JSON_TAIL_BYTES);
                 close_json(&text[at..], acknowledgement, &mut body);
@@ -401,7 +444,7 @@ pub(super) fn write_json(
                     None => compressors.frame(deflate, Opcode::Text, &body, out),
                 }
             }
-            Form::JsonText => compressors.frame(deflate, Opcode::Text, text, out),
+            Form::JsonText | Form::JsonShaped(_) => compressors.frame(deflate, Opcode::Text, text, out),
             Form::Sse(trail) => {
                 if let (Some(trail), Some((topic, place))) = (trail, place) {
                     trail.sent(topic, place);

@@ -102,7 +102,7 @@ impl ShardLoop {
                 self.say_close(key, close, why);
                 self.close(key);
             }
-            Form::JsonLine | Form::JsonDatagram | Form::JsonText => {
+            Form::JsonLine | Form::JsonDatagram | Form::JsonText | Form::JsonShaped(_) => {
                 self.json_answer(key, |out| RequestError::new(code, why).encode(out));
                 self.say_close(key, close, why);
                 if kind == Kind::JsonUdp {

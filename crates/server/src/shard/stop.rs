@@ -74,23 +74,20 @@ impl ShardLoop {
         if connection.phase != Phase::Open {
             return;
         }
+        self.json_give_up_asks(key);
+        let Some(connection) = self.net.get_mut(key) else { return };
         match (&connection.form, connection.kind) {
             (Form::Mqtt(form), _) => {
                 if form.version == Version::V5 {
                     self.say_mqtt_goodbye(key);
                 }
             }
-            (Form::JsonLine | Form::JsonDatagram, kind) => {
+            (Form::JsonLine | Form::JsonDatagram | Form::JsonShaped(_), Kind::JsonTcp | Kind::JsonUdp) => {
                 let goodbye = RequestError::new(Code::Unavailable, "the hub stops");
-                self.net.answer(key, |out| {
-                    goodbye.encode(out);
-                    if kind == Kind::JsonTcp {
-                        out.push(b'\n');
-                    }
-                });
+                self.net.put_json(key, |out| goodbye.encode(out));
             }
             (Form::MqttSn(_), _) => self.sn_say_goodbye(key),
-            (Form::JsonText | Form::Sse(_) | Form::None, _) => {}
+            (_, _) => {}
         }
         self.say_close(key, CloseCode::GOING_AWAY, "the hub stops");
     }

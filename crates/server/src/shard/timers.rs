@@ -114,6 +114,10 @@ impl ShardLoop {
         if matches!(connection.form, Form::MqttSn(_)) {
             return self.sn_due(key);
         }
+        if connection.json.is_some() {
+            self.json_asks_due(key);
+        }
+        let Some(connection) = self.net.get_mut(key) else { return };
         if connection.is_udp() && self.resend_datagrams(key) {
             return;
         }

@@ -48,7 +48,7 @@ impl ShardLoop {
         state.partial = partial;
     }
 
-    /// JSON in text frames.
+    /// JSON in text frames, or in binary ones with a payload behind it.
     pub(super) fn json_frames(
         &mut self,
         key: ConnectionKey,
@@ -57,10 +57,7 @@ impl ShardLoop {
     ) -> usize {
         self.frames(key, receiver, input, |shard, message| match message {
             Message::Text(text) => shard.json_request(key, text.as_bytes()),
-            Message::Binary(_) => {
-                let why = "JSON goes in text frames; bytes go in data_base64";
-                shard.json_error(key, &RequestError::new(Code::BadJson, why));
-            }
+            Message::Binary(frame) => shard.json_binary(key, frame),
         })
     }
 

@@ -104,6 +104,8 @@ impl Net {
         let Some(connection) = net.connections.get_mut(key.0 as usize) else { return Ok(()) };
         if connection.is_mqtt_in_websocket() {
             Net::frame_packets(connection, &mut net.deflate);
+        } else if connection.is_joined() {
+            connection.join(&mut net.pool);
         }
         let Link::Tcp(stream) = &mut connection.link else { return Ok(()) };
         let mut writes = 0;

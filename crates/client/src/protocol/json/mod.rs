@@ -71,8 +71,12 @@ impl Json {
             Reply::Sub { qos, ack, .. } => self.outgoing.subscribed(ack, qos.first().copied().unwrap_or(0)),
             Reply::Unsub { ack, .. } => self.outgoing.unsubscribed(ack),
             Reply::Pong(END) => self.outgoing.ended(),
-            // It asks for no history.
-            Reply::Pong(_) | Reply::Auth { .. } | Reply::Gap { .. } => {}
+            // It says no hello, sends no requests and asks for no history.
+            Reply::Pong(_)
+            | Reply::Auth { .. }
+            | Reply::Gap { .. }
+            | Reply::Hello { .. }
+            | Reply::Answer(_) => {}
             Reply::Error(refusal) => self.refused(&refusal)?,
         }
         self.has_heard = true;

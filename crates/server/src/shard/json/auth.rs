@@ -58,15 +58,23 @@ impl ShardLoop {
         if connection.user.as_ref().is_some_and(|known| *known != user) {
             return self.json_error(key, &refuse("this connection belongs to another user already"));
         }
-        let session = connection.session;
+        let (session, is_renewed) = (connection.session, connection.user.is_some());
+        let name = connection.json.as_ref().and_then(|own| own.client.clone()).filter(|_| session.is_none());
         if self.net.context.bans.refuses_user(&user) {
             return self.json_banned(key, id, USER_IS_BANNED);
         }
         if let Some(connection) = self.net.get_mut(key) {
             connection.user = Some(user.clone());
         }
+        if let Some(Err(error)) = name.map(|name| self.check_name(key, &name)) {
+            self.json_error(key, &error.id(id));
+            self.say_close(key, CloseCode::POLICY_VIOLATION, "the client id belongs to another user");
+            return self.close(key);
+        }
         self.json_answer(key, |out| trefoil_json::encode_authenticated(&user, id, out));
         match session {
+            // The session is this user's already.
+            Some(_) if is_renewed => {}
             Some(session) => {
                 self.finish_run();
                 self.hub.identify(session, Language::Json, user);

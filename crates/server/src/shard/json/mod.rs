@@ -1,8 +1,13 @@
 //! The JSON protocol on a connection: text frames, lines and datagrams.
 
+pub(super) mod ask;
 mod auth;
+mod batch;
+mod hello;
+pub(super) mod own;
 mod publish;
 mod subscribe;
+pub(super) mod write;
 
 use super::ShardLoop;
 use super::connection::{Form, Input, Link};
@@ -10,8 +15,8 @@ use super::scarce;
 use crate::access::kept::CLIENT_ID_IS_BANNED;
 use crate::stats::Kind;
 use trefoil_hub::{Connect, ConnectionKey, Ending, Language, QoS, SessionKey};
-use trefoil_json::{Code, Limits, Request, RequestError};
-use trefoil_websocket::CloseCode;
+use trefoil_json::{Code, Limits, Request, RequestError, is_batch};
+use trefoil_websocket::{CloseCode, Receiver};
 
 impl ShardLoop {
     pub(super) fn begin_json_lines(&mut self, key: ConnectionKey) {
@@ -42,16 +47,14 @@ impl ShardLoop {
     fn json_begin(&mut self, key: ConnectionKey) {
         self.finish_run();
         self.set_deadline(key, None);
-        let Some(connection) = self.net.get(key) else { return };
+        let Some(connection) = self.net.get_mut(key) else { return };
         let user = connection.user.clone();
-        let client_id = self.assign_client_id(match connection.kind {
-            Kind::JsonUdp => "udp",
-            Kind::JsonWebSocket => "ws",
-            _ => "tcp",
-        });
+        let noted = connection.json.as_mut().and_then(|own| own.client.take());
+        let client_id = noted.map_or_else(|| self.assign_client_id(self.json_kind(key)), Into::into);
         if self.net.context.bans.refuses_client_id(&client_id) {
             return self.json_banned(key, None, CLIENT_ID_IS_BANNED);
         }
+        self.sn_before_takeover(&client_id);
         let connect = Connect {
             user_name: user.as_deref(),
             language: Some(Language::Json),
@@ -61,17 +64,50 @@ impl ShardLoop {
             ..Connect::new(&client_id, key)
         };
         let connected = self.hub.connect(self.net.now, connect, &mut self.net);
+        if let Some(old) = connected.displaced {
+            self.displace(old);
+        }
         if let Some(connection) = self.net.get_mut(key) {
             connection.session = Some(connected.session);
         }
         self.resume(key, connected.session);
     }
 
+    /// What the names of connections begin with that have none of their own.
+    fn json_kind(&self, key: ConnectionKey) -> &'static str {
+        match self.net.get(key).map(|connection| connection.kind) {
+            Some(Kind::JsonUdp) => "udp",
+            Some(Kind::JsonWebSocket) => "ws",
+            _ => "tcp",
+        }
+    }
+
+    /// Takes a connection in that has moved here for its name, with the batch of requests that begins with it.
+    pub(super) fn json_arrive(
+        &mut self,
+        key: ConnectionKey,
+        receiver: Option<Box<Receiver>>,
+        requests: &[u8],
+    ) {
+        let (kind, form, input) = match receiver {
+            Some(receiver) => (Kind::JsonWebSocket, Form::JsonText, Input::JsonWebSocket(receiver)),
+            None => (Kind::JsonTcp, Form::JsonLine, Input::JsonLines),
+        };
+        self.set_input(key, kind, Input::Taken);
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.form = form;
+        }
+        self.json_batch(key, requests);
+        self.put_back(key, input);
+    }
+
     /// Takes the whole lines in `input`; returns how much of it they were.
     pub(super) fn json_lines(&mut self, key: ConnectionKey, input: &[u8]) -> usize {
         let json_bytes_max = self.net.context.limits.json_bytes_max;
         let mut consumed = 0;
-        while self.net.get(key).is_some_and(|c| matches!(c.input, Input::Taken) && c.waiting.is_none()) {
+        while self.is_leaving.is_none()
+            && self.net.get(key).is_some_and(|c| matches!(c.input, Input::Taken) && c.waiting.is_none())
+        {
             if consumed > 0 && self.pauses_within(key) {
                 return consumed;
             }
@@ -87,7 +123,7 @@ impl ShardLoop {
             consumed += end + 1;
             self.json_line(key, &rest[..end]);
         }
-        if self.is_waiting(key) { consumed } else { input.len() }
+        if self.is_waiting(key) || self.is_leaving.is_some() { consumed } else { input.len() }
     }
 
     fn json_line(&mut self, key: ConnectionKey, line: &[u8]) {
@@ -101,6 +137,9 @@ impl ShardLoop {
         let Some(connection) = self.net.get_mut(key) else { return };
         let last = std::mem::take(&mut connection.rest);
         self.json_line(key, &last);
+        if self.is_leaving.is_some() {
+            return self.leave_json(key, None, Vec::new());
+        }
         let every_s = self.net.context.limits.half_closed_probe_s;
         let Some(connection) = self.net.get_mut(key).filter(|c| c.waiting.is_none()) else { return };
         if connection.session.is_some_and(|session| self.hub.has_subscriptions(session)) {
@@ -114,37 +153,67 @@ impl ShardLoop {
         self.finish(key);
     }
 
-    /// Takes one request.
+    /// Takes one request, or a batch of them.
     pub(super) fn json_request(&mut self, key: ConnectionKey, text: &[u8]) {
+        if is_batch(text) {
+            return self.json_batch(key, text);
+        }
+        self.json_one(key, text);
+        if self.is_leaving.is_some() {
+            // It says hello again where it comes to.
+            let text = String::from_utf8_lossy(text);
+            self.json_put_off(key, &[&*text]);
+        }
+    }
+
+    fn json_one(&mut self, key: ConnectionKey, text: &[u8]) {
         match trefoil_json::parse(text, Limits::default()) {
             Ok(request) => self.json_do(key, &request),
-            Err(error) => {
-                self.json_error(key, &error);
-                // Who does not send JSON at all speaks another protocol; who errs in a field is only told.
-                if error.code == Code::BadJson {
-                    self.close_json(key);
-                }
-            }
+            Err(error) => self.json_refuse(key, &error),
+        }
+    }
+
+    /// Takes one request whose payload stands behind it.
+    pub(super) fn json_binary(&mut self, key: ConnectionKey, frame: &[u8]) {
+        match trefoil_json::parse_binary(frame, Limits::default()) {
+            Ok(request) => self.json_do(key, &request),
+            Err(error) => self.json_refuse(key, &error),
+        }
+    }
+
+    /// Refuses what cannot be read.
+    fn json_refuse(&mut self, key: ConnectionKey, error: &RequestError) {
+        self.json_error(key, error);
+        // Who does not send JSON at all speaks another protocol; who errs in a field is only told.
+        if error.code == Code::BadJson {
+            self.close_json(key);
         }
     }
 
     /// Does what a request asks for.
     pub(super) fn json_do(&mut self, key: ConnectionKey, request: &Request<'_>) {
         self.begin_event();
-        if let Request::Auth { user, password, id } = request {
-            if let Err(error) = self.json_auth(key, user, password, *id) {
-                self.json_error(key, &error.id(*id));
-            }
-            return;
+        let before = match request {
+            Request::Auth { user, password, id } => self.json_auth(key, user, password, *id),
+            Request::Hello(hello) => self.json_hello(key, hello),
+            _ if self.is_unknown(key) => Err(unknown()),
+            _ => return self.json_do_known(key, request),
+        };
+        if let Err(error) = before {
+            self.json_error(key, &error.id(id_of(request)));
         }
-        if self.is_unknown(key) {
-            return self.json_error(key, &unknown().id(id_of(request)));
-        }
-        let Some(session) = self.net.get(key).and_then(|c| c.session) else { return };
+    }
+
+    /// Does what may be done by those only of whom it is known who they are.
+    fn json_do_known(&mut self, key: ConnectionKey, request: &Request<'_>) {
+        let Some(connection) = self.net.get_mut(key) else { return };
+        connection.has_asked |= !matches!(request, Request::Ping(_) | Request::Ack(_));
+        let Some(session) = connection.session else { return };
         self.net.stats().packets_in.add(1);
         let done = match request {
-            Request::Auth { .. } => Ok(()),
+            Request::Auth { .. } | Request::Hello(_) => Ok(()),
             Request::Publish(publish) => self.json_publish(key, session, publish),
+            Request::Ask(ask) => self.json_ask(key, session, ask),
             Request::Subscribe(subscribe) => self.json_subscribe(key, session, subscribe),
             Request::Unsubscribe { filters, id, many } => self.json_unsubscribe(session, filters).map(|()| {
                 self.json_answer(key, |out| trefoil_json::encode_unsubscribed(filters, *id, *many, out));
@@ -181,20 +250,7 @@ impl ShardLoop {
     /// Sends a text in whatever stands around it here.
     pub(super) fn json_answer(&mut self, key: ConnectionKey, write: impl FnOnce(&mut Vec<u8>)) {
         self.settle();
-        let Some(connection) = self.net.get(key) else { return };
-        let kind = connection.kind;
-        if kind != Kind::JsonWebSocket {
-            self.net.answer(key, |out| {
-                write(out);
-                if kind == Kind::JsonTcp {
-                    out.push(b'\n');
-                }
-            });
-            return;
-        }
-        let mut text = Vec::new();
-        write(&mut text);
-        self.net.answer_text(key, &text);
+        self.net.put_json(key, write);
     }
 
     fn close_json(&mut self, key: ConnectionKey) {
@@ -218,8 +274,15 @@ pub(super) fn unknown() -> RequestError {
 pub(super) fn id_of(request: &Request<'_>) -> Option<u64> {
     match request {
         Request::Publish(publish) => publish.id,
+        Request::Ask(ask) => Some(ask.id),
+        Request::Hello(hello) => hello.id,
         Request::Subscribe(subscribe) => subscribe.id,
         Request::Unsubscribe { id, .. } | Request::Auth { id, .. } => *id,
         Request::Ping(_) | Request::Ack(_) => None,
     }
+}
+
+/// How a connection is called towards its client and others: by its shard, and its number there.
+pub(super) fn connection_name(shard: usize, serial: u32) -> String {
+    format!("{shard}-{serial:x}")
 }

@@ -23,15 +23,9 @@ impl ShardLoop {
         if !continues {
             trefoil_hub::topic::check_topic(topic, levels_max).map_err(|e| bad_topic("pub", topic, &e))?;
         }
-        if topic.starts_with(HUB_TOPICS) {
-            let why = format!("only the hub publishes below {HUB_TOPICS}");
-            return Err(RequestError::new(Code::NotAuthorized, why).field("pub"));
-        }
+        check_publish("pub", topic)?;
         self.note_publisher(key);
-        if self.net.memory_stage >= NO_PUBLISH && self.net.get(key).is_some_and(|c| c.is_udp()) {
-            // There is no connection that one could stop reading from.
-            return Err(RequestError::new(Code::Overloaded, scarce::WHY));
-        }
+        self.check_memory(key)?;
         self.net.stats().messages_in.add(1);
         if publish.qos == 0 && !publish.retain && publish.extras.is_empty() {
             if let Some(why) = self.publish_plain(Some(session), topic, &publish.payload, None) {
@@ -53,6 +47,24 @@ impl ShardLoop {
         }
         Ok(())
     }
+
+    /// Whether there is memory for what a client publishes.
+    pub(super) fn check_memory(&self, key: ConnectionKey) -> Result<(), RequestError> {
+        if self.net.memory_stage >= NO_PUBLISH && self.net.get(key).is_some_and(|c| c.is_udp()) {
+            // There is no connection that one could stop reading from.
+            return Err(RequestError::new(Code::Overloaded, scarce::WHY));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a client may publish to a topic.
+pub(super) fn check_publish(field: &'static str, topic: &str) -> Result<(), RequestError> {
+    if topic.starts_with(HUB_TOPICS) {
+        let why = format!("only the hub publishes below {HUB_TOPICS}");
+        return Err(RequestError::new(Code::NotAuthorized, why).field(field));
+    }
+    Ok(())
 }
 
 fn not_published(why: trefoil_hub::Refusal) -> RequestError {

@@ -194,18 +194,7 @@ impl ShardLoop {
             &mut self.net,
         );
         if let Some(old) = connected.displaced {
-            // The hub has taken the session from it already.
-            if let Some(connection) = self.net.get_mut(old) {
-                connection.session = None;
-            }
-            match self.net.get(old).is_some_and(|connection| matches!(connection.form, Form::MqttSn(_))) {
-                true => self.sn_taken_over(old),
-                // [MQTT-3.1.4-3] [v3 MQTT-3.1.4-2]
-                false => {
-                    let why = "the client id has connected again elsewhere";
-                    self.mqtt_fail(old, ReasonCode::SessionTakenOver, why);
-                }
-            }
+            self.displace(old);
         }
         // [MQTT-3.2.2-3] [v3 MQTT-3.2.2-2] [v3 MQTT-3.2.2-3]
         answer.session_present = connected.present;

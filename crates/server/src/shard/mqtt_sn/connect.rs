@@ -10,7 +10,6 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use trefoil_hub::topic::HUB_TOPICS;
 use trefoil_hub::{ConnectionKey, Ending, Language, Message, Payload, SessionKey, Topic, Will};
-use trefoil_mqtt::ReasonCode;
 use trefoil_mqtt_sn::{ConnAck, Connect, Packet, ReturnCode};
 
 impl ShardLoop {
@@ -154,11 +153,7 @@ impl ShardLoop {
             &mut self.net,
         );
         if let Some(old) = connected.displaced {
-            // The hub has taken the session from it already.
-            if let Some(connection) = self.net.get_mut(old) {
-                connection.session = None;
-            }
-            self.mqtt_fail(old, ReasonCode::SessionTakenOver, "the client id has connected again elsewhere");
+            self.displace(old);
         }
         if let Some(connection) = self.net.get_mut(key) {
             connection.session = Some(connected.session);
