@@ -1,4 +1,4 @@
-//! What it costs to write: a PUBLISH, a JSON message, the head of a WebSocket frame.
+//! What it costs to write: a PUBLISH, a JSON message, the head of a WebSocket frame, a compressed message.
 //!
 //! `cargo bench -p trefoil-benches --bench encode`
 
@@ -6,6 +6,7 @@ use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use trefoil_json::{Delivery, MessageView, encode_message};
 use trefoil_mqtt::{Publish, QoS, Version};
+use trefoil_websocket::deflate::Deflater;
 use trefoil_websocket::{Opcode, encode_frame};
 
 fn main() {
@@ -45,6 +46,22 @@ fn websocket_binary(bencher: Bencher<'_, '_>, payload_len: usize) {
     into_buffer(bencher, |out| encode_frame(Opcode::Binary, black_box(&payload), out));
 }
 
+/// 1 KiB of JSON, by the compressor that all share.
+#[divan::bench(args = [1, 3, 6, 9])]
+fn websocket_deflate_1_kib(bencher: Bencher<'_, '_>, level: u8) {
+    let quotes = (0..23).map(|n| {
+        format!(
+            "{{\"symbol\":\"SYM{}\",\"price\":{},\"volume\":{}}}",
+            n * 7919 % 1000,
+            n * 104_729 % 1000,
+            n * 31
+        )
+    });
+    let text = format!("[{}]", quotes.collect::<Vec<_>>().join(","));
+    let mut deflater = Deflater::new(level, 15, false);
+    into_buffer(bencher, |out| deflater.message(black_box(text.as_bytes()), out));
+}
+
 /// A payload that is JSON goes out as it is; whether it is has to be found out first.
 #[divan::bench]
 fn json_message_number(bencher: Bencher<'_, '_>) {
@@ -73,7 +90,7 @@ fn json(bencher: Bencher<'_, '_>, payload: &[u8], delivery: Option<Delivery>) {
 }
 
 /// Into a buffer that has its memory already, as an outbox has.
-fn into_buffer(bencher: Bencher<'_, '_>, encode: impl Fn(&mut Vec<u8>)) {
+fn into_buffer(bencher: Bencher<'_, '_>, mut encode: impl FnMut(&mut Vec<u8>)) {
     let mut out = Vec::new();
     encode(&mut out);
     bencher.counter(BytesCount::new(out.len())).bench_local(|| {

@@ -1,7 +1,8 @@
-//! Any header lines to the server's side of the handshake, any response to the client's.
+//! Any header lines to the server's side of the handshake, any response to the client's; any offers to compress.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use trefoil_websocket::deflate::{Policy, negotiate};
 use trefoil_websocket::handshake::{ClientHandshake, accept, response_len};
 
 const COMPLETE: [(&str, &[u8]); 5] = [
@@ -36,4 +37,16 @@ fuzz_target!(|data: &[u8]| {
     // What is asked at random may well be refused; it must not panic.
     let _ = client.check_response(head);
     let _ = client.check_response(input);
+
+    let policy = Policy {
+        window_bits_max: 9 + present % 7,
+        keeps_server_context: present & 1 == 0,
+        keeps_client_context: present & 2 == 0,
+    };
+    if let Ok(Some(agreed)) = negotiate(input.split(|&byte| byte == b'\n'), &policy) {
+        // An answer is an offer, too, and one that can be met as it is.
+        let header = agreed.header();
+        let again = negotiate([header.as_bytes()].into_iter(), &policy).expect("it follows the grammar");
+        assert_eq!(again.map(|agreed| agreed.header()), Some(header));
+    }
 });

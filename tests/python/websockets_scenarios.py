@@ -3,6 +3,7 @@
 import json
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.sync.client import connect
 
 from rig import DEADLINE_S, HOST, Client, equal, main
@@ -120,9 +121,44 @@ def large_messages(hub):
 
 
 def compression_offered(hub):
-    """An offer to compress may be declined; what is said arrives either way."""
+    """An offer to compress is met, without windows that are kept; what is said arrives as it was."""
     with Json(hub, compression="deflate") as one:
+        extensions = one.connection.protocol.extensions
+        equal([extension.name for extension in extensions], ["permessage-deflate"])
+        equal((extensions[0].local_no_context_takeover, extensions[0].remote_no_context_takeover), (True, True))
         equal(one.ask(ping="x" * 10_000), {"pong": "x" * 10_000})
+
+
+def compression_with_every_window(hub):
+    """Windows of every size, down to 256 bytes, both ways: what is far back must not be referred to."""
+    # Repeats itself at every distance up to 32 KiB and more, by a generator that is always the same.
+    state, words = 1, []
+    for _ in range(12_000):
+        state = state * 1103515245 + 12345 & 0x7FFFFFFF
+        words.append(f"{state >> 16 & 0x3FF:x}")
+    text = " ".join(words)
+    for bits in range(8, 16):
+        # The library takes no smaller window than 512 bytes for what it compresses by itself.
+        offer = ClientPerMessageDeflateFactory(
+            server_max_window_bits=bits, client_max_window_bits=max(bits, 9), compress_settings={"memLevel": 5})
+        with Json(hub, compression=None, extensions=[offer]) as one:
+            agreed = one.connection.protocol.extensions[0]
+            equal((bits, agreed.remote_max_window_bits), (bits, bits))
+            for length in (300, 3_000, len(text)):
+                equal(one.ask(ping=text[:length]), {"pong": text[:length]})
+
+
+def compressed_bombs(hub):
+    """What becomes larger than a message may be is refused, by its code."""
+    with Json(hub, compression="deflate", max_size=None) as one:
+        one.connection.send(json.dumps({"ping": " " * (8 << 20)}))
+        equal(one.receive()["error"]["code"], "too_large")
+        try:
+            one.receive()
+        except ConnectionClosed as closed:
+            equal(closed.rcvd.code, 1009)
+        else:
+            raise AssertionError("the connection goes on")
 
 
 def binary_frame(header, payload):

@@ -40,6 +40,8 @@ pub struct Connection {
     pub stream: TcpStream,
     /// The subprotocol that the hub has chosen; empty for none.
     pub protocol: String,
+    /// The extensions that the hub has agreed to; empty for none.
+    pub extensions: String,
 }
 
 impl Connection {
@@ -50,10 +52,14 @@ impl Connection {
 
     /// Connects and shakes hands, offering subprotocols.
     pub fn offering(port: u16, path: &str, protocols: &[&str]) -> Self {
-        const HEADER: &str = "Sec-WebSocket-Protocol: ";
+        let offer = format!("Sec-WebSocket-Protocol: {}\r\n", protocols.join(", "));
+        Self::with_headers(port, path, if protocols.is_empty() { "" } else { &offer })
+    }
+
+    /// Connects and shakes hands, with more headers, each with its line end.
+    pub fn with_headers(port: u16, path: &str, more_headers: &str) -> Self {
         let mut stream = connect(port);
-        let offer = format!("{HEADER}{}\r\n", protocols.join(", "));
-        stream.write_all(&handshake(path, if protocols.is_empty() { "" } else { &offer })).unwrap();
+        stream.write_all(&handshake(path, more_headers)).unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
@@ -62,8 +68,12 @@ impl Connection {
         }
         let head = String::from_utf8(head).unwrap();
         assert!(head.starts_with("HTTP/1.1 101 ") && head.contains(ACCEPT), "{head}");
-        let protocol = head.lines().find_map(|line| line.strip_prefix(HEADER)).unwrap_or_default();
-        Self { stream, protocol: protocol.to_owned() }
+        let header = |name: &str| {
+            let value = head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            value.unwrap_or_default().to_owned()
+        };
+        let (protocol, extensions) = (header("Sec-WebSocket-Protocol"), header("Sec-WebSocket-Extensions"));
+        Self { stream, protocol, extensions }
     }
 
     /// Sends bytes.

@@ -70,6 +70,11 @@ fn channel_with_event_source() {
     node("channel_scenarios", "pageWithEventSource", &Hub::start());
 }
 
+#[test]
+fn compressed_messages_in_a_page() {
+    node("ws_scenarios", "inAPage", &Hub::start());
+}
+
 /// Runs a scenario on the page of an example.
 fn on_page(example: &str, arguments: &str, scenario: &str) {
     let hub = Hub::start();

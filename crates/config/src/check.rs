@@ -9,6 +9,7 @@ use crate::settings::{Preset, Section, Setting};
 use crate::sheet::{Answers, Entry, Sheet};
 use crate::table::MQTT_SN;
 use crate::value::Value;
+use crate::websocket::WebSocket;
 
 /// Puts the answers over the defaults. What does not go together goes to `problems`; the result then is worth nothing.
 pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<Problem>) -> Config {
@@ -73,6 +74,7 @@ pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<
         history: extensions.history(),
         mqtt_sn: extensions.mqtt_sn(),
         limits,
+        websocket: WebSocket::read(sheet),
         log: log(sheet),
         store,
         warnings,

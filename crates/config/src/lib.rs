@@ -54,6 +54,7 @@ mod store;
 mod table;
 mod units;
 mod value;
+mod websocket;
 
 use std::path::Path;
 
@@ -69,6 +70,7 @@ pub use problem::{Place, Problem, Problems};
 pub use reference::reference;
 pub use settings::{Kind, Preset, Section, Setting};
 pub use store::{Durability, Store};
+pub use websocket::WebSocket;
 
 /// Reads a configuration: the file, if there is one (its path is only shown in errors), and over it the variables of
 /// `env` whose names begin with `TREFOIL_`.

@@ -9,6 +9,7 @@ use crate::limits::Limits;
 use crate::network::Network;
 use crate::origins::Origins;
 use crate::store::Store;
+use crate::websocket::WebSocket;
 use trefoil_hub::{AutomaticSubscription, HistoryRule, SlowReader};
 
 /// A whole configuration, checked: the server may rely on every field without looking again.
@@ -29,6 +30,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// How much of everything there may be.
     pub limits: Limits,
+    /// How WebSocket messages are compressed.
+    pub websocket: WebSocket,
     /// What MQTT clients are told about other servers.
     pub mqtt: Mqtt,
     /// How shared subscriptions choose.
@@ -92,6 +95,7 @@ impl Default for Config {
                 listener(http, web),
             ],
             limits: Limits::default(),
+            websocket: WebSocket::default(),
             mqtt: Mqtt::default(),
             shared: Shared::default(),
             retained: Vec::new(),

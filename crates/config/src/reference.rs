@@ -54,6 +54,10 @@ fn introduction(section: Section) -> (&'static str, &'static str) {
             "How much of everything there may be. Names end in the unit: `_bytes_max` are sizes, `_s` and `_s_max` \
              durations in seconds, `_max` alone counts.",
         ),
+        Section::WebSocket => (
+            "`[websocket]`",
+            "How WebSocket messages are compressed: [websocket.md](websocket.md#compression).",
+        ),
         Section::Mqtt => ("`[mqtt]`", "What MQTT clients are told about other servers."),
         Section::Shared => ("`[shared]`", "How shared subscriptions choose among their members."),
         Section::Retained => (

@@ -18,6 +18,8 @@ pub enum Section {
     Bans,
     /// `[limits]`.
     Limits,
+    /// `[websocket]`.
+    WebSocket,
     /// `[mqtt]`.
     Mqtt,
     /// `[shared]`.
@@ -52,12 +54,13 @@ pub enum Section {
 
 impl Section {
     /// All of them, in the order of the reference page.
-    pub const ALL: [Section; 20] = [
+    pub const ALL: [Section; 21] = [
         Section::Top,
         Section::Listener,
         Section::Auth,
         Section::Bans,
         Section::Limits,
+        Section::WebSocket,
         Section::Mqtt,
         Section::Shared,
         Section::Retained,
@@ -83,6 +86,7 @@ impl Section {
             Section::Auth => "auth",
             Section::Bans => "bans",
             Section::Limits => "limits",
+            Section::WebSocket => "websocket",
             Section::Mqtt => "mqtt",
             Section::Shared => "shared",
             Section::Retained => "retained",
@@ -223,7 +227,8 @@ impl Setting {
 
     /// The table, in the order of the reference page.
     pub fn all() -> impl Iterator<Item = &'static Setting> {
-        table::BEFORE_LIMITS.iter().chain(crate::limits::TABLE).chain(table::AFTER_LIMITS)
+        let before = table::BEFORE_LIMITS.iter().chain(crate::limits::TABLE);
+        before.chain(crate::websocket::TABLE).chain(table::AFTER_LIMITS)
     }
 
     /// Those of one section.

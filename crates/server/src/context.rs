@@ -8,12 +8,16 @@ use crate::shard::mqtt_sn::Gateway;
 use crate::stats::{ListenerSummary, Stats, Summary};
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
-use trefoil_config::{Bind, Limits, Mqtt, Network, Origins, Protocols, Sys};
+use trefoil_config::{Bind, Limits, Mqtt, Network, Origins, Protocols, Sys, WebSocket};
 
 /// What every thread of the server knows.
 pub(crate) struct Context {
     /// The limits of the configuration.
     pub(crate) limits: Limits,
+    /// How WebSocket messages are compressed.
+    pub(crate) websocket: WebSocket,
+    /// The windows that are kept for that from message to message.
+    pub(crate) contexts: crate::shard::Contexts,
     /// What MQTT clients are told about other servers.
     pub(crate) mqtt: Mqtt,
     /// What all shards know of the MQTT-SN gateway.

@@ -313,6 +313,8 @@ impl Prepared<'_> {
             polls.iter().map(|p| mail::mailbox(p.registry(), shard::WAKER)).collect::<io::Result<_>>()?;
         let context = Arc::new(Context {
             limits: config.limits.clone(),
+            websocket: config.websocket.clone(),
+            contexts: shard::Contexts::default(),
             mqtt: config.mqtt.clone(),
             gateway: Gateway::new(config),
             sys: config.sys.clone(),

@@ -5,8 +5,8 @@
 
 use crate::access::kept::Kind as KeptKind;
 use crate::access::{Purge, Verdict};
-use crate::shard::Opening;
 use crate::shard::mqtt_sn::{Forwarded, Parted};
+use crate::shard::{Deflate, Opening};
 use bytes::Bytes;
 use mio::Waker;
 use std::io;
@@ -129,11 +129,11 @@ pub(crate) enum Stage {
     /// It is MQTT; `input` starts with the CONNECT packet.
     Mqtt,
     /// It is MQTT over WebSocket: `input` holds WebSocket frames, `connect` the MQTT bytes that were in earlier ones.
-    MqttWebSocket { receiver: Box<Receiver>, connect: Vec<u8> },
+    MqttWebSocket { receiver: Box<Receiver>, connect: Vec<u8>, deflate: Deflate },
     /// It asks for a channel; `input` starts with the body of the request.
     Channel(Opening),
     /// It is JSON, over WebSocket if there is a receiver; `requests` is a batch that starts with its hello.
-    Json { receiver: Option<Box<Receiver>>, requests: Vec<u8> },
+    Json { receiver: Option<Box<Receiver>>, requests: Vec<u8>, deflate: Deflate },
 }
 
 /// A shard's mailbox.

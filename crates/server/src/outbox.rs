@@ -155,16 +155,32 @@ impl Outbox {
         self.mark_framed();
     }
 
+    /// Bytes that have been appended and stand in no frame yet.
+    pub(crate) fn unframed_bytes(&self) -> usize {
+        self.unframed_bytes
+    }
+
+    /// The same as [`frame`](Self::frame), where the frame does not hold what has been appended as it is: `write` gets all
+    /// of it, and writes the whole frame.
+    pub(crate) fn replace_unframed(&mut self, write: impl FnOnce(&[u8], &mut Vec<u8>)) {
+        let (mut plain, mut messages) = (Vec::with_capacity(self.unframed_bytes), 0);
+        // Of what stands in no frame nothing has been written.
+        for piece in self.pieces.drain(self.framed..) {
+            plain.extend_from_slice(piece.bytes.as_slice());
+            messages += piece.messages;
+        }
+        let mut bytes = Vec::new();
+        write(&plain, &mut bytes);
+        self.bytes = self.bytes - self.unframed_bytes + bytes.len();
+        self.pieces.push_back(Piece { bytes: PieceBytes::Copied(bytes), messages });
+        self.mark_framed();
+    }
+
     /// Takes all that has been appended as frames already.
     pub(crate) fn mark_framed(&mut self) {
         self.framed = self.pieces.len();
         self.unframed_bytes = 0;
         self.sealed = true;
-    }
-
-    /// How many bytes are not framed.
-    pub(crate) fn unframed_bytes(&self) -> usize {
-        self.unframed_bytes
     }
 
     /// Says that `objects` of JSON have been appended, with a comma behind each.
@@ -364,6 +380,29 @@ mod tests {
             outbox.join(b"", &mut pool, head);
             assert_eq!(outbox.messages(), 5);
             assert_eq!(written(&mut outbox, at_once, &mut pool), b"3){1};(13)[{2},{3},{4}]whole(3){5}");
+            assert_eq!((outbox.bytes(), outbox.messages()), (0, 0));
+        }
+    }
+
+    /// A frame that holds something else than what was appended takes its place, behind what is framed already.
+    #[test]
+    fn frames_may_hold_something_else() {
+        for at_once in 1..8 {
+            let (mut outbox, mut pool) = (Outbox::default(), Pool::default());
+            outbox.copy(b"<ping>", 0, &mut pool);
+            outbox.mark_framed();
+            outbox.advance(1, &mut pool);
+            outbox.copy(b"ab", 1, &mut pool);
+            outbox.link(Bytes::from_static(b"cde"), 2);
+            assert_eq!(outbox.unframed_bytes(), 5);
+            outbox.replace_unframed(|all, out| {
+                assert_eq!(all, b"abcde");
+                out.extend_from_slice(b"{5}");
+            });
+            assert_eq!((outbox.bytes(), outbox.messages(), outbox.unframed_bytes()), (8, 3, 0));
+            outbox.copy(b"f", 1, &mut pool);
+            outbox.frame(|len, out| out.extend_from_slice(format!("[{len}]").as_bytes()));
+            assert_eq!(written(&mut outbox, at_once, &mut pool), b"ping>{5}[1]f");
             assert_eq!((outbox.bytes(), outbox.messages()), (0, 0));
         }
     }

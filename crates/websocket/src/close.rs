@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::Violation;
 
-/// A code that may stand in a close frame: 1000 to 1003, 1007 to 1011, or 3000 to 4999 (RFC 6455 §7.4).
+/// A code that may stand in a close frame: 1000 to 1003, 1007 to 1014, or 3000 to 4999 (RFC 6455 §7.4, and the three that
+/// were registered after it).
 ///
 /// The codes that only stand for something that happened (1005, 1006, 1015) cannot be made into one, so that they
 /// can neither be sent nor be received.
@@ -34,7 +35,7 @@ impl CloseCode {
     /// The close code of this number, or `None` if it must not stand in a frame.
     pub const fn from_u16(code: u16) -> Option<CloseCode> {
         match code {
-            1000..=1003 | 1007..=1011 | 3000..=4999 => Some(CloseCode(code)),
+            1000..=1003 | 1007..=1014 | 3000..=4999 => Some(CloseCode(code)),
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! Frames to be sent (RFC 6455 §5.2).
 
-use crate::header::CONTROL_BYTES_MAX;
+use crate::header::{CONTROL_BYTES_MAX, DEFLATED};
 use crate::{CloseCode, Opcode, mask};
 
 /// The most bytes that [`encode_header`] writes.
@@ -11,6 +11,13 @@ pub const HEADER_BYTES_MAX: usize = 10;
 /// Keeping the payload out of it lets one payload be sent to many receivers from where it lies.
 pub fn encode_header(fin: bool, opcode: Opcode, payload_len: usize, out: &mut Vec<u8>) {
     encode_head(fin, opcode, payload_len, 0x00, out);
+}
+
+/// Appends the head of a server's frame that holds a whole message in compressed form (RFC 7692 §6).
+pub fn encode_deflated_header(opcode: Opcode, payload_len: usize, out: &mut Vec<u8>) {
+    let at = out.len();
+    encode_head(true, opcode, payload_len, 0x00, out);
+    out[at] |= DEFLATED;
 }
 
 /// Appends a whole, unfragmented frame of a server.

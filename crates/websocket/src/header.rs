@@ -6,8 +6,9 @@ use crate::{Limits, Role, Violation};
 pub const CONTROL_BYTES_MAX: usize = 125;
 
 const FIN: u8 = 0x80;
-/// An extension that gives a reserved bit a meaning (RFC 7692 takes the first) takes it out of this set.
 const RESERVED_BITS: u8 = 0x70;
+/// The reserved bit that says that a message is compressed, where that was agreed on (RFC 7692 §6).
+pub(crate) const DEFLATED: u8 = 0x40;
 const MASKED: u8 = 0x80;
 
 /// What a frame is.
@@ -52,6 +53,8 @@ impl Opcode {
 pub(crate) struct Header {
     pub(crate) fin: bool,
     pub(crate) opcode: Opcode,
+    /// The message that begins with it is compressed.
+    pub(crate) deflated: bool,
     pub(crate) mask: Option<[u8; 4]>,
     /// Bytes of the head itself.
     pub(crate) len: usize,
@@ -63,13 +66,23 @@ impl Header {
     /// Reads a head that `role` receives. `None`: more bytes are needed.
     ///
     /// A rule is checked as soon as the byte that breaks it is there.
-    pub(crate) fn parse(input: &[u8], role: Role, limits: &Limits) -> Result<Option<Header>, Violation> {
+    pub(crate) fn parse(
+        input: &[u8],
+        role: Role,
+        limits: &Limits,
+        may_deflate: bool,
+    ) -> Result<Option<Header>, Violation> {
         let Some(&first) = input.first() else { return Ok(None) };
-        if first & RESERVED_BITS != 0 {
+        let deflated = first & RESERVED_BITS == DEFLATED && may_deflate;
+        if first & RESERVED_BITS != 0 && !deflated {
             return Err(Violation::ReservedBits);
         }
         let fin = first & FIN != 0;
         let opcode = Opcode::from_bits(first & 0x0f).ok_or(Violation::Opcode(first & 0x0f))?;
+        // The first frame of a message says it for all of them, and control frames are never compressed (RFC 7692 §6).
+        if deflated && !matches!(opcode, Opcode::Text | Opcode::Binary) {
+            return Err(Violation::ReservedBits);
+        }
         if opcode.is_control() && !fin {
             return Err(Violation::ControlFragmented);
         }
@@ -99,7 +112,7 @@ impl Header {
         } else {
             (None, rest)
         };
-        Ok(Some(Header { fin, opcode, mask, len: input.len() - rest.len(), payload_len }))
+        Ok(Some(Header { fin, opcode, deflated, mask, len: input.len() - rest.len(), payload_len }))
     }
 }
 

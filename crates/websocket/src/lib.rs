@@ -1,4 +1,4 @@
-//! RFC 6455: WebSocket framing and handshake, without sockets.
+//! RFC 6455 and RFC 7692: WebSocket framing, handshake and compression, without sockets.
 //!
 //! The crate touches no socket, no clock and no source of randomness: bytes go in, events and bytes come out.
 //!
@@ -9,7 +9,8 @@
 //! - [`encode_header`], [`encode_frame`] and [`encode_close`] write frames of a server, [`encode_masked`] and
 //!   [`encode_masked_close`] those of a client.
 //!
-//! Extensions (RFC 7692) are not negotiated, so that all three reserved bits are refused.
+//! - [`deflate`] is compression: what is agreed on in the handshake, and the two halves of the work, apart from the rest
+//!   so that one compressor can serve all connections of a thread.
 //!
 //! # Example
 //!
@@ -29,6 +30,7 @@
 //!             Some(Event::Binary(bytes)) => encode_frame(Opcode::Binary, bytes, out),
 //!             Some(Event::Ping(payload)) => encode_frame(Opcode::Pong, payload, out),
 //!             Some(Event::Pong(_)) => {}
+//!             Some(Event::Deflated { .. }) => unreachable!("compression was not agreed on"),
 //!             Some(Event::Close(close)) => match close {
 //!                 Some(close) => encode_close(close.code, "", out),
 //!                 None => encode_frame(Opcode::Close, b"", out),
@@ -53,6 +55,7 @@
 //! ```
 
 mod close;
+pub mod deflate;
 mod encode;
 pub mod handshake;
 mod header;
@@ -63,8 +66,8 @@ mod violation;
 
 pub use close::{CloseCode, CloseFrame};
 pub use encode::{
-    HEADER_BYTES_MAX, encode_close, encode_frame, encode_header, encode_masked, encode_masked_close,
-    encode_masked_frame,
+    HEADER_BYTES_MAX, encode_close, encode_deflated_header, encode_frame, encode_header, encode_masked,
+    encode_masked_close, encode_masked_frame,
 };
 pub use header::{CONTROL_BYTES_MAX, Opcode};
 pub use receiver::{Event, Limits, REST_BYTES_MAX, Received, Receiver, Role};

@@ -23,6 +23,9 @@ impl Message {
     /// A message whose first frame has this header.
     pub(crate) fn begin(header: &Header) -> Message {
         let body = match header.opcode {
+            opcode if header.deflated => {
+                Body::Deflated { is_text: opcode == Opcode::Text, payload: Vec::new() }
+            }
             Opcode::Text => Body::Text(Text::default()),
             _ => Body::Binary(Vec::new()),
         };
@@ -62,7 +65,7 @@ impl Message {
     pub(crate) fn len(&self) -> usize {
         match &self.body {
             Body::Text(text) => text.whole.len() + text.partial_len,
-            Body::Binary(bytes) => bytes.len(),
+            Body::Binary(bytes) | Body::Deflated { payload: bytes, .. } => bytes.len(),
         }
     }
 
@@ -71,6 +74,7 @@ impl Message {
         match &self.body {
             Body::Text(text) => Event::Text(&text.whole),
             Body::Binary(bytes) => Event::Binary(bytes),
+            Body::Deflated { is_text, payload } => Event::Deflated { is_text: *is_text, payload },
         }
     }
 }
@@ -79,6 +83,11 @@ impl Message {
 enum Body {
     Text(Text),
     Binary(Vec<u8>),
+    /// Compressed, whatever it is.
+    Deflated {
+        is_text: bool,
+        payload: Vec<u8>,
+    },
 }
 
 impl Body {
@@ -94,7 +103,7 @@ impl Body {
                 ));
                 text.push(piece)?;
             }
-            Body::Binary(bytes) => {
+            Body::Binary(bytes) | Body::Deflated { payload: bytes, .. } => {
                 bytes.reserve_exact(growth(bytes.len(), bytes.capacity(), piece.len(), needed));
                 bytes.extend_from_slice(piece);
             }
@@ -105,7 +114,7 @@ impl Body {
     fn ends_well(&self) -> bool {
         match self {
             Body::Text(text) => text.partial_len == 0,
-            Body::Binary(_) => true,
+            Body::Binary(_) | Body::Deflated { .. } => true,
         }
     }
 }

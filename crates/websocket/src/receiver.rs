@@ -44,6 +44,7 @@ pub struct Limits {
 pub struct Receiver {
     limits: Limits,
     role: Role,
+    may_deflate: bool,
     /// A close frame or a violation ended it; what still comes is discarded (§1.4, §7.1.7).
     ended: bool,
     message: Option<Box<Message>>,
@@ -65,6 +66,13 @@ pub enum Event<'a> {
     Text(&'a str),
     /// A binary message.
     Binary(&'a [u8]),
+    /// A compressed message, to be [inflated](crate::deflate::Inflater::message). Comes only where compression was agreed on.
+    Deflated {
+        /// It is a text message: what it becomes must be UTF-8.
+        is_text: bool,
+        /// Its payload as it came.
+        payload: &'a [u8],
+    },
     /// To be answered by a pong with the same payload (§5.5.2).
     Ping(&'a [u8]),
     /// An answer to a ping, or an unasked sign of life (§5.5.3).
@@ -76,7 +84,18 @@ pub enum Event<'a> {
 impl Receiver {
     /// A receiver for a connection whose handshake is done.
     pub fn new(role: Role, limits: Limits) -> Receiver {
-        Receiver { limits, role, ended: false, message: None }
+        Receiver { limits, role, may_deflate: false, ended: false, message: None }
+    }
+
+    /// The same for a connection on which compression was agreed on: [`Event::Deflated`] may come. The limits hold for
+    /// what comes compressed as well.
+    pub fn with_deflate(self) -> Receiver {
+        Receiver { may_deflate: true, ..self }
+    }
+
+    /// What it takes at most.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// Takes from the front of `input`, which is unmasked in place.
@@ -100,7 +119,10 @@ impl Receiver {
         let input: &'a [u8] = input;
         let event = match step.found {
             Found::Nothing => None,
-            Found::Whole(opcode, payload) => {
+            Found::Whole(Whole { opcode, deflated: true }, payload) => {
+                Some(Event::Deflated { is_text: opcode == Opcode::Text, payload: &input[payload] })
+            }
+            Found::Whole(Whole { opcode, .. }, payload) => {
                 Some(event(opcode, &input[payload]).inspect_err(|_| self.end())?)
             }
             Found::Joined => self.message.as_ref().map(|message| message.event()),
@@ -124,7 +146,9 @@ impl Receiver {
         if self.needed().is_some() {
             return self.join(0, input);
         }
-        let Some(header) = Header::parse(input, self.role, &self.limits)? else { return Ok(Step::NONE) };
+        let Some(header) = Header::parse(input, self.role, &self.limits, self.may_deflate)? else {
+            return Ok(Step::NONE);
+        };
         let whole = input.len() - header.len >= header.payload_len;
         if header.opcode.is_control() {
             if !whole {
@@ -182,9 +206,14 @@ struct Step {
 enum Found {
     Nothing,
     /// A frame that is complete by itself; its payload lies there in the input, unmasked.
-    Whole(Opcode, Range<usize>),
+    Whole(Whole, Range<usize>),
     /// The message in [`Receiver::message`] is complete.
     Joined,
+}
+
+struct Whole {
+    opcode: Opcode,
+    deflated: bool,
 }
 
 impl Step {
@@ -195,7 +224,8 @@ impl Step {
         if let Some(mask) = header.mask {
             mask::apply(mask, &mut input[payload.clone()]);
         }
-        Step { consumed: payload.end, found: Found::Whole(header.opcode, payload) }
+        let whole = Whole { opcode: header.opcode, deflated: header.deflated };
+        Step { consumed: payload.end, found: Found::Whole(whole, payload) }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::CloseCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Violation {
-    /// A reserved bit is set though no extension was negotiated (§5.2).
+    /// A reserved bit is set to which nothing that was agreed on gives a meaning there (§5.2).
     ReservedBits,
     /// The opcode (given) is one of the reserved ones (§5.2).
     Opcode(u8),
@@ -34,6 +34,8 @@ pub enum Violation {
     CloseCodeInvalid(u16),
     /// A text message or a close reason is not UTF-8 (§8.1).
     NotUtf8,
+    /// A compressed message is not what a compressor makes of one (RFC 7692 §7.2).
+    NotDeflate,
     /// A frame's payload is larger than [`Limits::frame_bytes_max`](crate::Limits::frame_bytes_max) (§10.4).
     FrameTooLarge,
     /// A message is larger than [`Limits::message_bytes_max`](crate::Limits::message_bytes_max) (§10.4).
@@ -44,7 +46,7 @@ impl Violation {
     /// The code to close the connection with: 1002, 1007 or 1009.
     pub fn close_code(self) -> CloseCode {
         match self {
-            Violation::NotUtf8 => CloseCode::INVALID_PAYLOAD,
+            Violation::NotUtf8 | Violation::NotDeflate => CloseCode::INVALID_PAYLOAD,
             Violation::FrameTooLarge | Violation::MessageTooLarge => CloseCode::MESSAGE_TOO_BIG,
             _ => CloseCode::PROTOCOL_ERROR,
         }
@@ -54,7 +56,7 @@ impl Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Violation::ReservedBits => f.write_str("a reserved bit is set, but no extension was agreed on"),
+            Violation::ReservedBits => f.write_str("a reserved bit is set that means nothing here"),
             Violation::Opcode(opcode) => write!(f, "opcode {opcode:#x} is reserved"),
             Violation::NotMasked => f.write_str("a client must mask its frames"),
             Violation::Masked => f.write_str("a server must not mask its frames"),
@@ -71,6 +73,7 @@ impl fmt::Display for Violation {
             Violation::CloseBodyTooShort => f.write_str("a close frame has half a close code"),
             Violation::CloseCodeInvalid(code) => write!(f, "close code {code} must not be sent"),
             Violation::NotUtf8 => f.write_str("text is not valid UTF-8"),
+            Violation::NotDeflate => f.write_str("a compressed message cannot be inflated"),
             Violation::FrameTooLarge => f.write_str("a frame is larger than allowed"),
             Violation::MessageTooLarge => f.write_str("a message is larger than allowed"),
         }

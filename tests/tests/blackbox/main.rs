@@ -59,3 +59,4 @@ mod upgrade;
 mod upgrade_load;
 mod users;
 mod users_changed;
+mod websocket;

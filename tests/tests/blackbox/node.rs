@@ -1,6 +1,7 @@
-//! MQTT.js over TCP and WebSocket, and a channel with fetch. What each scenario does is in `tests/node`.
+//! MQTT.js over TCP and WebSocket, `ws`, and a channel with fetch. What each scenario does is in the file of its name in
+//! `tests/node`.
 
-use trefoil_tests::{Hub, node};
+use trefoil_tests::{CONFIG, Hub, node};
 
 #[test]
 fn every_qos_and_version() {
@@ -30,4 +31,26 @@ fn retained_and_shared() {
 #[test]
 fn channel_with_fetch_only() {
     node("channel_scenarios", "fetchOnly", &Hub::start());
+}
+
+#[test]
+fn ws_compressed_in_every_way() {
+    let config = format!("{CONFIG}\n[websocket]\ncontexts_max = 1000\ncompression_bytes_min = 0\n");
+    node("ws_scenarios", "compressedInEveryWay", &Hub::with_config(&config));
+}
+
+#[test]
+fn ws_without_contexts() {
+    node("ws_scenarios", "withoutContexts", &Hub::start());
+}
+
+#[test]
+fn ws_goodbyes() {
+    node("ws_scenarios", "goodbyes", &Hub::start());
+}
+
+#[test]
+fn mqtt_js_compressed() {
+    let config = format!("{CONFIG}\n[websocket]\nmqtt_compression = true\n");
+    node("ws_scenarios", "mqttCompressed", &Hub::with_config(&config));
 }

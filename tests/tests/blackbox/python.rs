@@ -46,5 +46,6 @@ scenarios! { channel, "channel_scenarios":
 
 scenarios! { websockets, "websockets_scenarios":
     publish_and_subscribe properties_travel retained errors fragments_and_pings large_messages compression_offered
-    binary_frames batches request_and_response not_json subprotocols unknown_path same_port_as_mqtt goodbye
+    compression_with_every_window compressed_bombs binary_frames batches request_and_response not_json subprotocols
+    unknown_path same_port_as_mqtt goodbye
 }

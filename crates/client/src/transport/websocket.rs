@@ -121,6 +121,9 @@ impl WebSocket {
                     });
                     return Err(peer.lost(format!("the hub closed the WebSocket{why}")));
                 }
+                Some(Event::Deflated { .. }) => {
+                    return Err(peer.stranger("a message is compressed, which was not agreed on"));
+                }
                 Some(Event::Pong(_)) => {}
                 None if consumed == 0 => return Ok(stage),
                 None => {}

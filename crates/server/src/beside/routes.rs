@@ -8,7 +8,7 @@ use crate::context::{Context, ListenerContext};
 use crate::keeper;
 use crate::stats::Summary;
 use axum::extract::{Request, State};
-use axum::http::header::UPGRADE;
+use axum::http::header::{SEC_WEBSOCKET_VERSION, UPGRADE};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post, put};
@@ -123,10 +123,12 @@ async fn sse_is_for_get(method: Method) -> Refusal {
 }
 
 /// A request that does ask for a WebSocket goes to a shard and never comes here.
-async fn upgrade_required(request: Request) -> Refusal {
+async fn upgrade_required(request: Request) -> impl IntoResponse {
     let path = request.uri().path();
     let reason = format!("{path} is for WebSocket clients: the request must ask for an upgrade to websocket");
-    Refusal::upgrade_required(reason).header(UPGRADE, "websocket")
+    // RFC 6455 §4.4 wants the version said.
+    let refusal = Refusal::upgrade_required(reason).header(UPGRADE, "websocket");
+    ([(SEC_WEBSOCKET_VERSION, "13")], refusal)
 }
 
 async fn method_not_allowed(State(site): State<Site>, request: Request) -> Response {

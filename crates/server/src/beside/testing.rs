@@ -77,6 +77,8 @@ impl Bench {
             connections: AtomicUsize::new(0),
         };
         let context = Arc::new(Context {
+            websocket: Default::default(),
+            contexts: Default::default(),
             mqtt: Default::default(),
             sys: Default::default(),
             limits,

@@ -32,10 +32,11 @@ impl ShardLoop {
         match stage {
             Stage::First => {}
             Stage::Mqtt => self.set_input(key, Kind::Mqtt, Input::Mqtt(Box::default())),
-            Stage::MqttWebSocket { receiver, connect } => {
+            Stage::MqttWebSocket { receiver, connect, deflate } => {
                 self.net.answer(key, |out| out.extend_from_slice(&output));
                 if let Some(connection) = self.net.get_mut(key) {
                     connection.outbox.mark_framed();
+                    connection.deflate = deflate;
                 }
                 let mut state = Box::<MqttInput>::default();
                 self.set_input(key, Kind::MqttWebSocket, Input::Taken);
@@ -44,9 +45,12 @@ impl ShardLoop {
                 self.begin_pings(key);
             }
             Stage::Channel(opening) => input = self.channel_arrive(key, opening, input),
-            Stage::Json { receiver, requests } => {
+            Stage::Json { receiver, requests, deflate } => {
                 self.net.answer(key, |out| out.extend_from_slice(&output));
                 let is_websocket = receiver.is_some();
+                if let Some(connection) = self.net.get_mut(key) {
+                    connection.deflate = deflate;
+                }
                 self.json_arrive(key, receiver, &requests);
                 if is_websocket {
                     self.begin_pings(key);
@@ -76,10 +80,11 @@ impl ShardLoop {
         let Some(connection) = self.net.get_mut(key) else { return };
         let (user, kind) = (connection.user.take(), connection.kind);
         let forwarded = connection.forwarded.as_deref().copied();
+        let deflate = std::mem::take(&mut connection.deflate);
         let (opening, input) = Opening::of(&mut connection.input, input);
         let Some((stream, listener, output)) = self.take_out(key) else { return };
         let stage = match websocket {
-            Some((receiver, state)) => Stage::MqttWebSocket { receiver, connect: state.partial },
+            Some((receiver, state)) => Stage::MqttWebSocket { receiver, connect: state.partial, deflate },
             None if opening.is_some() => opening.map_or(Stage::First, Stage::Channel),
             None if matches!(kind, Kind::New | Kind::Http) => Stage::First,
             None => Stage::Mqtt,
@@ -104,10 +109,10 @@ impl ShardLoop {
         let requests = self.json_take_pending(key);
         let Some(connection) = self.net.get_mut(key) else { return };
         connection.form = Form::None;
-        let user = connection.user.take();
+        let (user, deflate) = (connection.user.take(), std::mem::take(&mut connection.deflate));
         let forwarded = connection.forwarded.as_deref().copied();
         let Some((stream, listener, output)) = self.take_out(key) else { return };
-        let stage = Stage::Json { receiver, requests };
+        let stage = Stage::Json { receiver, requests, deflate };
         let arrival = Arrival { stream, listener, input, output, forwarded, user, stage };
         self.net.mail[shard].push(Mail::Arrival(Box::new(arrival)));
     }

@@ -1,6 +1,7 @@
 //! One connection: its socket, what it speaks, and what it has yet to be sent.
 
 use super::channel::{Channel, Incoming, Parked, Reader};
+use super::deflate::Deflate;
 use super::json::ask::Asks;
 use super::json::own::{Own, Shape};
 use super::mqtt_sn::Client;
@@ -33,6 +34,8 @@ pub(super) struct Connection {
     /// The largest packet that an MQTT client takes [MQTT-3.1.2-24]; `u32::MAX` unless it said so.
     pub(super) packet_bytes_max: u32,
     pub(super) outbox: Outbox,
+    /// How WebSocket messages are compressed.
+    pub(super) deflate: Deflate,
     /// What the outbox has no room for; most have none.
     pub(super) overflow: Option<Box<Overflow>>,
     /// What may only go out once something is on disk.
@@ -71,6 +74,9 @@ pub(super) struct Connection {
     pub(super) is_weighed: bool,
     /// There may be more to read than was read so far; it stands in the list of those to be read.
     pub(super) is_readable: bool,
+    /// What has been read of it and not been dealt with is more than the beginning of something: it comes before more is
+    /// read.
+    pub(super) has_more: bool,
     /// It has published something.
     pub(super) is_publisher: bool,
     /// What it has sent had to be kept on disk.
@@ -85,6 +91,8 @@ pub(super) struct Connection {
     pub(super) is_held: bool,
     /// A WebSocket close frame has been sent; nothing may follow it.
     pub(super) has_said_close: bool,
+    /// The peer has sent its WebSocket close frame, or what it sends cannot be told to be one.
+    pub(super) has_heard_close: bool,
     /// The peer has closed its writing side: reading has to go on until it says so.
     pub(super) is_half_closed: bool,
     /// Both sides are closed, or the connection is broken: nothing more can be sent either.
@@ -153,6 +161,8 @@ pub(super) enum Input {
     ChannelPost(Box<Parked>),
     /// A request that waits for what comes on a channel.
     ChannelReader(Box<Reader>),
+    /// A WebSocket that has been said goodbye to: all that counts is the peer's close frame.
+    Goodbye(Box<Receiver>),
     /// Nothing is expected; what comes is thrown away.
     Ignored,
     /// It is being read at this moment, further down the stack.
@@ -291,6 +301,7 @@ impl Connection {
             form: Form::None,
             packet_bytes_max: u32::MAX,
             outbox: Outbox::default(),
+            deflate: Deflate::default(),
             overflow: None,
             held: None,
             holds_all: false,
@@ -311,6 +322,7 @@ impl Connection {
             is_starved: false,
             is_weighed: false,
             is_readable: false,
+            has_more: false,
             is_publisher: false,
             needs_disk: false,
             is_paused: false,
@@ -318,6 +330,7 @@ impl Connection {
             is_too_slow: false,
             is_held: false,
             has_said_close: false,
+            has_heard_close: false,
             is_half_closed: false,
             is_gone: false,
             failures: 0,

@@ -1,5 +1,6 @@
 //! One message in bytes, once for each form however many receivers it has.
 
+use super::deflate::Pool;
 use super::follow::json_place;
 use crate::outbox::LINK_BYTES_MIN;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ pub(super) struct Encodings {
     mqtt: [Option<Encoded>; 4],
     /// With the place that it has in the history of its topic, for those who follow that.
     json: Option<(Option<Place>, Vec<u8>)>,
+    /// All of that but its last byte, compressed, for one size of window; empty if that is not worth it.
+    deflated: Option<(u8, Vec<u8>)>,
     /// The same without the payload, and perhaps as it is when it comes because it was retained; none if it is text, so that
     /// it needs no binary frame.
     json_header: Option<(Option<Place>, bool, Option<Vec<u8>>)>,
@@ -40,7 +43,7 @@ impl Encodings {
         if !is_known {
             self.message = Some(message.clone());
             self.mqtt = [const { None }; 4];
-            (self.json, self.json_header) = (None, None);
+            (self.json, self.deflated, self.json_header) = (None, None, None);
         }
         !is_known
     }
@@ -55,17 +58,35 @@ impl Encodings {
         })
     }
 
-    /// The JSON text of a message for all receivers that get it without the retain flag.
-    pub(super) fn json(&mut self, message: &Arc<Message>, place: Option<Place>, now: Time) -> &[u8] {
+    /// The JSON text of a message for all receivers that get it without the retain flag, and for those to whom it goes
+    /// compressed with a window of so many bits all of it but its last byte in that form.
+    pub(super) fn json(
+        &mut self,
+        message: &Arc<Message>,
+        place: Option<Place>,
+        now: Time,
+        (window_bits, pool): (u8, &mut Pool),
+    ) -> (&[u8], Option<&[u8]>) {
         self.is_first(message);
         // Hardly anybody gets it without its place where others get it with that.
-        self.json.take_if(|(known, _)| *known != place);
+        if self.json.take_if(|(known, _)| *known != place).is_some() {
+            self.deflated = None;
+        }
         let (_, text) = self.json.get_or_insert_with(|| {
             let mut text = Vec::new();
             json(message, false, place, now, &mut text);
             (place, text)
         });
-        text
+        if window_bits == 0 {
+            return (text, None);
+        }
+        // Hardly anybody asks for another size than the others.
+        self.deflated.take_if(|(known, _)| *known != window_bits);
+        let (_, deflated) = self.deflated.get_or_insert_with(|| {
+            let without_end = text.len().saturating_sub(1);
+            (window_bits, pool.beginning(window_bits, &text[..without_end]))
+        });
+        (text, Some(deflated).filter(|deflated| !deflated.is_empty()).map(|deflated| deflated.as_slice()))
     }
 
     /// The header of the binary frame in which a message goes to those who want that; none if its payload is text.

@@ -5,6 +5,7 @@ use super::accept::Listener;
 use super::channel;
 use super::connection::{Form, Input, Link, Phase};
 use super::sessions::Dismissal;
+use super::websocket::goodbye_input;
 use std::net::Shutdown;
 use trefoil_hub::{ConnectionKey, Ending};
 use trefoil_json::Code;
@@ -74,18 +75,31 @@ impl ShardLoop {
         let deadline = self.net.now.plus_s(deadline_s);
         let Some(connection) = self.net.get_mut(key) else { return };
         if connection.phase == Phase::Open {
-            connection.input = Input::Ignored;
             connection.silence_ms_max = 0;
             self.say_close(key, CloseCode::NORMAL, "");
             self.net.mark_dirty(key);
-            if let Some(connection) = self.net.get_mut(key) {
+            if let Some(connection) = self.net.connections.get_mut(key.0 as usize) {
+                connection.input = goodbye_input(&self.net.context.limits, connection);
                 connection.phase = Phase::Closing;
             }
         }
         self.set_deadline(key, Some(deadline));
     }
 
-    /// All is sent: now the peer closes its side, or is given up after a while.
+    /// All is sent. A WebSocket waits for the peer's close frame before anything is closed below it, as long as it waits for
+    /// anybody.
+    pub(super) fn all_is_sent(&mut self, key: ConnectionKey) {
+        let deadline = self.net.now.plus_s(STOP_LINGER_S);
+        let Some(connection) = self.net.get_mut(key) else { return };
+        if !matches!(connection.input, Input::Goodbye(_)) || connection.is_half_closed {
+            return self.linger(key);
+        }
+        if self.stop_at.is_some() {
+            self.set_deadline(key, Some(deadline));
+        }
+    }
+
+    /// Now the peer closes its side, or is given up after a while.
     pub(super) fn linger(&mut self, key: ConnectionKey) {
         let deadline = self.net.now.plus_s(if self.stop_at.is_some() { STOP_LINGER_S } else { LINGER_S });
         let Some(connection) = self.net.get_mut(key) else { return };

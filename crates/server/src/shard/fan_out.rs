@@ -2,8 +2,9 @@
 
 use super::ShardLoop;
 use super::connection::{Connection, Form, Phase};
+use super::deflate::{Deflate, Pool};
 use super::json::write::{JOINED_BYTES_MAX, write_binary};
-use super::net::{DATAGRAM_BYTES_MAX, Net, write_json};
+use super::net::{DATAGRAM_BYTES_MAX, Json, Net, write_json};
 use super::run::{Size, messages};
 use crate::mail::Mail;
 use crate::memory::NO_QOS_0;
@@ -27,6 +28,8 @@ pub(super) struct RunForms<'a> {
     v3: Option<Bytes>,
     v5: Option<Bytes>,
     text: Option<Bytes>,
+    /// The same compressed, for each size of window that is asked for.
+    deflated: Vec<(u8, Bytes)>,
     line: Option<Bytes>,
     sse: Option<Bytes>,
     /// Texts with a comma behind each, to be joined.
@@ -49,6 +52,7 @@ impl<'a> RunForms<'a> {
             v3: shared,
             v5: None,
             text: None,
+            deflated: Vec::new(),
             line: None,
             sse: None,
             objects: None,
@@ -79,6 +83,18 @@ impl<'a> RunForms<'a> {
                 out.extend_from_slice(text);
             })
         })
+    }
+
+    /// Text frames, compressed for everybody with this window who keeps none from message to message.
+    fn deflated(&mut self, window_bits: u8, pool: &mut Pool) -> &Bytes {
+        let known = self.deflated.iter().position(|(bits, _)| *bits == window_bits);
+        let known = known.unwrap_or_else(|| {
+            let mut deflate = Deflate::shared(window_bits);
+            let frames = joined(self.wire, |text, out| pool.frame(&mut deflate, Opcode::Text, text, out));
+            self.deflated.push((window_bits, frames));
+            self.deflated.len() - 1
+        });
+        &self.deflated[known].1
     }
 
     fn line(&mut self) -> &Bytes {
@@ -145,7 +161,7 @@ impl<'a> RunForms<'a> {
     }
 }
 
-fn joined(wire: &[u8], write: impl Fn(&[u8], &mut Vec<u8>)) -> Bytes {
+fn joined(wire: &[u8], mut write: impl FnMut(&[u8], &mut Vec<u8>)) -> Bytes {
     let (mut text, mut out) = (Vec::new(), Vec::with_capacity(wire.len() * 2));
     for publish in messages(wire) {
         text.clear();
@@ -201,7 +217,12 @@ impl Net {
             {
                 Whole::of(run.links, run.v5())
             }
-            Form::JsonText => Whole::of(run.links, run.text()),
+            Form::JsonText if connection.deflate.window_bits == 0 => Whole::of(run.links, run.text()),
+            Form::JsonText if !connection.deflate.keeps_context() => {
+                let links = run.links;
+                let frames = run.deflated(connection.deflate.window_bits, &mut self.deflate);
+                Whole::of(links && frames.len() >= LINK_BYTES_MIN, frames)
+            }
             Form::JsonLine => Whole::of(run.links, run.line()),
             Form::Sse(_) => Whole::of(run.links, run.sse()),
             Form::JsonShaped(shape) if shape.is_joined => {
@@ -219,7 +240,8 @@ impl Net {
                 }
                 return;
             }
-            Form::Mqtt(_) | Form::JsonDatagram => {
+            // What is compressed for one connection only is so message by message.
+            Form::Mqtt(_) | Form::JsonDatagram | Form::JsonText => {
                 return self.deliver_one_by_one(to, run, subscription_ids, slow_reader);
             }
         };
@@ -283,7 +305,8 @@ impl Net {
                         false => {
                             self.text.clear();
                             encode(&publish, &mut self.text);
-                            write_json(connection, &self.text, None, None, &mut self.pool);
+                            let json = Json { text: &self.text, deflated: None, acknowledgement: None };
+                            write_json(connection, json, None, &mut self.pool, &mut self.deflate);
                         }
                     }
                     true
@@ -293,7 +316,8 @@ impl Net {
                     encode(&publish, &mut self.text);
                     let fits = !connection.is_udp() || self.text.len() <= DATAGRAM_BYTES_MAX;
                     if fits {
-                        write_json(connection, &self.text, None, None, &mut self.pool);
+                        let json = Json { text: &self.text, deflated: None, acknowledgement: None };
+                        write_json(connection, json, None, &mut self.pool, &mut self.deflate);
                     }
                     fits
                 }

@@ -369,4 +369,6 @@ fn can_go(connection: &Connection) -> bool {
         && !connection.is_gone
         && !connection.is_too_slow
         && !connection.has_said_close
+        // The record says nothing of windows.
+        && !connection.deflate.is_agreed()
 }

@@ -3,6 +3,7 @@
 
 use super::ShardLoop;
 use super::connection::{Form, Input, MqttInput};
+use super::deflate;
 use super::scarce;
 use crate::access::Credentials;
 use crate::beside::hand_back::{is_channel, is_for_shard};
@@ -136,9 +137,10 @@ impl ShardLoop {
                 return self.websocket_refuse(key, Refused { status: 404, reason: why });
             }
         };
+        let extensions = values(headers, "sec-websocket-extensions");
         let host = header(headers, "host").unwrap_or("");
         let headers = headers.iter().map(|h| (h.name, h.value));
-        let accepted = match handshake::accept(method, minor, headers, protocols) {
+        let mut accepted = match handshake::accept(method, minor, headers, protocols) {
             Ok(accepted) => accepted,
             Err(refused) => return self.websocket_refuse(key, refused),
         };
@@ -150,21 +152,31 @@ impl ShardLoop {
             let why = "a page of another origin may not connect";
             return self.websocket_refuse(key, Refused { status: 403, reason: why });
         }
+        let deflate;
+        (accepted.deflate, deflate) = match deflate::agree(&self.net.context, kind, extensions) {
+            Ok(agreed) => agreed,
+            Err(refused) => return self.websocket_refuse(key, refused),
+        };
+        let is_deflated = accepted.deflate.is_some();
         self.net.answer(key, |out| accepted.write_response(out));
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.deflate = deflate;
+        }
         let is_old_mqtt = accepted.protocol == Some(MQTT_PROTOCOLS[1]);
         self.set_deadline(key, None);
-        self.websocket_open(key, kind, is_old_mqtt);
+        self.websocket_open(key, kind, is_old_mqtt, is_deflated);
         self.begin_pings(key);
     }
 
-    fn websocket_open(&mut self, key: ConnectionKey, kind: Kind, is_old_mqtt: bool) {
+    fn websocket_open(&mut self, key: ConnectionKey, kind: Kind, is_old_mqtt: bool, is_deflated: bool) {
         let limits = &self.net.context.limits;
         let bytes_max = match kind {
             Kind::JsonWebSocket => limits.json_bytes_max,
             _ => limits.packet_bytes_max,
         };
         let limits = Limits { frame_bytes_max: bytes_max, message_bytes_max: bytes_max };
-        let receiver = Box::new(Receiver::new(Role::Server, limits));
+        let receiver = Receiver::new(Role::Server, limits);
+        let receiver = Box::new(if is_deflated { receiver.with_deflate() } else { receiver });
         match kind {
             Kind::MqttWebSocket => {
                 if let Some(connection) = self.net.get_mut(key) {

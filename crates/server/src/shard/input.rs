@@ -85,7 +85,8 @@ impl ShardLoop {
         };
         let wanted = room.len();
         let Link::Tcp(stream) = &mut connection.link else { return };
-        let result = stream.read(room);
+        let has_more = std::mem::take(&mut connection.has_more);
+        let result = if has_more { Err(io::ErrorKind::Interrupted.into()) } else { stream.read(room) };
         let got = *result.as_ref().unwrap_or(&0);
         let again = match result {
             Ok(0) => {
@@ -103,6 +104,7 @@ impl ShardLoop {
                 // A short read means that there is no more, unless the end is near and has to be seen.
                 got == wanted || connection.is_half_closed
             }
+            // It is for the next tick, too, where what is here already comes first.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             Err(_) => {
@@ -186,6 +188,10 @@ impl ShardLoop {
                 Input::ChannelBody(incoming) => self.channel_body(key, incoming, rest),
                 Input::ChannelReader(reader) => self.channel_interrupt(key, reader, rest),
                 state @ (Input::ChannelPost(_) | Input::ChannelOpen(_)) => (0, self.put_back(key, state)),
+                Input::Goodbye(mut receiver) => {
+                    let used = self.goodbye_frames(key, &mut receiver, rest);
+                    (used, self.put_back(key, Input::Goodbye(receiver)))
+                }
                 state @ (Input::Ignored | Input::JsonDatagrams | Input::Taken) => {
                     self.put_back(key, state);
                     return input.len();
@@ -250,6 +256,12 @@ impl ShardLoop {
         match (connection.kind, connection.phase) {
             (_, Phase::Lingering) => self.remove(key),
             _ if connection.is_gone => self.lose(key),
+            (_, Phase::Closing)
+                if matches!(connection.input, Input::Goodbye(_)) && connection.has_sent_all() =>
+            {
+                // It went without its close frame.
+                self.remove(key);
+            }
             (_, Phase::Closing) => {}
             (Kind::JsonTcp, Phase::Open) => self.end_json_lines(key),
             // Answers that only wait for the disk are owed to it as much as those that have gone out.

@@ -11,6 +11,7 @@ mod arrival;
 mod channel;
 mod connection;
 mod datagrams;
+mod deflate;
 mod encode;
 mod ending;
 mod fan_out;
@@ -40,6 +41,7 @@ mod websocket;
 mod write;
 
 pub(crate) use channel::Opening;
+pub(crate) use deflate::{Contexts, Deflate};
 pub(crate) use follow::json_place;
 pub(crate) use presence::view;
 
@@ -160,6 +162,7 @@ impl ShardLoop {
         let mail = context.mailboxes.iter().map(|_| Vec::new()).collect();
         let sn = mqtt_sn::Own::new(number, &context.gateway);
         let is_limited = context.memory.is_limited();
+        let deflate = deflate::Pool::new(&context.websocket);
         let tree = if number == 0 { Tree::new(context.sys.interval_s) } else { None };
         Ok(ShardLoop {
             poll,
@@ -184,6 +187,7 @@ impl ShardLoop {
                 expired: 0,
                 pool: Pool::default(),
                 encodings: Encodings::default(),
+                deflate,
                 durable: 0,
                 waits_for: 0,
                 is_awaited: false,

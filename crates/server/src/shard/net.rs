@@ -1,6 +1,7 @@
 //! The connections of a shard, and the way out of its hub into their outboxes.
 
 use super::connection::{Connection, Form, Link, Phase, Unacknowledged};
+use super::deflate;
 use super::encode::{Encoded, Encodings, Extra, json, plain};
 use super::presence::Asked;
 use crate::context::Context;
@@ -17,7 +18,7 @@ use trefoil_hub::{
 };
 use trefoil_json::BINARY_HEADER_BYTES_MAX;
 use trefoil_mqtt::Version;
-use trefoil_websocket::{Opcode, encode_header};
+use trefoil_websocket::Opcode;
 
 /// What one datagram can carry over IPv4.
 pub(super) const DATAGRAM_BYTES_MAX: usize = 65_507;
@@ -60,6 +61,7 @@ pub(super) struct Net {
     pub(super) expired: u64,
     pub(super) pool: Pool,
     pub(super) encodings: Encodings,
+    pub(super) deflate: deflate::Pool,
     /// Batches of the shard up to this one are on disk.
     pub(super) durable: u64,
     /// Answers to what is being dealt with have to wait for this batch; 0 for none.
@@ -139,7 +141,7 @@ impl Net {
     pub(super) fn answer_frame(&mut self, key: ConnectionKey, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(connection) = self.connections.get_mut(key.0 as usize) else { return };
         if connection.is_mqtt_in_websocket() {
-            connection.outbox.frame(|len, out| encode_header(true, Opcode::Binary, len, out));
+            Net::frame_packets(connection, &mut self.deflate);
         } else if connection.is_joined() {
             connection.join(&mut self.pool);
         }
@@ -248,21 +250,26 @@ impl Net {
             return Ok(());
         }
         let own;
-        let text = if delivery.retain {
+        let connection = &self.connections[to.0 as usize];
+        // What is joined with others is not compressed, and what is put into a window that is kept is so for that alone.
+        let is_shared = !connection.deflate.keeps_context() && !connection.is_joined();
+        let window_bits = if is_shared { connection.deflate.window_bits } else { 0 };
+        let (text, deflated) = if delivery.retain {
             let mut text = std::mem::take(&mut self.text);
             text.clear();
             json(message, true, None, self.now, &mut text);
             own = text;
-            &own
+            (own.as_slice(), None)
         } else {
             own = Vec::new();
-            self.encodings.json(message, delivery.place, self.now)
+            self.encodings.json(message, delivery.place, self.now, (window_bits, &mut self.deflate))
         };
         let connection = &mut self.connections[to.0 as usize];
         let fits = !connection.is_udp() || text.len() + JSON_TAIL_BYTES <= DATAGRAM_BYTES_MAX;
         if fits {
             let place = delivery.place.map(|place| (&message.topic, place));
-            write_json(connection, text, acknowledgement, place, &mut self.pool);
+            let json = Json { text, deflated, acknowledgement };
+            write_json(connection, json, place, &mut self.pool, &mut self.deflate);
         }
         if let (Link::Udp(peer), true, true) = (&mut connection.link, fits, delivery.packet_id > 0) {
             let mut datagram = Vec::new();
@@ -428,33 +435,42 @@ fn rope_for<'a>(
     }
 }
 
+/// A message as JSON text.
+pub(super) struct Json<'a> {
+    pub(super) text: &'a [u8],
+    /// All of it but its last byte, compressed for the connection.
+    pub(super) deflated: Option<&'a [u8]>,
+    pub(super) acknowledgement: Option<trefoil_json::Delivery>,
+}
+
 /// Appends a message's JSON text to an outbox in the connection's form.
 pub(super) fn write_json(
     connection: &mut Connection,
-    text: &[u8],
-    acknowledgement: Option<trefoil_json::Delivery>,
+    json: Json<'_>,
     place: Option<(&Topic, Place)>,
     pool: &mut Pool,
+    compressors: &mut deflate::Pool,
 ) {
-    let form = &mut connection.form;
-    if matches!(form, Form::JsonShaped(shape) if shape.is_joined) {
+    let Json { text, deflated, acknowledgement } = json;
+    if matches!(&connection.form, Form::JsonShaped(shape) if shape.is_joined) {
         let bytes_max = text.len() + JSON_TAIL_BYTES;
         return connection.push_object(1, bytes_max, pool, |out| close_json(text, acknowledgement, out));
     }
-    connection.outbox.append(1, pool, |out| {
+    let Connection { form, outbox, deflate, .. } = connection;
+    outbox.append(1, pool, |out| {
         let start = out.len();
         match form {
             // The head's length depends on the text's.
-            Form::JsonText | Form::JsonShaped(_) if acknowledgement.is_some() => {
-                let mut body = Vec::with_capacity(text.len() + 32);
-                close_json(text, acknowledgement, &mut body);
-                encode_header(true, Opcode::Text, body.len(), out);
-                out.extend_from_slice(&body);
+            Form::JsonText | Form::JsonShaped(_) if acknowledgement.is_some() || deflated.is_some() => {
+                let at = if deflated.is_some() { text.len() - 1 } else { 0 };
+                let mut body = Vec::with_capacity(text.len() - at + JSON_TAIL_BYTES);
+                close_json(&text[at..], acknowledgement, &mut body);
+                match deflated {
+                    Some(deflated) => deflate::Pool::frame_joined(deflated, &body, out),
+                    None => compressors.frame(deflate, Opcode::Text, &body, out),
+                }
             }
-            Form::JsonText | Form::JsonShaped(_) => {
-                encode_header(true, Opcode::Text, text.len(), out);
-                out.extend_from_slice(text);
-            }
+            Form::JsonText | Form::JsonShaped(_) => compressors.frame(deflate, Opcode::Text, text, out),
             Form::Sse(trail) => {
                 if let (Some(trail), Some((topic, place))) = (trail, place) {
                     trail.sent(topic, place);

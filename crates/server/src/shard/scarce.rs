@@ -155,6 +155,7 @@ impl ShardLoop {
         self.net.memory_stage = self.net.context.memory.stage();
         if self.net.takes_no_new() {
             self.net.pool.clear();
+            self.net.deflate.clear();
         }
         if !self.is_far_ahead() {
             let waiting = std::mem::take(&mut self.scarce.wait_for_shards);

@@ -7,7 +7,6 @@ use crate::outbox::PIECES_PER_WRITE;
 use crate::stats::Kind;
 use std::io::{self, IoSlice, Write};
 use trefoil_hub::ConnectionKey;
-use trefoil_websocket::{Opcode, encode_header};
 
 /// Writes to one connection in one tick; then others have their turn.
 const WRITES_PER_TICK: usize = 8;
@@ -78,7 +77,7 @@ impl ShardLoop {
         let (bytes_low, messages_low) = (limits.outbox_bytes_max / 2, limits.outbox_messages_max / 2);
         let Some(connection) = self.net.get_mut(key) else { return };
         if connection.phase == Phase::Closing && connection.has_sent_all() {
-            return self.linger(key);
+            return self.all_is_sent(key);
         }
         if connection.outbox.is_empty() && matches!(connection.input, Input::ChannelReader(_)) {
             return self.channel_reader_has_room(key);
@@ -111,7 +110,7 @@ impl Net {
         let net = self;
         let Some(connection) = net.connections.get_mut(key.0 as usize) else { return Ok(()) };
         if connection.is_mqtt_in_websocket() {
-            connection.outbox.frame(|len, out| encode_header(true, Opcode::Binary, len, out));
+            Net::frame_packets(connection, &mut net.deflate);
         } else if connection.is_joined() {
             connection.join(&mut net.pool);
         }

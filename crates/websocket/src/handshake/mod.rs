@@ -28,6 +28,7 @@ mod tokens;
 
 pub use client::{ClientHandshake, HandshakeError, response_len};
 pub use server::{Accepted, Refused, accept};
+pub(crate) use tokens::is_token;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{accept_key, tokens};
+use crate::deflate::Agreed;
 
 /// A request that asks for a WebSocket as RFC 6455 §4.2.1 wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Accepted<'a> {
     pub protocol: Option<&'a str>,
     /// The page that opens the connection, as a browser names it; whether it may is for the caller to say.
     pub origin: Option<&'a str>,
+    /// What was agreed on about compression. It is for the caller to [negotiate](crate::deflate::negotiate) and to set.
+    pub deflate: Option<Agreed>,
     accept_key: [u8; 28],
 }
 
@@ -68,7 +71,12 @@ pub fn accept<'a>(
     if !STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16) {
         return Err(bad_request("Sec-WebSocket-Key is not the base64 of 16 bytes"));
     }
-    Ok(Accepted { protocol: request.protocol, origin: request.origin, accept_key: accept_key(key) })
+    Ok(Accepted {
+        protocol: request.protocol,
+        origin: request.origin,
+        deflate: None,
+        accept_key: accept_key(key),
+    })
 }
 
 /// The headers that matter.
@@ -143,6 +151,10 @@ impl Accepted<'_> {
         if let Some(protocol) = self.protocol {
             out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
             out.extend_from_slice(protocol.as_bytes());
+        }
+        if let Some(agreed) = &self.deflate {
+            out.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
+            out.extend_from_slice(agreed.header().as_bytes());
         }
         out.extend_from_slice(b"\r\n\r\n");
     }

@@ -13,6 +13,7 @@ pub(crate) enum Owned {
     Binary(Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
+    Deflated(bool, Vec<u8>),
     Close(Option<(u16, String)>),
 }
 
@@ -23,6 +24,7 @@ impl From<Event<'_>> for Owned {
             Event::Binary(bytes) => Owned::Binary(bytes.to_vec()),
             Event::Ping(payload) => Owned::Ping(payload.to_vec()),
             Event::Pong(payload) => Owned::Pong(payload.to_vec()),
+            Event::Deflated { is_text, payload } => Owned::Deflated(is_text, payload.to_vec()),
             Event::Close(close) => {
                 Owned::Close(close.map(|CloseFrame { code, reason }| (code.get(), reason.to_owned())))
             }

@@ -6,7 +6,7 @@ use crate::shard::connection::{Connection, Form};
 use crate::shard::net::Net;
 use trefoil_hub::{ConnectionKey, Message};
 use trefoil_json::push_binary_prefix;
-use trefoil_websocket::{Opcode, encode_frame, encode_header};
+use trefoil_websocket::{Opcode, encode_header};
 
 /// An array of objects does not become longer than this by another one, since a client may have little room for a frame.
 pub(in crate::shard) const JOINED_BYTES_MAX: usize = 64 << 10;
@@ -72,7 +72,7 @@ impl Net {
         if is_websocket {
             let mut text = Vec::new();
             write(&mut text);
-            self.answer(key, |out| encode_frame(Opcode::Text, &text, out));
+            self.answer_text(key, &text);
         } else {
             self.answer(key, |out| {
                 write(out);

@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+"""Compares broadcasts to WebSocket clients with those of Bun's pub/sub (uWebSockets) and of the npm package `ws`.
+
+    cargo build --release -p trefoil
+    npm install --prefix FOLDER bun ws
+    benches/broadcast.py --load PATH-TO-mqload --hub target/release/trefoil --modules FOLDER/node_modules
+
+One client publishes JSON, 1,000 get it. Saturated and at 40 messages a second the load comes from the yardstick, a load
+generator (mqload); it offers no compression, so that where messages are compressed this script has the clients itself. Of
+all that counts the CPU time of the server for each delivery, and the memory of an idle connection with one subscription.
+In each round all servers take their turn, and who goes first changes from round to round. The tables have medians, and in
+brackets the lowest and the highest ratio of a round.
+"""
+
+import argparse
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+SUBS = 1000
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+BUN = """
+const server = Bun.serve({
+  port: 0, hostname: "127.0.0.1",
+  fetch: (request, server) => server.upgrade(request) ? undefined : new Response("no WebSocket"),
+  websocket: {
+    perMessageDeflate: DEFLATE, maxPayloadLength: 1 << 20, backpressureLimit: 64 << 20,
+    message(socket, text) {
+      const request = JSON.parse(text);
+      if (request.sub) {
+        socket.subscribe(request.sub);
+        socket.send(JSON.stringify({ sub: request.sub }));
+      } else server.publish(request.pub, JSON.stringify({ topic: request.pub, data: request.data }), DEFLATE);
+    },
+  },
+});
+console.log(server.port);
+"""
+
+WS = """
+import { WebSocketServer } from "MODULES/ws/wrapper.mjs";
+const topics = new Map();
+const server = new WebSocketServer({ port: 0, host: "127.0.0.1", perMessageDeflate: DEFLATE && { threshold: 256, serverNoContextTakeover: true } });
+server.on("connection", (socket) => {
+  const mine = [];
+  socket.on("message", (text) => {
+    const request = JSON.parse(text);
+    if (request.sub) {
+      if (!topics.has(request.sub)) topics.set(request.sub, new Set());
+      topics.get(request.sub).add(socket);
+      mine.push(request.sub);
+      socket.send(JSON.stringify({ sub: request.sub }));
+    } else {
+      const message = JSON.stringify({ topic: request.pub, data: request.data });
+      for (const one of topics.get(request.pub) ?? []) one.send(message);
+    }
+  });
+  socket.on("close", () => mine.forEach((topic) => topics.get(topic).delete(socket)));
+});
+server.on("listening", () => console.log(server.address().port));
+"""
+
+HUB = """
+[store]
+durability = "none"
+[[listener]]
+bind = "127.0.0.1:0"
+protocols = ["http", "websocket"]
+[websocket]
+compression = DEFLATE
+"""
+
+
+class Server:
+    """A server of a kind, in a folder of its own, as long as the block lasts."""
+
+    def __init__(self, options, kind, deflate):
+        self.folder = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+        text = {"trefoil": HUB, "bun": BUN, "ws": WS}[kind]
+        text = text.replace("DEFLATE", "true" if deflate else "false").replace("MODULES", str(options.modules))
+        name = "trefoil.toml" if kind == "trefoil" else "server.mjs"
+        Path(self.folder.name, name).write_text(text)
+        command = {"trefoil": [options.hub, "serve", "--config", name], "bun": [options.modules / ".bin/bun", name],
+                   "ws": ["node", name]}[kind]
+        self.process = subprocess.Popen(command, cwd=self.folder.name, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                        text=True)
+        for line in self.process.stdout:
+            digits = line.split("://127.0.0.1:")[-1].split()[0]
+            if digits.isdigit():
+                self.port = int(digits)
+                break
+        else:
+            raise SystemExit(f"{kind} does not start")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self.process.stdout.close()
+        self.folder.cleanup()
+
+    def cpu_s(self):
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) * TICK_S
+
+    def rss(self):
+        fields = Path(f"/proc/{self.process.pid}/statm").read_text().split()
+        return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def yardstick(options, server, arguments):
+    command = [options.load, "text", "--port", server.port, "--pid", server.process.pid, "--path", "/ws",
+               "--on-connect", '{"sub":"{topic}"}', "--ready", '"sub"',
+               "--publish", '{"pub":"{topic}","data":"{payload}"}', *arguments]
+    out = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                         check=True).stdout
+    result = json.loads(out)
+    for fault in ("lost", "duplicates", "order_errors", "closed"):
+        if result.get(fault):
+            print(f"  {fault}: {result[fault]}")
+    return result
+
+
+def frame(text):
+    data = text.encode()
+    head = bytes([0x81, 0x80 | len(data)]) if len(data) < 126 else bytes([0x81, 0x80 | 126]) + len(data).to_bytes(2, "big")
+    # A mask of zeros is one, too, and costs this side nothing.
+    return head + bytes(4) + data
+
+
+def client(port, deflate):
+    """A connection after its handshake."""
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n" if deflate else ""
+    connection.sendall((f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                        f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n").encode())
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += connection.recv(1)
+    agreed = b"permessage-deflate" in head
+    assert head.startswith(b"HTTP/1.1 101") and agreed == deflate, head
+    return connection
+
+
+def quotes(number, size):
+    """Market data, as JSON of about so many bytes."""
+    entries, length = [], 0
+    while length < size:
+        n = number * 31 + len(entries)
+        entries.append({"symbol": f"SYM{n * 7919 % 1000}", "price": n * 104729 % 100000 / 100, "volume": n * 31 % 5000})
+        length += 48
+    return entries
+
+
+def broadcast(server, deflate, size, rate, seconds=8):
+    """CPU time of the server for each delivery, in microseconds, and bytes of each."""
+    readers = [client(server.port, deflate) for _ in range(SUBS)]
+    poll, by_number, got = select.epoll(), {}, {}
+    for reader in readers:
+        reader.sendall(frame('{"sub":"quotes"}'))
+        reader.recv(1000)
+        reader.setblocking(False)
+        poll.register(reader, select.EPOLLIN)
+        by_number[reader.fileno()], got[reader.fileno()] = reader, 0
+    publisher = client(server.port, False)
+    frames = [frame(json.dumps({"pub": "quotes", "data": quotes(n, size)}, separators=(",", ":"))) for n in range(64)]
+    cpu, start, sent, last = server.cpu_s(), time.monotonic(), 0, time.monotonic()
+    while True:
+        now = time.monotonic()
+        due = min(int((now - start) * rate), int(seconds * rate))
+        while sent < due:
+            publisher.sendall(frames[sent % len(frames)])
+            sent += 1
+        for number, _ in poll.poll(0.005):
+            try:
+                got[number] += len(by_number[number].recv(1 << 20))
+                last = time.monotonic()
+            except BlockingIOError:
+                pass
+        if sent == int(seconds * rate) and time.monotonic() - last > 1:
+            break
+    cpu_us = (server.cpu_s() - cpu) * 1e6
+    if min(got.values()) != max(got.values()):
+        print(f"  not all got the same: {min(got.values())} to {max(got.values())} bytes")
+    for one in [*readers, publisher]:
+        one.close()
+    return cpu_us / (sent * SUBS), max(got.values()) / sent
+
+
+def idle(server, deflate, count):
+    """Memory of the server for each idle connection with one subscription."""
+    warm = [client(server.port, deflate) for _ in range(100)]
+    for connection in warm:
+        connection.sendall(frame('{"sub":"idle"}'))
+        connection.recv(1000)
+    before, connections = server.rss(), []
+    for _ in range(count):
+        connection = client(server.port, deflate)
+        connection.sendall(frame('{"sub":"idle"}'))
+        connection.recv(1000)
+        connections.append(connection)
+    each = (server.rss() - before) / count
+    for connection in [*warm, *connections]:
+        connection.close()
+    return each
+
+
+# Name, kinds of servers, whether messages are compressed, and what is measured: a figure, or several.
+SCENARIOS = {
+    "saturated": ("1→1,000 saturated, µs a delivery", False, lambda o, s: yardstick(
+        o, s, ["--subs", SUBS, "--linger-us", 10000, "--duration", o.seconds])["broker_cpu_us_per_delivery"]),
+    "rate": ("1→1,000, 40 messages a second, µs a delivery", False, lambda o, s: yardstick(
+        o, s, ["--subs", SUBS, "--rate", 40, "--duration", o.seconds])["broker_cpu_us_per_delivery"]),
+    "plain-1k": ("1→1,000, 1 KiB, 40 a second, plain, µs", False, lambda o, s: broadcast(s, False, 1024, 40)[0]),
+    "deflate-1k": ("1→1,000, 1 KiB, 40 a second, compressed, µs", True, lambda o, s: broadcast(s, True, 1024, 40)[0]),
+    "deflate-1k-bytes": ("the same: bytes a delivery", True, lambda o, s: broadcast(s, True, 1024, 40, 2)[1]),
+    "deflate-200b": ("1→1,000, 300 B, 40 a second, compressed, µs", True, lambda o, s: broadcast(s, True, 300, 40)[0]),
+    "idle": ("idle with one subscription, bytes", False, lambda o, s: idle(s, False, o.idle)),
+    "idle-deflate": ("the same, compression agreed on, bytes", True, lambda o, s: idle(s, True, o.idle)),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--load", type=Path, required=True, help="the load generator mqload")
+    parser.add_argument("--hub", type=Path, default=Path("target/release/trefoil"))
+    parser.add_argument("--modules", type=Path, required=True, help="a node_modules folder with bun and ws")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=5, help="of each run of the load generator")
+    parser.add_argument("--idle", type=int, default=5000, help="idle connections")
+    parser.add_argument("--servers", nargs="+", default=["trefoil", "bun", "ws"], choices=["trefoil", "bun", "ws"])
+    parser.add_argument("scenarios", nargs="*", default=list(SCENARIOS), help=", ".join(SCENARIOS))
+    options = parser.parse_args()
+    options.hub, options.modules = options.hub.resolve(), options.modules.resolve()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    print("| | " + " | ".join(options.servers) + " | ratio to " + " and ".join(options.servers[1:]) + " |")
+    print("| --- " * (len(options.servers) + 2) + "|")
+    for name in options.scenarios:
+        title, deflate, measure = SCENARIOS[name]
+        found = {kind: [] for kind in options.servers}
+        for number in range(options.rounds):
+            turn = number % len(options.servers)
+            for kind in options.servers[turn:] + options.servers[:turn]:
+                with Server(options, kind, deflate) as server:
+                    found[kind].append(measure(options, server))
+        ours, ratios = found[options.servers[0]], []
+        for kind in options.servers[1:]:
+            each = [a / b for a, b in zip(ours, found[kind]) if b]
+            ratios.append(f"**{statistics.median(each):.2f}** ({min(each):.2f} to {max(each):.2f})" if each else "-")
+        medians = [f"{statistics.median(found[kind]):.3g}" if deflate is None or statistics.median(found[kind]) < 100
+                   else f"{statistics.median(found[kind]):,.0f}" for kind in options.servers]
+        print(f"| {title} | " + " | ".join(medians) + " | " + " and ".join(ratios) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
