@@ -16,6 +16,10 @@ import { parseArgs } from "node:util";
 /** What holds for an example unless the command line says otherwise. */
 const EXAMPLES = {
   telemetry: { url: "http://127.0.0.1:8090/", wait: "45" },
+  chat: {
+    url: "http://127.0.0.1:8097/", wait: "3", width: "1180", height: "640",
+    eval: `(async () => { const say = async (text) => { document.getElementById("text").value = text; document.getElementById("say").requestSubmit(); await new Promise((done) => setTimeout(done, 700)); }; document.getElementById("name").value = "Ann"; document.getElementById("name").dispatchEvent(new Event("change")); await new Promise((done) => setTimeout(done, 1_000)); await say("Good morning, everybody."); await say("Polly, is anybody here?"); })()`,
+  },
   "device-dashboard": {
     url: "http://127.0.0.1:8095/", wait: "70", width: "1240", height: "820",
     eval: `document.querySelector('[data-bed="seedlings"] .plug').click(); document.querySelector('[data-bed="basil"] .switch').click(); new Promise((done) => setTimeout(done, 3_000))`,

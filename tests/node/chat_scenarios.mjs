@@ -1,6 +1,7 @@
 // The chat in Chromium: two windows, and others who have none.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import mqtt from "mqtt";
 import { fitsOnATelephone, part, textIs, withPage } from "./browser.mjs";
 import { main } from "./rig.mjs";
@@ -11,6 +12,7 @@ const person = (page, name) => part(page, "person").filter({ hasText: name }).fi
 async function comeIn(page, url, name, room = "lobby") {
   await page.goto(`${url}#${room}`);
   await textIs(page, "status", /connected/);
+  await textIs(page, "room-title", new RegExp(room));
   await part(page, "name").fill(name);
   await part(page, "name").press("Enter");
   await person(page, name).waitFor();
@@ -69,9 +71,9 @@ async function anMqttClientComesIn({ page: url, tcp }) {
     other.on("error", () => {});
     await other.subscribeAsync("chat/workshop/said", { qos: 1 });
     await person(page, "lathe-7").getByText("MQTT").waitFor();
-    const heard = new Promise((resolve) => other.on("message", (_, payload) => resolve(JSON.parse(payload))));
+    const heard = once(other, "message");
     await say(page, "Is anybody working?");
-    const { from, text } = await heard;
+    const { from, text } = JSON.parse((await heard)[1]);
     assert.deepEqual([from, text], ["Ann", "Is anybody working?"]);
     for (const nonsense of ["hello", "{}", '{"from":7,"text":"x"}', "null"]) await other.publishAsync("chat/workshop/said", nonsense, { qos: 1 });
     await other.publishAsync("chat/workshop/said", JSON.stringify({ from: "lathe-7", text: "I am" }), { qos: 1 });

@@ -43,11 +43,13 @@ async function theLatestToASlowPage({ page: url, tcp }) {
   await withPage(url, async (page) => {
     await textIs(page, "symbols", /^20$/);
     await part(page, "busy").check();
-    // More than sockets and outbox hold: it has to wait somewhere, or be left out.
+    // More than sockets and outbox hold, also compressed: it has to wait somewhere, or be left out.
+    const digits = Array.from({ length: 4_000 }, () => Math.floor(Math.random() * 10)).join("");
+    const anyDigits = () => digits.slice(Math.random() * 2_500).slice(0, 1_500);
     const exchange = await mqtt.connectAsync(`mqtt://127.0.0.1:${tcp}`, { reconnectPeriod: 0 });
     const symbols = Array.from({ length: 20 }, (_, at) => `SLOW${at}`);
     for (let round = 1; round <= 3_000; round++) {
-      for (const symbol of symbols) exchange.publish(`market/${symbol}/price`, `${round}.${"0".repeat(700)}`);
+      for (const symbol of symbols) exchange.publish(`market/${symbol}/price`, `${round}.${anyDigits()}`);
       await new Promise((resolve) => setImmediate(resolve));
     }
     for (const symbol of symbols) await exchange.publishAsync(`market/${symbol}/price`, "4711.25", { qos: 1 });

@@ -91,6 +91,8 @@ function unread(name, count) {
   badge.textContent = count > 99 ? "99+" : count;
 }
 
+addEventListener("hashchange", () => enter(roomOfAddress()));
+
 $("open").addEventListener("submit", (event) => {
   event.preventDefault();
   enter($("room-name").value.trim());

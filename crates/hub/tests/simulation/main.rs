@@ -34,7 +34,7 @@ use world::World;
 const SEEDS: u64 = 400;
 
 /// Seeds within which a fault must be found.
-const FAULT_SEEDS: u64 = 2000;
+const FAULT_SEEDS: u64 = 8000;
 
 /// Kinds of entries, of which each is needed when a log is read. That sweeps are takes more chance than there is here;
 /// unit tests show it.
