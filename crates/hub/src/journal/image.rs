@@ -4,18 +4,17 @@
 //! sessions and messages that are not known: what is said of them is passed over, since whatever of them is still there
 //! is said again later.
 
-use super::entry::{Body, Client, Entry, Stored, WillBody};
+use super::entry::{Client, Entry, Stored};
 use super::facts::Facts;
 use super::history::HistoryImage;
+use super::made::{RetainOne as _, countable, message, moment, will_of};
 use super::places::{Mark, Noted};
 use super::wire::{Reader, Unreadable};
-use crate::message::{Message, Properties};
-use crate::payload::Payload;
+use crate::message::Message;
 use crate::session::Will;
 use crate::slow_reader::SlowReader;
 use crate::subscriptions::{SubscriptionIds, SubscriptionOptions};
 use crate::time::Time;
-use crate::topic::Topic;
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::num::{NonZeroU32, NonZeroU64};
@@ -24,9 +23,6 @@ use trefoil_mqtt::QoS;
 
 /// So many messages are known before those that nobody speaks of any more are looked for.
 const MESSAGES_MIN: usize = 1 << 16;
-
-/// The highest number that is taken for one that has been counted up to.
-const COUNTED_MAX: u64 = u64::MAX / 2;
 
 type Map<K, V> = HashMap<K, V, RandomState>;
 
@@ -451,22 +447,6 @@ impl Image {
     }
 }
 
-/// The one debt of a message that a shard pays.
-trait RetainOne {
-    fn retain_one(&mut self, message: u64, is_paid: impl Fn(&Owed) -> bool);
-}
-
-impl RetainOne for BTreeMap<(u64, Owed), Arc<Message>> {
-    fn retain_one(&mut self, message: u64, is_paid: impl Fn(&Owed) -> bool) {
-        let first = (message, Owed::Shard { shard: 0, of: 0 });
-        let debts = self.range(first..).take_while(|((number, _), _)| *number == message);
-        let paid = debts.map(|(key, _)| key).find(|(_, owed)| is_paid(owed)).cloned();
-        if let Some(paid) = paid {
-            self.remove(&paid);
-        }
-    }
-}
-
 impl KeptSession {
     fn new(client: Client<'_>, will: Option<Will>) -> KeptSession {
         KeptSession {
@@ -615,33 +595,4 @@ fn kept(delivery: &Stored<'_>, messages: &Map<u64, Known>) -> Option<KeptDeliver
         subscription_ids: delivery.subscription_ids.as_slice().into(),
         group: delivery.group.map(|(name, filter)| (name.into(), filter.into())),
     })
-}
-
-/// Numbers are counted on from the highest one, so there has to be room above it.
-fn countable(number: u64) -> Result<u64, Unreadable> {
-    if number <= COUNTED_MAX { Ok(number) } else { Err(Unreadable("a number is too large")) }
-}
-
-/// What was due before the hub was started is due at once.
-fn moment(at: u64, start_ms: u64) -> Time {
-    Time::from_ms(at.saturating_sub(start_ms))
-}
-
-fn message(body: &Body<'_>, start_ms: u64) -> Result<Message, Unreadable> {
-    let publish = &body.publish;
-    // How many levels a topic may have may have been changed since.
-    let topic = Topic::new(publish.topic, usize::MAX).map_err(|_| Unreadable("a topic is not valid"))?;
-    Ok(Message {
-        topic,
-        payload: Payload::copy_from_slice(publish.payload),
-        qos: publish.qos,
-        retain: publish.retain,
-        expires_at: body.expires_at.map(|at| moment(at, start_ms)),
-        properties: Properties::copy(&publish.properties),
-    })
-}
-
-fn will_of(will: &WillBody<'_>, start_ms: u64) -> Result<Will, Unreadable> {
-    let expiry_s = will.expiry_s.map(|s| u32::try_from(s).unwrap_or(u32::MAX));
-    Ok(Will { message: message(&will.body, start_ms)?, expiry_s, delay_s: will.delay_s })
 }

@@ -13,6 +13,7 @@ mod entry;
 mod facts;
 mod history;
 mod image;
+mod made;
 mod places;
 #[cfg(test)]
 mod tests;
