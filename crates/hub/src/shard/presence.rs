@@ -6,7 +6,7 @@ use crate::key::SessionKey;
 use crate::outlet::Outlet;
 use crate::presence::roll::RollKey;
 use crate::presence::{
-    ConnectionName, Letter, PresenceAsker, PresenceError, PresenceQuestion, PresentClient, Word,
+    ClientKind, ConnectionName, Letter, PresenceAsker, PresenceError, PresenceQuestion, PresentClient, Word,
 };
 use crate::session::{Link, Session};
 use crate::time::Time;
@@ -73,6 +73,15 @@ impl Shard {
         self.strike_all(key);
         self.session_mut(key).rare().info = info;
         self.note_presence(key);
+    }
+
+    /// A client goes on over something else than what it came by.
+    pub fn set_client_kind(&mut self, key: SessionKey, kind: ClientKind) {
+        if self.session(key).kind != kind {
+            self.strike_all(key);
+            self.session_mut(key).kind = kind;
+            self.note_presence(key);
+        }
     }
 
     /// What the connection of a session is called, while it has one.

@@ -29,6 +29,7 @@ impl ShardLoop {
             Some(Kind::JsonUdp) => ClientKind::Udp,
             Some(Kind::MqttSn) => ClientKind::MqttSn,
             Some(Kind::Sse) => ClientKind::Sse,
+            Some(Kind::Poll) => ClientKind::Poll,
             _ => ClientKind::Mqtt,
         }
     }

@@ -51,7 +51,12 @@ impl ShardLoop {
         part.reader = Some((key, carrier));
         connection.heard_at = now;
         connection.is_blocked = false;
+        let session = connection.session;
         self.set_input(channel, if read.is_stream { Kind::Sse } else { Kind::Poll }, Input::Ignored);
+        if let Some(session) = session {
+            self.hub.set_client_kind(session, self.client_kind(channel));
+            self.resume(channel, session);
+        }
         self.net.mark_dirty(channel);
         let wait_s = match read.is_stream {
             true => BEAT_S,
