@@ -5,7 +5,7 @@ use crate::extras::ExtrasRef;
 use crate::field::Field;
 use crate::outgoing::{PublishView, encode_publish_to};
 use crate::payload::push_payload;
-use crate::reader::{Outcome, Reader, bad_value};
+use crate::reader::{Outcome, Reader};
 use crate::request::PublishRequest;
 use crate::write::push_u64;
 
@@ -55,13 +55,7 @@ impl<'a> Reader<'_, 'a> {
             let reason = "req needs an id, by which the answer is known";
             return Err(RequestError::new(Code::MissingField, reason).field(Field::Id.name()));
         };
-        let timeout_s = match self.unsigned(Field::TimeoutS, TIMEOUT_S_MAX.into())? {
-            Some(0) => {
-                let wanted = format!("a whole number from 1 to {TIMEOUT_S_MAX}");
-                return Err(bad_value(Field::TimeoutS, "0", &wanted));
-            }
-            given => given.map_or(TIMEOUT_S_DEFAULT, |timeout_s| timeout_s as u32),
-        };
-        Ok(AskRequest { message, timeout_s, id })
+        let timeout_s = self.unsigned_in(Field::TimeoutS, 1..=TIMEOUT_S_MAX.into())?;
+        Ok(AskRequest { message, timeout_s: timeout_s.map_or(TIMEOUT_S_DEFAULT, |given| given as u32), id })
     }
 }

@@ -1,6 +1,7 @@
 //! The members of an object, each read as the type that its field has. Requests and replies share these.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use crate::error::{Code, RequestError};
 use crate::extras::Extras;
@@ -131,12 +132,19 @@ impl<'a> Reader<'_, 'a> {
     }
 
     pub(crate) fn unsigned(&self, field: Field, max: u64) -> Outcome<Option<u64>> {
+        self.unsigned_in(field, 0..=max)
+    }
+
+    pub(crate) fn unsigned_in(&self, field: Field, range: RangeInclusive<u64>) -> Outcome<Option<u64>> {
         let Some(json) = self.members.get(field) else {
             return Ok(None);
         };
         match unsigned(json) {
-            Some(number) if number <= max => Ok(Some(number)),
-            _ => Err(bad_value(field, json, &format!("a whole number from 0 to {max}"))),
+            Some(number) if range.contains(&number) => Ok(Some(number)),
+            _ => {
+                let wanted = format!("a whole number from {} to {}", range.start(), range.end());
+                Err(bad_value(field, json, &wanted))
+            }
         }
     }
 

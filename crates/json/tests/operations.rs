@@ -96,6 +96,8 @@ fn a_request_has_a_time_and_an_id() {
     assert_eq!((error.code, error.field.as_deref()), (Code::MissingField, Some("id")));
     let error = refused(r#"{"req":"svc","id":1,"timeout_s":0}"#);
     assert_eq!(error.reason, "timeout_s is 0; it must be a whole number from 1 to 300");
+    let error = refused(r#"{"req":"svc","id":1,"timeout_s":301}"#);
+    assert_eq!(error.reason, "timeout_s is 301; it must be a whole number from 1 to 300");
     for wrong in ["retain\":true", "response_topic\":\"r", "correlation_base64\":\"", "res\":1"] {
         let quote = if wrong.ends_with(['1', 'e']) { "" } else { "\"" };
         let error = refused(&format!(r#"{{"req":"svc","id":1,"{wrong}{quote}}}"#));
