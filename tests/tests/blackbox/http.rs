@@ -93,6 +93,7 @@ fn events_come_as_they_are_published() {
     assert_eq!(messages(&events)[1..], expected);
     let head = events.stderr().to_ascii_lowercase();
     assert!(head.contains("content-type: text/event-stream"), "{head}");
+    assert!(head.contains("x-accel-buffering: no"), "a proxy would gather events: {head}");
     for path in ["/sse", "/sse?topic=", "/sse?topic=a/%23/b"] {
         assert_eq!(answer(curl(&hub, path)).1, 400, "{path}");
     }

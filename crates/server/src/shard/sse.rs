@@ -55,8 +55,9 @@ impl ShardLoop {
         self.set_input(key, Kind::Sse, Input::Ignored);
         let allow =
             origin.map_or(String::new(), |o| format!("Access-Control-Allow-Origin: {o}\r\nVary: Origin\r\n"));
+        // The one in the middle asks nginx and its like to pass each event on at once, and not to gather pages of them.
         let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n{allow}Connection: close\r\n\r\n"
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Accel-Buffering: no\r\nCache-Control: no-store\r\n{allow}Connection: close\r\n\r\n"
         );
         self.net.answer(key, |out| out.extend_from_slice(head.as_bytes()));
         self.sse_subscribe(key, &client_id, &filters, id);
