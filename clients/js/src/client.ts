@@ -166,7 +166,7 @@ export class Client extends Emitter<ClientEvents> {
     const { timeoutS: timeout_s = 10 } = options;
     const asked = this.#queue(id, encode({ req: topic, timeout_s, id }, payload, options), ANSWERED);
     // The hub keeps the time; a second later, whatever has become of it, is time enough.
-    const fail = () => this.#finish(id)?.reject(new TrefoilError("timeout", `no answer from ${topic} in ${timeout_s} s`));
+    const fail = () => this.#finish(id)?.reject(new TrefoilError("timeout", "no answer in time"));
     const timer = setTimeout(fail, (timeout_s + 1) * 1000);
     try {
       const { topic: _, qos, retain, dup, ...answer } = decodeMessage(await asked);
@@ -230,7 +230,7 @@ export class Client extends Emitter<ClientEvents> {
 
   /** Ends the connection and all subscriptions. What waits to be published is rejected. */
   close(): void {
-    this.#end("closed by this client");
+    this.#end("this client is closed");
   }
 
   #end(reason: string, error?: TrefoilError): void {
@@ -245,7 +245,7 @@ export class Client extends Emitter<ClientEvents> {
   #connect(): void {
     this.#setStatus("connecting");
     this.#timer = setTimeout(
-      () => this.#drop(1006, "no connection in time"),
+      () => this.#drop(1006, "no answer in time"),
       this.#options.connectTimeoutMs ?? 10_000,
     );
     this.#transport = this.#ways[this.#way]!(this.url, {
@@ -336,7 +336,7 @@ export class Client extends Emitter<ClientEvents> {
         // What is asked would be lost with the connection.
         if (probe !== this.#probe || this.#requests.size) return;
         this.#way = 0;
-        this.#drop(1000, "another connection is better", true, 0);
+        this.#drop(1000, "a better way", true, 0);
       },
       close() {},
     }));
@@ -416,9 +416,11 @@ export class Client extends Emitter<ClientEvents> {
       }
       return;
     }
-    const id = (error ? frame.id : (ack ?? frame.res ?? frame.pong)) as number;
+    let id = (error ? frame.id : (ack ?? frame.res ?? frame.pong)) as number;
     if (!error) return this.#finish(id)?.resolve(frame);
     const refused = new TrefoilError(error.code, error.reason, error.field);
+    // The hub has not read it and does not know its id. Sent again it would end each new connection as well.
+    if (error.code === "too_large") id ??= [...this.#outgoing].sort((a, b) => lengthOf(b[1]) - lengthOf(a[1]))[0]?.[0]!;
     const request = this.#requests.get(id) ?? this.#outgoing.get(id);
     if (request && !request.isLast && error.code === "not_authorized" && typeof this.#options.auth === "function") {
       request.isLast = true;
@@ -504,7 +506,7 @@ export class Client extends Emitter<ClientEvents> {
   /** Asks at once, on this connection; what belongs to its opening is asked for once only. */
   #ask(frame: (id: number) => object, isLast = false, transmit = this.#transmit): Promise<Incoming> {
     return new Promise((resolve, reject) => {
-      if (this.#status !== "open" && !isLast) return reject(new TrefoilError("disconnected", "there is no connection"));
+      if (this.#status !== "open" && !isLast) return reject(new TrefoilError("disconnected", "the connection ended"));
       const id = this.#nextId++;
       const request: Request = { text: JSON.stringify(frame(id)), done: ANSWERED, isLast, resolve, reject };
       this.#requests.set(id, request);
@@ -523,7 +525,7 @@ export class Client extends Emitter<ClientEvents> {
         this.#outgoing.size >= (this.#options.queueMax ?? 1000) ||
         waiting + length > (this.#options.queueBytesMax ?? 4 << 20)
       ) {
-        reject(new TrefoilError("queue_full", `${this.#outgoing.size} messages wait already`));
+        reject(new TrefoilError("queue_full", "too much waits"));
       } else {
         this.#outgoing.set(id, { ...encoded, done, resolve, reject });
         this.#outgoingLength += length;

@@ -29,6 +29,7 @@ for (const [name, transport] of Object.entries(transports)) {
       hub.retained.clear();
       hub.refuse = () => undefined;
       hub.mute = false;
+      hub.requestBytesMax = Infinity;
     });
 
     it("publishes and receives text, JSON and bytes as they were", async () => {
@@ -194,6 +195,17 @@ for (const [name, transport] of Object.entries(transports)) {
       hub.mute = false;
       await new Promise((resolve) => patient.on("open", resolve));
       assert.ok((await patient.ping()) >= 0);
+    });
+
+    it("gives up what is too large for the hub, and goes on with all else", async () => {
+      hub.requestBytesMax = 1000;
+      const talker = client();
+      const subscription = client().subscribe("t");
+      await subscription.ready;
+      const results = [talker.publish("t", "x".repeat(2000), { qos: 1 }), talker.publish("t", "small", { qos: 1 })];
+      await assert.rejects(results[0], { code: "too_large" });
+      await results[1];
+      assert.equal((await subscription.next()).value.data, "small");
     });
 
     it("backs off longer each time, with jitter, while nobody answers", async () => {

@@ -37,6 +37,8 @@ export class FakeHub {
   old = false;
   /** Whether WebSockets are refused: `true`, or `"hang"` when they open and nothing comes through. */
   blocked = false;
+  /** What is larger is answered with an error without an id, and closes the WebSocket. */
+  requestBytesMax = Infinity;
   /** The topics that have a history. */
   history = "h/#";
   /** Passwords by user; with any, nobody may do anything before `auth`. */
@@ -163,7 +165,11 @@ export class FakeHub {
     socket.on("error", () => {});
     socket.on("message", (bytes, isBinary) => {
       this.raw.push(isBinary ? bytes : bytes.toString());
-      if (this.blocked) return;
+      if (this.blocked || socket.readyState !== socket.OPEN) return;
+      if (bytes.length > this.requestBytesMax) {
+        client.send({ error: { code: "too_large", reason: "the message is too large" } });
+        return socket.close(1009);
+      }
       if (!isBinary) return this.receive(client, JSON.parse(bytes.toString()));
       const end = 3 + bytes.readUInt16BE(1);
       this.receive(client, { ...JSON.parse(bytes.subarray(3, end).toString()), data_base64: bytes.subarray(end).toString("base64") });
