@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 
 /** What the whole client may take, minified and compressed. */
-const BYTES_MAX = 6000;
+const BYTES_MAX = 6 * 1024;
 
 /** Members that only the client's own modules use, and that may have short names for that reason. */
 const OWN_MEMBERS = /^(granted|isNew|missed|present|takes|deliver|owner|handlerFailed|began|note|forget|isLast|text|bytes)$/;

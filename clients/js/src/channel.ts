@@ -34,6 +34,8 @@ function channel(streams: boolean): Connect {
     const ask = async (to: string, init: RequestInit = {}): Promise<Response> => {
       const response = await fetch(base + to, init);
       if (response.ok) return response;
+      // Sent again the request would end the next channel as well.
+      if (response.status === 413) events.frame(await response.json());
       // Without a channel there is nothing to try again.
       end(`the hub answered ${response.status}`);
       throw 0;

@@ -353,7 +353,8 @@ export class Client extends Emitter<ClientEvents> {
     this.#transport = this.#probe = this.#auth = undefined;
     const event: ClientEvents["close"] = { code, reason };
     if (retry) {
-      let power = this.#attempts;
+      // Who is shown the door would only be shown it again, as with another client of the same id.
+      let power = code === 1008 ? 6 : this.#attempts;
       if (!this.#answered && this.#ways[1] && (!this.#isProven || ++this.#failures >= FAILURES_MAX)) {
         this.#way = (this.#way + 1) % this.#ways.length;
         this.#isProven = false;

@@ -38,6 +38,23 @@ for (const [name, transport] of Object.entries(ways)) {
       for (const made of clients.splice(0)) made.close();
     });
 
+    it("gives up what is too large, and goes on with all else", async () => {
+      const one = client();
+      const subscription = one.subscribe(`${root}/large`, { qos: 1 });
+      await subscription.ready;
+      const large = one.publish(`${root}/large`, "y".repeat(2_000_000), { qos: 1 });
+      const small = one.publish(`${root}/large`, "small", { qos: 1 });
+      await assert.rejects(large, { code: "too_large" });
+      await small;
+      assert.equal((await subscription.next()).value.data, "small");
+    });
+
+    it("comes back slowly where another client has its id", async () => {
+      const [first, second] = [0, 1].map(() => client({ clientId: `${root}-tab`, backoffMs: 1000 }));
+      const { code, retryMs } = await Promise.race([event(first, "close"), event(second, "close")]);
+      assert.deepEqual([code === 1008 || name !== "a plain socket", retryMs > 5000 || code !== 1008], [true, true]);
+    });
+
     it("says hello, and takes and gives batches and bytes", async () => {
       const one = client({ clientId: `${root}-ann`, info: { name: "Ann" }, batch: true, binary: true });
       const hello = await event(one, "hello");
