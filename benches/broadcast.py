@@ -5,7 +5,7 @@
     npm install --prefix FOLDER bun ws
     benches/broadcast.py --load PATH-TO-mqload --hub target/release/trefoil --modules FOLDER/node_modules
 
-One client publishes JSON, 1,000 get it. Saturated and at 40 messages a second the load comes from the yardstick, a load
+One client publishes JSON, 1,000 or 10,000 get it. Saturated and at 40 messages a second the load comes from the yardstick, a load
 generator (mqload); it offers no compression, so that where messages are compressed this script has the clients itself. Of
 all that counts the CPU time of the server for each delivery, and the memory of an idle connection with one subscription.
 In each round all servers take their turn, and who goes first changes from round to round. The tables have medians, and in
@@ -84,6 +84,7 @@ class Server:
     """A server of a kind, in a folder of its own, as long as the block lasts."""
 
     def __init__(self, options, kind, deflate):
+        self.kind = kind
         self.folder = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
         text = {"trefoil": HUB, "bun": BUN, "ws": WS}[kind]
         text = text.replace("DEFLATE", "true" if deflate else "false").replace("MODULES", str(options.modules))
@@ -122,10 +123,15 @@ class Server:
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def yardstick(options, server, arguments):
-    command = [options.load, "text", "--port", server.port, "--pid", server.process.pid, "--path", "/ws",
-               "--on-connect", '{"sub":"{topic}"}', "--ready", '"sub"',
-               "--publish", '{"pub":"{topic}","data":"{payload}"}', *arguments]
+TEXT = ["text", "--path", "/ws", "--on-connect", '{"sub":"{topic}"}', "--ready", '"sub"',
+        "--publish", '{"pub":"{topic}","data":"{payload}"}']
+MQTT = ["fanout", "--transport", "ws"]
+
+
+def yardstick(options, server, arguments, mqtt=False):
+    """What the load generator reports. The hub is spoken to in MQTT if it is to be, the others in what they know."""
+    speech = MQTT if mqtt and server.kind == "trefoil" else TEXT
+    command = [options.load, *speech, "--port", server.port, "--pid", server.process.pid, *arguments]
     out = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                          check=True).stdout
     result = json.loads(out)
@@ -220,12 +226,30 @@ def idle(server, deflate, count):
     return each
 
 
+def saturated(options, server, subs=SUBS, mqtt=False):
+    arguments = ["--subs", subs, "--linger-us", 10000, "--duration", options.seconds]
+    return yardstick(options, server, arguments, mqtt)["broker_cpu_us_per_delivery"]
+
+
+def steady(options, server, what, subs=SUBS, rate=40, mqtt=False):
+    """At a rate: `cpu`, in microseconds a delivery, or a percentile of the latency, in milliseconds."""
+    arguments = ["--subs", subs, "--rate", rate, "--duration", options.seconds]
+    result = yardstick(options, server, arguments, mqtt)
+    return result["broker_cpu_us_per_delivery"] if what == "cpu" else result["latency_us"][what] / 1000
+
+
 # Name, kinds of servers, whether messages are compressed, and what is measured: a figure, or several.
 SCENARIOS = {
-    "saturated": ("1→1,000 saturated, µs a delivery", False, lambda o, s: yardstick(
-        o, s, ["--subs", SUBS, "--linger-us", 10000, "--duration", o.seconds])["broker_cpu_us_per_delivery"]),
-    "rate": ("1→1,000, 40 messages a second, µs a delivery", False, lambda o, s: yardstick(
-        o, s, ["--subs", SUBS, "--rate", 40, "--duration", o.seconds])["broker_cpu_us_per_delivery"]),
+    "saturated": ("1→1,000 saturated, µs a delivery", False, saturated),
+    "rate": ("1→1,000, 40 messages a second, µs a delivery", False, lambda o, s: steady(o, s, "cpu")),
+    "p50": ("the same: p50, ms", False, lambda o, s: steady(o, s, "p50")),
+    "p99": ("the same: p99, ms", False, lambda o, s: steady(o, s, "p99")),
+    "saturated-10k": ("1→10,000 saturated, µs a delivery", False, lambda o, s: saturated(o, s, 10_000)),
+    "rate-10k": ("1→10,000, 4 messages a second, µs a delivery", False, lambda o, s: steady(o, s, "cpu", 10_000, 4)),
+    "p50-10k": ("the same: p50, ms", False, lambda o, s: steady(o, s, "p50", 10_000, 4)),
+    "p99-10k": ("the same: p99, ms", False, lambda o, s: steady(o, s, "p99", 10_000, 4)),
+    "mqtt": ("1→1,000 saturated, the hub in MQTT, µs", False, lambda o, s: saturated(o, s, mqtt=True)),
+    "mqtt-rate": ("1→1,000, 40 a second, the hub in MQTT, µs", False, lambda o, s: steady(o, s, "cpu", mqtt=True)),
     "plain-1k": ("1→1,000, 1 KiB, 40 a second, plain, µs", False, lambda o, s: broadcast(s, False, 1024, 40)[0]),
     "deflate-1k": ("1→1,000, 1 KiB, 40 a second, compressed, µs", True, lambda o, s: broadcast(s, True, 1024, 40)[0]),
     "deflate-1k-bytes": ("the same: bytes a delivery", True, lambda o, s: broadcast(s, True, 1024, 40, 2)[1]),

@@ -5,7 +5,8 @@
 use libfuzzer_sys::fuzz_target;
 use trefoil_json::{
     ExtrasRef, Limits, MessageView, PublishView, Reply, Request, encode_binary, encode_binary_publish,
-    encode_message, encode_publish, is_batch, parse, parse_batch, parse_binary, parse_binary_reply, parse_reply,
+    encode_message, encode_publish, is_batch, parse, parse_batch, parse_binary, parse_binary_reply,
+    parse_reply,
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -60,7 +61,9 @@ fn check_binary(topic: &str, payload: &[u8]) {
     assert_eq!(publish.payload.as_ref(), payload);
     let mut frame = Vec::new();
     assert!(encode_binary(&MessageView { topic, payload, ..MessageView::default() }, None, &mut frame));
-    let Ok(Reply::Message(message)) = parse_binary_reply(&frame) else { panic!("what we write is a message") };
+    let Ok(Reply::Message(message)) = parse_binary_reply(&frame) else {
+        panic!("what we write is a message")
+    };
     assert_eq!(message.payload.as_ref(), payload);
 }
 

@@ -43,7 +43,9 @@ fn events(options: u8, input: &[u8], piece_len: usize) -> (Vec<String>, Option<V
                         Ok(()) => assert!(message.len() <= LIMITS.message_bytes_max),
                         Err(violation) if keeps_context => return (events, Some(violation)),
                         Err(_) => {
-                            inflater.message(&HELLO, 5, &mut message).expect("it has forgotten what was wrong");
+                            inflater
+                                .message(&HELLO, 5, &mut message)
+                                .expect("it has forgotten what was wrong");
                             assert_eq!(message, b"Hello");
                         }
                     }
