@@ -23,6 +23,8 @@ pub struct Evidence {
     pub visits: Vec<(usize, u64)>,
     /// At the clients of topics that are not synced before they are acknowledged.
     pub weak: Weak,
+    /// At those who read topics with a history.
+    pub places: Places,
     /// Sessions with an expiry that had to be gone, and were.
     pub sessions_expired: u64,
     /// Sessions with an expiry that had to be there, and were.
@@ -47,6 +49,32 @@ impl Weak {
     pub fn mark(&mut self, life: usize) {
         self.lives.resize(self.history.entries.len(), life);
     }
+}
+
+/// What readers of topics with a history saw.
+#[derive(Clone, Default, Debug)]
+pub struct Places {
+    /// All that came.
+    pub came: Vec<Placed>,
+    /// Who was told of a gap, and where.
+    pub gaps: Vec<(usize, String)>,
+    /// How often somebody went on behind a place and was told that nothing is missing.
+    pub resumed: usize,
+}
+
+/// A message with its place.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// To whom it came.
+    pub reader: usize,
+    /// The topic.
+    pub topic: String,
+    /// Which life of the topic's history.
+    pub epoch: String,
+    /// Where in it.
+    pub offset: u64,
+    /// The number of the message.
+    pub number: u64,
 }
 
 /// How the hub ended.

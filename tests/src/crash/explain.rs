@@ -37,6 +37,10 @@ pub(super) fn explain(why: &str, evidence: &Evidence) -> String {
         for entry in weak.iter().take(OF_MESSAGE) {
             let _ = writeln!(text, "  {entry}, without a sync");
         }
+        let places = evidence.places.came.iter().filter(|placed| placed.number == number);
+        for placed in places.take(OF_MESSAGE) {
+            let _ = writeln!(text, "  {placed:?}");
+        }
     }
     for (word, history) in
         [("client ", &evidence.main), ("member ", &evidence.group), ("weak ", &evidence.weak.history)]

@@ -7,11 +7,13 @@
 //! | a shared subscription gives each message to one member | `shared` |
 //! | delayed messages not before they are due, expired ones not at all | `times` |
 //! | what is promised without a sync | `weak` |
+//! | histories: each place once and in order, nothing acknowledged is missing, no gap | `places` |
 //! | wills: once if the client was lost, never if it said goodbye or came back in time | `wills` |
 //!
 //! Retained messages and `session present` are checked at once by the clients that see them.
 
 use super::evidence::{Evidence, Fate};
+use super::places::{PlacesTally, places};
 use super::players::WATCHER;
 use super::times::{Times, times};
 use super::weak::{WeakTally, weak};
@@ -39,6 +41,8 @@ pub struct Tally {
     pub times: Times,
     /// What is promised less.
     pub weak: WeakTally,
+    /// What is kept in histories.
+    pub places: PlacesTally,
 }
 
 /// Judges what has come to rest.
@@ -51,28 +55,45 @@ pub fn judge(evidence: &Evidence) -> Result<Tally, String> {
     ended(evidence, &sent)?;
     let shared = shared(evidence, &sent)?;
     let (wills_due, wills_forbidden) = wills(evidence)?;
-    let (times, weak) = (times(evidence)?, weak(evidence)?);
+    let (times, weak, places) = (times(evidence)?, weak(evidence)?, places(evidence, &sent)?);
     let acknowledged = sent.0.values().filter(|known| known.is_acknowledged).count();
     let (removed, duplicates) = (evidence.removed.len(), duplicates(evidence));
-    Ok(Tally { summary, acknowledged, shared, duplicates, wills_due, wills_forbidden, removed, times, weak })
+    Ok(Tally {
+        summary,
+        acknowledged,
+        shared,
+        duplicates,
+        wills_due,
+        wills_forbidden,
+        removed,
+        times,
+        weak,
+        places,
+    })
 }
 
-struct Known {
-    message: Message,
+pub(super) struct Known {
+    pub(super) message: Message,
+    pub(super) publisher: usize,
     /// At which entry it was first sent.
     at: usize,
-    is_acknowledged: bool,
+    pub(super) is_acknowledged: bool,
 }
 
-struct Sent(HashMap<u64, Known>);
+pub(super) struct Sent(pub(super) HashMap<u64, Known>);
 
 impl Sent {
-    fn of(evidence: &Evidence) -> Sent {
+    pub(super) fn of(evidence: &Evidence) -> Sent {
         let mut sent = HashMap::new();
         for (at, entry) in evidence.main.entries.iter().enumerate() {
             match &entry.event {
                 Event::Sent(message) | Event::Bequeathed(message) => {
-                    let known = Known { message: message.clone(), at, is_acknowledged: false };
+                    let known = Known {
+                        message: message.clone(),
+                        publisher: entry.client,
+                        at,
+                        is_acknowledged: false,
+                    };
                     sent.insert(message.number, known);
                 }
                 Event::Acknowledged(number) => {
@@ -143,7 +164,7 @@ fn shared(evidence: &Evidence, sent: &Sent) -> Result<usize, String> {
     }
     let since = evidence.group_since.unwrap_or(usize::MAX);
     let wanted = |known: &&Known| {
-        let Known { message, at, is_acknowledged } = known;
+        let Known { message, at, is_acknowledged, .. } = known;
         *is_acknowledged && *at >= since && message.qos > 0 && message.topic.starts_with("s/")
     };
     let wanted: Vec<u64> = sent.0.values().filter(wanted).map(|known| known.message.number).collect();

@@ -3,8 +3,8 @@
 //! [`run()`] takes one round: `victim` is the hub, `stage` what the threads of the clients share, and the clients are
 //! publishers and subscribers from `tests/model` (`players`), publishers over JSON and HTTP (`requests`), those that
 //! set and look at retained messages (`retained`), those that leave wills (`wills`), those whose sessions expire
-//! (`guests`), and those that speak MQTT-SN (`devices`). What they saw is the [`Evidence`]; [`judge()`] reads it and
-//! nothing else, and says whether every promise was kept.
+//! (`guests`), those that speak MQTT-SN (`devices`), and those that read topics with a history (`follow`). What they saw
+//! is the [`Evidence`]; [`judge()`] reads it and nothing else, and says whether every promise was kept.
 //!
 //! In some rounds only those play who are promised less, since nothing is synced before it is acknowledged, and some of
 //! the hub's lives end with SIGTERM, which must cost nothing under `durability = "interval"`.
@@ -15,8 +15,10 @@
 mod devices;
 mod evidence;
 mod explain;
+mod follow;
 mod guests;
 mod judge;
+mod places;
 mod players;
 mod requests;
 mod retained;
@@ -29,8 +31,9 @@ mod victim;
 mod weak;
 mod wills;
 
-pub use evidence::{End, Evidence, Fate, Left, Removed, Weak};
+pub use evidence::{End, Evidence, Fate, Left, Placed, Places, Removed, Weak};
 pub use judge::{Tally, judge};
+pub use places::PlacesTally;
 pub use run::{Cast, Fault, Plan, Report, run};
 pub use times::Times;
 pub use weak::WeakTally;

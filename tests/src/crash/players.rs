@@ -27,6 +27,9 @@ pub(super) const LATER_TOPICS: [&str; 2] = ["d/a", "d/b"];
 const EXPIRING_TOPICS: [&str; 2] = ["e/a", "e/b"];
 pub(super) const DEVICE_TOPICS: [&str; 2] = ["m/a", "m/b"];
 
+/// Topics that have a history.
+pub(super) const KEPT_TOPICS: [&str; 2] = ["h/0", "h/1"];
+
 /// Topics that promise less: under `interval`, and under `none`.
 const WEAK_TOPICS: [&str; 3] = ["i/a", "i/b", "n/a"];
 
@@ -43,6 +46,9 @@ pub(super) const DEVICE_PUBLISHERS: Range<usize> = 25..27;
 pub(super) const DEVICE_RECEIVERS: Range<usize> = 27..29;
 /// Who fills the store.
 pub(super) const CHURN: usize = 29;
+/// They read histories as they grow, and at the end.
+pub(super) const FOLLOWERS: Range<usize> = 30..32;
+pub(super) const PAGES: usize = 32;
 
 /// What a client is here for.
 pub(super) enum Role {
@@ -516,6 +522,7 @@ fn draw(number: u64, version: Version, troupe: Troupe, random: &mut Random) -> M
         }
         35..40 => plain(&format!("g/{}", random.between(GUESTS.start, GUESTS.end - 1)), sure),
         40..43 => plain(pick(&DEVICE_TOPICS, random), sure),
+        43..50 => plain(pick(&KEPT_TOPICS, random), random.below(3) as u8),
         _ => plain(pick(&TOPICS, random), [0, 1, 1, 2, 2, 2][random.below(6)]),
     };
     // A datagram has to hold it, and its topic is for those that take one message at a time.

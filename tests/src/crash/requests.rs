@@ -1,6 +1,6 @@
 //! Publishers that speak JSON over TCP, and HTTP.
 
-use super::players::{DEVICE_TOPICS, JSON_WEBSOCKET, LATER_TOPICS, TOPICS};
+use super::players::{DEVICE_TOPICS, JSON_WEBSOCKET, KEPT_TOPICS, LATER_TOPICS, TOPICS};
 use super::stage::Stage;
 use super::transport::{self, Transport, Way};
 use std::collections::VecDeque;
@@ -12,25 +12,30 @@ use trefoil_model::{Event, Message, Random};
 const UNDER_WAY_MAX: usize = 8;
 
 /// How the reading of a piece of text ended.
-enum Came {
+pub(super) enum Came {
     Line(String),
     Nothing,
     TheEnd,
 }
 
 /// A connection that is read in lines.
-struct Lines {
+pub(super) struct Lines {
     transport: Transport,
     input: Vec<u8>,
 }
 
 impl Lines {
-    fn open(stage: &Stage, way: Way) -> Option<Lines> {
+    pub(super) fn open(stage: &Stage, way: Way) -> Option<Lines> {
         Transport::open(stage, way).map(|transport| Lines { transport, input: Vec::new() })
     }
 
+    /// Sends text; whether the system took it.
+    pub(super) fn send(&mut self, text: &str) -> bool {
+        self.transport.send(text.as_bytes())
+    }
+
     /// The next line, after waiting for a moment at most.
-    fn line(&mut self) -> Came {
+    pub(super) fn line(&mut self) -> Came {
         loop {
             if let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.input.drain(..=end).collect();
@@ -45,7 +50,7 @@ impl Lines {
     }
 
     /// Ends the connection, and waits until nothing that was sent on it can reach the hub any more.
-    fn end(mut self) {
+    pub(super) fn end(mut self) {
         self.transport.shut();
         let deadline = Instant::now() + crate::DEADLINE;
         while Instant::now() < deadline && !matches!(self.line(), Came::TheEnd) {}
@@ -72,7 +77,7 @@ pub(super) fn json(stage: &Stage, number: usize, seed: u64) {
                 put(&message, &mut output);
                 pending.push_back(message);
             }
-            if !lines.transport.send(output.as_bytes()) {
+            if !lines.send(&output) {
                 break;
             }
             output.clear();
@@ -96,11 +101,12 @@ pub(super) fn json(stage: &Stage, number: usize, seed: u64) {
     stage.is_through(&format!("client {number}"));
 }
 
-/// A message for everybody, for MQTT-SN clients, or for later.
+/// A message for everybody, for MQTT-SN clients, for a history, or for later.
 fn draw(number: u64, qos: u8, random: &mut Random) -> Message {
     let (topics, delay_s): (&[&str], _) = match random.below(100) {
         0..6 => (&LATER_TOPICS, Some(random.below(4) as u32)),
         6..10 => (&DEVICE_TOPICS, None),
+        10..30 => (&KEPT_TOPICS, None),
         _ => (&TOPICS, None),
     };
     let topic = (*random.one_of(topics)).into();
@@ -210,13 +216,14 @@ pub(super) fn checkpoints(stage: &Stage) -> Option<(u64, bool)> {
     Some((metric("trefoil_store_checkpoints_total ")?, metric("trefoil_store_checkpoint_under_way ")? == 1))
 }
 
-fn get(stage: &Stage, path: &str) -> Option<String> {
+/// The body of a page.
+pub(super) fn get(stage: &Stage, path: &str) -> Option<String> {
     let mut lines = Lines::open(stage, Way::Tcp)?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     exchange(stage, &mut lines, stage.cuts(), &request).map(|(_, body)| body)
 }
 
-fn post(body: &str) -> String {
+pub(super) fn post(body: &str) -> String {
     format!(
         "POST /api/v1/publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
@@ -224,8 +231,13 @@ fn post(body: &str) -> String {
 }
 
 /// Sends a request and gives status and body of the answer, if one comes.
-fn exchange(stage: &Stage, lines: &mut Lines, since: usize, request: &str) -> Option<(u16, String)> {
-    if !lines.transport.send(request.as_bytes()) {
+pub(super) fn exchange(
+    stage: &Stage,
+    lines: &mut Lines,
+    since: usize,
+    request: &str,
+) -> Option<(u16, String)> {
+    if !lines.send(request) {
         return None;
     }
     let (mut status, mut length) = (None, 0);

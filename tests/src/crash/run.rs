@@ -4,10 +4,11 @@ use super::devices;
 use super::evidence::End;
 use super::evidence::Evidence;
 use super::explain::explain;
+use super::follow;
 use super::guests;
 use super::judge::{Tally, judge};
 use super::players::{
-    CHURN, DEVICE_PUBLISHERS, DEVICE_RECEIVERS, GUESTS, HTTP, JSON, JSON_WEBSOCKET, WILLS, cast,
+    CHURN, DEVICE_PUBLISHERS, DEVICE_RECEIVERS, FOLLOWERS, GUESTS, HTTP, JSON, JSON_WEBSOCKET, WILLS, cast,
 };
 use super::requests::{self, checkpoints, figure};
 use super::retained::{self, SETTERS};
@@ -136,6 +137,12 @@ impl fmt::Display for Report {
             "  without a sync: {} deliveries, {} of them promised by {} clean stops",
             weak.delivered, weak.promised, weak.stops
         )?;
+        let places = tally.places;
+        writeln!(
+            f,
+            "  histories: {} places, {} more seen and lost; {} deliveries of {} promised, gone on {} times",
+            places.kept, places.lost, places.followed, places.promised, self.evidence.places.resumed
+        )?;
         writeln!(
             f,
             "  {} checkpoints, {} kills in the middle of one; {} starts killed before the hub listened",
@@ -236,6 +243,7 @@ fn perform(plan: &Plan, stage: &Stage, victim: &mut Victim) -> Result<(Tally, Mo
         (HTTP, requests::http),
         (GUESTS, guests::play),
         (CHURN..CHURN + 1, requests::churn),
+        (FOLLOWERS, follow::follow),
         (DEVICE_PUBLISHERS.start..DEVICE_RECEIVERS.end, devices::play),
     ];
     for (clients, play) in others.into_iter().filter(|_| is_whole) {
@@ -371,11 +379,13 @@ fn settle(stage: &Stage, is_whole: bool) -> Result<Tally, String> {
     wait(stage, || stage.busy().is_empty(), why)?;
     if is_whole {
         await_looks(stage, 2)?;
+        follow::read_pages(stage)?;
     }
     // What is late may come as long as anything comes.
     let entries = || {
         let evidence = stage.evidence();
-        evidence.main.entries.len() + evidence.group.entries.len() + evidence.weak.history.entries.len()
+        let histories = [&evidence.main, &evidence.group, &evidence.weak.history];
+        histories.map(|history| history.entries.len()).iter().sum::<usize>() + evidence.places.came.len()
     };
     let (mut count, mut changed) = (entries(), Instant::now());
     let tally = loop {

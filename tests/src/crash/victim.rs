@@ -46,6 +46,10 @@ receive_max = 40
 session_queue_messages_max = 10000000
 session_queue_bytes_max = "1 GiB"
 
+[[history]]
+filter = "h/#"
+messages = 1000000
+
 [[durability]]
 filter = "i/#"
 durability = "interval"

@@ -36,6 +36,8 @@ fn kept(plan: &Plan) -> Report {
             tally.shared,
             tally.times.delayed,
             tally.weak.delivered,
+            tally.places.promised,
+            report.evidence.places.resumed,
             report.looks,
         ],
         Cast::WeakTopics | Cast::WeakHub => vec![tally.weak.delivered, tally.weak.promised],
