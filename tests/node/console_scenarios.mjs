@@ -155,8 +155,8 @@ async function whoIsOnATopic(hub) {
   const [ann, bob] = await Promise.all(["ann", "bob"].map((clientId) => connect(hub, { clientId })));
   await ann.subscribeAsync("room/7");
   await withConsole(hub, async (page) => {
-    await bob.publishAsync("room/7", "hello", { qos: 1 });
-    await bob.publishAsync("hall", "hello", { qos: 1 });
+    // Retained, since the page may not listen yet.
+    for (const topic of ["room/7", "hall"]) await bob.publishAsync(topic, "hello", { qos: 1, retain: true });
     await page.locator('[data-test="topic-node"][data-topic="room/7"]').click();
     await textIs(page, "present-count", /^1$/);
     await bob.subscribeAsync(["room/7", "room/+"]);

@@ -21,7 +21,8 @@ export async function main(scenarios) {
     console.log(`${name}: done`);
   } catch (fault) {
     console.error(fault);
-    process.exitCode = 1;
+    // What it has opened may still be open, and would keep the program going.
+    process.exit(1);
   }
   clearTimeout(deadline);
 }
