@@ -1,5 +1,6 @@
 //! A client of channels over plain sockets: one HTTP request after the other, and what comes back.
 
+use crate::socket::or_end;
 use crate::{connect, wait_until};
 use serde_json::{Value, json};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -109,7 +110,7 @@ impl Http {
     /// The next line of a stream, if it comes whole.
     pub fn line(&mut self) -> Option<String> {
         let mut line = String::new();
-        self.stream.read_line(&mut line).ok()?;
+        or_end(self.stream.read_line(&mut line))?;
         line.strip_suffix('\n').map(str::to_owned)
     }
 }

@@ -1,7 +1,7 @@
 //! A plain TCP connection with a deadline on every wait.
 
 use crate::DEADLINE;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 
 /// Connects to a port of this machine.
@@ -12,6 +12,15 @@ pub fn connect(port: u16) -> TcpStream {
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream.set_write_timeout(Some(DEADLINE)).unwrap();
     stream
+}
+
+/// What a read gave; `None` at the end of the connection. A hub that neither says anything nor closes is at fault.
+pub fn or_end<T>(result: io::Result<T>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => None,
+        Err(error) => panic!("the hub neither goes on nor closes: {error}"),
+    }
 }
 
 /// What tests do with a raw connection.

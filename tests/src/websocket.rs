@@ -1,6 +1,7 @@
 //! WebSocket by hand: frames written byte for byte.
 
 use crate::connect;
+use crate::socket::or_end;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -86,20 +87,20 @@ impl Connection {
         self.send(&frame(0x81, text.as_bytes()));
     }
 
-    /// The next frame: first byte and payload. `None` at the end of the connection.
+    /// The next frame: first byte and payload. `None` at the end of the connection, which must come if no frame does.
     pub fn receive(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut head = [0; 2];
-        self.stream.read_exact(&mut head).ok()?;
+        or_end(self.stream.read_exact(&mut head))?;
         let mut length = u64::from(head[1]);
         assert!(length < 128, "frames of a server are not masked");
         let extended: usize = if length == 126 { 2 } else { 8 * usize::from(length == 127) };
         if extended > 0 {
             let mut bytes = [0; 8];
-            self.stream.read_exact(&mut bytes[8 - extended..]).ok()?;
+            or_end(self.stream.read_exact(&mut bytes[8 - extended..]))?;
             length = u64::from_be_bytes(bytes);
         }
         let mut payload = vec![0; length as usize];
-        self.stream.read_exact(&mut payload).ok()?;
+        or_end(self.stream.read_exact(&mut payload))?;
         Some((head[0], payload))
     }
 

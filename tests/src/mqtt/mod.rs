@@ -11,7 +11,8 @@ pub use read::{Ack, ConnAck, Disconnect, Packet, Publish, SubAck};
 pub use write::{Connect, Message, Will, ack, ack_with, disconnect_with, subscribe_with, unsubscribe_with};
 
 use crate::connect;
-use std::io::{ErrorKind, Read, Write};
+use crate::socket::or_end;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
 /// The versions, by their protocol levels: 3.1, 3.1.1 and 5.0.
@@ -123,18 +124,13 @@ impl Connection {
             }
         }
         let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).ok()?;
+        or_end(self.stream.read_exact(&mut body))?;
         Some(Packet { version: self.version, first_byte, body })
     }
 
     fn byte(&mut self) -> Option<u8> {
         let mut byte = [0];
-        match self.stream.read(&mut byte) {
-            Ok(0) => None,
-            Ok(_) => Some(byte[0]),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => None,
-            Err(error) => panic!("neither a packet nor the end of the connection: {error}"),
-        }
+        or_end(self.stream.read_exact(&mut byte)).map(|()| byte[0])
     }
 
     /// Subscribes and waits for the answer.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use trefoil_tests::channel::{Channel, Http, numbered};
 use trefoil_tests::proxy::Proxy;
-use trefoil_tests::{CONFIG, Hub, lines};
+use trefoil_tests::{CONFIG, Hub, lines, or_end};
 
 /// How often the answers to each reader are cut.
 const CUTS: u64 = 150;
@@ -42,7 +42,7 @@ impl Seen {
     /// Asks once. The answer may be lost, or be cut off.
     fn poll(&mut self, http: &mut Http, path: &str) -> Option<()> {
         http.send(&format!("GET {path}?after={}", self.after), "", "").ok()?;
-        let answer = http.receive().ok()?;
+        let answer = or_end(http.receive())?;
         assert_eq!(answer.status, 200, "{answer:?}");
         let (next, objects) = numbered(&answer.json());
         assert_eq!(next, self.after + objects.len() as u64, "numbers rise by one");
@@ -54,7 +54,7 @@ impl Seen {
     fn stream(&mut self, http: &mut Http, path: &str) -> Option<()> {
         let headers = format!("Accept: text/event-stream\r\nLast-Event-ID: {}\r\n", self.after);
         http.send(&format!("GET {path}?after=0"), &headers, "").ok()?;
-        let answer = http.receive_head().ok()?;
+        let answer = or_end(http.receive_head())?;
         assert_eq!(answer.status, 200, "{answer:?}");
         while !self.is_over {
             let (id, object) = http.event()?;
