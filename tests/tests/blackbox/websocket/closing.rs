@@ -1,7 +1,7 @@
 //! Close codes, and the closing handshake from both sides.
 
 use super::{Case, Cases, close_frame};
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use trefoil_tests::websocket::{Connection, frame};
 use trefoil_tests::{Exchange, Hub};
@@ -113,6 +113,13 @@ fn who_talks_on_after_the_goodbye_is_cut_off() {
         connection.stream.offer(&frame(0x82, &vec![7; 65_536]));
     }
     assert_eq!(connection.close_code(), Some(1007));
+    // Who has heard it finds out that nothing more is taken, long before the hub has waited for long enough.
+    let mut connection = Connection::new(hub.http_port(), "/ws");
+    connection.send_text("no JSON");
+    while connection.receive().is_some_and(|(first_byte, _)| first_byte != 0x88) {}
+    let more = frame(0x82, &vec![7; 65_536]);
+    let is_cut_off = (0..1024).any(|_| connection.stream.write_all(&more).is_err());
+    assert!(is_cut_off, "the hub has taken 64 MiB behind its goodbye");
 }
 
 /// When the hub stops, everybody is told 1001, and it waits for the answers.
