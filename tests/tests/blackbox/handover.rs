@@ -105,6 +105,7 @@ fn perform(mut hub: Hub, scenario: impl FnOnce(&Hub) -> Program) {
     let mut stagehand = Connection::new(hub.tcp_port(), 5, "stagehand");
     stagehand.subscribe("stage/#", 0);
     let (say, said) = channel();
+    let mut upgrades = 0;
     std::thread::scope(|scope| {
         let mut prompter = Connection::new(hub.tcp_port(), 5, "prompter");
         let mut curtain = Connection::new(hub.tcp_port(), 5, "curtain");
@@ -119,14 +120,15 @@ fn perform(mut hub: Hub, scenario: impl FnOnce(&Hub) -> Program) {
                 "stage/end" => break,
                 _ => continue,
             }
+            upgrades += 1;
             prompter.publish("stage/upgraded", b"");
         }
         eprint!("{}", said.recv().expect("the scenario ends").success());
     });
     let log = hub.log();
-    for line in log.lines().filter(|line| line.contains(" connections handed over, ")) {
-        assert!(line.ends_with(" connections handed over, 0 closed"), "{line}");
-    }
+    let told: Vec<_> = log.lines().filter(|line| line.contains(" connections handed over, ")).collect();
+    assert!(upgrades > 0 && told.len() == upgrades, "{upgrades} upgrades: {told:?}");
+    assert!(told.iter().all(|line| line.ends_with(" connections handed over, 0 closed")), "{told:?}");
 }
 
 #[test]
