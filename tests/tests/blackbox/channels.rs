@@ -451,7 +451,8 @@ fn the_hub_says_goodbye() {
     let streamed = Channel::open(hub.http_port(), "", "");
     let mut stream = streamed.stream();
     waiting.hearing.send(&format!("GET {}?after=0", waiting.path()), "", "").unwrap();
-    wait_until("both wait", || hub.metric("trefoil_connections{kind=\"http\"}") >= 4);
+    // Those that have opened the channels, both that wait, and the one that asks.
+    wait_until("both wait", || hub.metric("trefoil_connections{kind=\"http\"}") >= 5);
     hub.signal("TERM");
     let (_, objects) = numbered(&waiting.hearing.receive().unwrap().json());
     assert_eq!(objects[0]["error"]["code"], "unavailable");
@@ -505,11 +506,16 @@ fn users_say_who_they_are_when_they_open_it_or_in_the_first_request() {
         assert_eq!(answer["error"]["code"], "not_authorized");
     }
     guessing.is_gone();
-    // A token is worth nothing to somebody else once its user has to go.
+    // A token is worth nothing any more once its user has to go, and only hers.
     let mut admin = Http::new(hub.http_port());
-    let banned = admin.ask("POST /api/v1/bans", ANN, r#"{"address":"127.0.0.2"}"#);
-    assert_eq!(banned.status, 201, "{banned:?}");
-    assert_eq!(admin.ask("DELETE /api/v1/users/ann", ANN, "").status, 409, "the file has the last word");
+    let added = admin.ask("PUT /api/v1/users/eve", ANN, r#"{"password":"e"}"#);
+    assert_eq!(added.status, 201, "{added:?}");
+    let mut eve = Channel::open(port, "", r#"{"auth":{"user":"eve","password":"e"}}"#);
+    assert_eq!(eve.receive(), json!({ "auth": { "user": "eve" } }));
+    let deleted = admin.ask("DELETE /api/v1/users/eve", ANN, "");
+    assert_eq!((deleted.status, &deleted.json()["disconnected"]), (200, &json!(1)), "{deleted:?}");
+    assert_eq!(eve.receive()["error"]["code"], "not_authorized");
+    eve.is_gone();
     assert_eq!(basic.ask(r#"{"ping":1}"#), json!({ "pong": 1 }));
 }
 
