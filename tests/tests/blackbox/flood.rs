@@ -94,9 +94,9 @@ fn datagrams_from_everywhere() {
 
 #[test]
 fn a_low_limit_of_descriptors_is_raised_as_far_as_the_system_allows() {
-    let mut command = std::process::Command::new("sh");
-    command.args(["-c", "ulimit -Sn 64 && exec \"$@\"", "sh"]).arg(trefoil_tests::binary());
-    let hub = Hub::launch(tempfile::tempdir().unwrap(), trefoil_tests::CONFIG, command);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -Sn 64 && exec \"$@\"", "sh"]).arg(binary());
+    let hub = Hub::launch(tempfile::tempdir().unwrap(), CONFIG, command);
     let mut clients: Vec<_> = (0..200).map(|_| lines::Connection::new(hub.tcp_port())).collect();
     for client in &mut clients {
         assert!(client.ask(r#"{"ping":1}"#)["pong"].is_u64());
