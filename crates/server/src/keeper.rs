@@ -341,10 +341,8 @@ impl Keeper {
         }
         let end = past.began_with + figures.appended_bytes;
         let begin = end.saturating_sub(figures.disk_bytes);
-        let mark = match sizes.has_room_for_all() {
-            true => None,
-            false => past.marks.behind(begin, sizes.front()),
-        };
+        // In any case, since this forgets the marks that are gone.
+        let mark = past.marks.behind(begin, sizes.front()).filter(|_| !sizes.has_room_for_all());
         self.begin_checkpoint(context, sizes, mark.map(|mark| (mark, sizes.written_for(mark.at - begin))));
     }
 
