@@ -261,7 +261,7 @@ fn bombs() {
     assert!(more < 32 << 20, "{more} bytes more are resident");
 }
 
-/// Many bombs in one read: each is inflated, in order, and others are served meanwhile.
+/// Many bombs in one read: each is inflated, in order, by turns.
 #[test]
 fn who_sends_bombs_takes_turns() {
     let hub =
@@ -302,7 +302,7 @@ fn contexts_are_counted() {
 }
 
 /// JSON messages to receivers of every kind: with windows of several sizes, with one of their own, and without
-/// compression; alone, many at a time, acknowledged and retained.
+/// compression; many at a time, acknowledged and not.
 #[test]
 fn one_message_to_many() {
     let hub = Hub::with_config(&format!("{}\n[websocket]\ncontexts_max = 4\n", trefoil_tests::CONFIG));
