@@ -2,10 +2,10 @@
 //!
 //! [`Hub`] runs the binary in a folder of its own on ports that the system picks, and fails the test that it was
 //! started by when the hub panics. [`Program`] runs a foreign client (mosquitto_pub, nc, curl, a scenario in
-//! Python or Node) with a limit on its time. For bytes that no decent client would send there are three small
-//! clients over plain sockets: [`mqtt::Connection`], [`websocket::Connection`] and [`lines::Connection`]; none of
-//! them shares a line with the codecs under test. [`Example`] runs a program of `examples/` beside the hub. [`Bystander`] is a pair of such clients that must not notice
-//! what is done to the hub beside them.
+//! Python or Node) with a limit on its time. For bytes that no decent client would send there are small clients over
+//! plain sockets: [`mqtt::Connection`], [`websocket::Connection`], [`lines::Connection`], [`datagrams::Peer`] and
+//! [`channel::Channel`]; none of them shares a line with the codecs under test. [`Example`] runs a program of `examples/`
+//! beside the hub. [`Bystander`] is a pair of such clients that must not notice what is done to the hub beside them.
 //!
 //! Everything here panics with a message when something is not as it should be: it is called by tests only.
 //!
@@ -25,6 +25,7 @@ mod bystander;
 pub mod channel;
 pub mod corpus;
 pub mod crash;
+pub mod datagrams;
 mod disk;
 mod example;
 mod hub;

@@ -2,8 +2,8 @@
 
 use super::json_hello::text;
 use serde_json::{Value, json};
-use std::net::UdpSocket;
-use trefoil_tests::{DEADLINE, Hub, lines, mqtt, websocket};
+use trefoil_tests::datagrams::Peer;
+use trefoil_tests::{Hub, lines, mqtt, websocket};
 
 /// Frames of a client that has asked for arrays: objects in the order in which they came, and how many frames there were.
 struct Joined {
@@ -83,15 +83,9 @@ fn requests_of_a_batch_are_done_in_their_order() {
     let mut socket = websocket::Connection::new(hub.http_port(), "/ws");
     socket.send_text(BATCH);
     check(Box::new(move || text(&mut socket)));
-    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
-    peer.connect(("127.0.0.1", hub.udp_port())).unwrap();
-    peer.set_read_timeout(Some(DEADLINE)).unwrap();
-    peer.send(BATCH.as_bytes()).unwrap();
-    check(Box::new(move || {
-        let mut buffer = [0; 2000];
-        let length = peer.recv(&mut buffer).unwrap();
-        serde_json::from_slice(&buffer[..length]).unwrap()
-    }));
+    let peer = Peer::new(hub.udp_port());
+    peer.send(BATCH);
+    check(Box::new(move || peer.receive()));
 }
 
 #[test]
@@ -120,26 +114,17 @@ fn what_is_no_batch_is_refused_as_a_whole() {
 #[test]
 fn a_datagram_does_not_draw_many_refusals() {
     let hub = Hub::with_users(&[("ann", "a")], "");
-    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
-    peer.connect(("127.0.0.1", hub.udp_port())).unwrap();
-    peer.set_read_timeout(Some(DEADLINE)).unwrap();
-    let receive = || -> Value {
-        let mut buffer = [0; 2000];
-        let length = peer.recv(&mut buffer).unwrap();
-        serde_json::from_slice(&buffer[..length]).unwrap()
-    };
+    let peer = Peer::new(hub.udp_port());
     let many = |first: &str| format!("[{first}{}]", ",{}".repeat(500));
     // Who has said nothing yet gets one; who gives a wrong password a few.
-    peer.send(many("{}").as_bytes()).unwrap();
-    assert_eq!(receive()["error"]["code"], "not_authorized");
-    peer.send(many(r#"{"auth":{"user":"ann","password":"b"}}"#).as_bytes()).unwrap();
-    let codes: Vec<Value> = (0..6).map(|_| receive()["error"]["code"].clone()).collect();
+    assert_eq!(peer.ask(many("{}"))["error"]["code"], "not_authorized");
+    peer.send(many(r#"{"auth":{"user":"ann","password":"b"}}"#));
+    let codes: Vec<Value> = (0..6).map(|_| peer.receive()["error"]["code"].clone()).collect();
     let mut expected = vec![json!("not_authorized")];
     expected.extend(vec![json!("unknown_operation"); 4]);
     expected.push(json!("overloaded"));
     assert_eq!(codes, expected);
-    peer.send(br#"{"auth":{"user":"ann","password":"a"}}"#).unwrap();
-    assert_eq!(receive(), json!({"auth": {"user": "ann"}}));
+    assert_eq!(peer.ask(br#"{"auth":{"user":"ann","password":"a"}}"#), json!({"auth": {"user": "ann"}}));
 }
 
 #[test]

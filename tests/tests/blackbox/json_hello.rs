@@ -1,6 +1,7 @@
 //! The JSON protocol's hello: names, which connections are taken over for, and what the hub says of itself.
 
 use serde_json::{Value, json};
+use trefoil_tests::datagrams::Peer;
 use trefoil_tests::{Hub, lines, mqtt, wait_until, websocket};
 
 /// With two shards, some of so many names belong to either.
@@ -107,17 +108,9 @@ fn what_hello_cannot_have_is_refused_and_the_rest_goes_on() {
     let mut late = lines::Connection::new(hub.tcp_port());
     late.ask(r#"{"sub":"a","id":1}"#);
     assert_eq!(late.ask(r#"{"hello":{},"id":2}"#)["error"]["field"], "hello");
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect(("127.0.0.1", hub.udp_port())).unwrap();
-    socket.set_read_timeout(Some(trefoil_tests::DEADLINE)).unwrap();
-    let ask = |text: &str| -> Value {
-        socket.send(text.as_bytes()).unwrap();
-        let mut buffer = [0; 2000];
-        let length = socket.recv(&mut buffer).unwrap();
-        serde_json::from_slice(&buffer[..length]).unwrap()
-    };
-    assert_eq!(ask(r#"{"hello":{"client":"x"},"id":1}"#)["error"]["field"], "client");
-    assert_eq!(ask(r#"{"hello":{"batch":true},"id":2}"#)["ack"], 2);
+    let peer = Peer::new(hub.udp_port());
+    assert_eq!(peer.ask(r#"{"hello":{"client":"x"},"id":1}"#)["error"]["field"], "client");
+    assert_eq!(peer.ask(r#"{"hello":{"batch":true},"id":2}"#)["ack"], 2);
 }
 
 #[test]

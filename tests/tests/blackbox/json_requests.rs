@@ -2,21 +2,8 @@
 
 use super::json_hello::text;
 use serde_json::{Value, json};
-use std::net::UdpSocket;
-use trefoil_tests::{DEADLINE, Hub, lines, mqtt, websocket};
-
-fn peer(hub: &Hub) -> UdpSocket {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect(("127.0.0.1", hub.udp_port())).unwrap();
-    socket.set_read_timeout(Some(DEADLINE)).unwrap();
-    socket
-}
-
-fn datagram(socket: &UdpSocket) -> Value {
-    let mut buffer = [0; 2000];
-    let length = socket.recv(&mut buffer).unwrap();
-    serde_json::from_slice(&buffer[..length]).unwrap()
-}
+use trefoil_tests::datagrams::Peer;
+use trefoil_tests::{Hub, lines, mqtt, websocket};
 
 /// The publish that answers a message.
 fn answer(message: &Value, data: &Value) -> String {
@@ -36,11 +23,11 @@ fn who_is_subscribed_answers_whatever_it_speaks() {
         service.ask(json!({"sub": format!("svc/{n}")}).to_string());
         let mut line = lines::Connection::new(hub.tcp_port());
         let mut socket = websocket::Connection::new(hub.http_port(), "/ws");
-        let peer = peer(&hub);
+        let peer = Peer::new(hub.udp_port());
         let ask = |id: u64| json!({"req": format!("svc/{n}"), "data": {"n": [1, 2]}, "id": id}).to_string();
         line.send(ask(7));
         socket.send_text(&ask(7));
-        peer.send(ask(u64::MAX).as_bytes()).unwrap();
+        peer.send(ask(u64::MAX));
         for _ in 0..3 {
             let message = service.receive();
             assert_eq!(
@@ -57,7 +44,7 @@ fn who_is_subscribed_answers_whatever_it_speaks() {
         };
         assert_eq!(line.receive(), expected(7));
         assert_eq!(text(&mut socket), expected(7));
-        assert_eq!(datagram(&peer), expected(u64::MAX));
+        assert_eq!(peer.receive(), expected(u64::MAX));
         // The id may be used again.
         line.send(ask(7));
         let message = service.receive();
@@ -213,15 +200,14 @@ fn a_datagram_that_comes_twice_asks_once() {
     let hub = Hub::start();
     let mut service = lines::Connection::new(hub.tcp_port());
     service.ask(r#"{"sub":"svc"}"#);
-    let peer = peer(&hub);
+    let peer = Peer::new(hub.udp_port());
     for _ in 0..3 {
-        peer.send(br#"{"req":"svc","id":1}"#).unwrap();
+        peer.send(br#"{"req":"svc","id":1}"#);
     }
-    peer.send(br#"{"ping":1}"#).unwrap();
-    assert_eq!(datagram(&peer), json!({"pong": 1}));
+    assert_eq!(peer.ask(br#"{"ping":1}"#), json!({"pong": 1}));
     let message = service.receive();
     service.send(answer(&message, &json!("x".repeat(70_000))));
-    assert_eq!(datagram(&peer)["error"]["code"], "too_large");
+    assert_eq!(peer.receive()["error"]["code"], "too_large");
     assert_eq!(service.ask(r#"{"ping":1}"#), json!({"pong": 1}), "it was asked once");
 }
 

@@ -6,11 +6,11 @@ use super::store::ask;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
+use trefoil_tests::datagrams::Peer;
 use trefoil_tests::mqtt::{self, Connect};
 use trefoil_tests::mqtt_sn::Device;
-use trefoil_tests::{CONFIG, DEADLINE, Hub, Program, lines, websocket};
+use trefoil_tests::{CONFIG, Hub, Program, lines, websocket};
 
 /// With several shards, so that those who watch and those who are watched are mostly not on the same one.
 fn config(more: &str) -> String {
@@ -103,19 +103,6 @@ fn over_http(hub: &Hub, topic: &str) -> Value {
     answer
 }
 
-fn udp(hub: &Hub) -> UdpSocket {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect(("127.0.0.1", hub.udp_port())).unwrap();
-    socket.set_read_timeout(Some(DEADLINE)).unwrap();
-    socket
-}
-
-fn told_by_datagram(socket: &UdpSocket) -> Value {
-    let mut bytes = vec![0; 65_536];
-    let count = socket.recv(&mut bytes).unwrap();
-    serde_json::from_slice(&bytes[..count]).unwrap()
-}
-
 #[test]
 fn clients_of_every_kind_come_and_go() {
     let hub = Hub::with_config(&config(""));
@@ -143,9 +130,8 @@ fn clients_of_every_kind_come_and_go() {
     raw.ask(r#"{"sub":["hall","room/7"]}"#);
     let raw_joined = watcher.expect_join("tcp");
 
-    let datagrams = udp(&hub);
-    datagrams.send(br#"{"sub":"room/7"}"#).unwrap();
-    told_by_datagram(&datagrams);
+    let datagrams = Peer::new(hub.udp_port());
+    datagrams.ask(br#"{"sub":"room/7"}"#);
     let udp_joined = watcher.expect_join("udp");
 
     let device = Device::connected(hub.port_of("mqtt-sn"), "device");
@@ -165,7 +151,7 @@ fn clients_of_every_kind_come_and_go() {
     assert_eq!(over_http(&hub, "hall")["count"], json!(1));
     assert_eq!(over_http(&hub, "nowhere"), json!({"presence": "nowhere", "count": 0, "clients": []}));
 
-    datagrams.send(br#"{"unsub":"room/7"}"#).unwrap();
+    datagrams.send(br#"{"unsub":"room/7"}"#);
     watcher.expect_leave(&udp_joined["client"]);
     raw.ask(r#"{"unsub":"room/7"}"#);
     watcher.expect_leave(&raw_joined["client"]);
@@ -204,8 +190,8 @@ fn whoever_is_killed_or_silent_goes_and_a_session_that_waits_is_not_there() {
     watcher.expect_join("mqtt");
     watcher.expect_leave(&json!("silent"));
 
-    let datagrams = udp(&hub);
-    datagrams.send(br#"{"sub":"room"}"#).unwrap();
+    let datagrams = Peer::new(hub.udp_port());
+    datagrams.send(br#"{"sub":"room"}"#);
     let joined = watcher.expect_join("udp");
     watcher.expect_leave(&joined["client"]);
 
@@ -292,9 +278,8 @@ fn a_datagram_lists_as_many_as_fit() {
         one.subscribe("hall", 0);
         crowd.push(one);
     }
-    let datagrams = udp(&hub);
-    datagrams.send(br#"{"presence":"hall","id":1}"#).unwrap();
-    let answer = told_by_datagram(&datagrams);
+    let datagrams = Peer::new(hub.udp_port());
+    let answer = datagrams.ask(br#"{"presence":"hall","id":1}"#);
     assert_eq!((&answer["count"], &answer["partial"]), (&json!(900), &json!(true)));
     let listed = answer["clients"].as_array().map_or(0, Vec::len);
     assert!((200..300).contains(&listed), "{listed}");

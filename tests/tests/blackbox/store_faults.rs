@@ -4,6 +4,7 @@ use crate::store::ask;
 use crate::store_full::{lasting, post};
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use trefoil_tests::datagrams::Peer;
 use trefoil_tests::mqtt::{Connect, Connection, Message, Will};
 use trefoil_tests::mqtt_sn::{Device, kind};
 use trefoil_tests::{Bystander, Disk, Exchange, Hub, Program, Running, connect, lines, wait_until};
@@ -439,22 +440,14 @@ fn refuses_who_cannot_wait(hub: &Hub) {
     let before = refused();
     assert_eq!(post(hub, r#"{"topic":"r","data":"http","retain":true}"#), 503);
     assert_eq!(post(hub, r#"{"topic":"kept/x","data":"http","qos":1}"#), 503);
-    let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    peer.connect(("127.0.0.1", hub.udp_port())).unwrap();
-    peer.set_read_timeout(Some(trefoil_tests::DEADLINE)).unwrap();
-    let ask = |text: &str| {
-        peer.send(text.as_bytes()).unwrap();
-        let mut buffer = [0; 65_536];
-        let len = peer.recv(&mut buffer).expect("an answer before the deadline");
-        serde_json::from_slice::<serde_json::Value>(&buffer[..len]).unwrap()
-    };
+    let peer = Peer::new(hub.udp_port());
     for text in
         [r#"{"pub":"r","data":1,"retain":true,"id":1}"#, r#"{"pub":"kept/x","data":1,"qos":1,"id":1}"#]
     {
-        let answer = ask(text);
+        let answer = peer.ask(text);
         assert_eq!((&answer["id"], &answer["error"]["code"]), (&1.into(), &"overloaded".into()), "{answer}");
     }
-    assert_eq!(ask(r#"{"pub":"live","data":1,"qos":1,"id":2}"#), serde_json::json!({"ack": 2}));
+    assert_eq!(peer.ask(r#"{"pub":"live","data":1,"qos":1,"id":2}"#), serde_json::json!({"ack": 2}));
     let device = Device::connected(hub.port_of("mqtt-sn"), "device");
     // To the topic `rr`: retained at QoS 0, 1 and 2; and one that nobody keeps.
     for (flags, id) in [(0x12, 0), (0x32, 1), (0x52, 2)] {
