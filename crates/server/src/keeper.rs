@@ -264,9 +264,8 @@ impl Keeper {
     pub(crate) fn submit(&self, shard: usize, batch: trefoil_hub::Batch, is_awaited: bool) {
         if let Some(writer) = self.writer.get() {
             let trefoil_hub::Batch { number, records } = batch;
-            let bytes: usize = records.iter().map(Vec::len).sum();
-            self.submitted.fetch_add(bytes as u64, Ordering::Relaxed);
-            writer.submit(trefoil_store::Batch { source: shard, number, records, sync: is_awaited });
+            let batch = trefoil_store::Batch { source: shard, number, records, sync: is_awaited };
+            self.submitted.fetch_add(writer.submit(batch), Ordering::Relaxed);
         }
     }
 

@@ -156,10 +156,11 @@ impl Writer {
         Ok(Writer { shared, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Hands a batch over. After [`stop`](Writer::stop) it is thrown away.
-    pub fn submit(&self, batch: Batch) {
-        let bytes: usize = batch.records.iter().map(Vec::len).sum();
-        self.push(Item::Batch(batch), bytes as u64);
+    /// Hands a batch over, and gives the payload bytes of its records. After [`stop`](Writer::stop) it is thrown away.
+    pub fn submit(&self, batch: Batch) -> u64 {
+        let bytes = batch.records.iter().map(Vec::len).sum::<usize>() as u64;
+        self.push(Item::Batch(batch), bytes);
+        bytes
     }
 
     /// Payload bytes that are submitted and not yet written, or thrown away.
