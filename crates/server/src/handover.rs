@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::mail::Mail;
 use crate::shard::ShardLoop;
 use crate::stats::{self, Kind};
-use crate::{SETTLE_MAX, SETTLE_STEP, Server, Socket, keeper};
+use crate::{SETTLE_MAX, Server, Socket, keeper};
 use record::Record;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
@@ -26,6 +26,9 @@ pub const RECORD_BYTES_MAX: usize = 4 << 20;
 
 /// The same for all connections together; those beyond it are closed.
 const RECORDS_BYTES_MAX: usize = 256 << 20;
+
+/// How often it is looked whether what is waited for has come.
+const SETTLE_STEP: Duration = Duration::from_millis(1);
 
 /// How long the shards may take to stand still.
 const STILL_MAX: Duration = Duration::from_secs(2);

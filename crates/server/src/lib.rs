@@ -74,11 +74,9 @@ use trefoil_config::{Bind, Config, Listener, Protocols, SharedStrategy};
 use trefoil_hub::group::Strategy;
 use trefoil_hub::retained::Quota;
 
-/// How long [`Server::hand_over`] waits at most for clients that have just come and have said nothing yet.
+/// How long [`Server::hand_over`] waits at most for a shard to stop accepting, and for clients that have just come and have
+/// said nothing yet.
 const SETTLE_MAX: Duration = Duration::from_secs(1);
-
-/// How often it looks.
-const SETTLE_STEP: Duration = Duration::from_millis(1);
 
 /// A running server.
 pub struct Server {
