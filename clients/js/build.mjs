@@ -6,8 +6,8 @@ import { gzipSync } from "node:zlib";
 /** What the whole client may take, minified and compressed. */
 const BYTES_MAX = 6 * 1024;
 
-/** Members that only the client's own modules use, and that may have short names for that reason. */
-const OWN_MEMBERS = /^(granted|isNew|missed|present|takes|deliver|owner|handlerFailed|began|note|forget|isLast|text|bytes)$/;
+/** Members that only the client's own modules use, and nothing of the platform has: they may have short names. */
+const OWN_MEMBERS = /^(granted|isNew|missed|present|takes|deliver|owner|handlerFailed|began|note|forget|isLast|asText|asBytes)$/;
 
 const common = { bundle: true, minify: true, target: "es2022", legalComments: "none", mangleProps: OWN_MEMBERS };
 const page = { ...common, platform: "browser" };

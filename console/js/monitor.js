@@ -7,6 +7,8 @@ import { TreeView } from "./tree-view.js";
 
 const STATS = "$SYS/trefoil/stats";
 const EVERYTHING = "#";
+/** A page that is behind wants to know how things stand, and not how they came to stand so. */
+const LATEST = { slow_reader: "latest_per_topic" };
 const SECOND_MS = 1_000;
 /** What the tree takes in a second. When more comes, it leaves until the next second begins: it samples. */
 const MESSAGES_PER_SECOND_MAX = 3_000;
@@ -37,7 +39,7 @@ export class Monitor {
     });
     this.#connection.subscribe(STATS);
     // Topics with a history are there at once, each with its newest message.
-    this.#connection.subscribe(EVERYTHING, { history: 1, slow_reader: "latest_per_topic" });
+    this.#connection.subscribe(EVERYTHING, { history: 1, ...LATEST });
     setInterval(() => this.#second(), SECOND_MS);
     document.addEventListener("visibilitychange", () => this.#visibility());
   }
@@ -77,7 +79,7 @@ export class Monitor {
     if (this.#leftAt !== undefined) {
       this.#leftAt = undefined;
       // The retained messages came the first time; every second again would be a burden.
-      if (!document.hidden) this.#connection.subscribe(EVERYTHING, { retained: false, slow_reader: "latest_per_topic" }).catch(() => {});
+      if (!document.hidden) this.#connection.subscribe(EVERYTHING, { retained: false, ...LATEST }).catch(() => {});
     } else if (++this.#quietSeconds >= 3) {
       $("sampling").hidden = true;
     }
@@ -87,7 +89,7 @@ export class Monitor {
   /** Nobody looks: the hub need not send. The figures go on, so that the chart has no hole. */
   #visibility() {
     if (document.hidden) this.#connection.unsubscribe(EVERYTHING).catch(() => {});
-    else this.#connection.subscribe(EVERYTHING, { slow_reader: "latest_per_topic" }).catch(() => {});
+    else this.#connection.subscribe(EVERYTHING, LATEST).catch(() => {});
   }
 
   #showStatus(state, retryMs) {

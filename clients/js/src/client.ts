@@ -88,6 +88,9 @@ interface Request extends Encoded {
 /** After so many failures in a row of a transport that has worked, another one is tried. */
 const FAILURES_MAX = 3;
 
+/** A client that the hub shows the door waits as long as after so many failures: 16 s, or what is the longest. */
+const DOOR_ATTEMPTS = 6;
+
 /**
  * A connection to the hub that mends itself. It connects as soon as it is constructed. In `trefoil/core` it has no
  * transport of its own, so that a page loads only what it gives to it.
@@ -192,7 +195,7 @@ export class Client extends Emitter<ClientEvents> {
   /** Who is on a topic now: clients of any kind that have subscribed to exactly this topic. */
   async presence(topic: string): Promise<PresenceList> {
     const id = this.#nextId++;
-    const { count, clients, partial } = (await this.#queue(id, { text: JSON.stringify({ presence: topic, id }) }, ANSWERED)) as PresenceList;
+    const { count, clients, partial } = (await this.#queue(id, { asText: JSON.stringify({ presence: topic, id }) }, ANSWERED)) as PresenceList;
     return { count, clients, ...(partial && { partial }) };
   }
 
@@ -251,10 +254,14 @@ export class Client extends Emitter<ClientEvents> {
     this.#transport = this.#ways[this.#way]!(this.url, {
       open: () => void this.#opened(),
       frame: (frame) => this.#received(frame),
-      close: (code, reason) => this.#drop(code, reason),
+      close: (code, reason) => {
+        // Who is shown the door would only be shown it again, as with another client of the same id.
+        if (code === 1008) this.#attempts = DOOR_ATTEMPTS;
+        this.#drop(code, reason);
+      },
     }, () => {
       let text: string | undefined;
-      this.#hello(undefined, (request) => (text = request.text));
+      this.#hello(undefined, (request) => (text = request.asText));
       return text;
     });
   }
@@ -353,8 +360,7 @@ export class Client extends Emitter<ClientEvents> {
     this.#transport = this.#probe = this.#auth = undefined;
     const event: ClientEvents["close"] = { code, reason };
     if (retry) {
-      // Who is shown the door would only be shown it again, as with another client of the same id.
-      let power = code === 1008 ? 6 : this.#attempts;
+      let power = this.#attempts;
       if (!this.#answered && this.#ways[1] && (!this.#isProven || ++this.#failures >= FAILURES_MAX)) {
         this.#way = (this.#way + 1) % this.#ways.length;
         this.#isProven = false;
@@ -509,7 +515,7 @@ export class Client extends Emitter<ClientEvents> {
     return new Promise((resolve, reject) => {
       if (this.#status !== "open" && !isLast) return reject(new TrefoilError("disconnected", "the connection ended"));
       const id = this.#nextId++;
-      const request: Request = { text: JSON.stringify(frame(id)), done: ANSWERED, isLast, resolve, reject };
+      const request: Request = { asText: JSON.stringify(frame(id)), done: ANSWERED, isLast, resolve, reject };
       this.#requests.set(id, request);
       transmit(request);
     });
@@ -585,8 +591,8 @@ export class Client extends Emitter<ClientEvents> {
   }
 }
 
-function lengthOf({ text, bytes }: Encoded): number {
-  return text.length + (bytes ? bytes.length : 0);
+function lengthOf({ asText, asBytes }: Encoded): number {
+  return asText.length + (asBytes ? asBytes.length : 0);
 }
 
 function closed(): TrefoilError {

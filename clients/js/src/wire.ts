@@ -149,16 +149,16 @@ export interface Incoming {
 
 /** What publishes or asks: the JSON text without bytes, and the bytes, if the payload is some. */
 export interface Encoded {
-  text: string;
-  bytes?: Uint8Array | undefined;
+  asText: string;
+  asBytes?: Uint8Array | undefined;
 }
 
 /** Encodes a publish, or another request that carries a payload. Members that are `undefined` are left out by JSON itself. */
 export function encode(request: object, payload: Payload, options: PublishOptions): Encoded {
-  const bytes = payload instanceof ArrayBuffer || payload instanceof Uint8Array ? new Uint8Array(payload) : undefined;
-  const text = JSON.stringify({
+  const asBytes = payload instanceof ArrayBuffer || payload instanceof Uint8Array ? new Uint8Array(payload) : undefined;
+  const asText = JSON.stringify({
     ...request,
-    data: bytes ? undefined : payload,
+    data: asBytes ? undefined : payload,
     retain: options.retain,
     content_type: options.contentType,
     response_topic: options.responseTopic,
@@ -166,12 +166,12 @@ export function encode(request: object, payload: Payload, options: PublishOption
     expiry: options.expiry,
     user_properties: options.userProperties,
   });
-  return { text, bytes };
+  return { asText, asBytes };
 }
 
 /** How a request with bytes goes into a text frame. */
-export function inText({ text, bytes }: Encoded): string {
-  return bytes ? `${text.slice(0, -1)},"data_base64":"${toBase64(bytes)}"}` : text;
+export function inText({ asText, asBytes }: Encoded): string {
+  return asBytes ? `${asText.slice(0, -1)},"data_base64":"${toBase64(asBytes)}"}` : asText;
 }
 
 /** The first byte of a binary frame. */
@@ -181,13 +181,14 @@ const VERSION = 1;
 const PREFIX = 3;
 
 /** The request as a binary frame, if it has bytes and its other members leave room for that. */
-export function inBytes({ text, bytes }: Encoded): Uint8Array<ArrayBuffer> | undefined {
-  const header = new TextEncoder().encode(text);
-  if (!bytes || header.length > 65535) return undefined;
-  const frame = new Uint8Array(PREFIX + header.length + bytes.length);
+export function inBytes({ asText, asBytes }: Encoded): Uint8Array<ArrayBuffer> | undefined {
+  if (!asBytes) return undefined;
+  const header = new TextEncoder().encode(asText);
+  if (header.length > 65535) return undefined;
+  const frame = new Uint8Array(PREFIX + header.length + asBytes.length);
   frame.set([VERSION, header.length >> 8, header.length]);
   frame.set(header, PREFIX);
-  frame.set(bytes, PREFIX + header.length);
+  frame.set(asBytes, PREFIX + header.length);
   return frame;
 }
 

@@ -49,11 +49,15 @@ for (const [name, transport] of Object.entries(ways)) {
       assert.equal((await subscription.next()).value.data, "small");
     });
 
-    it("comes back slowly where another client has its id", async () => {
-      const [first, second] = [0, 1].map(() => client({ clientId: `${root}-tab`, backoffMs: 1000 }));
-      const { code, retryMs } = await Promise.race([event(first, "close"), event(second, "close")]);
-      assert.deepEqual([code === 1008 || name !== "a plain socket", retryMs > 5000 || code !== 1008], [true, true]);
-    });
+    // A channel is not told why it has ended.
+    if (transport === nodeSocket || name === "ws") {
+      it("comes back slowly where another client has its id", async () => {
+        const [first, second] = [0, 1].map(() => client({ clientId: `${root}-tab` }));
+        const { code, retryMs } = await Promise.race([event(first, "close"), event(second, "close")]);
+        assert.equal(code, 1008);
+        assert.ok(retryMs >= 20 * 2 ** 6 / 2, `${retryMs}`);
+      });
+    }
 
     it("says hello, and takes and gives batches and bytes", async () => {
       const one = client({ clientId: `${root}-ann`, info: { name: "Ann" }, batch: true, binary: true });

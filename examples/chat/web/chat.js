@@ -2,7 +2,7 @@
 
 import { Client } from "./trefoil.mjs";
 import { follow, hubAddress } from "./connection.js";
-import { element } from "./hub.js";
+import { element } from "./element.js";
 import { Room } from "./room.js";
 
 const ROOMS = ["lobby", "garden", "workshop"];

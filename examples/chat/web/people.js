@@ -1,6 +1,6 @@
 // Who is in the room, and who is typing.
 
-import { element } from "./hub.js";
+import { element } from "./element.js";
 
 /** How long somebody counts as typing after the last letter. */
 const TYPING_MS = 3_000;

@@ -1,6 +1,6 @@
 // The room that is open: what was said in it, who is there, who is typing. It is two subscriptions and nothing else.
 
-import { element } from "./hub.js";
+import { element } from "./element.js";
 import { Typing, showPeople } from "./people.js";
 
 /** What is asked for of what was said before, and how much is shown at most. */

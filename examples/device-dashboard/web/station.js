@@ -1,6 +1,6 @@
 // The card of one station: a gauge and a chart for each of its sensors, the switch of its pump, and whether it is there.
 
-import { element } from "./hub.js";
+import { element } from "./element.js";
 import { Chart, Gauge } from "./instruments.js";
 
 /** What is known of a sensor. Others get a gauge from 0 to 100. */

@@ -1,7 +1,7 @@
 // One symbol: its latest price, how far it is from where the day began, and the line of the last prices. What has come is
 // remembered at once; the page is changed when it is painted, and only where it can be seen.
 
-import { element } from "./hub.js";
+import { element } from "./element.js";
 
 const WIDTH = 130;
 const HEIGHT = 28;

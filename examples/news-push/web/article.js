@@ -1,6 +1,6 @@
 // One article on the page. Its words come from strangers: they are text, never markup.
 
-import { element } from "./hub.js";
+import { element } from "./element.js";
 
 const number = new Intl.NumberFormat("en");
 const clock = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "medium" });

@@ -12,9 +12,10 @@ use tokio::net::TcpListener;
 use crate::HubArguments;
 
 /// What every page has beside its own files.
-const SHARED: [File; 5] = [
+const SHARED: [File; 6] = [
     ("/base.css", include_str!("../web/base.css")),
     ("/connection.js", include_str!("../web/connection.js")),
+    ("/element.js", include_str!("../web/element.js")),
     ("/hub.js", include_str!("../web/hub.js")),
     ("/logo.svg", include_str!("../../../console/logo.svg")),
     ("/trefoil.mjs", include_str!("../../../console/trefoil.mjs")),
@@ -32,7 +33,7 @@ pub struct Page {
 
 impl Page {
     /// Takes the port, so that one that is in use is told before anything else happens. Beside `files` there are
-    /// `/logo.svg`, `/base.css` with the colours, the JavaScript client as `/trefoil.mjs` with `/connection.js`, by which
+    /// `/logo.svg`, `/base.css` with the colours, `/element.js`, the JavaScript client as `/trefoil.mjs` with `/connection.js`, by which
     /// it finds the hub, and `/hub.js`, a small connection that needs no client; `/configuration.json` says what only the program knows: `{"hub": …}`, the address of the hub's
     /// WebSocket, for instance.
     ///

@@ -1,6 +1,6 @@
 // What each kind of device looks like, and what can be done with it.
 
-import { element } from "./hub.js";
+import { element } from "./element.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 

@@ -1,7 +1,8 @@
 // The home as the hub knows it. What is heard on `home/#` decides what is shown: a device of which the program knows
 // nothing gets its card like all others. Nothing is shown as switched before the device has confirmed it.
 
-import { connect, element } from "./hub.js";
+import { element } from "./element.js";
+import { connect } from "./hub.js";
 import { describe, icon } from "./devices.js";
 
 const SCENES = { morning: "Morning", movie: "Movie", night: "Night", off: "All off" };

@@ -1,7 +1,7 @@
 // The alarms that stand. Each is a retained message with an expiry: the hub says how much of it is left, and forgets
 // it when it is over; the page does the same.
 
-import { element } from "./hub.js";
+import { element } from "./element.js";
 
 const list = document.getElementById("alarms");
 const none = document.getElementById("no-alarms");

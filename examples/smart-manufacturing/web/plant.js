@@ -2,7 +2,8 @@
 // messages too: to the office, and requests that machines answer.
 
 import { Alarms } from "./alarms.js";
-import { connect, element } from "./hub.js";
+import { element } from "./element.js";
+import { connect } from "./hub.js";
 import { Requests } from "./requests.js";
 
 const number = new Intl.NumberFormat("en");

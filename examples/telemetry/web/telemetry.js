@@ -2,7 +2,8 @@
 // publishes to the same hub gets its own section.
 
 import { Chart } from "./chart.js";
-import { connect, element } from "./hub.js";
+import { element } from "./element.js";
+import { connect } from "./hub.js";
 
 const charts = new Map();
 
