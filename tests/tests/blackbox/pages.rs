@@ -12,7 +12,8 @@ fn pong(connection: &mut websocket::Connection) {
 
 #[test]
 fn who_says_nothing_is_pinged_and_who_does_not_answer_is_closed() {
-    let hub = Hub::with_config(&format!("{CONFIG}\n[limits]\nwebsocket_ping_s = 1\n"));
+    // Two of those who answer do so in turn, and have twice that for it.
+    let hub = Hub::with_config(&format!("{CONFIG}\n[limits]\nwebsocket_ping_s = 3\n"));
     let mut heir = lines::Connection::new(hub.tcp_port());
     heir.ask(r#"{"sub":"gone"}"#);
     let (mut alive, mut echo) = (

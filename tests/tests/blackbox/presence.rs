@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use trefoil_tests::datagrams::Peer;
 use trefoil_tests::mqtt::{self, Connect};
 use trefoil_tests::mqtt_sn::Device;
-use trefoil_tests::{CONFIG, Hub, Program, lines, websocket};
+use trefoil_tests::{CONFIG, Hub, Program, lines, wait_until, websocket};
 
 /// With several shards, so that those who watch and those who are watched are mostly not on the same one.
 fn config(more: &str) -> String {
@@ -359,9 +359,8 @@ fn watchers_know_the_truth_after_a_turmoil() {
     });
     for watcher in &mut watchers {
         // A question of its own is answered behind all that it was told before the hub was quiet.
-        loop {
-            let answer = over_http(&hub, &watcher.topic);
-            let truth = names(&answer["clients"]);
+        wait_until(&format!("what a watcher of {} knows is the truth", watcher.topic), || {
+            let truth = names(&over_http(&hub, &watcher.topic)["clients"]);
             watcher.link.send(r#"{"ping":"quiet"}"#);
             loop {
                 let told = watcher.link.receive();
@@ -372,12 +371,9 @@ fn watchers_know_the_truth_after_a_turmoil() {
                     watcher.take(&told);
                 }
             }
-            if watcher.known.as_ref() == Ok(&truth)
+            watcher.known.as_ref() == Ok(&truth)
                 && truth == names(&over_http(&hub, &watcher.topic)["clients"])
-            {
-                break;
-            }
-        }
+        });
         let expected = kept.iter().filter(|(topic, _)| *topic == watcher.topic).count() + 2;
         assert_eq!(watcher.clients().len(), expected);
     }
