@@ -104,11 +104,14 @@ impl Connection {
         Some((head[0], payload))
     }
 
-    /// The code of the close frame that comes before the end of the connection; other frames are passed over.
+    /// The code of the close frame that comes before the end of the connection, which is answered as it has to be; other
+    /// frames are passed over.
     pub fn close_code(&mut self) -> Option<u16> {
         let mut code = None;
         while let Some((first_byte, payload)) = self.receive() {
             if first_byte == 0x88 {
+                // Without it the hub would wait for as long as it waits for anybody. It may have closed already.
+                let _ = self.stream.write_all(&frame(0x88, &payload));
                 code = payload.first_chunk().map(|bytes| u16::from_be_bytes(*bytes));
             }
         }

@@ -1,7 +1,8 @@
-//! From a publish in JSON to a message: the same for WebSocket, lines, datagrams and HTTP.
+//! From a publish in JSON to a message, and from a message to JSON: the same for WebSocket, lines, datagrams and HTTP.
 
-use trefoil_hub::{Message, Payload, Properties, QoS, Time, Topic, TopicError};
-use trefoil_json::{Code, Extras, PublishRequest, RequestError};
+use crate::shard::json_place;
+use trefoil_hub::{Message, Payload, Place, Properties, QoS, Time, Topic, TopicError};
+use trefoil_json::{Code, Extras, ExtrasRef, MessageView, PublishRequest, RequestError};
 use trefoil_mqtt::UserPropertiesBuf;
 
 /// Makes the message, if its topics are topics. `field` is the one that names the topic.
@@ -23,6 +24,27 @@ pub(crate) fn message(
         expires_at: publish.extras.expiry_s.map(|s| now.plus_s(s.into())),
         properties: properties(&publish.extras)?,
     })
+}
+
+/// Gives `encode` what the JSON protocol says of a message.
+pub(crate) fn view(
+    message: &Message,
+    retain: bool,
+    place: Option<Place>,
+    now: Time,
+    encode: impl FnOnce(&MessageView<'_>),
+) {
+    let properties = message.properties.as_deref();
+    let user_properties: Vec<_> = properties.iter().flat_map(|p| p.user_properties.iter()).collect();
+    let extras = ExtrasRef {
+        content_type: properties.and_then(|p| p.content_type.as_deref()),
+        response_topic: properties.and_then(|p| p.response_topic.as_deref()),
+        correlation: properties.and_then(|p| p.correlation_data.as_deref()),
+        expiry_s: message.expiry_left_s(now),
+        user_properties: &user_properties,
+    };
+    let place = place.map(json_place);
+    encode(&MessageView { topic: &message.topic, payload: &message.payload, retain, extras, place });
 }
 
 /// Says which topic is wrong, and how.

@@ -5,12 +5,13 @@
 
 use crate::access::kept::Kind as KeptKind;
 use crate::access::{Purge, Verdict};
+use crate::proxied::Proxied;
 use crate::shard::mqtt_sn::{Forwarded, Parted};
 use crate::shard::{Deflate, Opening};
 use bytes::Bytes;
 use mio::Waker;
 use std::io;
-use std::net::{IpAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -115,7 +116,7 @@ pub(crate) struct Arrival {
     /// What has to be written before anything else.
     pub(crate) output: Vec<u8>,
     /// For whom a trusted proxy has made it.
-    pub(crate) forwarded: Option<IpAddr>,
+    pub(crate) forwarded: Proxied,
     /// Who it is, if it has proved that already.
     pub(crate) user: Option<Arc<str>>,
     /// What has been found out about it.

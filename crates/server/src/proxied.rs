@@ -15,6 +15,22 @@ const HEADER_BYTES_MAX: usize = 4096;
 /// Where the length of a header of version 2 stands, which counts what follows it.
 const V2_LENGTH_AT: std::ops::Range<usize> = 14..16;
 
+/// For whom a trusted proxy has made a connection, and the last request on it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Proxied {
+    /// As the PROXY protocol has said at its beginning.
+    pub(crate) connection: Option<IpAddr>,
+    /// As the headers of the last request have said; the next one may be somebody else's.
+    pub(crate) request: Option<IpAddr>,
+}
+
+impl Proxied {
+    /// Who it is, if that is not the peer itself.
+    pub(crate) fn client(self) -> Option<IpAddr> {
+        self.request.or(self.connection)
+    }
+}
+
 /// Whether an address is one of those.
 pub(crate) fn is_trusted(trusted: &[Network], address: IpAddr) -> bool {
     trusted.iter().any(|network| network.contains(address))

@@ -202,6 +202,25 @@ fn headers_of_requests_count_from_trusted_addresses_only() {
     }
 }
 
+/// Proxies keep connections open, and send over each the requests of whoever has one.
+#[test]
+fn each_request_on_a_connection_has_a_client_of_its_own() {
+    let hub = Hub::with_config(CONFIG);
+    ban(&hub, GUEST);
+    let open = |client: &str| {
+        let head = "POST /channel HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nX-Forwarded-For: ";
+        format!("{head}{client}\r\n\r\n").into_bytes()
+    };
+    for (port, header) in [(hub.http_port(), Vec::new()), (hub.tcp_port(), v1("10.0.0.9"))] {
+        let mut stream = connect(port);
+        stream.offer(&[header, open(OTHER), open(GUEST)].concat());
+        let said = String::from_utf8(stream.rest()).unwrap();
+        let is_each_for_itself =
+            said.starts_with("HTTP/1.1 200 OK\r\n") && said.contains("HTTP/1.1 403 Forbidden\r\n");
+        assert!(is_each_for_itself, "{said}");
+    }
+}
+
 #[test]
 fn each_client_behind_a_proxy_fails_for_itself() {
     let more = "failures_max = 3\n\n[bans]\nfailures_ban_s = 0\n";

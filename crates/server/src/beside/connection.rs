@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 use super::rewind::{Flow, Rewind};
 use crate::context::Context;
 use crate::mail::{Arrival, Mail, Stage};
-use crate::proxied::Conflict;
+use crate::proxied::{Conflict, Proxied};
 use crate::stats::Kind;
 use axum::Router;
 use axum::body::Body;
@@ -166,6 +166,7 @@ fn hand_back(
     let stream = stream.into_std()?;
     let shard = NEXT.fetch_add(1, Ordering::Relaxed) % context.mailboxes.len();
     let (output, stage) = (Vec::new(), Stage::First);
+    let forwarded = Proxied { connection: forwarded, request: None };
     let arrival = Arrival { stream, listener, input, output, forwarded, user: None, stage };
     context.mailboxes[shard].post(Mail::Arrival(Box::new(arrival)));
     Ok(())

@@ -2,14 +2,14 @@
 
 use super::refusal::Refusal;
 use super::routes::Site;
-use crate::shard::json_place;
+use crate::json_message;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use trefoil_hub::topic::check_topic;
-use trefoil_hub::{Message, PageStart, Place, Properties};
-use trefoil_json::{Code, ExtrasRef, MessageView, encode_message};
+use trefoil_hub::{Message, PageStart, Place};
+use trefoil_json::{Code, encode_message};
 
 /// Messages on a page unless it is said.
 const LIMIT: usize = 100;
@@ -68,19 +68,7 @@ pub(super) async fn page(
 
 /// A message as the JSON protocol has it, and when it came.
 fn encode(message: &Message, place: Place, stamp: u64, now: trefoil_hub::Time, out: &mut Vec<u8>) {
-    let properties = message.properties.as_deref();
-    let pairs =
-        properties.map(|Properties { user_properties, .. }| user_properties.iter().collect::<Vec<_>>());
-    let extras = ExtrasRef {
-        content_type: properties.and_then(|p| p.content_type.as_deref()),
-        response_topic: properties.and_then(|p| p.response_topic.as_deref()),
-        correlation: properties.and_then(|p| p.correlation_data.as_deref()),
-        expiry_s: message.expiry_left_s(now),
-        user_properties: pairs.as_deref().unwrap_or_default(),
-    };
-    let place = Some(json_place(place));
-    let view = MessageView { topic: &message.topic, payload: &message.payload, retain: false, extras, place };
-    encode_message(&view, None, out);
+    json_message::view(message, false, Some(place), now, |view| encode_message(view, None, out));
     out.pop();
     out.extend_from_slice(format!(",\"time\":{stamp}}}").as_bytes());
 }

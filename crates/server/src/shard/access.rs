@@ -55,8 +55,8 @@ impl ShardLoop {
     /// Where the client comes from.
     pub(super) fn address_of(&self, key: ConnectionKey) -> Option<IpAddr> {
         let connection = self.net.get(key)?;
-        if let Some(client) = &connection.forwarded {
-            return Some(**client);
+        if let Some(client) = connection.proxied().client() {
+            return Some(client);
         }
         match &connection.link {
             Link::Tcp(stream) => stream.peer_addr().ok().map(|addr| addr.ip()),

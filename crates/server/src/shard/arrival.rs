@@ -19,7 +19,7 @@ impl ShardLoop {
             return self.dismiss(listener);
         }
         // It may have been banned while it was on its way.
-        let address = forwarded.or_else(|| Some(stream.peer_addr().ok()?.ip()));
+        let address = forwarded.client().or_else(|| Some(stream.peer_addr().ok()?.ip()));
         if address.is_some_and(|address| self.net.context.bans.refuses_address(address)) {
             return self.dismiss(listener);
         }
@@ -27,7 +27,7 @@ impl ShardLoop {
         let Some(key) = self.add_stream(stream, listener) else { return };
         if let Some(connection) = self.net.get_mut(key) {
             connection.user = user;
-            connection.forwarded = forwarded.map(Box::new);
+            connection.forwarded = forwarded.client().map(|_| Box::new(forwarded));
         }
         match stage {
             Stage::First => {}
@@ -79,7 +79,7 @@ impl ShardLoop {
         let Some(shard) = self.is_leaving.take() else { return };
         let Some(connection) = self.net.get_mut(key) else { return };
         let (user, kind) = (connection.user.take(), connection.kind);
-        let forwarded = connection.forwarded.as_deref().copied();
+        let forwarded = connection.proxied();
         let deflate = std::mem::take(&mut connection.deflate);
         let (opening, input) = Opening::of(&mut connection.input, input);
         let Some((stream, listener, output)) = self.take_out(key) else { return };
@@ -110,7 +110,7 @@ impl ShardLoop {
         let Some(connection) = self.net.get_mut(key) else { return };
         connection.form = Form::None;
         let (user, deflate) = (connection.user.take(), std::mem::take(&mut connection.deflate));
-        let forwarded = connection.forwarded.as_deref().copied();
+        let forwarded = connection.proxied();
         let Some((stream, listener, output)) = self.take_out(key) else { return };
         let stage = Stage::Json { receiver, requests, deflate };
         let arrival = Arrival { stream, listener, input, output, forwarded, user, stage };

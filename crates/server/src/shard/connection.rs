@@ -8,10 +8,11 @@ use super::mqtt_sn::Client;
 use super::overflow::Overflow;
 use super::trail::Trail;
 use crate::outbox::{Outbox, Pool};
+use crate::proxied::Proxied;
 use crate::stats::Kind;
 use mio::net::TcpStream;
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use trefoil_auth::Users;
 use trefoil_auth::scram::Challenge;
@@ -46,7 +47,7 @@ pub(super) struct Connection {
     /// Who the client proved to be.
     pub(super) user: Option<Arc<str>>,
     /// For whom a trusted proxy has made it; most come by themselves.
-    pub(super) forwarded: Option<Box<IpAddr>>,
+    pub(super) forwarded: Option<Box<Proxied>>,
     /// It has asked for something in JSON, so that it is too late to say hello.
     pub(super) has_asked: bool,
     /// What only some have that speak JSON.
@@ -418,6 +419,11 @@ impl Connection {
 
     pub(super) fn is_udp(&self) -> bool {
         matches!(self.link, Link::Udp(_))
+    }
+
+    /// For whom it is, as far as trusted proxies have said.
+    pub(super) fn proxied(&self) -> Proxied {
+        self.forwarded.as_deref().copied().unwrap_or_default()
     }
 
     /// What is a channel's only.

@@ -1,11 +1,11 @@
 //! One message in bytes, once for each form however many receivers it has.
 
 use super::deflate::Pool;
-use super::follow::json_place;
+use crate::json_message::view;
 use crate::outbox::LINK_BYTES_MIN;
 use std::sync::Arc;
 use trefoil_hub::{Delivery, Message, Place, Properties, Time};
-use trefoil_json::{ExtrasRef, MessageView, encode_binary_header, is_text};
+use trefoil_json::{encode_binary_header, is_text};
 use trefoil_mqtt::{Publish, QoS, SubscriptionIds, Version};
 
 /// The encodings of the message that is being delivered. A message's first receiver gets it written straight into the
@@ -175,25 +175,4 @@ pub(super) fn plain(message: &Message, qos: QoS) -> Publish<'_> {
 /// Appends the JSON text of a message.
 pub(super) fn json(message: &Message, retain: bool, place: Option<Place>, now: Time, out: &mut Vec<u8>) {
     view(message, retain, place, now, |view| trefoil_json::encode_message(view, None, out));
-}
-
-/// What the JSON protocol says of a message.
-fn view(
-    message: &Message,
-    retain: bool,
-    place: Option<Place>,
-    now: Time,
-    encode: impl FnOnce(&MessageView<'_>),
-) {
-    let properties = message.properties.as_deref();
-    let user_properties: Vec<_> = properties.iter().flat_map(|p| p.user_properties.iter()).collect();
-    let extras = ExtrasRef {
-        content_type: properties.and_then(|p| p.content_type.as_deref()),
-        response_topic: properties.and_then(|p| p.response_topic.as_deref()),
-        correlation: properties.and_then(|p| p.correlation_data.as_deref()),
-        expiry_s: message.expiry_left_s(now),
-        user_properties: &user_properties,
-    };
-    let place = place.map(json_place);
-    encode(&MessageView { topic: &message.topic, payload: &message.payload, retain, extras, place });
 }

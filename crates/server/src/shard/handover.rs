@@ -6,6 +6,7 @@ use crate::handover::record::{Head, Promised, Record};
 use crate::handover::{HandedConnection, Look, RECORD_BYTES_MAX, Step};
 use crate::keeper;
 use crate::mail::Mail;
+use crate::proxied::Proxied;
 use crate::stats::Kind;
 use std::collections::HashMap;
 use std::io::Write;
@@ -147,7 +148,7 @@ impl ShardLoop {
             is_websocket,
             client_id: self.hub.client_id(session)?.to_string(),
             user: connection.user.as_deref().map(Into::into),
-            forwarded: connection.forwarded.as_deref().copied(),
+            forwarded: connection.proxied().client(),
             version: form.version as u8,
             packet_bytes_max: connection.packet_bytes_max,
             silence_ms_max: connection.silence_ms_max,
@@ -312,7 +313,8 @@ impl ShardLoop {
         let Some(connection) = net.connections.get_mut(key.0 as usize) else { return Ok(()) };
         connection.session = Some(session);
         connection.user = head.user.as_deref().map(Into::into);
-        connection.forwarded = head.forwarded.map(Box::new);
+        connection.forwarded =
+            head.forwarded.map(|_| Box::new(Proxied { connection: head.forwarded, request: None }));
         connection.form = Form::Mqtt(MqttForm { version, aliases });
         connection.packet_bytes_max = head.packet_bytes_max;
         connection.is_publisher = head.is_publisher;

@@ -202,7 +202,7 @@ impl ShardLoop {
     }
 
     fn hand_over(&mut self, key: ConnectionKey, input: &[u8]) {
-        let forwarded = self.net.get(key).and_then(|c| c.forwarded.as_deref().copied());
+        let forwarded = self.net.get(key).and_then(|c| c.proxied().connection);
         let Some((stream, listener, _)) = self.take_out(key) else { return };
         let peer = stream.peer_addr().ok();
         let hand_over = HandOver { peer, forwarded, stream, listener, input: input.to_vec() };

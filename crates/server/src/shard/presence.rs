@@ -1,7 +1,8 @@
 //! Who is on a topic: what clients ask, and what they are told.
 
 use super::ShardLoop;
-use super::connection::Phase;
+use super::connection::{Form, Phase};
+use super::deflate::Deflate;
 use super::net::{DATAGRAM_BYTES_MAX, Net};
 use crate::stats::Kind;
 use std::borrow::Cow;
@@ -12,6 +13,7 @@ use trefoil_hub::{
     PresentClient, SessionKey,
 };
 use trefoil_json::{Code, RequestError, encode_join, encode_leave, encode_presence, encode_presence_count};
+use trefoil_websocket::Opcode;
 
 /// Questions from beside the shards that wait for their answers. There are no more of them than requests over HTTP.
 #[derive(Default)]
@@ -83,7 +85,7 @@ impl ShardLoop {
 
 impl Net {
     /// Tells connections something of who is on a topic, if they have room for it. What goes out in several shapes is
-    /// written once in each.
+    /// written once in each, and compressed once for each size of window.
     pub(super) fn say_presence(
         &mut self,
         to: &[ConnectionKey],
@@ -91,7 +93,7 @@ impl Net {
         news: &PresenceNews<'_>,
     ) -> Vec<ConnectionKey> {
         let mut full = Vec::new();
-        let (mut text, mut datagram) = (Vec::new(), Vec::new());
+        let (mut text, mut datagram, mut frame) = (Vec::new(), Vec::new(), None);
         for &key in to {
             let Some(connection) = self.get(key).filter(|c| c.phase == Phase::Open) else { continue };
             let text = if connection.is_udp() {
@@ -112,9 +114,38 @@ impl Net {
                 full.push(key);
                 continue;
             }
-            self.put_presence(key, text);
+            match self.frame_for_many(key, text, &mut frame) {
+                Some(frame) => self.apart_from_disk(|net| {
+                    net.answer(key, |out| out.extend_from_slice(frame));
+                }),
+                None => self.put_presence(key, text),
+            }
         }
         full
+    }
+
+    /// The frame in which all connections get a text that have the same window and keep none; none where nothing is
+    /// compressed, or something depends on the connection. The last such frame is `known`.
+    fn frame_for_many<'a>(
+        &mut self,
+        key: ConnectionKey,
+        text: &[u8],
+        known: &'a mut Option<(u8, Vec<u8>)>,
+    ) -> Option<&'a [u8]> {
+        let connection = self.get(key)?;
+        let deflate = &connection.deflate;
+        if !matches!(connection.form, Form::JsonText) || deflate.window_bits == 0 || deflate.keeps_context() {
+            return None;
+        }
+        let window_bits = deflate.window_bits;
+        // Hardly anybody asks for another size than the others.
+        known.take_if(|(bits, _)| *bits != window_bits);
+        let (_, frame) = known.get_or_insert_with(|| {
+            let mut frame = Vec::new();
+            self.deflate.frame(&mut Deflate::shared(window_bits), Opcode::Text, text, &mut frame);
+            (window_bits, frame)
+        });
+        Some(frame)
     }
 
     /// Gives an answer to whom it is for.
@@ -138,10 +169,14 @@ impl Net {
         }
     }
 
-    /// It rests on nothing that has to be on disk, but stands behind what does.
     fn put_presence(&mut self, key: ConnectionKey, text: &[u8]) {
+        self.apart_from_disk(|net| net.put_json(key, |out| out.extend_from_slice(text)));
+    }
+
+    /// What `put` puts into outboxes rests on nothing that has to be on disk, but stands behind what does.
+    fn apart_from_disk(&mut self, put: impl FnOnce(&mut Net)) {
         let before = std::mem::replace(&mut self.waits_for, 0);
-        self.put_json(key, |out| out.extend_from_slice(text));
+        put(self);
         self.waits_for = before;
     }
 }

@@ -3,7 +3,7 @@
 use super::ShardLoop;
 use super::connection::Input;
 use crate::access::kept::ADDRESS_IS_BANNED;
-use crate::proxied::{Conflict, Header, client_of, is_trusted, read_header};
+use crate::proxied::{Conflict, Header, Proxied, client_of, is_trusted, read_header};
 use std::net::{IpAddr, SocketAddr};
 use trefoil_hub::ConnectionKey;
 
@@ -39,7 +39,8 @@ impl ShardLoop {
             Header::Whole { len, client } => {
                 if let Some(connection) = self.net.get_mut(key) {
                     connection.input = Input::First;
-                    connection.forwarded = client.map(Box::new);
+                    connection.forwarded =
+                        client.map(|_| Box::new(Proxied { connection: client, request: None }));
                 }
                 if client.is_some_and(|client| self.net.context.bans.refuses_address(client)) {
                     // As for those who connect without a proxy: without a word.
@@ -69,9 +70,17 @@ impl ShardLoop {
 
     /// Finds out for whom a request is made. Returns false when it has been refused.
     pub(super) fn take_forwarded(&mut self, key: ConnectionKey, headers: &[httparse::Header<'_>]) -> bool {
-        let Some(connection) = self.net.get(key) else { return false };
-        let trusted = &self.net.context.listeners[usize::from(connection.listener)].trusted_proxies;
-        let Some(peer) = self.address_of(key).filter(|_| !trusted.is_empty()) else { return true };
+        let Some(connection) = self.net.get_mut(key) else { return false };
+        if let Some(forwarded) = &mut connection.forwarded {
+            // A proxy sends requests of several clients over one connection.
+            forwarded.request = None;
+        }
+        let listener = usize::from(connection.listener);
+        let trusted = &self.net.context.listeners[listener].trusted_proxies;
+        if trusted.is_empty() {
+            return true;
+        }
+        let Some(peer) = self.address_of(key) else { return true };
         match client_of(peer, trusted, headers.iter().map(|header| (header.name, header.value))) {
             Ok(client) if client == peer => true,
             Ok(client) if self.net.context.bans.refuses_address(client) => {
@@ -80,7 +89,7 @@ impl ShardLoop {
             }
             Ok(client) => {
                 if let Some(connection) = self.net.get_mut(key) {
-                    connection.forwarded = Some(Box::new(client));
+                    connection.forwarded.get_or_insert_default().request = Some(client);
                 }
                 true
             }

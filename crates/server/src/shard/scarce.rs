@@ -156,6 +156,7 @@ impl ShardLoop {
         if self.net.takes_no_new() {
             self.net.pool.clear();
             self.net.deflate.clear();
+            self.net.text = Vec::new();
         }
         if !self.is_far_ahead() {
             let waiting = std::mem::take(&mut self.scarce.wait_for_shards);

@@ -41,6 +41,44 @@ impl Codec {
     }
 }
 
+/// What readers of the same thing offer.
+const OFFERS: [&str; 5] = [
+    "",
+    "Sec-WebSocket-Extensions: permessage-deflate\r\n",
+    "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n",
+    "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; server_max_window_bits=9\r\n",
+    "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; server_max_window_bits=12\r\n",
+];
+
+/// Somebody who has subscribed.
+struct Reader {
+    connection: Connection,
+    codec: Codec,
+}
+
+impl Reader {
+    fn new(hub: &Hub, offer: &str, sub: &str) -> Reader {
+        let mut connection = Connection::with_headers(hub.http_port(), "/ws", offer);
+        connection.send_text(sub);
+        assert!(connection.receive().unwrap().1.starts_with(b"{\"sub\""));
+        let codec = Codec {
+            compress: Compress::new(Compression::new(6), false),
+            decompress: Decompress::new(false),
+            resets_compress: true,
+            resets_decompress: connection.extensions.contains("server_no_context_takeover"),
+        };
+        Reader { connection, codec }
+    }
+
+    /// The next object, and whether it came compressed.
+    fn receive(&mut self) -> (bool, serde_json::Value) {
+        let (first_byte, payload) = self.connection.receive().unwrap();
+        let is_compressed = first_byte == 0xc1;
+        let text = if is_compressed { self.codec.inflate(&payload) } else { payload };
+        (is_compressed, serde_json::from_slice(&text).unwrap())
+    }
+}
+
 /// What a client may say of windows: `None` is nothing, 0 the parameter without a value.
 const SERVER_BITS: [Option<u8>; 9] =
     [None, Some(8), Some(9), Some(10), Some(11), Some(12), Some(13), Some(14), Some(15)];
@@ -306,29 +344,9 @@ fn contexts_are_counted() {
 #[test]
 fn one_message_to_many() {
     let hub = Hub::with_config(&format!("{}\n[websocket]\ncontexts_max = 4\n", trefoil_tests::CONFIG));
-    let offers = [
-        "",
-        "Sec-WebSocket-Extensions: permessage-deflate\r\n",
-        "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n",
-        "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; server_max_window_bits=9\r\n",
-        "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; server_max_window_bits=12\r\n",
-    ];
     for qos in [0, 1] {
-        let mut readers: Vec<_> = offers
-            .iter()
-            .map(|offer| {
-                let mut connection = Connection::with_headers(hub.http_port(), "/ws", offer);
-                connection.send_text(&format!("{{\"sub\":\"many/{qos}\",\"qos\":{qos}}}"));
-                assert!(connection.receive().unwrap().1.starts_with(b"{\"sub\""));
-                let codec = Codec {
-                    compress: Compress::new(Compression::new(6), false),
-                    decompress: Decompress::new(false),
-                    resets_compress: true,
-                    resets_decompress: connection.extensions.contains("server_no_context_takeover"),
-                };
-                (connection, codec)
-            })
-            .collect();
+        let sub = format!("{{\"sub\":\"many/{qos}\",\"qos\":{qos}}}");
+        let mut readers: Vec<_> = OFFERS.iter().map(|offer| Reader::new(&hub, offer, &sub)).collect();
         let mut publisher = Connection::new(hub.http_port(), "/ws");
         let data = |n: usize| format!("no {n} {}", "and so on ".repeat(n * 7 % 100));
         let frames: Vec<u8> = (0..100)
@@ -342,25 +360,42 @@ fn one_message_to_many() {
             .collect();
         publisher.send(&frames);
         let mut compressed = [0; 5];
-        for (reader, (connection, codec)) in readers.iter_mut().enumerate() {
+        for (number, reader) in readers.iter_mut().enumerate() {
             for n in 0..100 {
-                let (first_byte, payload) = connection.receive().unwrap();
-                let text = match first_byte {
-                    0xc1 => {
-                        compressed[reader] += 1;
-                        codec.inflate(&payload)
-                    }
-                    _ => payload,
-                };
-                let message: serde_json::Value = serde_json::from_slice(&text).unwrap();
-                assert_eq!(message["data"], data(n), "{}", offers[reader]);
+                let (is_compressed, message) = reader.receive();
+                compressed[number] += usize::from(is_compressed);
+                assert_eq!(message["data"], data(n), "{}", OFFERS[number]);
                 if qos == 1 {
-                    connection.send_text(&format!("{{\"ack\":{}}}", message["id"]));
+                    reader.connection.send_text(&format!("{{\"ack\":{}}}", message["id"]));
                 }
             }
         }
         assert_eq!(compressed[0], 0);
         assert!(compressed[1..].iter().all(|&count| count > 50), "{compressed:?}");
+    }
+}
+
+/// Who comes to a topic is told to all that follow it, each in the way that it agreed on.
+#[test]
+fn presence_to_many() {
+    let hub = Hub::with_config(&format!("{}\n[websocket]\ncontexts_max = 4\n", trefoil_tests::CONFIG));
+    let sub = r#"{"sub":"room","presence":true}"#;
+    let mut readers: Vec<_> =
+        OFFERS.iter().flat_map(|offer| [0, 1].map(|_| (offer, Reader::new(&hub, offer, sub)))).collect();
+    let mut guest = Connection::new(hub.http_port(), "/ws");
+    let info = "here I am ".repeat(60);
+    guest.send_text(&format!("{{\"hello\":{{\"client\":\"guest\",\"info\":\"{info}\"}}}}"));
+    guest.send_text("{\"sub\":\"room\"}");
+    for (offer, reader) in &mut readers {
+        let (is_compressed, came) = loop {
+            let (is_compressed, object) = reader.receive();
+            if object["join"] == "room" && object["client"] == "guest" {
+                break (is_compressed, object);
+            }
+        };
+        assert_eq!(came["info"], info, "{offer}");
+        let is_shared = reader.connection.extensions.contains("server_no_context_takeover");
+        assert_eq!(is_compressed, is_shared, "{offer}");
     }
 }
 

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use trefoil_hub::topic::{REPLY_TOPICS, is_reply};
 use trefoil_hub::{ConnectionKey, Delivered, Ending, Message, SessionKey, Time, Topic};
-use trefoil_json::{AskRequest, Code, RequestError, encode_answer, is_text};
+use trefoil_json::{AskRequest, Code, ExtrasRef, RequestError, encode_answer, is_text};
 
 /// Requests that wait for an answer, of one connection.
 pub(in crate::shard) const ASKS_MAX: usize = 1024;
@@ -251,16 +251,10 @@ impl Net {
 
 /// Appends the JSON text of an answer.
 fn answer(id: u64, message: &Message, now: Time, is_binary: bool, out: &mut Vec<u8>) {
-    let properties = message.properties.as_deref();
-    let user_properties: Vec<_> = properties.iter().flat_map(|p| p.user_properties.iter()).collect();
-    let extras = trefoil_json::ExtrasRef {
-        content_type: properties.and_then(|p| p.content_type.as_deref()),
-        response_topic: properties.and_then(|p| p.response_topic.as_deref()),
-        correlation: None,
-        expiry_s: message.expiry_left_s(now),
-        user_properties: &user_properties,
-    };
-    encode_answer(id, &message.payload, &extras, is_binary, out);
+    json_message::view(message, false, None, now, |view| {
+        let extras = ExtrasRef { correlation: None, ..view.extras };
+        encode_answer(id, view.payload, &extras, is_binary, out);
+    });
 }
 
 fn correlation(id: u64, nonce: u64) -> [u8; 16] {

@@ -55,32 +55,38 @@ impl Connection {
 impl Net {
     /// Appends an answer, or whatever else is no message of a subscription, in whatever stands around it.
     pub(in crate::shard) fn put_json(&mut self, key: ConnectionKey, write: impl FnOnce(&mut Vec<u8>)) {
-        let (waits_for, durable) = (self.waits_for, self.durable);
-        let Some(connection) = self.connections.get_mut(key.0 as usize) else { return };
-        if connection.is_joined() && waits_for <= durable && connection.held.is_none() {
-            let mut text = Vec::new();
-            write(&mut text);
-            connection.push_object(0, text.len(), &mut self.pool, |out| out.extend_from_slice(&text));
-            self.stats().answers.add(1);
-            return self.mark_dirty(key);
-        }
+        let Some(connection) = self.connections.get(key.0 as usize) else { return };
+        let is_joined = connection.is_joined() && self.waits_for <= self.durable && connection.held.is_none();
         let is_websocket = match &connection.form {
             Form::JsonShaped(shape) => !shape.is_lines,
             _ => connection.kind == crate::stats::Kind::JsonWebSocket,
         };
-        let is_datagram = connection.is_udp();
-        if is_websocket {
-            let mut text = Vec::new();
-            write(&mut text);
-            self.answer_text(key, &text);
-        } else {
+        if !is_joined && !is_websocket {
+            let is_datagram = connection.is_udp();
             self.answer(key, |out| {
                 write(out);
                 if !is_datagram {
                     out.push(b'\n');
                 }
             });
+            return;
         }
+        // What stands around it depends on how long it is.
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        write(&mut text);
+        match is_joined {
+            true => self.join_answer(key, &text),
+            false => self.answer_text(key, &text),
+        }
+        self.text = text;
+    }
+
+    fn join_answer(&mut self, key: ConnectionKey, text: &[u8]) {
+        let Some(connection) = self.connections.get_mut(key.0 as usize) else { return };
+        connection.push_object(0, text.len(), &mut self.pool, |out| out.extend_from_slice(text));
+        self.stats().answers.add(1);
+        self.mark_dirty(key);
     }
 
     /// Appends a binary frame: a header, and the message's payload behind it.
