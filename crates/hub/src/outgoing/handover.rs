@@ -1,4 +1,5 @@
-//! What is under way on a connection that goes from one process to another: nothing of it is sent again.
+//! What is under way, as a checkpoint and the process that a connection goes to have to know it: there nothing of it is sent
+//! again.
 
 use super::{Outgoing, PACKET_IDS, Pending, State};
 use std::collections::HashSet;

@@ -270,9 +270,8 @@ fn write_subscription(
 
 /// The messages of deliveries that are kept, by their numbers.
 fn messages(outgoing: &Outgoing) -> HashMap<u64, Arc<Message>> {
-    let in_flight = outgoing.in_the_air().map(|standing| standing.pending);
-    let all = in_flight.chain(outgoing.in_the_queue()).filter(|pending| pending.number > 0);
-    all.map(|pending| (pending.number, pending.message.clone())).collect()
+    let kept = outgoing.pending().filter(|pending| pending.number > 0);
+    kept.map(|pending| (pending.number, pending.message.clone())).collect()
 }
 
 /// Puts the number of a delivery's message on the list, writes the message down unless that number says all, and gives the
