@@ -407,7 +407,7 @@ impl Outgoing {
             self.first_id = packet_id.max(1);
         }
         // Ids between that and the one before were acknowledged, or nothing was written down of what they were for.
-        let at = (usize::from(packet_id) + PACKET_IDS - usize::from(self.first_id)) % PACKET_IDS;
+        let at = self.place_of(packet_id);
         while self.flights.len() < at {
             self.flights.push_back(None);
         }
@@ -451,9 +451,14 @@ impl Outgoing {
         ((usize::from(self.first_id) - 1 + place) % PACKET_IDS) as u16 + 1
     }
 
+    /// The place that belongs to an id.
+    fn place_of(&self, packet_id: u16) -> usize {
+        (usize::from(packet_id) + PACKET_IDS - usize::from(self.first_id)) % PACKET_IDS
+    }
+
     /// Where the delivery with this id stands, if it has been sent on this connection.
     fn sent_place(&self, packet_id: u16) -> Option<usize> {
-        let at = (usize::from(packet_id) + PACKET_IDS - usize::from(self.first_id)) % PACKET_IDS;
+        let at = self.place_of(packet_id);
         let flight = self.flights.get(at)?.as_ref()?;
         (packet_id != 0 && flight.is_sent).then_some(at)
     }
