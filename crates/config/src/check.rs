@@ -4,6 +4,8 @@ use crate::access::{Auth, Bans};
 use crate::extensions::{Reader, slow_reader};
 use crate::limits::Limits;
 use crate::model::{Bind, Config, Listener, Log, LogLevel, MemoryMax, Protocols};
+use crate::network::Network;
+use crate::origins::Origins;
 use crate::problem::{Place, Problem};
 use crate::settings::{Preset, Section, Setting};
 use crate::sheet::{Answers, Entry, Sheet};
@@ -26,25 +28,26 @@ pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<
     required(sheet, problems);
     let auth = Auth::read(sheet);
     let has_users = auth.users.is_some();
-    let top_networks = sheet.answers.networks(Section::Top, "trusted_proxies");
-    let top_networks = top_networks.map_or_else(Vec::new, |(networks, _)| networks.to_vec());
-    let top_origins = sheet.answers.origins(Section::Top, "allowed_origins").cloned().unwrap_or_default();
+    let trusted_proxies = sheet.answers.networks(Section::Top, "trusted_proxies").unwrap_or_default();
+    let nobody = Origins::default();
+    let allowed_origins = sheet.answers.origins(Section::Top, "allowed_origins").unwrap_or(&nobody);
     let listeners = match sheet.repeated.get(&Section::Listener) {
         None => preset
             .listeners
             .into_iter()
             .map(|listener| Listener {
                 allow_anonymous: !has_users || allow_anonymous,
-                trusted_proxies: top_networks.clone(),
-                allowed_origins: top_origins.clone(),
+                trusted_proxies: trusted_proxies.to_vec(),
+                allowed_origins: allowed_origins.clone(),
                 ..listener
             })
             // It would refuse everybody: MQTT-SN has no passwords.
             .filter(|listener| listener.allow_anonymous || !listener.protocols.mqtt_sn)
             .collect(),
         Some(entries) => {
+            let seen = Vec::new();
             let mut check =
-                Check { top: &sheet.answers, allow_anonymous, has_users, seen: Vec::new(), problems };
+                Check { trusted_proxies, allowed_origins, allow_anonymous, has_users, seen, problems };
             let listeners: Vec<Listener> =
                 entries.list.iter().filter_map(|entry| check.listener(entry)).collect();
             if listeners.is_empty() && check.problems.is_empty() && !entries.refused {
@@ -113,8 +116,9 @@ fn log(sheet: &Sheet) -> Log {
 }
 
 struct Check<'a> {
-    /// What is said at the top level.
-    top: &'a Answers,
+    /// These three as the top level has them.
+    trusted_proxies: &'a [Network],
+    allowed_origins: &'a Origins,
     allow_anonymous: bool,
     /// Clients can say who they are.
     has_users: bool,
@@ -149,11 +153,9 @@ impl<'a> Check<'a> {
                 format!("`echo` answers on WebSocket only, and {bind} does not speak that; {way_out}"),
             );
         }
-        let trusted = answers.networks(Section::Listener, "trusted_proxies");
-        let trusted = trusted.or_else(|| self.top.networks(Section::Top, "trusted_proxies"));
-        let trusted_proxies = trusted.map_or_else(Vec::new, |(networks, _)| networks.to_vec());
-        let origins = answers.origins(Section::Listener, "allowed_origins");
-        let allowed_origins = origins.or_else(|| self.top.origins(Section::Top, "allowed_origins")).cloned();
+        let trusted_proxies = answers.networks(Section::Listener, "trusted_proxies");
+        let trusted_proxies = trusted_proxies.unwrap_or(self.trusted_proxies);
+        let allowed_origins = answers.origins(Section::Listener, "allowed_origins");
         let proxy_protocol = answers.bool(Section::Listener, "proxy_protocol");
         if let Some((true, place)) = proxy_protocol {
             let why = match bind {
@@ -170,8 +172,8 @@ impl<'a> Check<'a> {
         Some(Listener {
             bind,
             proxy_protocol: proxy_protocol.is_some_and(|(on, _)| on),
-            trusted_proxies,
-            allowed_origins: allowed_origins.unwrap_or_default(),
+            trusted_proxies: trusted_proxies.to_vec(),
+            allowed_origins: allowed_origins.unwrap_or(self.allowed_origins).clone(),
             protocols: protocols?,
             allow_anonymous: !self.has_users || self.allows_anonymous(answers),
             echo: echo.is_some_and(|(echo, _)| echo),

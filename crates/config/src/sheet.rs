@@ -130,9 +130,9 @@ impl Answers {
     }
 
     /// The networks that were answered, if they are some.
-    pub(crate) fn networks(&self, section: Section, key: &'static str) -> Option<(&[Network], &Place)> {
+    pub(crate) fn networks(&self, section: Section, key: &'static str) -> Option<&[Network]> {
         match self.get(section, key)? {
-            (Value::Networks(networks), place) => Some((networks, place)),
+            (Value::Networks(networks), _) => Some(networks),
             _ => None,
         }
     }

@@ -106,12 +106,6 @@ pub(crate) struct Taken {
     pub(crate) packet_id: Option<u16>,
 }
 
-/// A delivery as it is written down at a checkpoint.
-pub(crate) enum Standing<'a> {
-    InFlight { packet_id: u16, is_received: bool, pending: &'a Pending },
-    Waiting(&'a Pending),
-}
-
 /// What goes out next.
 pub(crate) enum Next<'a> {
     Publish {
@@ -396,24 +390,12 @@ impl Outgoing {
         }
     }
 
-    /// All that is written down of the deliveries, in their order.
-    pub(crate) fn standing(&self) -> impl Iterator<Item = Standing<'_>> {
-        let flights = self.flights.iter().enumerate().filter_map(|(at, flight)| {
-            let flight = flight.as_ref()?;
-            Some(Standing::InFlight {
-                packet_id: self.id_at(at),
-                is_received: flight.state == State::Released,
-                pending: &flight.pending,
-            })
-        });
-        let all = flights.chain(self.queue.iter().map(Standing::Waiting));
-        all.filter(|standing| match standing {
-            Standing::InFlight { pending, .. } => pending.number > 0 || pending.qos == QoS::ExactlyOnce,
-            Standing::Waiting(pending) => pending.number > 0,
-        })
+    /// All deliveries: those in flight, and then those that wait.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = &Pending> {
+        self.flights.iter().flatten().map(|flight| &flight.pending).chain(&self.queue)
     }
 
-    /// All deliveries, so that what is to be kept from now on can be given its number.
+    /// The same, so that what is to be kept from now on can be given its number.
     pub(crate) fn pending_mut(&mut self) -> impl Iterator<Item = &mut Pending> {
         self.flights.iter_mut().flatten().map(|flight| &mut flight.pending).chain(&mut self.queue)
     }
@@ -425,7 +407,7 @@ impl Outgoing {
             self.first_id = packet_id.max(1);
         }
         // Ids between that and the one before were acknowledged, or nothing was written down of what they were for.
-        let at = (usize::from(packet_id) + PACKET_IDS - usize::from(self.first_id)) % PACKET_IDS;
+        let at = self.place_of(packet_id);
         while self.flights.len() < at {
             self.flights.push_back(None);
         }
@@ -469,9 +451,14 @@ impl Outgoing {
         ((usize::from(self.first_id) - 1 + place) % PACKET_IDS) as u16 + 1
     }
 
+    /// The place that belongs to an id.
+    fn place_of(&self, packet_id: u16) -> usize {
+        (usize::from(packet_id) + PACKET_IDS - usize::from(self.first_id)) % PACKET_IDS
+    }
+
     /// Where the delivery with this id stands, if it has been sent on this connection.
     fn sent_place(&self, packet_id: u16) -> Option<usize> {
-        let at = (usize::from(packet_id) + PACKET_IDS - usize::from(self.first_id)) % PACKET_IDS;
+        let at = self.place_of(packet_id);
         let flight = self.flights.get(at)?.as_ref()?;
         (packet_id != 0 && flight.is_sent).then_some(at)
     }

@@ -229,6 +229,17 @@ impl Shared {
         each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
+    /// Whether so much more may not wait in all sessions together.
+    pub(crate) fn is_full(&self, messages: usize, bytes: usize) -> bool {
+        let (messages_max, bytes_max) = (self.limits.queued_messages_max, self.limits.queued_bytes_max);
+        if messages_max == 0 && bytes_max == 0 {
+            return false;
+        }
+        let (all_messages, all_bytes) = self.queued();
+        messages_max > 0 && all_messages + messages > messages_max
+            || bytes_max > 0 && all_bytes + bytes > bytes_max
+    }
+
     /// How much has been sent by all sessions together and not been acknowledged: messages, and their bytes where the limits
     /// ask for them to be counted.
     pub fn in_flight(&self) -> (usize, usize) {

@@ -110,7 +110,7 @@ fn push_list<T>(items: &[T], many: bool, out: &mut Vec<u8>, push: impl Fn(&T, &m
     }
 }
 
-fn push_ack_and_end(id: Option<u64>, out: &mut Vec<u8>) {
+pub(crate) fn push_ack_and_end(id: Option<u64>, out: &mut Vec<u8>) {
     if let Some(id) = id {
         out.extend_from_slice(b",\"ack\":");
         push_u64(id, out);

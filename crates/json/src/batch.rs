@@ -6,6 +6,7 @@ use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::error::{Code, RequestError};
+use crate::members::not_utf8_from;
 use crate::reader::Outcome;
 use crate::request::Limits;
 
@@ -32,10 +33,7 @@ pub fn parse_batch(input: &[u8], limits: Limits) -> Result<Vec<&str>, RequestErr
     let bad_json = |reason: String| RequestError::new(Code::BadJson, reason);
     let text = simdutf8::compat::from_utf8(input).map_err(|error| {
         let at = error.valid_up_to();
-        bad_json(format!(
-            "it is not UTF-8: byte 0x{:02x} at offset {at}; send binary data as data_base64",
-            input[at]
-        ))
+        bad_json(not_utf8_from(input[at], at))
     })?;
     let mut json = serde_json::Deserializer::from_str(text);
     let texts = json

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use crate::answer::push_ack_and_end;
 use crate::error::{Code, RequestError};
 use crate::field::{Field, FieldSet};
 use crate::members::{Members, read};
+use crate::outgoing::push_id;
 use crate::reader::{Outcome, Reader, bad, bad_value};
 use crate::write::{push_json, push_str, push_u64};
 
@@ -57,11 +59,7 @@ impl Welcome<'_> {
         out.extend_from_slice(b",\"limits\":{\"request_bytes_max\":");
         push_u64(self.request_bytes_max, out);
         out.extend_from_slice(b"}}");
-        if let Some(id) = id {
-            out.extend_from_slice(b",\"ack\":");
-            push_u64(id, out);
-        }
-        out.push(b'}');
+        push_ack_and_end(id, out);
     }
 }
 
@@ -87,10 +85,7 @@ pub fn encode_hello(hello: &HelloRequest<'_>, out: &mut Vec<u8>) {
         out.remove(start);
     }
     out.push(b'}');
-    if let Some(id) = hello.id {
-        out.extend_from_slice(b",\"id\":");
-        push_u64(id, out);
-    }
+    push_id(hello.id, out);
     out.push(b'}');
 }
 

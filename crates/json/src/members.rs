@@ -96,9 +96,12 @@ fn not_utf8<'a>(input: &'a [u8], members: &mut Members<'a>) -> Cow<'static, str>
     let (good, bad) = input.split_at(good_len);
     // Whatever is wrong with that part, and be it nothing, the text as a whole is broken by what comes after it.
     let _ = read(good, members);
-    let byte = bad.first().copied().unwrap_or_default();
-    format!("it is not UTF-8: byte 0x{byte:02x} at offset {}; send binary data as data_base64", good.len())
-        .into()
+    not_utf8_from(bad.first().copied().unwrap_or_default(), good.len()).into()
+}
+
+/// That a text is not UTF-8 from this byte on.
+pub(crate) fn not_utf8_from(byte: u8, offset: usize) -> String {
+    format!("it is not UTF-8: byte 0x{byte:02x} at offset {offset}; send binary data as data_base64")
 }
 
 struct MembersVisitor<'m, 'a>(&'m mut Members<'a>);

@@ -131,7 +131,7 @@ pub fn encode_ping(raw: &str, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-fn push_id(id: Option<u64>, out: &mut Vec<u8>) {
+pub(crate) fn push_id(id: Option<u64>, out: &mut Vec<u8>) {
     if let Some(id) = id {
         out.extend_from_slice(b",\"id\":");
         push_u64(id, out);

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use crate::answer::push_ack_and_end;
 use crate::field::Field;
 use crate::members::{Members, read};
+use crate::outgoing::push_id;
 use crate::reader::{Outcome, Reader, bad, bad_value};
 use crate::reply::{LIMITS, Reply};
 use crate::request::Request;
@@ -61,11 +63,7 @@ pub fn encode_presence<'a>(
     if listed < count {
         out.extend_from_slice(b",\"partial\":true");
     }
-    if let Some(id) = id {
-        out.extend_from_slice(b",\"ack\":");
-        push_u64(id, out);
-    }
-    out.push(b'}');
+    push_ack_and_end(id, out);
 }
 
 /// Appends `{"presence":…,"count":…}`: too many are on a topic to be listed.
@@ -98,10 +96,7 @@ pub fn encode_leave(topic: &str, client: &str, connection: &str, count: usize, o
 pub fn encode_presence_question(topic: &str, id: Option<u64>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"presence\":");
     push_str(topic, out);
-    if let Some(id) = id {
-        out.extend_from_slice(b",\"id\":");
-        push_u64(id, out);
-    }
+    push_id(id, out);
     out.push(b'}');
 }
 

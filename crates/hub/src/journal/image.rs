@@ -299,13 +299,9 @@ impl Image {
                 self.note_number(number)?;
                 let message = Arc::new(message(&body, self.start_ms)?);
                 self.noted.message(number);
-                let known =
-                    self.messages.insert(number, Known { message, is_held: is_restated, is_idle: false });
-                if let Some(was_held) = known.map(|known| known.is_held)
-                    && let Some(known) = self.messages.get_mut(&number)
-                {
-                    known.is_held |= was_held;
-                }
+                let was_held = self.messages.get(&number).is_some_and(|known| known.is_held);
+                let known = Known { message, is_held: is_restated || was_held, is_idle: false };
+                self.messages.insert(number, known);
             }
             Entry::Owed { message, shard, shards } => {
                 self.owe(message, Owed::Shard { shard, of: shards.max(1) });

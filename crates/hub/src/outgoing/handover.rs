@@ -1,6 +1,7 @@
-//! What is under way on a connection that goes from one process to another: nothing of it is sent again.
+//! What is under way, as a checkpoint and the process that a connection goes to have to know it: there nothing of it is sent
+//! again.
 
-use super::{Outgoing, PACKET_IDS, Pending, State};
+use super::{Outgoing, Pending, State};
 use std::collections::HashSet;
 
 /// A delivery in flight, as it stands.
@@ -39,15 +40,14 @@ impl Outgoing {
         if self.flights.is_empty() {
             self.first_id = next_packet_id.max(1);
         }
-        let len = (usize::from(next_packet_id) + PACKET_IDS - usize::from(self.first_id)) % PACKET_IDS;
+        let len = self.place_of(next_packet_id);
         while self.flights.len() < len {
             self.flights.push_back(None);
         }
-        let (first_id, mut outstanding) = (usize::from(self.first_id), 0);
-        let mut ends = [self.flights.len(); 2];
-        for (at, flight) in self.flights.iter_mut().enumerate() {
-            let Some(flight) = flight else { continue };
-            let packet_id = ((first_id - 1 + at) % PACKET_IDS) as u16 + 1;
+        let (mut outstanding, mut ends) = (0, [self.flights.len(); 2]);
+        for at in 0..self.flights.len() {
+            let packet_id = self.id_at(at);
+            let Some(flight) = &mut self.flights[at] else { continue };
             flight.is_sent = !unsent.contains(&packet_id);
             outstanding += usize::from(flight.is_sent);
             if !flight.is_sent {

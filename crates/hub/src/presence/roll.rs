@@ -125,7 +125,7 @@ impl Rolls {
         Some((key, roll.node, roll.unseen))
     }
 
-    /// Subscribers have been looked at; `unseen` are left. Returns whether the roll is made.
+    /// Subscribers of the [next roll](Self::next_to_make) have been looked at; `unseen` are left. Returns whether it is made.
     pub(crate) fn enter(
         &mut self,
         key: RollKey,
@@ -136,7 +136,8 @@ impl Rolls {
         roll.present.extend(present);
         roll.unseen = unseen;
         if unseen == 0 {
-            self.making.retain(|&making| making != key);
+            let made = self.making.pop_front();
+            debug_assert_eq!(made, Some(key), "the next to make is at the front");
         }
         unseen == 0
     }
@@ -273,8 +274,10 @@ impl Rolls {
 
     fn end_if_idle(&mut self, key: RollKey, serial: u64) -> Option<NodeId> {
         let roll = self.rolls.get(key.place()).filter(|roll| roll.serial == serial && roll.is_idle())?;
-        let node = roll.node;
-        self.making.retain(|&making| making != key);
+        let (node, is_made) = (roll.node, roll.unseen == 0);
+        if !is_made {
+            self.making.retain(|&making| making != key);
+        }
         self.rolls.remove(key.place());
         Some(node)
     }

@@ -41,6 +41,8 @@ pub(crate) struct Views {
 struct Part {
     topics: Vec<Arc<str>>,
     questions: Vec<u64>,
+    /// It may be behind with one of the topics; else they need not be gone through.
+    is_behind: bool,
 }
 
 #[derive(Debug)]
@@ -119,9 +121,11 @@ impl Views {
             None => self.open(topic, presence, letters)?,
         };
         let view = self.views.get_mut(&ticket).expect("each ticket of a topic has a view");
+        let part = self.parts.entry(session).or_default();
+        part.is_behind = true;
         if is_new {
             presence.watchers.fetch_add(1, Ordering::Relaxed);
-            self.parts.entry(session).or_default().topics.push(view.topic.clone());
+            part.topics.push(view.topic.clone());
         }
         let name = (name != topic).then(|| name.into());
         view.watchers.insert(session, Place { connection, name, is_behind: true });
@@ -203,10 +207,11 @@ impl Views {
 
     /// Tells a session the whole of what it watches and is behind with, as far as there is room.
     pub(crate) fn catch_up(&mut self, session: SessionKey, out: &mut impl Outlet) {
-        let Some(part) = self.parts.get(&session) else { return };
+        let Some(part) = self.parts.get_mut(&session).filter(|part| part.is_behind) else { return };
+        part.is_behind = false;
         for topic in &part.topics {
             let view = self.by_topic.get(topic).and_then(|ticket| self.views.get_mut(ticket));
-            // Who waits for a list is told once all shards have answered.
+            // Who waits for a list is told once all shards have answered, whether it is behind or not.
             let is_known = |view: &&mut View| view.awaited == 0 || view.mode == Mode::Counts;
             let Some(view) = view.filter(is_known) else { continue };
             let View { watchers, clients, counts, mode, .. } = view;
@@ -217,6 +222,7 @@ impl Views {
                 if *mode == Mode::Lists { PresenceNews::List(&listed) } else { PresenceNews::Count(count) };
             let name = place.name.as_ref().unwrap_or(topic);
             if !out.tell_presence(&[place.connection], name, &news).is_empty() {
+                part.is_behind = true;
                 return;
             }
             place.is_behind = false;
@@ -264,7 +270,13 @@ impl Views {
                 if count > presence.options.clients_max {
                     self.change(ticket, Mode::Counts, presence, letters, out);
                 } else if is_live {
-                    view.tell(&PresenceNews::Came(&client, count), &mut self.told, presence, out);
+                    view.tell(
+                        &PresenceNews::Came(&client, count),
+                        &mut self.told,
+                        &mut self.parts,
+                        presence,
+                        out,
+                    );
                 }
             }
             Word::Went { client_id, connection, .. } => {
@@ -272,7 +284,7 @@ impl Views {
                 view.clients.remove(&client_id);
                 if is_live {
                     let news = PresenceNews::Went(&client_id, connection, view.count());
-                    view.tell(&news, &mut self.told, presence, out);
+                    view.tell(&news, &mut self.told, &mut self.parts, presence, out);
                 }
             }
             Word::Count { count, .. } => {
@@ -300,7 +312,7 @@ impl Views {
             let Some(view) = self.views.get_mut(&ticket) else { continue };
             view.is_changed = false;
             if view.awaited == 0 && view.mode == Mode::Counts {
-                view.tell(&PresenceNews::Count(view.count()), &mut self.told, presence, out);
+                view.tell(&PresenceNews::Count(view.count()), &mut self.told, &mut self.parts, presence, out);
             }
         }
     }
@@ -343,7 +355,7 @@ impl Views {
         view.watchers.values_mut().for_each(|place| place.is_behind = false);
         let clients = std::mem::take(&mut view.clients);
         let listed: Vec<_> = clients.values().collect();
-        view.tell(&PresenceNews::List(&listed), &mut self.told, presence, out);
+        view.tell(&PresenceNews::List(&listed), &mut self.told, &mut self.parts, presence, out);
         view.clients = clients;
     }
 
@@ -373,7 +385,7 @@ impl Views {
         if mode == Mode::Counts {
             // It is the end of the list, whoever was behind with that.
             view.watchers.values_mut().for_each(|place| place.is_behind = false);
-            view.tell(&PresenceNews::Count(view.count()), &mut self.told, presence, out);
+            view.tell(&PresenceNews::Count(view.count()), &mut self.told, &mut self.parts, presence, out);
         }
         self.last_ticket += 1;
         self.by_topic.insert(view.topic.clone(), self.last_ticket);
@@ -442,6 +454,7 @@ impl View {
         &mut self,
         news: &PresenceNews<'_>,
         to: &mut Vec<ConnectionKey>,
+        parts: &mut HashMap<SessionKey, Part, RandomState>,
         presence: &Presence,
         out: &mut impl Outlet,
     ) {
@@ -459,8 +472,11 @@ impl View {
         }
         presence.count_behind(full.len());
         full.sort_unstable_by_key(|connection| connection.0);
-        for place in self.watchers.values_mut() {
-            place.is_behind |= full.binary_search_by_key(&place.connection.0, |full| full.0).is_ok();
+        for (session, place) in &mut self.watchers {
+            if full.binary_search_by_key(&place.connection.0, |full| full.0).is_ok() {
+                place.is_behind = true;
+                parts.get_mut(session).expect("who watches has a part in it").is_behind = true;
+            }
         }
     }
 }

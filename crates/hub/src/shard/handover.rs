@@ -6,6 +6,7 @@
 //! here by its number. All others are written down as a whole, in the form that they would have in a journal.
 
 use super::keep::stored;
+use super::restore::pending;
 use super::{Ending, Shard};
 use crate::journal::{Body, Client, Entry, FilterRef, Image, KeptDelivery, KeptSession, Stored, WillBody};
 use crate::journal::{Reader, put_number};
@@ -269,9 +270,8 @@ fn write_subscription(
 
 /// The messages of deliveries that are kept, by their numbers.
 fn messages(outgoing: &Outgoing) -> HashMap<u64, Arc<Message>> {
-    let in_flight = outgoing.in_the_air().map(|standing| standing.pending);
-    let all = in_flight.chain(outgoing.in_the_queue()).filter(|pending| pending.number > 0);
-    all.map(|pending| (pending.number, pending.message.clone())).collect()
+    let kept = outgoing.pending().filter(|pending| pending.number > 0);
+    kept.map(|pending| (pending.number, pending.message.clone())).collect()
 }
 
 /// Puts the number of a delivery's message on the list, writes the message down unless that number says all, and gives the
@@ -301,15 +301,7 @@ struct Numbered<'a>(&'a [u64]);
 impl Numbered<'_> {
     fn pending(&self, delivery: KeptDelivery, shared: &Shared) -> Pending {
         let place = usize::try_from(delivery.number).unwrap_or(0).wrapping_sub(1);
-        Pending {
-            message: delivery.message,
-            number: self.0.get(place).copied().unwrap_or(0),
-            qos: delivery.qos,
-            retain: delivery.retain,
-            was_tried: delivery.was_tried,
-            subscription_ids: delivery.subscription_ids,
-            group: delivery.group.as_ref().and_then(|(name, filter)| shared.interest.group(name, filter)),
-        }
+        Pending { number: self.0.get(place).copied().unwrap_or(0), ..pending(delivery, shared) }
     }
 }
 

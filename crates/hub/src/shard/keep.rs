@@ -7,7 +7,7 @@ use crate::index::NodeId;
 use crate::journal::{Batch, Client, Entry, FilterRef, Ids, Stored};
 use crate::key::SessionKey;
 use crate::message::Message;
-use crate::outgoing::{Pending, Replay, Standing, Taken};
+use crate::outgoing::{Pending, Replay, Taken};
 use crate::session::Will;
 use crate::slow_reader::SlowReader;
 use crate::subscriptions::SubscriptionOptions;
@@ -381,8 +381,7 @@ impl Shard {
             return Checkpoint::Delayed(0);
         };
         if let Some(outgoing) = &self.sessions[place].outgoing {
-            for standing in outgoing.standing() {
-                let (Standing::InFlight { pending, .. } | Standing::Waiting(pending)) = standing;
+            for pending in outgoing.pending() {
                 if self.journal.is_stale(pending.number) {
                     if self.journal.bytes() >= bytes_max {
                         return Checkpoint::Sessions(place);
@@ -429,18 +428,16 @@ impl Shard {
                 let (at, qos, id) = (Some(at), replay.qos, replay.subscription_id);
                 journal.note(&Entry::Replay { session: number, filter: &filter, at, is_behind, qos, id });
             }
-            for standing in outgoing.standing() {
-                match standing {
-                    Standing::Waiting(pending) => {
-                        journal.note(&Entry::Push { session: number, delivery: stored(pending) });
-                    }
-                    Standing::InFlight { packet_id, is_received, pending } => {
-                        flown(number, packet_id, pending).iter().for_each(|entry| journal.note(entry));
-                        if is_received {
-                            journal.note(&Entry::Received { session: number, packet_id });
-                        }
-                    }
+            for standing in outgoing.in_the_air() {
+                let packet_id = standing.packet_id;
+                let Some(flown) = flown(number, packet_id, standing.pending) else { continue };
+                journal.note(&flown);
+                if standing.is_received {
+                    journal.note(&Entry::Received { session: number, packet_id });
                 }
+            }
+            for pending in outgoing.in_the_queue().filter(|pending| pending.number > 0) {
+                journal.note(&Entry::Push { session: number, delivery: stored(pending) });
             }
         }
         for &packet_id in rare.iter().filter(|_| session.is_kept).flat_map(|rare| &rare.incoming) {

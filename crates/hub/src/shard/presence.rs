@@ -152,9 +152,10 @@ impl Shard {
         }
     }
 
-    /// A session has lost its connection. When the hub stops all go, and nobody needs to be told.
+    /// A session has lost its connection. When the hub stops all go, and nobody needs to be told; and who goes on in another
+    /// process has not gone.
     pub(super) fn note_presence_lost(&mut self, key: SessionKey, link: Link, ending: Ending) {
-        if ending == Ending::Stopped {
+        if matches!(ending, Ending::Stopped | Ending::HandedOver) {
             return;
         }
         for roll in self.rolls_of(key) {

@@ -208,16 +208,8 @@ impl Shard {
     }
 
     fn restore_deliveries(&mut self, key: SessionKey, waiting: Deliveries) {
-        let groups = &self.shared.interest;
-        let pending = |delivery: KeptDelivery| Pending {
-            message: delivery.message,
-            number: delivery.number,
-            qos: delivery.qos,
-            retain: delivery.retain,
-            was_tried: delivery.was_tried,
-            subscription_ids: delivery.subscription_ids,
-            group: delivery.group.as_ref().and_then(|(name, filter)| groups.group(name, filter)),
-        };
+        let shared = &self.shared;
+        let pending = |delivery| pending(delivery, shared);
         let session = &mut self.sessions[key.index() as usize];
         if waiting.flights.is_empty() && waiting.queue.is_empty() && waiting.packet_id == 0 {
             return;
@@ -299,6 +291,19 @@ impl Shard {
                 self.deliver_pending(now, receiver.session, pending, None, out);
             }
         }
+    }
+}
+
+/// A delivery as it waits, or is in flight.
+pub(super) fn pending(delivery: KeptDelivery, shared: &Shared) -> Pending {
+    Pending {
+        message: delivery.message,
+        number: delivery.number,
+        qos: delivery.qos,
+        retain: delivery.retain,
+        was_tried: delivery.was_tried,
+        subscription_ids: delivery.subscription_ids,
+        group: delivery.group.as_ref().and_then(|(name, filter)| shared.interest.group(name, filter)),
     }
 }
 

@@ -49,14 +49,7 @@ impl Shard {
         {
             return Some(Shortage::Session);
         }
-        let (messages_max, bytes_max) = (limits.queued_messages_max, limits.queued_bytes_max);
-        if messages_max == 0 && bytes_max == 0 {
-            return None;
-        }
-        let (all_messages, all_bytes) = self.shared.queued();
-        let is_full = messages_max > 0 && all_messages + messages > messages_max
-            || bytes_max > 0 && all_bytes + bytes > bytes_max;
-        is_full.then_some(Shortage::Total)
+        self.shared.is_full(messages, bytes).then_some(Shortage::Total)
     }
 
     /// The outlet still holds a delivery that it has taken and given no copy of to anybody, and the connection is about to

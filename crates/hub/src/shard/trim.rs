@@ -46,11 +46,7 @@ pub fn trim(shards: &mut [Shard]) -> Trimmed {
             all.extend(shard.queued(key).map(|queued| (queued, number, key)));
         }
     }
-    let is_over = |shards: &[Shard]| {
-        let (limits, (messages, bytes)) = (&shards[0].shared.limits, shards[0].shared.queued());
-        limits.queued_messages_max > 0 && messages > limits.queued_messages_max
-            || limits.queued_bytes_max > 0 && bytes > limits.queued_bytes_max
-    };
+    let is_over = |shards: &[Shard]| shards[0].shared.is_full(0, 0);
     let mut largest = if is_over(shards) { BinaryHeap::from(all) } else { BinaryHeap::new() };
     while is_over(shards)
         && let Some((_, number, key)) = largest.pop()

@@ -286,6 +286,25 @@ fn a_client_that_comes_anew_goes_and_comes() {
 }
 
 #[test]
+fn a_client_that_goes_on_in_another_process_has_not_gone() {
+    let mut w = World::new(1, options(1000));
+    w.come("ann", 0);
+    w.subscribe("ann", "room/1", true);
+    for (id, expiry_s) in [("bob", 0), ("cy", 100), ("di", 0)] {
+        w.come(id, expiry_s);
+        w.subscribe(id, "room/1", false);
+    }
+    w.told(0);
+    for id in ["bob", "cy"] {
+        let (_, session, _) = w.clients[id];
+        w.shards[0].let_go(w.now, session, &mut w.outs[0]);
+    }
+    assert_eq!(w.told(0), [""; 0]);
+    w.go("di");
+    assert_eq!(w.told(0), ["1 room/1 went di 3"]);
+}
+
+#[test]
 fn what_a_client_says_of_itself_is_told() {
     let mut w = World::new(1, options(1000));
     w.come("ann", 0);
