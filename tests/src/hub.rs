@@ -342,16 +342,25 @@ impl Hub {
     }
 
     fn holdings(&self) -> Holdings {
-        let folder = format!("/proc/{}/fd", self.pid());
-        // Before anything is asked, since questions are connections too.
-        let descriptors = std::fs::read_dir(folder).unwrap().count() as u64;
         Holdings {
-            descriptors,
+            // Before anything is asked, since questions are connections too.
+            descriptors: self.descriptors(),
             sessions: self.stat("sessions"),
             retained: self.stat("retained"),
             protocol_errors: self.metric("trefoil_protocol_errors_total"),
             resident_bytes: self.resident_bytes(),
         }
+    }
+
+    /// What it has open, without what was open where the tests were started: that is not its business, and a process
+    /// that takes over from it may put something else in its place.
+    fn descriptors(&self) -> u64 {
+        let open_in = |process: &str| {
+            let folder = std::fs::read_dir(format!("/proc/{process}/fd")).expect("the process is there");
+            folder.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok()).collect::<Vec<_>>()
+        };
+        let inherited = open_in("self");
+        open_in(&self.pid().to_string()).iter().filter(|target| !inherited.contains(target)).count() as u64
     }
 }
 

@@ -77,19 +77,21 @@ type Events = Sender<Event>;
 
 pub(crate) fn run(arguments: &Serve) -> Result<(), Failure> {
     let Inherited { sockets, predecessor } = inherit::take()?;
-    let result = start(arguments, sockets, predecessor.as_ref());
-    if let (Err(failure), Some(predecessor)) = (&result, predecessor) {
-        // Once this process serves, nobody hears it any more.
-        predecessor.say(&Word::Failed(failure.message().to_owned()));
-    }
-    result
+    let (hub, server) = start(arguments, sockets, predecessor.as_ref()).inspect_err(|failure| {
+        if let Some(predecessor) = &predecessor {
+            predecessor.say(&Word::Failed(failure.message().to_owned()));
+        }
+    })?;
+    drop(predecessor);
+    hub.run(server)
 }
 
-fn start(
-    arguments: &Serve,
+/// Starts to serve, once the process before has let go of everything.
+fn start<'a>(
+    arguments: &'a Serve,
     sockets: Vec<trefoil_server::Socket>,
     predecessor: Option<&Link>,
-) -> Result<(), Failure> {
+) -> Result<(Hub<'a>, Server), Failure> {
     let settings = Settings::read(arguments.config.as_deref())?;
     logging::start(settings.config.log.level)?;
     tracing::info!("configured by {}", settings.source());
@@ -140,9 +142,8 @@ fn start(
     }
     watchdog.watch(&server);
     notify::ready(&notify::serving(&server));
-    let settings = &settings;
     let hub = Hub { settings, pid_file, program, events, inbox, watchdog, successor: None, callers: vec![] };
-    hub.run(server)
+    Ok((hub, server))
 }
 
 /// Waits until the process before has let go of everything, and gives the connections that have come from it.
@@ -182,7 +183,7 @@ fn wait_until_ours(inbox: &Receiver<Event>, events: &Events) {
 
 /// A hub that serves.
 struct Hub<'a> {
-    settings: &'a Settings,
+    settings: Settings,
     pid_file: Option<&'a Path>,
     /// What to start for an upgrade.
     program: io::Result<PathBuf>,
