@@ -65,8 +65,7 @@ fn examples() -> Result<Vec<String>, String> {
     let folder = root().join("examples");
     let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let programs = entries.flatten().filter(|entry| entry.path().join("src/main.rs").is_file());
-    let mut names: Vec<String> =
-        programs.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let mut names: Vec<String> = programs.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort_unstable();
     if names.is_empty() { Err(format!("{}: no examples", folder.display())) } else { Ok(names) }
 }
