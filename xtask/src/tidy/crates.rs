@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Which crates of the workspace each crate may depend on. Arrows go down only: a crate names none that
 /// stands further down in this list than itself.
-const ARROWS: [(&str, &[&str]); 26] = [
+const ARROWS: [(&str, &[&str]); 27] = [
     ("trefoil-auth", &[]),
     ("trefoil-mqtt", &[]),
     ("trefoil-mqtt-sn", &[]),
@@ -51,6 +51,7 @@ const ARROWS: [(&str, &[&str]); 26] = [
     ("device-dashboard", &["example-shared", "trefoil-client"]),
     ("news-push", &["example-shared", "trefoil-client"]),
     ("chat", &["example-shared", "trefoil-client"]),
+    ("talk", &["example-shared", "trefoil-client"]),
     ("smart-manufacturing", &["example-shared", "trefoil-client"]),
     ("telemetry", &["example-shared", "trefoil-client", "trefoil-mqtt", "trefoil-json"]),
     ("smart-transport", &["example-shared", "trefoil-client", "trefoil-mqtt-sn"]),
