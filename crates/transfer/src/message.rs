@@ -108,8 +108,8 @@ pub enum Fault {
     Source,
     /// The other end broke the protocol, or lied.
     Violation,
-    /// A person, or the system, ended the program.
-    Interrupted,
+    /// The sender has another receiver, which it still hears. It may be worth trying again.
+    Busy,
 }
 
 const FAULTS: [(u8, Fault); 6] = [
@@ -118,7 +118,7 @@ const FAULTS: [(u8, Fault); 6] = [
     (3, Fault::Target),
     (4, Fault::Source),
     (5, Fault::Violation),
-    (6, Fault::Interrupted),
+    (6, Fault::Busy),
 ];
 
 /// A record that was opened holds no message. The other end made a mistake, or knows more messages.

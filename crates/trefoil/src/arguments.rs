@@ -1,5 +1,9 @@
 //! What may be written on the command line, and the help that it answers with.
 
+mod files;
+
+pub(crate) use files::{Receive, Send};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use trefoil_auth::scram;
@@ -119,6 +123,10 @@ pub(crate) enum Command {
     Pub(Box<Pub>),
     /// Subscribe, and print the messages that come
     Sub(Box<Sub>),
+    /// Send files and folders to one person, encrypted from end to end
+    Send(Box<Send>),
+    /// Receive what somebody sends
+    Receive(Box<Receive>),
     /// Look for mistakes in a configuration, without starting anything
     Check(Check),
     /// Look at what a hub has kept on disk, or repair it

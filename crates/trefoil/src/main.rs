@@ -3,7 +3,8 @@
 //! [`arguments`] says what may be written on the command line; each subcommand has a module of its own with a `run`
 //! that comes to an end or to a [`Failure`], and a `Failure` knows its exit code. `serve` runs a
 //! [`trefoil_server::Server`], `check` only reads its configuration, `store` looks at what it has kept, `upgrade` lets a new process take over from
-//! it, `passwd` changes its file of users, `pub` and `sub` are a [`trefoil_client::Client`].
+//! it, `passwd` changes its file of users, `pub` and `sub` are a [`trefoil_client::Client`], `send` and
+//! `receive` bring files from one person to another.
 //!
 //! ```sh
 //! trefoil                          # the hub, with the settings of trefoil.toml if there is one
@@ -16,6 +17,7 @@ mod banner;
 mod check;
 mod connection;
 mod failure;
+mod files;
 mod input;
 mod logging;
 mod manual;
@@ -39,6 +41,8 @@ fn main() -> ExitCode {
         Some(Command::Serve(serve)) => serve::run(&serve),
         Some(Command::Pub(publish)) => publish::run(&publish),
         Some(Command::Sub(subscribe)) => subscribe::run(&subscribe),
+        Some(Command::Send(send)) => files::send::run(&send),
+        Some(Command::Receive(receive)) => files::receive::run(&receive),
         Some(Command::Check(check)) => check::run(&check),
         Some(Command::Store(store)) => store::run(&store),
         Some(Command::Upgrade(upgrade)) => upgrade::run(&upgrade),
