@@ -8,10 +8,10 @@ use crate::access::{Purge, Verdict};
 use crate::proxied::Proxied;
 use crate::shard::mqtt_sn::{Forwarded, Parted};
 use crate::shard::{Deflate, Opening};
+use crate::stream::Stream;
 use bytes::Bytes;
 use mio::Waker;
 use std::io;
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -65,6 +65,8 @@ pub(crate) enum Mail {
     Fence(u64),
     /// Accept nothing more, and say so when it is done; who is here stays.
     StopListening(std::sync::mpsc::Sender<()>),
+    /// Something about a stream, for a connection of this shard.
+    Stream(Box<crate::streams::Letter>),
     /// The connections go to another process.
     Handover(crate::handover::Step),
     /// Stop: close listeners, say goodbye to clients, and end when all is sent.
@@ -99,6 +101,7 @@ impl Mail {
                 | Mail::Checkpoint { .. }
                 | Mail::Fence(_)
                 | Mail::StopListening(_)
+                | Mail::Stream(_)
                 | Mail::Handover(_)
                 | Mail::Stop => 0,
             }
@@ -108,7 +111,7 @@ impl Mail {
 /// A connection on its way to a shard.
 pub(crate) struct Arrival {
     /// Its socket.
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     /// The number of the listener that accepted it.
     pub(crate) listener: usize,
     /// What has been read and not been dealt with.
@@ -135,6 +138,8 @@ pub(crate) enum Stage {
     Channel(Opening),
     /// It is JSON, over WebSocket if there is a receiver; `requests` is a batch that starts with its hello.
     Json { receiver: Option<Box<Receiver>>, requests: Vec<u8>, deflate: Deflate },
+    /// It is to be joined with a connection of this shard.
+    Stream(Box<crate::shard::stream::Waiting>, crate::streams::End),
 }
 
 /// A shard's mailbox.

@@ -6,11 +6,12 @@ use super::json::ask::Asks;
 use super::json::own::{Own, Shape};
 use super::mqtt_sn::Client;
 use super::overflow::Overflow;
+use super::stream::{Half, Waiting as StreamWaiting};
 use super::trail::Trail;
 use crate::outbox::{Outbox, Pool};
 use crate::proxied::Proxied;
 use crate::stats::Kind;
-use mio::net::TcpStream;
+use crate::stream::Stream;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -120,7 +121,7 @@ impl Held {
 
 /// Where bytes come from and go to.
 pub(super) enum Link {
-    Tcp(TcpStream),
+    Stream(Stream),
     Udp(Box<Peer>),
     /// None of its own: requests over other connections, one after the other.
     Channel(Box<Channel>),
@@ -162,6 +163,10 @@ pub(super) enum Input {
     ChannelPost(Box<Parked>),
     /// A request that waits for what comes on a channel.
     ChannelReader(Box<Reader>),
+    /// It waits to be joined with another connection.
+    StreamWait(Box<StreamWaiting>),
+    /// It is joined with another connection, to which all goes that it sends.
+    Stream(Box<Half>),
     /// A WebSocket that has been said goodbye to: all that counts is the peer's close frame.
     Goodbye(Box<Receiver>),
     /// Nothing is expected; what comes is thrown away.
@@ -452,7 +457,7 @@ impl Connection {
         let resend = match (&self.link, &self.form) {
             (_, Form::MqttSn(client)) => client.resend_at(),
             (Link::Udp(peer), _) => peer.unacknowledged.front().map(|u| u.resend_at),
-            (Link::Tcp(_) | Link::Channel(_), _) => None,
+            (Link::Stream(_) | Link::Channel(_), _) => None,
         };
         let ping = self.ping_at.filter(|_| self.phase == Phase::Open);
         let ask = self.json.as_ref().and_then(|own| own.asks.as_ref()?.next_at());

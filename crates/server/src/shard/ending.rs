@@ -6,7 +6,6 @@ use super::channel;
 use super::connection::{Form, Input, Link, Phase};
 use super::sessions::Dismissal;
 use super::websocket::goodbye_input;
-use std::net::Shutdown;
 use trefoil_hub::{ConnectionKey, Ending};
 use trefoil_json::Code;
 use trefoil_mqtt::ReasonCode;
@@ -70,8 +69,11 @@ impl ShardLoop {
                 self.channel_flush(key);
                 return self.remove(key);
             }
-            Some(Link::Tcp(_)) => LINGER_S,
+            Some(Link::Stream(_)) => LINGER_S,
         };
+        if self.stream_forget(key) {
+            return;
+        }
         let deadline = self.net.now.plus_s(deadline_s);
         let Some(connection) = self.net.get_mut(key) else { return };
         if connection.phase == Phase::Open {
@@ -111,10 +113,10 @@ impl ShardLoop {
             }
             return;
         }
-        let Link::Tcp(stream) = &connection.link else { return };
+        let Link::Stream(stream) = &mut connection.link else { return };
         connection.phase = Phase::Lingering;
         connection.deadline = Some(deadline);
-        if stream.shutdown(Shutdown::Write).is_err() || connection.is_half_closed {
+        if stream.shutdown_write().is_err() || connection.is_half_closed {
             return self.remove(key);
         }
         self.set_timer(key);
@@ -122,18 +124,19 @@ impl ShardLoop {
 
     /// Forgets a connection and closes its socket.
     pub(super) fn remove(&mut self, key: ConnectionKey) {
-        let Some(connection) = self.net.connections.try_remove(key.0 as usize) else { return };
+        let Some(mut connection) = self.net.connections.try_remove(key.0 as usize) else { return };
         self.net.outbox_bytes = self.net.outbox_bytes.saturating_sub(connection.counted_bytes);
         debug_assert!(connection.session.is_none(), "a session does not lose its connection unseen");
         self.net.stats().connections[connection.kind as usize].add(1u64.wrapping_neg());
         let listener = usize::from(connection.listener);
         self.dismiss(listener);
+        self.stream_gone(key, &mut connection);
         if let Input::ChannelReader(reader) = &connection.input {
             self.channel_forget(reader, key);
         }
         match connection.link {
             // Closing would end it too, but only once nothing else holds the socket.
-            Link::Tcp(mut stream) => {
+            Link::Stream(mut stream) => {
                 let _ = self.poll.registry().deregister(&mut stream);
             }
             Link::Channel(channel) => self.channel_ended(*channel),
