@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use trefoil_client::streams;
 
 /// A byte stream in both directions that can be used from several threads, and cut by any of them.
-pub(crate) trait Link: Read + Write + Send + Sized + 'static {
+pub(crate) trait Link: Read + Write + Send + Sync + Sized + 'static {
     /// The same stream for another thread.
     fn another(&self) -> io::Result<Self>;
     /// Ends one or both directions.

@@ -79,7 +79,8 @@ impl Json {
             | Reply::Answer(_)
             | Reply::Presence { .. }
             | Reply::Join { .. }
-            | Reply::Leave { .. } => {}
+            | Reply::Leave { .. }
+            | Reply::Stream(_) => {}
             Reply::Error(refusal) => self.refused(&refusal)?,
         }
         self.has_heard = true;
