@@ -7,9 +7,9 @@ use super::Stop;
 use super::link::Link;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::net::Shutdown;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, TrySendError};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use trefoil_transfer::{Keys, Message, MessageError, Opener, RecordError, Sealer, body_bytes};
@@ -39,11 +39,14 @@ pub(crate) struct Channel {
     /// Buffers that have been read, to be used again.
     read: Sender<Vec<u8>>,
     pulse: Arc<Pulse>,
-    cut: Arc<dyn Fn(Shutdown) + Send + Sync>,
+    cut: Arc<Cut>,
     /// Ends the watch when it is dropped.
     watch: Option<Sender<()>>,
     threads: Vec<JoinHandle<()>>,
 }
+
+/// Ends a connection, in one or both directions.
+pub(crate) type Cut = dyn Fn(Shutdown) + Send + Sync;
 
 /// A record that was opened.
 pub(crate) struct Received(Vec<u8>);
@@ -105,8 +108,8 @@ impl Channel {
     }
 
     /// When the other end was heard, and a way to cut the connection, for others.
-    pub(crate) fn pulse(&self) -> (Arc<Pulse>, Arc<dyn Fn(Shutdown) + Send + Sync>) {
-        (self.pulse.clone(), self.cut.clone())
+    pub(crate) fn pulse(&self) -> (Weak<Pulse>, Weak<Cut>) {
+        (Arc::downgrade(&self.pulse), Arc::downgrade(&self.cut))
     }
 
     /// A buffer for a record, perhaps one that was used before.

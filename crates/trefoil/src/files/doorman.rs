@@ -1,13 +1,13 @@
 //! Who may come in: listens for receivers, lets in who knows the code, and counts those who do not.
 
-use super::channel::{Channel, PING_EVERY, Pulse};
+use super::channel::{Channel, Cut, PING_EVERY, Pulse};
 use super::greet::{Unknown, greet};
 use super::patience::Patience;
 use crate::failure::Failure;
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use trefoil_client::streams::{Call, Listener};
 use trefoil_client::{Code as Refusal, ErrorKind, Options};
@@ -56,7 +56,8 @@ struct Shared {
     arrivals: SyncSender<Arrival>,
 }
 
-type Inside = (Arc<Pulse>, Arc<dyn Fn(Shutdown) + Send + Sync>);
+/// The one who is inside, for as long as that lasts.
+type Inside = (Weak<Pulse>, Weak<Cut>);
 
 impl Door {
     /// Listens, with another number while somebody else has this one, if that is allowed.
@@ -185,7 +186,9 @@ impl Shared {
         };
         let channel = Channel::start(stream, keys).ok()?;
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((pulse, cut)) = &*inside {
+        if let Some((pulse, cut)) = &*inside
+            && let (Some(pulse), Some(cut)) = (pulse.upgrade(), cut.upgrade())
+        {
             if pulse.silence() < SILENCE_MAX {
                 let text = "the sender has another receiver already";
                 channel.close(&Message::Fail { fault: Fault::Busy, text });

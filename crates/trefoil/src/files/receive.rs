@@ -342,7 +342,9 @@ fn known_bytes(manifest: &Manifest, file: u32, chunks: usize) -> u64 {
 
 fn cannot_write(manifest: &Manifest, file: u32, error: &std::io::Error) -> Stop {
     let path = shown(&manifest.entries()[file as usize].path);
-    let is_full = matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
+    use std::io::ErrorKind;
+    let is_full =
+        matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge);
     let fault = if is_full { Fault::NoSpace } else { Fault::Target };
     let advice = if is_full { ". The same command again goes on from here, once there is room" } else { "" };
     Stop::Tell(fault, format!("cannot write {path}: {error}{advice}"))

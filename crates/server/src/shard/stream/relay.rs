@@ -118,7 +118,8 @@ impl ShardLoop {
 
     /// Reads once what the partner has room for.
     fn stream_copy(&mut self, key: ConnectionKey) {
-        let Some(half) = self.half(key).filter(|half| half.can_read && !half.has_ended || half.is_websocket) else {
+        let Some(half) = self.half(key).filter(|half| half.can_read && !half.has_ended || half.is_websocket)
+        else {
             return;
         };
         let partner = half.partner;
@@ -230,7 +231,9 @@ impl ShardLoop {
 
     /// Passes the end of a connection's bytes on, if its partner has taken all of them.
     pub(super) fn stream_settle(&mut self, key: ConnectionKey) {
-        let Some(half) = self.half(key).filter(|half| half.has_ended && half.piped_bytes == 0) else { return };
+        let Some(half) = self.half(key).filter(|half| half.has_ended && half.piped_bytes == 0) else {
+            return;
+        };
         let partner = half.partner;
         let Some(to) = self.net.get_mut(partner).filter(|to| to.has_sent_all()) else { return };
         let (Input::Stream(other), Link::Stream(sink)) = (&mut to.input, &mut to.link) else { return };
