@@ -14,9 +14,11 @@
 mod arguments;
 mod banner;
 mod check;
+mod connect;
 mod connection;
 mod failure;
 mod input;
+mod listen;
 mod logging;
 mod manual;
 mod passwd;
@@ -24,6 +26,7 @@ mod publish;
 mod serve;
 mod settings;
 mod store;
+mod streams;
 mod subscribe;
 mod upgrade;
 
@@ -39,6 +42,8 @@ fn main() -> ExitCode {
         Some(Command::Serve(serve)) => serve::run(&serve),
         Some(Command::Pub(publish)) => publish::run(&publish),
         Some(Command::Sub(subscribe)) => subscribe::run(&subscribe),
+        Some(Command::Listen(listen)) => listen::run(&listen),
+        Some(Command::Connect(connect)) => connect::run(&connect),
         Some(Command::Check(check)) => check::run(&check),
         Some(Command::Store(store)) => store::run(&store),
         Some(Command::Upgrade(upgrade)) => upgrade::run(&upgrade),
