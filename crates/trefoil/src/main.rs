@@ -15,10 +15,12 @@
 mod arguments;
 mod banner;
 mod check;
+mod connect;
 mod connection;
 mod failure;
 mod files;
 mod input;
+mod listen;
 mod logging;
 mod manual;
 mod passwd;
@@ -26,6 +28,7 @@ mod publish;
 mod serve;
 mod settings;
 mod store;
+mod streams;
 mod subscribe;
 mod upgrade;
 
@@ -41,6 +44,8 @@ fn main() -> ExitCode {
         Some(Command::Serve(serve)) => serve::run(&serve),
         Some(Command::Pub(publish)) => publish::run(&publish),
         Some(Command::Sub(subscribe)) => subscribe::run(&subscribe),
+        Some(Command::Listen(listen)) => listen::run(&listen),
+        Some(Command::Connect(connect)) => connect::run(&connect),
         Some(Command::Send(send)) => files::send::run(&send),
         Some(Command::Receive(receive)) => files::receive::run(&receive),
         Some(Command::Check(check)) => check::run(&check),
