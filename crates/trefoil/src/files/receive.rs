@@ -213,11 +213,13 @@ impl<'a> Receiver<'a> {
         progress: &mut Progress,
     ) -> Result<bool, Stop> {
         let arrival = self.incoming.handle(received.message()?)?;
+        if let Arrival::Failed(fault, text) = arrival {
+            return Err(given_up(fault, &text));
+        }
         let (Some(manifest), target) = (self.incoming.manifest(), &mut self.target) else { return Ok(false) };
         let entry = |file: u32| &manifest.entries()[file as usize];
         match (arrival, target) {
-            (Arrival::Nothing, _) => {}
-            (Arrival::Failed(fault, text), _) => return Err(given_up(fault, &text)),
+            (Arrival::Nothing | Arrival::Failed(..), _) => {}
             (Arrival::Offer, _) => self.offered(channel, progress)?,
             (Arrival::Chunk { file, offset, data }, Some(target)) => {
                 progress.name(|| shown(&entry(file).path));

@@ -49,7 +49,9 @@ fn two_senders_do_not_get_into_each_others_way() {
     for code in codes.iter().rev() {
         place.receive(&format!("-y --quiet {code}")).run().success();
     }
-    senders.map(|sender| sender.wait().success());
+    for sender in senders {
+        sender.wait().success();
+    }
     assert_eq!(place.received(), ["a", "b"]);
 }
 

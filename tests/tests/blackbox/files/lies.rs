@@ -39,6 +39,7 @@ fn a_sender_that_lies_about_size_or_hash_leaves_nothing_under_the_final_name() {
         messages.iter().for_each(|message| sender.say(*message));
         let heard = sender.hear().unwrap();
         assert!(heard.contains("Violation") && heard.contains(why), "{heard}");
+        drop(sender);
         let refused = receiver.wait().failure(1);
         assert!(refused.contains(why), "{why}: {refused}");
         assert!(!place.to("a").exists());
@@ -53,6 +54,7 @@ fn an_offer_of_another_size_than_its_list_is_refused() {
     sender.say(Message::Offer { entries: 1, bytes: 5 });
     sender.say(Message::Entries(&entry(0, b"a", 4, b"")));
     assert!(sender.hear().unwrap().contains("another number of bytes"));
+    drop(sender);
     receiver.wait().failure(1);
     assert!(place.received().is_empty());
 }
@@ -84,6 +86,7 @@ fn a_receiver_that_lies_gets_nothing_more() {
         let mut receiver = Peer::receiver(place.hub.tcp_port(), CODE).unwrap();
         messages.iter().for_each(|message| receiver.say(*message));
         while receiver.hear().is_some_and(|heard| !heard.contains("Violation")) {}
+        drop(receiver);
         sender.wait().failure(1);
     }
 }

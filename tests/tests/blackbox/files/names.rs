@@ -18,8 +18,10 @@ fn offer(place: &Place, entries: &[Vec<u8>]) -> trefoil_tests::Outcome {
         sender.say(Message::Chunk { file, chunk: 0, value: &value, data: b"evil" });
         sender.say(Message::File { file, bytes: 4, hash: &hash });
         sender.say(Message::End(blake3_of(&hash)));
-        while sender.hear().is_some() {}
+        while sender.hear().is_some_and(|heard| heard != "Complete") {}
+        sender.say(Message::Bye);
     }
+    drop(sender);
     receiver.wait()
 }
 

@@ -42,8 +42,7 @@ fn who_speaks_something_else_is_no_guess() {
     place.file("a", b"content");
     let sender = place.send(&format!("--code {CODE} a")).spawn();
     for _ in 0..4 {
-        let hello =
-            "{\"connect\":\"$file/7\",\"wait_s\":60,\"id\":1}\nGET / HTTP/1.1\r\nHost: nobody at all\r\n\r\n";
+        let hello = "{\"connect\":\"$file/7\",\"wait_s\":60,\"id\":1}\nGET / HTTP/1.1\r\nHost: somebody who wants a page\r\n\r\n";
         let caller =
             trefoil_tests::Program::new("nc").args(["-N", "127.0.0.1", &place.hub.tcp_port().to_string()]);
         caller.stdin(hello).run();

