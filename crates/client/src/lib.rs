@@ -13,6 +13,8 @@
 //! | `udp://host:1883` | JSON, one object in a datagram |
 //! | `mqtt-sn://host:1884` | MQTT-SN 1.2; also without a connection, by [`publish_unconnected`] |
 //!
+//! The module [`streams`] joins two clients by a name, so that what each writes the other reads.
+//!
 //! # How the parts meet
 //!
 //! Behind each client runs one task, the `Driver`. It owns the socket (module `transport`: what stands around packets
@@ -51,6 +53,7 @@ mod options;
 mod protocol;
 mod random;
 mod session;
+pub mod streams;
 mod transport;
 mod units;
 
@@ -60,5 +63,5 @@ pub use error::{Error, ErrorKind};
 pub use message::{Message, Properties};
 pub use options::{Authentication, Options, SubscribeOptions, Will};
 pub use session::Session;
-pub use trefoil_json::SlowReader;
+pub use trefoil_json::{Code, SlowReader};
 pub use trefoil_mqtt::{QoS, Version};

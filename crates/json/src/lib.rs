@@ -14,12 +14,12 @@
 //! - [`encode_ack`], [`encode_subscribed`], [`encode_unsubscribed`], [`encode_pong`] and [`RequestError::encode`]
 //!   write the answers, [`Welcome::encode`] and [`encode_answer`] those to `hello` and `req`; [`encode_followed`] and
 //!   [`encode_gap`] say what is there of the histories of topics, and [`encode_presence`], [`encode_join`] and
-//!   [`encode_leave`] who is on one.
+//!   [`encode_leave`] who is on one. [`StreamReply::encode`] writes what is said of streams.
 //!
 //! The client's half:
 //!
 //! - [`encode_publish`], [`encode_subscribe`], [`encode_unsubscribe`], [`encode_ping`] and, to confirm a delivery,
-//!   [`encode_ack`] write requests.
+//!   [`encode_ack`] write requests, [`StreamRequest::encode`] those for streams.
 //! - [`parse_reply`] turns what the hub sends into a [`Reply`].
 //!
 //! Every encoder appends to a `Vec<u8>`, writes one object without a line break, and leaves the end of the line to
@@ -67,6 +67,7 @@ mod reader;
 mod reply;
 mod request;
 mod since;
+mod stream;
 mod value;
 mod write;
 
@@ -95,4 +96,8 @@ pub use presence::{
 pub use reply::{Answer, MalformedReply, Message, Refusal, Reply, parse_reply};
 pub use request::{Limits, PublishRequest, Request, SlowReader, SubscribeRequest, parse, parse_publish};
 pub use since::{Followed, Place, Since, parse_epoch, push_epoch};
+pub use stream::{
+    Caller, REASON_BYTES_MAX, STREAM_NAME_BYTES_MAX, StreamReply, StreamRequest, WAIT_S_MAX,
+    check_stream_name,
+};
 pub use value::STRING_BYTES_MAX;

@@ -12,6 +12,7 @@ use crate::presence::PresentClient;
 use crate::reader::{Outcome, Reader, bad, bad_value};
 use crate::request::Limits;
 use crate::since::{Followed, Place, followed};
+use crate::stream::StreamReply;
 
 /// One text from the hub, borrowed from it wherever it holds no escapes and no base64.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +103,8 @@ pub enum Reply<'a> {
     Pong(&'a str),
     /// The hub has refused a request.
     Error(Refusal<'a>),
+    /// What the hub says of a stream.
+    Stream(StreamReply<'a>),
 }
 
 /// A message that was delivered.
@@ -233,6 +236,9 @@ impl<'a> Reader<'_, 'a> {
         if let Some(reply) = self.presence(ack)? {
             return Ok(reply);
         }
+        if let Some(reply) = self.stream_reply(ack)? {
+            return Ok(Reply::Stream(reply));
+        }
         if self.members.present.contains(Field::Unsub) {
             let (filters, many) = self.filters(Field::Unsub)?;
             return Ok(Reply::Unsub { filters, ack, many });
@@ -249,7 +255,7 @@ impl<'a> Reader<'_, 'a> {
         ack.map(Reply::Ack).ok_or_else(|| {
             RequestError::new(
                 Code::UnknownOperation,
-                "none of topic, ack, sub, unsub, auth, hello, res, presence, join, leave, pong, gap and error is there",
+                "none of topic, ack, sub, unsub, auth, hello, res, presence, join, leave, stream, listen, call, pong, gap and error is there",
             )
         })
     }
@@ -339,7 +345,7 @@ mod tests {
     fn what_is_no_reply_is_refused() {
         assert_eq!(
             reason("{}"),
-            "none of topic, ack, sub, unsub, auth, hello, res, presence, join, leave, pong, gap and error is there"
+            "none of topic, ack, sub, unsub, auth, hello, res, presence, join, leave, stream, listen, call, pong, gap and error is there"
         );
         assert_eq!(
             reason(r#"{"sub":["a","b"],"qos":[0]}"#),

@@ -10,6 +10,7 @@ use crate::hello::HelloRequest;
 use crate::members::{Members, read};
 use crate::reader::{Outcome, Reader, bad, bad_topic, check_not_empty};
 use crate::since::Since;
+use crate::stream::StreamRequest;
 
 pub(crate) const DEPTH_MAX_DEFAULT: usize = 64;
 
@@ -70,6 +71,8 @@ pub enum Request<'a> {
     Ask(AskRequest<'a>),
     /// `{"ack":…}`: the client has taken the delivery with this id.
     Ack(u64),
+    /// `{"connect":…}` and what else belongs to streams.
+    Stream(StreamRequest<'a>),
 }
 
 /// What a client wants to hear.
@@ -190,6 +193,10 @@ const OPERATIONS: FieldSet = FieldSet::of(&[
     Field::Hello,
     Field::Req,
     Field::Presence,
+    Field::Connect,
+    Field::Listen,
+    Field::Accept,
+    Field::Refuse,
 ]);
 
 /// The fields that an operation has, itself among them.
@@ -215,6 +222,10 @@ const fn fields_of(operation: Field) -> FieldSet {
         Hello => FieldSet::of(&[Hello, Id]),
         Req => FieldSet::of(&[Req, Data, DataBase64, Qos, Id, TimeoutS, ContentType, Expiry, UserProperties]),
         Presence => FieldSet::of(&[Presence, Id]),
+        Connect => FieldSet::of(&[Connect, WaitS, Id]),
+        Listen => FieldSet::of(&[Listen, Exclusive, Once, Id]),
+        Accept => FieldSet::of(&[Accept, Id]),
+        Refuse => FieldSet::of(&[Refuse, Reason, Id]),
         other => FieldSet::of(&[other]),
     }
 }
@@ -232,6 +243,9 @@ impl<'a> Reader<'_, 'a> {
             Field::Hello => self.hello().map(Request::Hello),
             Field::Req => self.ask().map(Request::Ask),
             Field::Presence => self.presence_question(),
+            Field::Connect | Field::Listen | Field::Accept | Field::Refuse => {
+                self.stream_request(operation).map(Request::Stream)
+            }
             Field::Ping => self.json(Field::Ping).map(|ping| Request::Ping(ping.unwrap_or_default())),
             _ => self.unsigned(Field::Ack, u64::MAX).map(|id| Request::Ack(id.unwrap_or_default())),
         }
@@ -272,7 +286,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn no_operation(&self) -> RequestError {
-        let reason = "no operation is named: one of pub, sub, unsub, req, ping, ack, auth, hello, presence";
+        let reason = "no operation is named: one of pub, sub, unsub, req, ping, ack, auth, hello, presence, connect, listen, accept, refuse";
         let meant = self.members.unknown.as_deref().and_then(|name| Some((name, nearest(name, OPERATIONS)?)));
         match meant {
             Some((name, operation)) => {

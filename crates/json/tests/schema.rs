@@ -8,11 +8,12 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 use trefoil_json::{
     Code, Delivery, ExtrasRef, Followed, HelloRequest, Limits, MessageView, Place, PresentClient,
-    PublishView, Reply, Request, RequestError, SlowReader, SubscribeRequest, SubscribeView, VERSION, Welcome,
-    encode_ack, encode_answer, encode_ask, encode_auth, encode_authenticated, encode_followed, encode_gap,
-    encode_hello, encode_join, encode_leave, encode_message, encode_ping, encode_pong, encode_presence,
-    encode_presence_count, encode_presence_question, encode_publish, encode_subscribe, encode_subscribed,
-    encode_unsubscribe, encode_unsubscribed, is_batch, parse, parse_batch, parse_reply,
+    PublishView, Reply, Request, RequestError, SlowReader, StreamReply, StreamRequest, SubscribeRequest,
+    SubscribeView, VERSION, Welcome, encode_ack, encode_answer, encode_ask, encode_auth,
+    encode_authenticated, encode_followed, encode_gap, encode_hello, encode_join, encode_leave,
+    encode_message, encode_ping, encode_pong, encode_presence, encode_presence_count,
+    encode_presence_question, encode_publish, encode_subscribe, encode_subscribed, encode_unsubscribe,
+    encode_unsubscribed, is_batch, parse, parse_batch, parse_reply,
 };
 
 const SCHEMA: &str = include_str!("../../../docs/json-protocol.schema.json");
@@ -374,7 +375,24 @@ fn answer(request: &Request<'_>, reply: Option<&str>) -> Option<String> {
         }
         Request::Auth { user, id, .. } => Some(written(|out| encode_authenticated(user, *id, out))),
         Request::Ping(raw) => Some(written(|out| encode_pong(raw, out))),
+        Request::Stream(stream) => {
+            let Reply::Stream(said) = parse_reply(reply?.as_bytes()).unwrap() else { return None };
+            Some(written(|out| stream_answer(stream, said).encode(out)))
+        }
         Request::Ack(_) | Request::Presence { .. } => None,
+    }
+}
+
+/// What a request for a stream is answered with. Who calls is what the page says.
+fn stream_answer<'a>(request: &StreamRequest<'a>, said: StreamReply<'a>) -> StreamReply<'a> {
+    match (request.clone(), said) {
+        (StreamRequest::Connect { name, id, .. }, _) => StreamReply::Joined { name, from: None, ack: id },
+        (StreamRequest::Listen { name, id, .. }, _) => StreamReply::Listening { name, ack: id },
+        (StreamRequest::Accept { id, .. }, StreamReply::Joined { name, from, .. }) => {
+            StreamReply::Joined { name, from, ack: id }
+        }
+        (StreamRequest::Refuse { token, id, .. }, _) => StreamReply::Refused { token, ack: id },
+        (_, said) => said,
     }
 }
 
@@ -388,6 +406,10 @@ fn the_examples_of_the_page_are_what_the_code_does() {
         Code::Unavailable,
         Code::NoResponder,
         Code::Timeout,
+        Code::NoListener,
+        Code::Refused,
+        Code::Taken,
+        Code::NoCaller,
     ];
     let mut codes_seen = BTreeSet::new();
     let mut operations_seen = BTreeSet::new();
@@ -429,6 +451,10 @@ fn the_examples_of_the_page_are_what_the_code_does() {
                     Request::Ping(_) => "ping",
                     Request::Ack(_) => "ack",
                     Request::Presence { .. } => "presence",
+                    Request::Stream(StreamRequest::Connect { .. }) => "connect",
+                    Request::Stream(StreamRequest::Listen { .. }) => "listen",
+                    Request::Stream(StreamRequest::Accept { .. }) => "accept",
+                    Request::Stream(StreamRequest::Refuse { .. }) => "refuse",
                 });
                 match error {
                     None if matches!(request, Request::Presence { .. }) => {
@@ -445,7 +471,10 @@ fn the_examples_of_the_page_are_what_the_code_does() {
     }
     assert_eq!(
         operations_seen,
-        BTreeSet::from(["ack", "auth", "hello", "ping", "presence", "pub", "req", "sub", "unsub"])
+        BTreeSet::from([
+            "accept", "ack", "auth", "connect", "hello", "listen", "ping", "presence", "pub", "refuse",
+            "req", "sub", "unsub"
+        ])
     );
     assert!(batches > 0, "the page has lost its batch");
     assert_eq!(codes_seen, Code::ALL.map(Code::name).into());

@@ -42,6 +42,8 @@ pub(crate) struct Context {
     pub(crate) connections: AtomicUsize,
     /// Those of them that are channels.
     pub(crate) channels: AtomicUsize,
+    /// Who listens and who calls, and who is joined.
+    pub(crate) streams: crate::streams::Streams,
     /// How many open files there may be.
     pub(crate) descriptors: crate::descriptors::Descriptors,
     /// How much memory there may be, and how much there is.

@@ -47,6 +47,7 @@ mod shard;
 mod stats;
 pub mod store;
 mod stream;
+mod streams;
 mod sys;
 
 use access::kept::Kind as KeptKind;
@@ -332,6 +333,7 @@ impl Prepared<'_> {
             stats: (0..=shards).map(|_| Stats::default()).collect(),
             connections: AtomicUsize::new(0),
             channels: AtomicUsize::new(0),
+            streams: crate::streams::Streams::default(),
             descriptors: descriptors::Descriptors::new(shards),
             memory,
             started,

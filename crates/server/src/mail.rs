@@ -65,6 +65,8 @@ pub(crate) enum Mail {
     Fence(u64),
     /// Accept nothing more, and say so when it is done; who is here stays.
     StopListening(std::sync::mpsc::Sender<()>),
+    /// Something about a stream, for a connection of this shard.
+    Stream(Box<crate::streams::Letter>),
     /// The connections go to another process.
     Handover(crate::handover::Step),
     /// Stop: close listeners, say goodbye to clients, and end when all is sent.
@@ -99,6 +101,7 @@ impl Mail {
                 | Mail::Checkpoint { .. }
                 | Mail::Fence(_)
                 | Mail::StopListening(_)
+                | Mail::Stream(_)
                 | Mail::Handover(_)
                 | Mail::Stop => 0,
             }
@@ -135,6 +138,8 @@ pub(crate) enum Stage {
     Channel(Opening),
     /// It is JSON, over WebSocket if there is a receiver; `requests` is a batch that starts with its hello.
     Json { receiver: Option<Box<Receiver>>, requests: Vec<u8>, deflate: Deflate },
+    /// It is to be joined with a connection of this shard.
+    Stream(Box<crate::shard::stream::Waiting>, crate::streams::End),
 }
 
 /// A shard's mailbox.

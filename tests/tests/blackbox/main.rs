@@ -15,6 +15,7 @@ mod configuration;
 mod corpus;
 mod crash;
 mod extensions;
+mod files;
 mod flood;
 mod handover;
 mod history;

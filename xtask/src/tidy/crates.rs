@@ -14,6 +14,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
     ("trefoil-websocket", &[]),
     ("trefoil-framing", &[]),
     ("trefoil-json", &[]),
+    ("trefoil-transfer", &[]),
     ("trefoil-hub", &["trefoil-mqtt"]),
     ("trefoil-config", &["trefoil-hub"]),
     ("trefoil-store", &["trefoil-hub"]),
@@ -44,7 +45,17 @@ const ARROWS: [(&str, &[&str]); 27] = [
             "trefoil-json",
         ],
     ),
-    ("trefoil", &["trefoil-auth", "trefoil-server", "trefoil-client", "trefoil-config", "trefoil-json"]),
+    (
+        "trefoil",
+        &[
+            "trefoil-auth",
+            "trefoil-server",
+            "trefoil-client",
+            "trefoil-config",
+            "trefoil-json",
+            "trefoil-transfer",
+        ],
+    ),
     ("example-shared", &["trefoil-server", "trefoil-client", "trefoil-config"]),
     ("smart-home", &["example-shared", "trefoil-client"]),
     ("market-quotes", &["example-shared", "trefoil-client"]),
@@ -65,13 +76,14 @@ const ARROWS: [(&str, &[&str]); 27] = [
 ];
 
 /// Bytes and time go in, bytes and effects come out: no socket, no clock, no thread.
-const SANS_IO: [&str; 8] = [
+const SANS_IO: [&str; 9] = [
     "trefoil-auth",
     "trefoil-mqtt",
     "trefoil-mqtt-sn",
     "trefoil-websocket",
     "trefoil-framing",
     "trefoil-json",
+    "trefoil-transfer",
     "trefoil-hub",
     "trefoil-model",
 ];

@@ -23,6 +23,7 @@ mod refusal;
 mod rewind;
 mod routes;
 mod sessions;
+mod streams;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -92,6 +92,7 @@ impl Bench {
             stats: vec![Stats::default(), Stats::default()],
             connections: AtomicUsize::new(0),
             channels: AtomicUsize::new(0),
+            streams: crate::streams::Streams::default(),
             descriptors: crate::descriptors::Descriptors::new(1),
             memory: crate::memory::Memory::new(Default::default()),
             started: Instant::now(),

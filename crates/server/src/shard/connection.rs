@@ -6,6 +6,7 @@ use super::json::ask::Asks;
 use super::json::own::{Own, Shape};
 use super::mqtt_sn::Client;
 use super::overflow::Overflow;
+use super::stream::{Half, Waiting as StreamWaiting};
 use super::trail::Trail;
 use crate::outbox::{Outbox, Pool};
 use crate::proxied::Proxied;
@@ -162,6 +163,10 @@ pub(super) enum Input {
     ChannelPost(Box<Parked>),
     /// A request that waits for what comes on a channel.
     ChannelReader(Box<Reader>),
+    /// It waits to be joined with another connection.
+    StreamWait(Box<StreamWaiting>),
+    /// It is joined with another connection, to which all goes that it sends.
+    Stream(Box<Half>),
     /// A WebSocket that has been said goodbye to: all that counts is the peer's close frame.
     Goodbye(Box<Receiver>),
     /// Nothing is expected; what comes is thrown away.

@@ -34,7 +34,18 @@ impl ShardLoop {
             if connection.is_udp() || is_frozen && connection.phase == Phase::Open {
                 continue;
             }
-            if connection.waiting.is_some() || matches!(connection.input, Input::ChannelPost(_)) {
+            if let Input::Stream(_) = connection.input {
+                self.stream_go_on(key);
+                continue;
+            }
+            if connection.waits_unread() && connection.is_half_closed {
+                self.probe(key);
+            }
+            let Some(connection) = self.net.get(key) else { continue };
+            if connection.waiting.is_some()
+                || connection.waits_unread()
+                || matches!(connection.input, Input::ChannelPost(_))
+            {
                 // Whoever only closed its own side still wants the answer.
                 if connection.is_gone {
                     self.lose(key);
@@ -43,7 +54,7 @@ impl ShardLoop {
             }
             if connection.waiting().0 > outbox_bytes_max {
                 // Who does not read what it is sent is not read from: see `after_flush`.
-                connection.is_held = true;
+                self.net.connections[key.0 as usize].is_held = true;
                 continue;
             }
             self.watch_memory();
@@ -69,7 +80,7 @@ impl ShardLoop {
         }
     }
 
-    fn read(&mut self, key: ConnectionKey) {
+    pub(super) fn read(&mut self, key: ConnectionKey) {
         let now = self.net.now;
         let Some(connection) = self.net.get_mut(key) else { return };
         let mut rest = std::mem::take(&mut connection.rest);
@@ -185,6 +196,10 @@ impl ShardLoop {
                     let used = self.echo_frames(key, &mut receiver, rest);
                     (used, self.put_back(key, Input::Echo(receiver)))
                 }
+                state @ (Input::StreamWait(_) | Input::Stream(_)) => {
+                    self.put_back(key, state);
+                    (self.stream_input(key, rest), false)
+                }
                 Input::ChannelBody(incoming) => self.channel_body(key, incoming, rest),
                 Input::ChannelReader(reader) => self.channel_interrupt(key, reader, rest),
                 state @ (Input::ChannelPost(_) | Input::ChannelOpen(_)) => (0, self.put_back(key, state)),
@@ -263,6 +278,7 @@ impl ShardLoop {
                 self.remove(key);
             }
             (_, Phase::Closing) => {}
+            (Kind::Stream, Phase::Open) => self.stream_ended(key),
             (Kind::JsonTcp, Phase::Open) => self.end_json_lines(key),
             // Answers that only wait for the disk are owed to it as much as those that have gone out.
             _ if connection.held.is_some() => self.close(key),

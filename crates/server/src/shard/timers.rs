@@ -112,6 +112,8 @@ impl ShardLoop {
                     self.finish(key);
                 }
                 (Phase::Open, Input::HttpHead) => self.http_timeout(key),
+                (Phase::Open, Input::StreamWait(_)) => self.stream_wait_due(key),
+                (Phase::Open, Input::Stream(_)) => self.stream_idle_due(key),
                 (Phase::Open, Input::ChannelBody(_)) => self.channel_body_timeout(key),
                 (Phase::Open, Input::ChannelReader(_)) => self.channel_reader_is_due(key),
                 (Phase::Open, Input::ProxyHeader) => {

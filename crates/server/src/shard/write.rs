@@ -79,6 +79,9 @@ impl ShardLoop {
         if connection.phase == Phase::Closing && connection.has_sent_all() {
             return self.all_is_sent(key);
         }
+        if let Input::Stream(_) = connection.input {
+            return self.stream_flushed(key);
+        }
         if connection.outbox.is_empty() && matches!(connection.input, Input::ChannelReader(_)) {
             return self.channel_reader_has_room(key);
         }

@@ -71,7 +71,7 @@ impl Json {
             Reply::Sub { qos, ack, .. } => self.outgoing.subscribed(ack, qos.first().copied().unwrap_or(0)),
             Reply::Unsub { ack, .. } => self.outgoing.unsubscribed(ack),
             Reply::Pong(END) => self.outgoing.ended(),
-            // It says no hello, sends no requests and asks for no history.
+            // It says no hello, sends no requests, and asks for neither histories nor streams.
             Reply::Pong(_)
             | Reply::Auth { .. }
             | Reply::Gap { .. }
@@ -79,7 +79,8 @@ impl Json {
             | Reply::Answer(_)
             | Reply::Presence { .. }
             | Reply::Join { .. }
-            | Reply::Leave { .. } => {}
+            | Reply::Leave { .. }
+            | Reply::Stream(_) => {}
             Reply::Error(refusal) => self.refused(&refusal)?,
         }
         self.has_heard = true;

@@ -127,7 +127,10 @@ impl ShardLoop {
             consumed += end + 1;
             self.json_line(key, &rest[..end]);
         }
-        if self.is_waiting(key) || self.is_leaving.is_some() { consumed } else { input.len() }
+        let goes_on = self.is_waiting(key)
+            || self.is_leaving.is_some()
+            || self.net.get(key).is_some_and(|connection| connection.waits_unread());
+        if goes_on { consumed } else { input.len() }
     }
 
     fn json_line(&mut self, key: ConnectionKey, line: &[u8]) {
@@ -144,17 +147,20 @@ impl ShardLoop {
         if self.is_leaving.is_some() {
             return self.leave_json(key, None, Vec::new());
         }
-        let every_s = self.net.context.limits.half_closed_probe_s;
         let Some(connection) = self.net.get_mut(key).filter(|c| c.waiting.is_none()) else { return };
         if connection.session.is_some_and(|session| self.hub.has_subscriptions(session)) {
             connection.input = Input::Ignored;
-            if let Link::Stream(stream) = &connection.link {
-                crate::listener::probe(stream, every_s);
-            }
-            return;
+            return self.probe(key);
         }
         self.end_session(key, Ending::Normal { expiry_s: None });
         self.finish(key);
+    }
+
+    /// Asks the system of a peer that has closed its side, now and then, whether it still listens.
+    pub(in crate::shard) fn probe(&self, key: ConnectionKey) {
+        if let Some(Link::Stream(stream)) = self.net.get(key).map(|connection| &connection.link) {
+            crate::listener::probe(stream, self.net.context.limits.half_closed_probe_s);
+        }
     }
 
     /// Takes one request, or a batch of them.
@@ -222,6 +228,7 @@ impl ShardLoop {
             Request::Unsubscribe { filters, id, many } => self.json_unsubscribe(session, filters).map(|()| {
                 self.json_answer(key, |out| trefoil_json::encode_unsubscribed(filters, *id, *many, out));
             }),
+            Request::Stream(stream) => self.json_stream(key, session, stream),
             Request::Presence { topic, id } => self.json_presence(session, topic, *id),
             Request::Ping(raw) => {
                 self.json_answer(key, |out| trefoil_json::encode_pong(raw, out));
@@ -283,6 +290,7 @@ pub(super) fn id_of(request: &Request<'_>) -> Option<u64> {
         Request::Hello(hello) => hello.id,
         Request::Subscribe(subscribe) => subscribe.id,
         Request::Unsubscribe { id, .. } | Request::Auth { id, .. } | Request::Presence { id, .. } => *id,
+        Request::Stream(stream) => stream.id(),
         Request::Ping(_) | Request::Ack(_) => None,
     }
 }

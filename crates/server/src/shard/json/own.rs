@@ -13,6 +13,8 @@ pub(in crate::shard) struct Own {
     pub(super) pending: Vec<u8>,
     /// Requests to which somebody is to answer.
     pub(in crate::shard) asks: Option<Box<Asks>>,
+    /// It is told of callers of streams.
+    pub(in crate::shard) is_listening: bool,
 }
 
 /// In what shape a connection wants what it is sent, where that is not the plain one.
