@@ -7,12 +7,13 @@ use std::path::Path;
 
 /// Which crates of the workspace each crate may depend on. Arrows go down only: a crate names none that
 /// stands further down in this list than itself.
-const ARROWS: [(&str, &[&str]); 26] = [
+const ARROWS: [(&str, &[&str]); 27] = [
     ("trefoil-auth", &[]),
     ("trefoil-mqtt", &[]),
     ("trefoil-mqtt-sn", &[]),
     ("trefoil-websocket", &[]),
     ("trefoil-framing", &[]),
+    ("trefoil-room", &[]),
     ("trefoil-json", &[]),
     ("trefoil-hub", &["trefoil-mqtt"]),
     ("trefoil-config", &["trefoil-hub"]),
@@ -26,6 +27,7 @@ const ARROWS: [(&str, &[&str]); 26] = [
             "trefoil-mqtt-sn",
             "trefoil-websocket",
             "trefoil-framing",
+            "trefoil-room",
             "trefoil-json",
             "trefoil-config",
             "trefoil-hub",
@@ -41,6 +43,7 @@ const ARROWS: [(&str, &[&str]); 26] = [
             "trefoil-mqtt-sn",
             "trefoil-websocket",
             "trefoil-framing",
+            "trefoil-room",
             "trefoil-json",
         ],
     ),
@@ -64,12 +67,13 @@ const ARROWS: [(&str, &[&str]); 26] = [
 ];
 
 /// Bytes and time go in, bytes and effects come out: no socket, no clock, no thread.
-const SANS_IO: [&str; 8] = [
+const SANS_IO: [&str; 9] = [
     "trefoil-auth",
     "trefoil-mqtt",
     "trefoil-mqtt-sn",
     "trefoil-websocket",
     "trefoil-framing",
+    "trefoil-room",
     "trefoil-json",
     "trefoil-hub",
     "trefoil-model",
