@@ -114,7 +114,7 @@ impl<A> Default for Room<A> {
     }
 }
 
-impl<A: Copy> Room<A> {
+impl<A> Room<A> {
     /// Who is there, in no order.
     pub fn peers(&self) -> &[Peer<A>] {
         &self.peers
@@ -125,9 +125,9 @@ impl<A: Copy> Room<A> {
         self.by_number.get(&number).map(|&at| &self.peers[at])
     }
 
-    /// Where in [`peers`](Self::peers) one of them is.
-    pub fn position(&self, number: u16) -> Option<usize> {
-        self.by_number.get(&number).copied()
+    /// Where one of them is, to be changed.
+    pub fn address_mut(&mut self, number: u16) -> Option<&mut A> {
+        self.get_mut(number).map(|peer| &mut peer.address)
     }
 
     fn get_mut(&mut self, number: u16) -> Option<&mut Peer<A>> {
