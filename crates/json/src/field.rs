@@ -77,6 +77,9 @@ fields! {
     Clients = "clients",
     Partial = "partial",
     Kind = "kind",
+    Room = "room",
+    Token = "token",
+    ExpiresS = "expires_s",
 }
 
 /// A set of fields, one bit for each.

@@ -66,6 +66,7 @@ mod presence;
 mod reader;
 mod reply;
 mod request;
+mod room;
 mod since;
 mod value;
 mod write;
@@ -94,5 +95,6 @@ pub use presence::{
 };
 pub use reply::{Answer, MalformedReply, Message, Refusal, Reply, parse_reply};
 pub use request::{Limits, PublishRequest, Request, SlowReader, SubscribeRequest, parse, parse_publish};
+pub use room::{encode_room, encode_room_token};
 pub use since::{Followed, Place, Since, parse_epoch, push_epoch};
 pub use value::STRING_BYTES_MAX;

@@ -82,6 +82,17 @@ pub enum Reply<'a> {
         /// Whether the filters stood in an array.
         many: bool,
     },
+    /// A token for a datagram channel.
+    Room {
+        /// The channel.
+        room: Cow<'a, str>,
+        /// The token.
+        token: Cow<'a, str>,
+        /// For how many seconds it can be used.
+        expires_s: u32,
+        /// The request's id, if it had one.
+        ack: Option<u64>,
+    },
     /// The client is this user from now on.
     Auth {
         /// The user name in the hub's form.
@@ -231,6 +242,9 @@ impl<'a> Reader<'_, 'a> {
             return Ok(Reply::Sub { filters, qos, followed: followed(self)?, ack, many });
         }
         if let Some(reply) = self.presence(ack)? {
+            return Ok(reply);
+        }
+        if let Some(reply) = self.room_token(ack)? {
             return Ok(reply);
         }
         if self.members.present.contains(Field::Unsub) {

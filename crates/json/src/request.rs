@@ -53,6 +53,13 @@ pub enum Request<'a> {
         /// What the answer carries as `ack`.
         id: Option<u64>,
     },
+    /// `{"room":…}`: a token for a datagram channel.
+    Room {
+        /// Its name, any text.
+        room: Cow<'a, str>,
+        /// What the answer carries as `ack`.
+        id: Option<u64>,
+    },
     /// `{"ping":…}`: any JSON value, as its text, which the answer repeats.
     Ping(&'a str),
     /// `{"auth":{"user":…,"password":…}}`: who the client is.
@@ -190,6 +197,7 @@ const OPERATIONS: FieldSet = FieldSet::of(&[
     Field::Hello,
     Field::Req,
     Field::Presence,
+    Field::Room,
 ]);
 
 /// The fields that an operation has, itself among them.
@@ -215,6 +223,7 @@ const fn fields_of(operation: Field) -> FieldSet {
         Hello => FieldSet::of(&[Hello, Id]),
         Req => FieldSet::of(&[Req, Data, DataBase64, Qos, Id, TimeoutS, ContentType, Expiry, UserProperties]),
         Presence => FieldSet::of(&[Presence, Id]),
+        Room => FieldSet::of(&[Room, Id]),
         other => FieldSet::of(&[other]),
     }
 }
@@ -232,6 +241,7 @@ impl<'a> Reader<'_, 'a> {
             Field::Hello => self.hello().map(Request::Hello),
             Field::Req => self.ask().map(Request::Ask),
             Field::Presence => self.presence_question(),
+            Field::Room => self.room(),
             Field::Ping => self.json(Field::Ping).map(|ping| Request::Ping(ping.unwrap_or_default())),
             _ => self.unsigned(Field::Ack, u64::MAX).map(|id| Request::Ack(id.unwrap_or_default())),
         }

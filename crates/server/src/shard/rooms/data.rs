@@ -41,9 +41,9 @@ impl ShardLoop {
             Ok(Packet::Data(data)) => return self.room_data(room, number, &data),
             Ok(Packet::Control(Control::Ping(ping))) => {
                 open.members.heard(number, now_ms);
-                let Some(peer) = open.members.get(number) else { return };
-                let (listener, to) = (peer.address.listener, peer.address.target.address());
-                return self.room_tell(listener, to, &Packet::Control(Control::Pong(ping)));
+                // Behind what has come before it, so that the answer says that all that was is on its way.
+                let pending = Pending { start: 0, len: 0, from: 0, to: number };
+                return self.room_send(room, pending, |out| Control::Pong(ping).encode(out));
             }
             Ok(Packet::Control(Control::Pong(_))) => return open.members.heard(number, now_ms),
             Ok(Packet::Control(Control::Leave(nonce))) => {

@@ -1,10 +1,13 @@
 //! What all shards know of rooms.
 
 use crate::access;
+use crate::context::Context;
+use crate::keeper::clock_ms;
+use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use trefoil_config::Rooms as Settings;
-use trefoil_room::{Cookies, DATA_HEADER_BYTES, RoomLimits, TOKEN_BYTES_MAX, Tokens};
+use trefoil_room::{Cookies, DATA_HEADER_BYTES, NameError, RoomLimits, TOKEN_BYTES_MAX, Tokens, check_name};
 
 /// Bytes of the key of tokens.
 const KEY_BYTES: usize = 32;
@@ -17,7 +20,7 @@ pub(crate) struct Lobby {
     pub(crate) settings: Settings,
     pub(super) limits: RoomLimits,
     pub(super) cookies: Cookies,
-    pub(crate) tokens: Tokens,
+    pub(super) tokens: Tokens,
     /// Rooms now, of all shards.
     open: AtomicUsize,
 }
@@ -74,5 +77,54 @@ impl Lobby {
     /// name yet but the one filter for all.
     pub(crate) fn may_use(&self, _user: Option<&str>, room: &str) -> bool {
         trefoil_hub::topic::matches(&self.settings.names, room)
+    }
+}
+
+/// Why somebody gets no token for a room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ungranted {
+    /// No room can have this name.
+    Name(NameError),
+    /// It has not said who it is.
+    Unknown,
+    /// Its name does not fit into a token.
+    User,
+    /// It may not join this room.
+    Closed,
+    /// The system has no randomness to give.
+    System,
+}
+
+impl fmt::Display for Ungranted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ungranted::Name(error) => error.fmt(f),
+            Ungranted::Unknown => f.write_str("who wants a token has to say who it is"),
+            Ungranted::User => f.write_str("the name of this user is too long for a token"),
+            Ungranted::Closed => f.write_str("rooms of this name are not open here (rooms.names)"),
+            Ungranted::System => f.write_str("the system has no randomness to give; try again"),
+        }
+    }
+}
+
+impl Context {
+    /// A token for a room, and for how many seconds it can be used. `user` is who asks, none if it has not said.
+    ///
+    /// # Errors
+    /// Why it gets none.
+    pub(crate) fn room_token(&self, user: Option<&str>, room: &str) -> Result<(String, u32), Ungranted> {
+        check_name(room).map_err(Ungranted::Name)?;
+        // A token opens listeners that ask who somebody is.
+        if user.is_none() && self.access.is_some() {
+            return Err(Ungranted::Unknown);
+        }
+        if !self.lobby.may_use(user, room) {
+            return Err(Ungranted::Closed);
+        }
+        let id = access::random().map_err(|_| Ungranted::System)?;
+        let token_s = self.lobby.settings.token_s;
+        let expires_s = clock_ms() / 1000 + u64::from(token_s);
+        let token = self.lobby.tokens.make(room, user.unwrap_or_default(), id, expires_s);
+        Ok((token.ok_or(Ungranted::User)?, token_s))
     }
 }
