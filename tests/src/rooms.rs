@@ -2,9 +2,13 @@
 
 use crate::DEADLINE;
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use trefoil_model::Random;
 
 /// JOIN is padded to so many bytes.
 pub const JOIN_BYTES: usize = 160;
@@ -200,5 +204,81 @@ impl Peer {
             .is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
         self.socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
         quiet
+    }
+}
+
+/// A bad network for datagrams: a proxy that loses some of them, says others twice, and lets others be overtaken by the
+/// next one, as a seed says.
+pub struct Lossy {
+    port: u16,
+    lost: Arc<AtomicUsize>,
+}
+
+impl Lossy {
+    /// In front of a port. Of a thousand datagrams `per_mille` are lost, as many come twice, and as many come late.
+    pub fn start(hub_port: u16, per_mille: usize, seed: u64) -> Lossy {
+        let front = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("port 0 is always free"));
+        let port = front.local_addr().expect("it is bound").port();
+        let lost = Arc::new(AtomicUsize::new(0));
+        let count = lost.clone();
+        std::thread::spawn(move || {
+            let mut backs: HashMap<SocketAddr, (Arc<UdpSocket>, Fate)> = HashMap::new();
+            let mut buffer = [0; 65_536];
+            while let Ok((len, client)) = front.recv_from(&mut buffer) {
+                let number = backs.len() as u64;
+                let (back, fate) = backs.entry(client).or_insert_with(|| {
+                    let back =
+                        Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("port 0 is always free"));
+                    back.connect((Ipv4Addr::LOCALHOST, hub_port)).expect("a loopback address");
+                    let fate =
+                        |seed| Fate { random: Random::new(seed), per_mille, late: None, lost: count.clone() };
+                    let (from, to, mut way_back) = (back.clone(), front.clone(), fate(seed + 2 * number));
+                    std::thread::spawn(move || {
+                        let mut buffer = [0; 65_536];
+                        loop {
+                            // A hub that is not there at the moment is no end.
+                            let Ok(len) = from.recv(&mut buffer) else { continue };
+                            way_back.carry(&buffer[..len], |datagram| drop(to.send_to(datagram, client)));
+                        }
+                    });
+                    (back, fate(seed + 2 * number + 1))
+                });
+                fate.carry(&buffer[..len], |datagram| drop(back.send(datagram)));
+            }
+        });
+        Lossy { port, lost }
+    }
+
+    /// Where it takes datagrams.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// How many it has lost.
+    pub fn lost(&self) -> usize {
+        self.lost.load(Ordering::SeqCst)
+    }
+}
+
+/// What becomes of datagrams in one direction.
+struct Fate {
+    random: Random,
+    per_mille: usize,
+    /// One that comes behind the next.
+    late: Option<Vec<u8>>,
+    lost: Arc<AtomicUsize>,
+}
+
+impl Fate {
+    fn carry(&mut self, datagram: &[u8], mut send: impl FnMut(&[u8])) {
+        match self.random.below(1000) / self.per_mille {
+            0 => drop(self.lost.fetch_add(1, Ordering::SeqCst)),
+            1 => (0..2).for_each(|_| send(datagram)),
+            2 if self.late.is_none() => return self.late = Some(datagram.to_vec()),
+            _ => send(datagram),
+        }
+        if let Some(late) = self.late.take() {
+            send(&late);
+        }
     }
 }

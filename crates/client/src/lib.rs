@@ -13,6 +13,9 @@
 //! | `udp://host:1883` | JSON, one object in a datagram |
 //! | `mqtt-sn://host:1884` | MQTT-SN 1.2; also without a connection, by [`publish_unconnected`] |
 //!
+//! A [`Room`] is a member of a datagram channel, which is something else: over UDP, without topics, and nothing is sent
+//! again.
+//!
 //! # How the parts meet
 //!
 //! Behind each client runs one task, the `Driver`. It owns the socket (module `transport`: what stands around packets
@@ -50,6 +53,7 @@ mod message;
 mod options;
 mod protocol;
 mod random;
+mod room;
 mod session;
 mod transport;
 mod units;
@@ -59,6 +63,8 @@ pub use connect::publish_unconnected;
 pub use error::{Error, ErrorKind};
 pub use message::{Message, Properties};
 pub use options::{Authentication, Options, SubscribeOptions, Will};
+pub use room::{Room, RoomDatagram, RoomEvent, RoomToken, room_token};
 pub use session::Session;
 pub use trefoil_json::SlowReader;
 pub use trefoil_mqtt::{QoS, Version};
+pub use trefoil_room::Left;

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::passwd::first_line;
 use std::fs::File;
 use std::future::Future;
+use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 use trefoil_client::{Authentication, Client, Options, QoS, Version};
 
@@ -50,9 +51,12 @@ pub(crate) fn options(arguments: &Connection) -> Result<Options, Failure> {
 }
 
 fn password(arguments: &Connection) -> Result<Option<Vec<u8>>, Failure> {
-    let Some(file) = &arguments.password_file else {
-        return Ok(arguments.password.clone().map(String::into_bytes));
-    };
+    password_of(arguments.password.as_deref(), arguments.password_file.as_deref())
+}
+
+/// A password, or the first line of a file.
+pub(crate) fn password_of(password: Option<&str>, file: Option<&Path>) -> Result<Option<Vec<u8>>, Failure> {
+    let Some(file) = file else { return Ok(password.map(|password| password.as_bytes().to_vec())) };
     let read = File::open(file).map_err(|error| error.to_string()).and_then(first_line);
     let line = read.map_err(|why| Failure::usage(format!("{}: {why}", file.display())))?;
     Ok(Some(line.into_bytes()))

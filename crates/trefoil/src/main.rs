@@ -21,6 +21,7 @@ mod logging;
 mod manual;
 mod passwd;
 mod publish;
+mod room;
 mod serve;
 mod settings;
 mod store;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(serve)) => serve::run(&serve),
         Some(Command::Pub(publish)) => publish::run(&publish),
         Some(Command::Sub(subscribe)) => subscribe::run(&subscribe),
+        Some(Command::Room(room)) => room::run(&room),
         Some(Command::Check(check)) => check::run(&check),
         Some(Command::Store(store)) => store::run(&store),
         Some(Command::Upgrade(upgrade)) => upgrade::run(&upgrade),

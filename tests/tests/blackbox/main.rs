@@ -43,6 +43,7 @@ mod proxied;
 mod python;
 mod retained;
 mod rooms;
+mod rooms_clients;
 mod rooms_entry;
 mod rooms_limits;
 mod schema;

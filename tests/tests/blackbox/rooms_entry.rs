@@ -55,7 +55,8 @@ fn without_a_cookie_nobody_is_sent_more_than_came() {
         }
     }
     let whole = join(7, &[0; 16], b"r", b"", 0);
-    attempts.extend((0..whole.len()).map(|len| whole[..len].to_vec()));
+    // An empty datagram is none of rooms.
+    attempts.extend((1..whole.len()).map(|len| whole[..len].to_vec()));
     for version in [0, 2, 255] {
         attempts.extend([6, 7, 8, 30, 200].map(|len| {
             let mut other = join(7, &[0; 16], b"r", b"", len);
@@ -194,7 +195,7 @@ fn a_token_lets_in_and_nothing_else_does() {
     // The listener for figures lets in who does not say who it is, but not for that.
     assert_eq!(ask(&hub, "GET", "/api/v1/rooms", None, &[]).0, 401);
     assert_eq!(ask(&hub, "POST", url, None, &[]).0, 401);
-    for (path, status) in [("closed", 403), ("open/..", 400), ("open/%00", 400), (&"x".repeat(65_000), 400)] {
+    for (path, status) in [("closed", 403), ("open/..", 400), ("open/%00", 400), (&"x".repeat(201), 400)] {
         let path = format!("/api/v1/rooms/{path}/tokens");
         let (found, answer) = ask(&hub, "POST", &path, None, &["-u", "bob:secret", "--path-as-is"]);
         assert_eq!(found, status, "{answer}");

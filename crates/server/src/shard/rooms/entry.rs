@@ -188,6 +188,8 @@ impl ShardLoop {
             user: asking.user.clone(),
             token: asking.token,
         };
+        // What was said before is for those who were there.
+        self.room_flush();
         let limits = self.net.context.lobby.limits;
         let number = match self.rooms.rooms[room].members.enter(entry, &limits, self.net.now.as_ms()) {
             Entering::Full => {
