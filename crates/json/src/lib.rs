@@ -97,6 +97,7 @@ pub use reply::{Answer, MalformedReply, Message, Refusal, Reply, parse_reply};
 pub use request::{Limits, PublishRequest, Request, SlowReader, SubscribeRequest, parse, parse_publish};
 pub use since::{Followed, Place, Since, parse_epoch, push_epoch};
 pub use stream::{
-    Caller, REASON_BYTES_MAX, STREAM_NAME_BYTES_MAX, StreamReply, StreamRequest, WAIT_S_MAX, check_stream_name,
+    Caller, REASON_BYTES_MAX, STREAM_NAME_BYTES_MAX, StreamReply, StreamRequest, WAIT_S_MAX,
+    check_stream_name,
 };
 pub use value::STRING_BYTES_MAX;

@@ -267,7 +267,8 @@ impl Streams {
         let error = match was_called {
             true => {
                 let within_s = limits.stream_accept_s;
-                let why = format!("who listens has not accepted within {within_s} s (limits.stream_accept_s)");
+                let why =
+                    format!("who listens has not accepted within {within_s} s (limits.stream_accept_s)");
                 RequestError::new(Code::Timeout, why)
             }
             false => RequestError::new(Code::NoListener, "nobody has come to listen on this name in time"),
@@ -449,7 +450,8 @@ impl Book {
         }
         if let Some(entry) = self.names.get_mut(name) {
             let is_alone = entry.listeners.is_empty();
-            if !is_alone && (listener.is_exclusive || entry.listeners.iter().any(|other| other.is_exclusive)) {
+            if !is_alone && (listener.is_exclusive || entry.listeners.iter().any(|other| other.is_exclusive))
+            {
                 let why = match listener.is_exclusive {
                     true => "somebody listens on the name already",
                     false => "somebody listens on the name and wants to be alone",
@@ -521,6 +523,7 @@ fn full(limits: &Limits) -> RequestError {
 }
 
 fn too_many_wait(waiting_max: usize) -> RequestError {
-    let why = format!("{waiting_max} callers of this name wait already (limits.stream_waiting_max); try later");
+    let why =
+        format!("{waiting_max} callers of this name wait already (limits.stream_waiting_max); try later");
     RequestError::new(Code::Quota, why)
 }

@@ -50,7 +50,8 @@ pub(crate) fn join(stream: Stream, local: TcpStream) -> io::Result<()> {
     })?;
     let forth = copy(&mut &local, &mut &stream);
     end(&forth, &is_broken, (&stream, &local), || stream.shutdown(Shutdown::Write));
-    let back = back.join().unwrap_or_else(|_| Err(io::Error::other("the thread of the other direction is gone")));
+    let back =
+        back.join().unwrap_or_else(|_| Err(io::Error::other("the thread of the other direction is gone")));
     forth.and(back)
 }
 

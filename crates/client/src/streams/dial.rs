@@ -79,8 +79,8 @@ impl Dial {
     fn connect(&self) -> Result<Socket, Error> {
         let Address { host, port, .. } = &self.address;
         let found = (host.as_str(), *port).to_socket_addrs();
-        let found =
-            found.map_err(|error| self.peer.unreachable(format!("the name {host} is not known ({error})")))?;
+        let found = found
+            .map_err(|error| self.peer.unreachable(format!("the name {host} is not known ({error})")))?;
         let mut last = self.peer.unreachable(format!("the name {host} stands for no address"));
         for to in found {
             match TcpStream::connect_timeout(&to, self.options.timeout) {
@@ -90,8 +90,7 @@ impl Dial {
                     return Ok(Socket::Tcp(socket));
                 }
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    last =
-                        self.peer.timed_out("is the address right, and does a firewall let this through?");
+                    last = self.peer.timed_out("is the address right, and does a firewall let this through?");
                 }
                 Err(error) => last = self.peer.unreachable(in_words(&error)),
             }
@@ -124,8 +123,9 @@ impl Line {
     ) -> Result<T, Error> {
         let line = self.read()?;
         match self.parse(&line)? {
-            Reply::Stream(reply) => wanted(reply)
-                .ok_or_else(|| self.peer.stranger(format!("it answered \"{}\"", shown(&line)))),
+            Reply::Stream(reply) => {
+                wanted(reply).ok_or_else(|| self.peer.stranger(format!("it answered \"{}\"", shown(&line))))
+            }
             Reply::Error(refusal) => {
                 let refused = self.peer.refused(what, shown(refusal.reason.as_bytes()));
                 Err(refused.with_code(refusal.known_code()))

@@ -77,7 +77,10 @@ impl Listener {
     ///
     /// # Errors
     /// [`ErrorKind::Lost`](crate::ErrorKind::Lost) when the connection to the hub ends: then nobody listens any more.
-    #[allow(clippy::should_implement_trait, reason = "it fails for good at the first error, which an iterator cannot say")]
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "it fails for good at the first error, which an iterator cannot say"
+    )]
     pub fn next(&mut self) -> Result<Call, Error> {
         loop {
             if let Some(call) = self.next_within(PING_EVERY)? {

@@ -54,7 +54,8 @@ fn stream(joined: &Joined, now: Time) -> Value {
 
 fn who(who: &Who) -> Value {
     let members = [("client", &who.client), ("user", &who.user), ("peer", &who.peer)];
-    let known = members.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.as_deref()?.into())));
+    let known =
+        members.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.as_deref()?.into())));
     Value::Object(known.collect::<Map<_, _>>())
 }
 

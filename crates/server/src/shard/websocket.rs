@@ -252,8 +252,5 @@ fn receiver_between(limits: &trefoil_config::Limits, connection: &Connection) ->
 }
 
 fn is_websocket(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::MqttWebSocket | Kind::JsonWebSocket | Kind::EchoWebSocket | Kind::StreamWebSocket
-    )
+    matches!(kind, Kind::MqttWebSocket | Kind::JsonWebSocket | Kind::EchoWebSocket | Kind::StreamWebSocket)
 }

@@ -193,9 +193,16 @@ fn names_are_listed_in_order() {
     let mut story = Story::begin();
     story.listen(10, false, false).unwrap();
     story.connect(1, 0).unwrap();
-    story.streams.connect(
-        (&"a".into(), Who::default()), end(2), (story.now, story.now.plus_s(1)), &story.limits, &mut story.letters,
-    ).unwrap();
+    story
+        .streams
+        .connect(
+            (&"a".into(), Who::default()),
+            end(2),
+            (story.now, story.now.plus_s(1)),
+            &story.limits,
+            &mut story.letters,
+        )
+        .unwrap();
     let listed = |name: &str, listeners| Listed { name: name.into(), listeners, callers: 1 };
     assert_eq!(story.streams.list(9).0, [listed("a", 0), listed("n", 1)]);
     assert_eq!(story.streams.list(1).0.len(), 1);

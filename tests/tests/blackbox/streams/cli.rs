@@ -161,9 +161,7 @@ fn a_target_that_is_not_there_is_said_to_both() {
     has_listener(&hub);
     let said = end(&hub, "connect away").run().failure(4);
     assert!(said.contains("cannot connect to 127.0.0.1:1"), "{said}");
-    wait_until("the listener has said so", || {
-        listens.stderr().contains("cannot connect to 127.0.0.1:1")
-    });
+    wait_until("the listener has said so", || listens.stderr().contains("cannot connect to 127.0.0.1:1"));
     // Over a port nothing can be said but that it is broken.
     let connects = end(&hub, "connect away --tcp 127.0.0.1:0").spawn();
     let mut client = connect(port_of(&connects));
@@ -179,9 +177,11 @@ fn user_and_password_are_said() {
     let said = end(&hub, "listen a --user ann --password pear").run().failure(4);
     assert!(said.contains("user name or password is wrong"), "{said}");
     let listens = end(&hub, "listen a --user ann").env("TREFOIL_PASSWORD", "apple").spawn();
-    wait_until("it listens", || !listens.stdout().is_empty() || {
-        let connects = end(&hub, "connect a --user ann --password apple").stdin("hello").run();
-        connects.status.success()
+    wait_until("it listens", || {
+        !listens.stdout().is_empty() || {
+            let connects = end(&hub, "connect a --user ann --password apple").stdin("hello").run();
+            connects.status.success()
+        }
     });
     assert_eq!(listens.wait().success(), "hello");
 }

@@ -21,7 +21,10 @@ fn much_goes_both_ways_at_once_and_comes_as_it_was() {
     let hub = Hub::start();
     let (mut caller, mut listener) = pair(&hub, "bulk");
     let (forth, back) = (noise(BYTES, 1), noise(BYTES / 2 + 1, 2));
-    let senders = [send(caller.0.try_clone().unwrap(), forth.clone()), send(listener.0.try_clone().unwrap(), back.clone())];
+    let senders = [
+        send(caller.0.try_clone().unwrap(), forth.clone()),
+        send(listener.0.try_clone().unwrap(), back.clone()),
+    ];
     let reader = thread::spawn(move || listener.rest());
     assert!(caller.rest() == back);
     assert!(reader.join().unwrap() == forth);
@@ -93,15 +96,16 @@ fn a_peer_that_is_killed_is_noticed() {
     let hub = Hub::start();
     let mut once = End::new(&hub);
     once.ask(json!({"listen": "killed", "once": true}));
-    let mut caller =
-        Program::new("nc").args(["127.0.0.1", &hub.tcp_port().to_string()]).open_stdin().spawn();
+    let mut caller = Program::new("nc").args(["127.0.0.1", &hub.tcp_port().to_string()]).open_stdin().spawn();
     caller.write("{\"connect\":\"killed\"}\n");
     once.hear();
     caller.signal("KILL");
     // Its system says that it sends no more, and that it is not there once something comes for it.
     assert_eq!(once.rest(), b"");
     wait_until("the writer is told", || {
-        once.0.write_all(b"anybody?").is_err_and(|e| matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset))
+        once.0
+            .write_all(b"anybody?")
+            .is_err_and(|e| matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset))
     });
     wait_until("the stream is forgotten", || hub.metric("trefoil_streams") == 0);
     // One that listens and is killed is found by nobody.

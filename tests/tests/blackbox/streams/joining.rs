@@ -115,7 +115,10 @@ fn a_caller_waits_for_somebody_to_listen() {
         caller.say(json!({"connect": "late", "wait_s": 600, "id": round}));
         caller.write("early");
         wait_until("it waits", || hub.metric("trefoil_stream_callers") == 1);
-        assert_eq!(once.ask(json!({"listen": "late", "once": true, "id": 3})), json!({"listen": "late", "ack": 3}));
+        assert_eq!(
+            once.ask(json!({"listen": "late", "once": true, "id": 3})),
+            json!({"listen": "late", "ack": 3})
+        );
         assert_eq!(once.hear()["stream"], "late");
         once.expect("early");
         assert_eq!(caller.hear(), json!({"stream": "late", "ack": round}));

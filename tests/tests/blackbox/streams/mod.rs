@@ -27,7 +27,9 @@ impl End {
     fn hear(&mut self) -> Value {
         let (mut line, mut byte) = (Vec::new(), [0]);
         while byte != *b"\n" {
-            self.0.read_exact(&mut byte).unwrap_or_else(|e| panic!("{e} after {:?}", line.escape_ascii().to_string()));
+            self.0
+                .read_exact(&mut byte)
+                .unwrap_or_else(|e| panic!("{e} after {:?}", line.escape_ascii().to_string()));
             line.push(byte[0]);
         }
         serde_json::from_slice(&line).unwrap()

@@ -180,7 +180,15 @@ fn a_close_code_says_why_there_is_no_stream() {
 #[test]
 fn what_does_not_belong_there_is_refused() {
     let hub = Hub::start();
-    for path in ["/stream/", "/stream/..", "/stream/a/../b", "/stream/a%00", "/stream/%ff", "/stream/a?x=1", "/stream/a?wait_s=0"] {
+    for path in [
+        "/stream/",
+        "/stream/..",
+        "/stream/a/../b",
+        "/stream/a%00",
+        "/stream/%ff",
+        "/stream/a?x=1",
+        "/stream/a?wait_s=0",
+    ] {
         let mut stream = connect(hub.http_port());
         stream.write_all(&handshake(path, "")).unwrap();
         let answer = String::from_utf8(stream.rest()).unwrap();
@@ -217,7 +225,10 @@ fn whoever_is_unknown_opens_no_stream() {
     let answer = String::from_utf8(stream.rest()).unwrap();
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
     // ann:apple, in the header and where a page cannot set one.
-    for offer in ["Authorization: Basic YW5uOmFwcGxl", "Sec-WebSocket-Protocol: trefoil.v1.stream, trefoil.auth.YW5uOmFwcGxl"] {
+    for offer in [
+        "Authorization: Basic YW5uOmFwcGxl",
+        "Sec-WebSocket-Protocol: trefoil.v1.stream, trefoil.auth.YW5uOmFwcGxl",
+    ] {
         let mut socket = Connection::with_headers(hub.tcp_port(), "/stream/a", &format!("{offer}\r\n"));
         assert_eq!(code(&text(&mut socket)), "no_listener");
     }

@@ -88,7 +88,9 @@ impl ShardLoop {
     fn stream_leave(&mut self, key: ConnectionKey, partner: End) {
         self.stream_part_from_json(key);
         let Some(connection) = self.net.get_mut(key) else { return };
-        let Input::StreamWait(waiting) = std::mem::replace(&mut connection.input, Input::Ignored) else { return };
+        let Input::StreamWait(waiting) = std::mem::replace(&mut connection.input, Input::Ignored) else {
+            return;
+        };
         let (user, input) = (connection.user.take(), std::mem::take(&mut connection.rest));
         let forwarded = connection.proxied();
         let Some((stream, listener, output)) = self.take_out(key) else {
@@ -129,7 +131,8 @@ impl ShardLoop {
     /// Joins two connections of this shard.
     fn stream_join(&mut self, key: ConnectionKey, partner: End) {
         let other = partner.key;
-        let is_there = self.net.get(other).is_some_and(|c| c.serial == partner.serial && c.phase == Phase::Open);
+        let is_there =
+            self.net.get(other).is_some_and(|c| c.serial == partner.serial && c.phase == Phase::Open);
         let (Some(waiting), true) = (self.waiting_mut(key), is_there) else { return self.stream_alone(key) };
         let is_caller = matches!(waiting.role, Role::Caller { .. });
         let (name, who) = (waiting.name.clone(), waiting.who.clone());
@@ -233,7 +236,9 @@ impl ShardLoop {
     /// Who was to be joined with a connection is not there.
     fn stream_alone(&mut self, key: ConnectionKey) {
         let Some(connection) = self.net.get_mut(key) else { return };
-        let Input::StreamWait(waiting) = std::mem::replace(&mut connection.input, Input::Taken) else { return };
+        let Input::StreamWait(waiting) = std::mem::replace(&mut connection.input, Input::Taken) else {
+            return;
+        };
         let asked = self.stream_ask(key, &waiting);
         if let Some(connection) = self.net.get_mut(key) {
             connection.input = Input::StreamWait(waiting);

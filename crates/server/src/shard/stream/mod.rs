@@ -124,10 +124,8 @@ impl ShardLoop {
             return Err(RequestError::new(Code::Overloaded, scarce::WHY));
         }
         let is_lines = connection.kind == Kind::JsonTcp;
-        let becomes_one = !matches!(
-            request,
-            StreamRequest::Refuse { .. } | StreamRequest::Listen { once: false, .. }
-        );
+        let becomes_one =
+            !matches!(request, StreamRequest::Refuse { .. } | StreamRequest::Listen { once: false, .. });
         if becomes_one && !is_lines {
             let why = "a connection of /ws cannot become a stream; open a WebSocket on /stream/NAME for that";
             return Err(RequestError::new(Code::BadField, why));
@@ -327,5 +325,8 @@ fn told(who: &Who) -> Caller<'_> {
 }
 
 fn no_caller() -> RequestError {
-    RequestError::new(Code::NoCaller, "no caller waits with this token: it has been used, or the caller has gone")
+    RequestError::new(
+        Code::NoCaller,
+        "no caller waits with this token: it has been used, or the caller has gone",
+    )
 }

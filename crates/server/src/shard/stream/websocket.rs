@@ -29,7 +29,8 @@ impl Wish {
     /// # Errors
     /// What is wrong with it.
     pub(in crate::shard) fn read(name: &str, query: &str) -> Result<Wish, &'static str> {
-        let name = percent_decode_str(name).decode_utf8().map_err(|_| "the name of the stream is not UTF-8")?;
+        let name =
+            percent_decode_str(name).decode_utf8().map_err(|_| "the name of the stream is not UTF-8")?;
         check_stream_name(&name).map_err(|_| {
             "the name of the stream is empty, longer than 200 bytes, or has control characters, + or # or a level that \
              is empty, . or .. in it"
@@ -44,7 +45,11 @@ impl Wish {
                 ("listen", "" | "true") => listens = true,
                 ("exclusive", "" | "true") => is_exclusive = true,
                 ("token", value) => token = Some(value.to_owned()),
-                _ => return Err("a stream has wait_s=SECONDS, or listen with or without exclusive, or token=TOKEN"),
+                _ => {
+                    return Err(
+                        "a stream has wait_s=SECONDS, or listen with or without exclusive, or token=TOKEN",
+                    );
+                }
             }
         }
         let what = match (wait_s, listens, token) {
@@ -65,13 +70,16 @@ impl ShardLoop {
         let limits = Limits { frame_bytes_max: bytes_max, message_bytes_max: bytes_max };
         let receiver = Some(Box::new(Receiver::new(Side::Server, limits)));
         let who = self.stream_who(key, None);
-        let waiting = |role, name| Waiting { is_websocket: true, receiver, ..Waiting::new(role, name, who, None) };
+        let waiting =
+            |role, name| Waiting { is_websocket: true, receiver, ..Waiting::new(role, name, who, None) };
         let result = match what {
             What::Connect { wait_s } => {
                 let until = self.net.now.plus_s(wait_s.into());
                 self.stream_wait(key, waiting(Role::Caller { waits_until: until }, name))
             }
-            What::Listen { is_exclusive } => self.stream_wait(key, waiting(Role::Once { is_exclusive }, name)),
+            What::Listen { is_exclusive } => {
+                self.stream_wait(key, waiting(Role::Once { is_exclusive }, name))
+            }
             What::Accept { token } => {
                 let accepted = self.stream_accept(&token);
                 // The name that counts is the one that the caller has called.
@@ -148,9 +156,16 @@ mod tests {
             assert!(Wish::read(path, "").is_err(), "{path}");
         }
         assert!(Wish::read(&"a".repeat(65_536), "").is_err());
-        for query in
-            ["wait_s=0", "wait_s=x", "wait_s=3601", "listen=no", "listen&token=a", "exclusive", "listen&wait_s=1", "x=1"]
-        {
+        for query in [
+            "wait_s=0",
+            "wait_s=x",
+            "wait_s=3601",
+            "listen=no",
+            "listen&token=a",
+            "exclusive",
+            "listen&wait_s=1",
+            "x=1",
+        ] {
             assert!(Wish::read("a", query).is_err(), "{query}");
         }
     }
