@@ -99,6 +99,8 @@ fn a_peer_that_is_killed_is_noticed() {
     let mut caller = Program::new("nc").args(["127.0.0.1", &hub.tcp_port().to_string()]).open_stdin().spawn();
     caller.write("{\"connect\":\"killed\"}\n");
     once.hear();
+    // What it has not read would have its system send a reset at once.
+    caller.lines(1);
     caller.signal("KILL");
     // Its system says that it sends no more, and that it is not there once something comes for it.
     assert_eq!(once.rest(), b"");
