@@ -107,7 +107,7 @@ fn answer(mut rest: Rest<'_>) -> Result<Packet<'_>, DecodeError> {
                 return Err(DecodeError::Zero);
             }
             let others = rest.0;
-            if others.len() % 2 != 0 {
+            if !others.len().is_multiple_of(2) {
                 return Err(DecodeError::TooShort);
             }
             let welcome = Welcome { peer, peers, heartbeat_s, payload_bytes_max, others };

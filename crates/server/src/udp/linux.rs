@@ -75,16 +75,14 @@ fn receive_with<S: SockaddrLike + Copy>(
         [IoSliceMut::new(&mut slot[..DATAGRAM_BYTES_MAX])]
     };
     let mut slots: Vec<[IoSliceMut<'_>; 1]> = buffer.chunks_exact_mut(STRIDE_BYTES).map(slot).collect();
-    loop {
-        match recvmmsg(socket.as_raw_fd(), headers, slots.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
-            Ok(messages) => {
-                let messages =
-                    messages.filter_map(|message| Some((message.bytes, address(message.address?))));
-                came.extend(messages);
-                return came.len() < BATCH;
-            }
-            Err(_) => return true,
+    match recvmmsg(socket.as_raw_fd(), headers, slots.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
+        Ok(messages) => {
+            let messages = messages.filter_map(|message| Some((message.bytes, address(message.address?))));
+            came.extend(messages);
+            came.len() < BATCH
         }
+        // Another error is that of an earlier datagram to a peer which is gone: there may be more behind it.
+        Err(error) => error == Errno::EAGAIN,
     }
 }
 

@@ -46,11 +46,11 @@ impl ShardLoop {
                 return self.room_send(room, pending, |out| Control::Pong(ping).encode(out));
             }
             Ok(Packet::Control(Control::Pong(_))) => return open.members.heard(number, now_ms),
-            Ok(Packet::Control(Control::Leave(nonce))) => {
-                // Whoever does not know it is somebody else who gives the peer's address for its own.
-                if open.members.get(number).is_some_and(|peer| peer.nonce == nonce) {
-                    return self.room_remove(room, number, Left::Left, None);
-                }
+            // Whoever does not know the nonce is somebody else who gives the peer's address for its own.
+            Ok(Packet::Control(Control::Leave(nonce)))
+                if open.members.get(number).is_some_and(|peer| peer.nonce == nonce) =>
+            {
+                return self.room_remove(room, number, Left::Left, None);
             }
             _ => {}
         }
