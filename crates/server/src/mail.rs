@@ -6,6 +6,7 @@
 use crate::access::kept::Kind as KeptKind;
 use crate::access::{Purge, Verdict};
 use crate::proxied::Proxied;
+use crate::shard::json::led::Led;
 use crate::shard::mqtt_sn::{Forwarded, Parted};
 use crate::shard::{Deflate, Opening};
 use bytes::Bytes;
@@ -53,6 +54,10 @@ pub(crate) enum Mail {
     SnGone(Box<Parted>),
     /// The address of an MQTT-SN client here has become another's.
     SnUnbound(Box<Parted>),
+    /// A datagram of a JSON client that belongs here.
+    JsonDatagram(Box<Led>),
+    /// A JSON client that this shard leads an address to is not there any more.
+    JsonGone(Box<Parted>),
     /// What came of a password: `user` is who it belongs to, if it was right. The connection may be gone by now.
     Verdict { connection: ConnectionKey, serial: u32, verdict: Verdict },
     /// Batches of this shard up to this one are on disk.
@@ -87,7 +92,9 @@ impl Mail {
                 Mail::Arrival(arrival) => arrival.input.len(),
                 Mail::SnDatagram(forwarded) => forwarded.datagram.len(),
                 Mail::Keep { key, value, .. } => key.len() + value.len(),
+                Mail::JsonDatagram(led) => led.datagram.len(),
                 Mail::SnGone(_)
+                | Mail::JsonGone(_)
                 | Mail::SnUnbound(_)
                 | Mail::Verdict { .. }
                 | Mail::Survey { .. }

@@ -19,7 +19,7 @@ mod follow;
 mod handover;
 mod http;
 mod input;
-mod json;
+pub(crate) mod json;
 mod keep;
 mod mqtt;
 pub(crate) mod mqtt_sn;
@@ -416,6 +416,8 @@ impl ShardLoop {
             Mail::SnDatagram(forwarded) => self.sn_take(&forwarded),
             Mail::SnGone(parted) => self.sn_forget(&parted),
             Mail::SnUnbound(parted) => self.sn_lose_way(&parted),
+            Mail::JsonDatagram(led) => self.json_take_led(*led),
+            Mail::JsonGone(parted) => self.json_forget(&parted),
             Mail::Verdict { connection, serial, verdict } => self.take_verdict(connection, serial, verdict),
             Mail::StopListening(done) => {
                 self.stop_listening();

@@ -269,7 +269,7 @@ fn read_correlation(bytes: &[u8]) -> Option<(u64, u64)> {
     Some((u64::from_be_bytes(*id), u64::from_be_bytes(nonce.try_into().ok()?)))
 }
 
-fn random<const N: usize>() -> Result<[u8; N], RequestError> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N], RequestError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| {
         RequestError::new(Code::Unavailable, format!("the system has no random numbers: {error}"))
