@@ -23,6 +23,7 @@ mod http;
 mod json_batches;
 mod json_hello;
 mod json_requests;
+mod json_sessions;
 mod matrix;
 mod memory;
 mod mosquitto;

@@ -71,12 +71,14 @@ impl Json {
             Reply::Sub { qos, ack, .. } => self.outgoing.subscribed(ack, qos.first().copied().unwrap_or(0)),
             Reply::Unsub { ack, .. } => self.outgoing.unsubscribed(ack),
             Reply::Pong(END) => self.outgoing.ended(),
+            Reply::Ping(value) => out.add(|out| trefoil_json::encode_pong(value, out)),
             // It says no hello, sends no requests and asks for no history.
             Reply::Pong(_)
             | Reply::Auth { .. }
             | Reply::Gap { .. }
             | Reply::Hello { .. }
             | Reply::Answer(_)
+            | Reply::Help { .. }
             | Reply::Presence { .. }
             | Reply::Join { .. }
             | Reply::Leave { .. } => {}

@@ -141,9 +141,14 @@ impl ShardLoop {
         }
         self.json_set_heartbeat(key, hello.heartbeat_s);
         let stay = self.json_stay(key, true);
+        let ends = asked_s == 0 && self.net.get(key).is_some_and(|connection| connection.kind == Kind::JsonUdp);
         self.json_welcome(key, hello.id, stay);
-        if asked_s == 0 && self.net.get(key).is_some_and(|connection| connection.kind == Kind::JsonUdp) {
-            // Over UDP there is no connection whose end would be that of the session.
+        if ends {
+            // Over UDP there is no connection whose end would be that of the session, and nothing that could hold the answer
+            // back until the end of it is on disk.
+            if let Some(connection) = self.net.get_mut(key) {
+                connection.let_out(u64::MAX, &mut self.net.pool);
+            }
             self.flush(key);
             self.end_session(key, Ending::Normal { expiry_s: None });
             self.finish(key);
