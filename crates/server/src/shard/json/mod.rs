@@ -156,7 +156,8 @@ impl ShardLoop {
         }
     }
 
-    /// The peer sends no more lines. If it listens, it goes on listening.
+    /// The peer sends no more lines. If it listens, it goes on listening; but whoever has a session that outlasts the
+    /// connection has gone, and will come back.
     pub(super) fn end_json_lines(&mut self, key: ConnectionKey) {
         let Some(connection) = self.net.get_mut(key) else { return };
         let last = std::mem::take(&mut connection.rest);
@@ -166,7 +167,8 @@ impl ShardLoop {
         }
         let every_s = self.net.context.limits.half_closed_probe_s;
         let Some(connection) = self.net.get_mut(key).filter(|c| c.waiting.is_none()) else { return };
-        if connection.session.is_some_and(|session| self.hub.has_subscriptions(session)) {
+        let is_kept = connection.json.as_ref().is_some_and(|own| own.stay.is_some());
+        if !is_kept && connection.session.is_some_and(|session| self.hub.has_subscriptions(session)) {
             connection.input = Input::Ignored;
             if let Link::Stream(stream) = &connection.link {
                 crate::listener::probe(stream, every_s);

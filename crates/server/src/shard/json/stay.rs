@@ -146,8 +146,9 @@ impl ShardLoop {
         if ends {
             // Over UDP there is no connection whose end would be that of the session, and nothing that could hold the answer
             // back until the end of it is on disk.
-            if let Some(connection) = self.net.get_mut(key) {
-                connection.let_out(u64::MAX, &mut self.net.pool);
+            let net = &mut self.net;
+            if let Some(connection) = net.connections.get_mut(key.0 as usize) {
+                connection.let_out(u64::MAX, &mut net.pool);
             }
             self.flush(key);
             self.end_session(key, Ending::Normal { expiry_s: None });
