@@ -22,6 +22,7 @@ mod history_seam;
 mod http;
 mod json_batches;
 mod json_hello;
+mod json_lossy;
 mod json_requests;
 mod json_sessions;
 mod matrix;

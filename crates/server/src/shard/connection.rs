@@ -2,6 +2,7 @@
 
 use super::channel::{Channel, Incoming, Parked, Reader};
 use super::deflate::Deflate;
+use super::json::answered::Answered;
 use super::json::ask::Asks;
 use super::json::own::{Own, Shape};
 use super::mqtt_sn::{Client, Way};
@@ -131,6 +132,8 @@ pub(super) struct Peer {
     pub(super) addr: SocketAddr,
     /// Deliveries at QoS 1 that it has not acknowledged.
     pub(super) unacknowledged: VecDeque<Unacknowledged>,
+    /// What it has been answered lately.
+    pub(super) answered: Answered,
     /// It has said something that only who is sent what goes to this address can know.
     pub(super) is_proven: bool,
     /// The shard whose socket gets what it sends, if that is another one.
@@ -139,7 +142,8 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new(addr: SocketAddr) -> Box<Peer> {
-        Box::new(Peer { addr, unacknowledged: VecDeque::new(), is_proven: false, way: None })
+        let (unacknowledged, answered) = (VecDeque::new(), Answered::default());
+        Box::new(Peer { addr, unacknowledged, answered, is_proven: false, way: None })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The JSON protocol on a connection: text frames, lines and datagrams.
 
+pub(super) mod answered;
 pub(super) mod ask;
 mod auth;
 mod batch;
