@@ -3,7 +3,7 @@
 //! [`arguments`] says what may be written on the command line; each subcommand has a module of its own with a `run`
 //! that comes to an end or to a [`Failure`], and a `Failure` knows its exit code. `serve` runs a
 //! [`trefoil_server::Server`], `check` only reads its configuration, `store` looks at what it has kept, `upgrade` lets a new process take over from
-//! it, `passwd` changes its file of users, `pub` and `sub` are a [`trefoil_client::Client`].
+//! it, `passwd` changes its file of users, `pub`, `sub` and `req` are a [`trefoil_client::Client`].
 //!
 //! ```sh
 //! trefoil                          # the hub, with the settings of trefoil.toml if there is one
@@ -21,6 +21,7 @@ mod logging;
 mod manual;
 mod passwd;
 mod publish;
+mod request;
 mod serve;
 mod settings;
 mod store;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(serve)) => serve::run(&serve),
         Some(Command::Pub(publish)) => publish::run(&publish),
         Some(Command::Sub(subscribe)) => subscribe::run(&subscribe),
+        Some(Command::Req(request)) => request::run(&request),
         Some(Command::Check(check)) => check::run(&check),
         Some(Command::Store(store)) => store::run(&store),
         Some(Command::Upgrade(upgrade)) => upgrade::run(&upgrade),

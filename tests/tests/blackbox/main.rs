@@ -25,6 +25,7 @@ mod json_hello;
 mod json_lossy;
 mod json_requests;
 mod json_sessions;
+mod json_typed;
 mod matrix;
 mod memory;
 mod mosquitto;
