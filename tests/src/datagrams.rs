@@ -46,7 +46,11 @@ impl Peer {
 impl Peer {
     /// Sends a datagram again and again until one comes that is an answer to it, by `is_answer`; gives it, with all that came
     /// before.
-    pub fn insist(&self, datagram: impl AsRef<[u8]>, is_answer: impl Fn(&Value) -> bool) -> (Value, Vec<Value>) {
+    pub fn insist(
+        &self,
+        datagram: impl AsRef<[u8]>,
+        is_answer: impl Fn(&Value) -> bool,
+    ) -> (Value, Vec<Value>) {
         let started = Instant::now();
         let mut others = Vec::new();
         while started.elapsed() < DEADLINE {

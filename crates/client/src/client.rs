@@ -180,7 +180,9 @@ impl Publisher {
     pub async fn request(&self, mut message: Message, timeout: Duration) -> Result<Answer, Error> {
         message.check()?;
         if timeout.is_zero() || timeout > TIMEOUT_MAX {
-            return Err(Error::usage("the time for an answer has to be more than nothing and at most 300 seconds"));
+            return Err(Error::usage(
+                "the time for an answer has to be more than nothing and at most 300 seconds",
+            ));
         }
         let properties = &message.properties;
         if message.retain || properties.response_topic.is_some() || properties.correlation_data.is_some() {

@@ -77,7 +77,9 @@ async fn what_cannot_be_asked_is_not_sent() {
     let asker = hub.connect("tcp").await;
     let mut answered = Message::new("svc", "");
     answered.properties.response_topic = Some("mine".into());
-    for message in [Message::new("svc", "").retain(true), answered, Message::new("svc", "").qos(QoS::ExactlyOnce)] {
+    for message in
+        [Message::new("svc", "").retain(true), answered, Message::new("svc", "").qos(QoS::ExactlyOnce)]
+    {
         assert_eq!(asker.request(message, LONG).await.unwrap_err().kind(), ErrorKind::Usage);
     }
     let forever = asker.request(Message::new("svc", ""), Duration::from_secs(301)).await.unwrap_err();

@@ -173,11 +173,13 @@ impl<'a> Reader<'_, 'a> {
         let session_s = inner.unsigned(Field::SessionS, u32::MAX.into())?.map(|given| given as u32);
         let resume = inner.topic_like(Field::Resume, RESUME_BYTES_MAX)?;
         if resume.is_some() && session_s.is_none() {
-            let reason = "resume takes a session up, so it needs session_s, which says for how long it is kept";
+            let reason =
+                "resume takes a session up, so it needs session_s, which says for how long it is kept";
             return Err(RequestError::new(Code::MissingField, reason).field(Field::SessionS.name()));
         }
         if session_s.is_some_and(|given| given > 0) && client.is_none() {
-            let reason = "a session that outlasts its connection needs a client id, by which it is found: client";
+            let reason =
+                "a session that outlasts its connection needs a client id, by which it is found: client";
             return Err(RequestError::new(Code::MissingField, reason).field(Field::Client.name()));
         }
         let heartbeat_s = inner.unsigned_in(Field::HeartbeatS, 1..=HEARTBEAT_S_MAX.into())?;
@@ -225,9 +227,7 @@ impl<'a> Reader<'_, 'a> {
             connection: inner.plain_string(Field::Connection)?.ok_or_else(|| missing(Field::Connection))?,
             request_bytes_max: number(&limits, Field::RequestBytesMax)?,
             session: inner.stay()?,
-            heartbeat_s: inner
-                .unsigned(Field::HeartbeatS, HEARTBEAT_S_MAX.into())?
-                .map(|given| given as u32),
+            heartbeat_s: inner.unsigned(Field::HeartbeatS, HEARTBEAT_S_MAX.into())?.map(|given| given as u32),
         })
     }
 

@@ -161,7 +161,9 @@ pub fn help_text(name: Option<&str>, out: &mut Vec<u8>) {
         operation.examples.iter().for_each(|example| line(&format!("  {example}")));
         return;
     }
-    line("This is Trefoil. Send one JSON object in each line; what comes is one in each line, too. Paste, for instance:");
+    line(
+        "This is Trefoil. Send one JSON object in each line; what comes is one in each line, too. Paste, for instance:",
+    );
     for example in OPERATIONS.iter().take(3).flat_map(|operation| operation.examples) {
         line(&format!("  {example}"));
     }
@@ -261,7 +263,8 @@ mod tests {
             let help = operation(field.name()).unwrap_or_else(|| panic!("no help for {}", field.name()));
             let mut fields: Vec<&str> = help.fields.iter().map(|(name, _)| *name).collect();
             let mut expected: Vec<&str> = fields_of(field).iter().map(Field::name).collect();
-            (fields.sort_unstable(), expected.sort_unstable());
+            fields.sort_unstable();
+            expected.sort_unstable();
             assert_eq!(fields, expected, "{}", field.name());
             for example in help.examples {
                 parse(example.as_bytes(), Limits::default()).unwrap_or_else(|e| panic!("{example}: {e}"));

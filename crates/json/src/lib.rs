@@ -85,8 +85,8 @@ pub use binary::{
 pub use error::{Code, RequestError};
 pub use extras::{Extras, ExtrasRef};
 pub use hello::{
-    CLIENT_BYTES_MAX, HEARTBEAT_S_MAX, HelloRequest, INFO_BYTES_MAX, RESUME_BYTES_MAX, Stay, VERSION, Welcome,
-    encode_hello,
+    CLIENT_BYTES_MAX, HEARTBEAT_S_MAX, HelloRequest, INFO_BYTES_MAX, RESUME_BYTES_MAX, Stay, VERSION,
+    Welcome, encode_hello,
 };
 pub use help::{encode_help, encode_help_question, help_text};
 pub use message::{Delivery, MessageView, encode_message};

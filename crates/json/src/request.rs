@@ -291,7 +291,8 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn no_operation(&self) -> RequestError {
-        let reason = "no operation is named: one of pub, sub, unsub, req, ping, ack, auth, hello, presence, help";
+        let reason =
+            "no operation is named: one of pub, sub, unsub, req, ping, ack, auth, hello, presence, help";
         let meant = self.members.unknown.as_deref().and_then(|name| Some((name, nearest(name, OPERATIONS)?)));
         match meant {
             Some((name, operation)) => {

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use trefoil_json::{
     Answer, AskRequest, BINARY_HEADER_BYTES_MAX, CLIENT_BYTES_MAX, Code, Delivery, Extras, ExtrasRef,
     HelloRequest, INFO_BYTES_MAX, Limits, MessageView, PublishRequest, PublishView, Reply, Request,
-    RequestError, SlowReader, Stay, TIMEOUT_S_DEFAULT, VERSION, Welcome, encode_answer, encode_ask, encode_binary,
-    encode_binary_header, encode_binary_publish, encode_hello, is_batch, is_text, parse, parse_batch,
-    parse_binary, parse_binary_reply, parse_reply, push_binary_prefix,
+    RequestError, SlowReader, Stay, TIMEOUT_S_DEFAULT, VERSION, Welcome, encode_answer, encode_ask,
+    encode_binary, encode_binary_header, encode_binary_publish, encode_hello, is_batch, is_text, parse,
+    parse_batch, parse_binary, parse_binary_reply, parse_reply, push_binary_prefix,
 };
 
 fn ok(text: &str) -> Request<'_> {

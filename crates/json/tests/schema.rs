@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use trefoil_json::{
     Code, Delivery, ExtrasRef, Followed, HelloRequest, Limits, MessageView, Place, PresentClient,
     PublishView, Reply, Request, RequestError, SlowReader, Stay, SubscribeRequest, SubscribeView, VERSION,
-    Welcome,
-    encode_ack, encode_answer, encode_ask, encode_auth, encode_authenticated, encode_followed, encode_gap,
-    encode_hello, encode_help, encode_help_question, encode_join, encode_leave, encode_message, encode_ping, encode_pong, encode_presence,
-    encode_presence_count, encode_presence_question, encode_publish, encode_subscribe, encode_subscribed,
-    encode_unsubscribe, encode_unsubscribed, is_batch, parse, parse_batch, parse_reply,
+    Welcome, encode_ack, encode_answer, encode_ask, encode_auth, encode_authenticated, encode_followed,
+    encode_gap, encode_hello, encode_help, encode_help_question, encode_join, encode_leave, encode_message,
+    encode_ping, encode_pong, encode_presence, encode_presence_count, encode_presence_question,
+    encode_publish, encode_subscribe, encode_subscribed, encode_unsubscribe, encode_unsubscribed, is_batch,
+    parse, parse_batch, parse_reply,
 };
 
 const SCHEMA: &str = include_str!("../../../docs/json-protocol.schema.json");

@@ -71,10 +71,12 @@ pub fn detect(input: &[u8], allowed: Protocols) -> Result<Option<Detected>, Refu
         TLS_HANDSHAKE if blank == 0 => return Err(Refused::Tls),
         // One object, or several in an array; or a line of help that has been pasted.
         b'{' | b'[' | b'#' => (Detected::Json, "JSON lines", allowed.json),
-        _ if allowed.json && starts_word(&input[blank..]) != Some(false) => match starts_word(&input[blank..]) {
-            Some(true) => (Detected::Json, "JSON lines", true),
-            _ => return Ok(None),
-        },
+        _ if allowed.json && starts_word(&input[blank..]) != Some(false) => {
+            match starts_word(&input[blank..]) {
+                Some(true) => (Detected::Json, "JSON lines", true),
+                _ => return Ok(None),
+            }
+        }
         _ => match starts_request(&input[blank..]) {
             Some(true) => (Detected::Http, "HTTP", allowed.http || allowed.websocket),
             // More may come of it.
@@ -109,12 +111,19 @@ const WORDS: [&[u8]; 4] = [b"help", b"?", b"quit", b"exit"];
 
 /// Whether this is the start of a line with one of the words that JSON lines know: the word as a whole, and what ends it.
 fn starts_word(input: &[u8]) -> Option<bool> {
-    let is_cut = WORDS.iter().any(|word| input.len() <= word.len() && word[..input.len()].eq_ignore_ascii_case(input));
+    let is_cut =
+        WORDS.iter().any(|word| input.len() <= word.len() && word[..input.len()].eq_ignore_ascii_case(input));
     let is_whole = WORDS.iter().any(|word| {
         let rest = input.get(word.len()..).filter(|_| input[..word.len()].eq_ignore_ascii_case(word));
         rest.and_then(<[u8]>::first).is_some_and(u8::is_ascii_whitespace)
     });
-    if is_whole { Some(true) } else if is_cut { None } else { Some(false) }
+    if is_whole {
+        Some(true)
+    } else if is_cut {
+        None
+    } else {
+        Some(false)
+    }
 }
 
 fn starts_request(input: &[u8]) -> Option<bool> {

@@ -20,8 +20,7 @@ fn data(arguments: &Req) -> Result<Vec<u8>, Failure> {
         (None, Some("-")) => Path::new("-"),
         (None, data) => return Ok(data.unwrap_or_default().into()),
     };
-    input::whole(path)
-        .map_err(|error| Failure::failed(format!("cannot read {}: {error}", path.display())))
+    input::whole(path).map_err(|error| Failure::failed(format!("cannot read {}: {error}", path.display())))
 }
 
 async fn ask(arguments: &Req, data: Vec<u8>) -> Result<(), Failure> {

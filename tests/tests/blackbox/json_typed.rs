@@ -42,7 +42,8 @@ fn help_is_a_screen_of_lines_that_programs_pass_over() {
         .collect();
     assert_eq!(values, [json!({"pong": 1}), json!({"pong": 2}), json!({"pong": 3})]);
     // Every example of the screen is taken.
-    let examples: Vec<String> = nc(&hub, "help\n").lines().filter(|line| line.contains('{')).map(str::to_owned).collect();
+    let examples: Vec<String> =
+        nc(&hub, "help\n").lines().filter(|line| line.contains('{')).map(str::to_owned).collect();
     let answers = nc(&hub, &format!("{}\nquit\n", examples.join("\n")));
     assert!(!answers.contains("error") && answers.lines().count() >= examples.len() - 1, "{answers}");
 }
@@ -95,7 +96,8 @@ fn help_over_udp_goes_to_nobody_else_in_more_bytes_than_it_cost() {
     }
     assert_eq!(datagram(&hub, r#"{"help":true}"#), br#"{"help":null}"#);
     // Who pays for it gets it.
-    let whole: Value = serde_json::from_slice(&datagram(&hub, &format!("{:4000}", r#"{"help":true}"#))).unwrap();
+    let whole: Value =
+        serde_json::from_slice(&datagram(&hub, &format!("{:4000}", r#"{"help":true}"#))).unwrap();
     assert!(whole["help"]["operations"]["sub"].is_string());
     assert!(datagram(&hub, &format!("{:4000}", "help")).starts_with(b"# This is Trefoil."));
     // A batch is no way around it.

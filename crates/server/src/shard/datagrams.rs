@@ -61,7 +61,10 @@ impl ShardLoop {
         match self.json_place(number, from) {
             Some(Place::There { shard, serial }) => {
                 let way = Way { shard: self.net.number as u16, serial };
-                self.json_forward(shard, Led { listener: number, from, way, user: None, datagram: datagram.into() });
+                self.json_forward(
+                    shard,
+                    Led { listener: number, from, way, user: None, datagram: datagram.into() },
+                );
             }
             None if self.net.context.bans.refuses_address(from.ip()) => {}
             _ => self.take_datagram(number, from, datagram, None),
@@ -105,7 +108,11 @@ impl ShardLoop {
             }
         };
         if let Some(Request::Help { operation, id }) = &request {
-            return send(socket, from, &datagram_of_json(operation.as_deref(), *id, datagram.len(), is_proven));
+            return send(
+                socket,
+                from,
+                &datagram_of_json(operation.as_deref(), *id, datagram.len(), is_proven),
+            );
         }
         let key = match known {
             Some(key) => key,
@@ -122,11 +129,7 @@ impl ShardLoop {
             None => {
                 self.net.stats().refused.add(1);
                 let Some(socket) = self.listeners[number].udp() else { return };
-                answer(
-                    socket,
-                    from,
-                    &RequestError::new(Code::Overloaded, "there are too many connections"),
-                );
+                answer(socket, from, &RequestError::new(Code::Overloaded, "there are too many connections"));
                 return self.json_part(number, from, led.map(|(way, _)| way));
             }
         };

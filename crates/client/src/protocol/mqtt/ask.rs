@@ -48,7 +48,8 @@ impl Asks {
         }
         let correlation = message.properties.correlation_data.as_deref().unwrap_or_default();
         if let Some(ask) = self.waiting.remove(correlation) {
-            let error = peer.refused(format!("the request to {}", ask.topic), "nobody is subscribed to this topic");
+            let error =
+                peer.refused(format!("the request to {}", ask.topic), "nobody is subscribed to this topic");
             let _ = ask.done.send(Err(error));
         }
     }

@@ -45,7 +45,10 @@ pub(super) fn encode_group(group: Option<(&str, &str)>, out: &mut Vec<u8>) {
     }
 }
 
-pub(super) fn decode_group<'a>(record: &mut Reader<'a>, flags: u8) -> Result<Option<(&'a str, &'a str)>, Unreadable> {
+pub(super) fn decode_group<'a>(
+    record: &mut Reader<'a>,
+    flags: u8,
+) -> Result<Option<(&'a str, &'a str)>, Unreadable> {
     Ok(match flags & HAS_GROUP {
         0 => None,
         _ => Some((record.text()?, record.text()?)),

@@ -134,7 +134,8 @@ impl ShardLoop {
             connection.json_own().info = Some(info.into());
         }
         // One that stays has been told when it came.
-        let session = connection.session.filter(|_| connection.json.as_ref().is_none_or(|own| own.stay.is_none()));
+        let session =
+            connection.session.filter(|_| connection.json.as_ref().is_none_or(|own| own.stay.is_none()));
         let info = hello.info.map(Into::into);
         // A datagram carries one object in any case, and what comes on a channel comes in arrays of its own.
         let is_joined = hello.batch && !connection.is_udp() && connection.channel().is_none();
@@ -174,7 +175,11 @@ impl ShardLoop {
             connection: Cow::Owned(connection_name(self.net.number, connection.serial)),
             request_bytes_max: self.net.context.limits.json_bytes_max as u64,
             session: stay,
-            heartbeat_s: connection.json.as_ref().and_then(|own| own.heartbeat.as_ref()).map(Heartbeat::every_s),
+            heartbeat_s: connection
+                .json
+                .as_ref()
+                .and_then(|own| own.heartbeat.as_ref())
+                .map(Heartbeat::every_s),
         };
         self.json_answer(key, |out| welcome.encode(id, out));
     }

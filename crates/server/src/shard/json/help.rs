@@ -10,7 +10,8 @@ use trefoil_json::{Code, RequestError, encode_help, help_text};
 const CTRL_D: u8 = 0x04;
 
 /// What a datagram is answered that asks for help and is shorter than that, as far as there is room.
-const TOO_SHORT: &str = "# tcp: help is there over TCP, or for a datagram that is as long as the answer (put blanks behind it)\n";
+const TOO_SHORT: &str =
+    "# tcp: help is there over TCP, or for a datagram that is as long as the answer (put blanks behind it)\n";
 
 /// The same in JSON: no longer than any request for help.
 const TOO_SHORT_JSON: &[u8] = b"{\"help\":null}";

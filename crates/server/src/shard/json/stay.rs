@@ -44,7 +44,9 @@ impl ShardLoop {
         let refuse = |why| Err(RequestError::new(Code::NotAuthorized, why).field("resume"));
         let is_proven = match (hello.resume.as_deref(), known) {
             (Some(given), Some(token)) if is_same(given, &token) => true,
-            (Some(_), _) if is_there => return refuse("this is not the token of the session of this client id"),
+            (Some(_), _) if is_there => {
+                return refuse("this is not the token of the session of this client id");
+            }
             // Whoever sends a datagram can write any address on it.
             (None, _) if is_there && is_udp => {
                 return refuse(
@@ -141,7 +143,8 @@ impl ShardLoop {
         }
         self.json_set_heartbeat(key, hello.heartbeat_s);
         let stay = self.json_stay(key, true);
-        let ends = asked_s == 0 && self.net.get(key).is_some_and(|connection| connection.kind == Kind::JsonUdp);
+        let ends =
+            asked_s == 0 && self.net.get(key).is_some_and(|connection| connection.kind == Kind::JsonUdp);
         self.json_welcome(key, hello.id, stay);
         if ends {
             // Over UDP there is no connection whose end would be that of the session, and nothing that could hold the answer

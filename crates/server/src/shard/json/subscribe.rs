@@ -45,7 +45,9 @@ impl ShardLoop {
         };
         let refuse = |why: &str| Err(RequestError::new(Code::BadField, why.to_owned()).field(field));
         if request.filters.iter().any(|filter| filter.starts_with(SHARED)) {
-            return refuse("a shared subscription gets what its turn brings, and has no place in the history of a topic");
+            return refuse(
+                "a shared subscription gets what its turn brings, and has no place in the history of a topic",
+            );
         }
         if self.net.get(key).and_then(|c| c.json.as_ref()).is_some_and(|own| own.stay.is_some()) {
             return refuse(
