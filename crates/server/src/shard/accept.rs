@@ -30,7 +30,7 @@ pub(super) enum Listener {
     Tcp(Vec<TcpListener>),
     Udp {
         sockets: Datagrams,
-        peers: HashMap<SocketAddr, ConnectionKey, foldhash::fast::RandomState>,
+        peers: HashMap<SocketAddr, Place, foldhash::fast::RandomState>,
     },
     MqttSn {
         sockets: Datagrams,

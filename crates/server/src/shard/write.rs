@@ -48,6 +48,9 @@ impl ShardLoop {
     fn write_datagrams(&mut self, key: ConnectionKey) -> io::Result<()> {
         let net = &mut self.net;
         let Some(connection) = net.connections.get_mut(key.0 as usize) else { return Ok(()) };
+        if let Some(own) = &mut connection.json {
+            own.sent_at = net.now;
+        }
         let Link::Udp(peer) = &connection.link else { return Ok(()) };
         let Some(socket) = self.listeners[usize::from(connection.listener)].udp() else { return Ok(()) };
         while let Some(datagram) = connection.outbox.first() {
@@ -116,6 +119,9 @@ impl Net {
             Net::frame_packets(connection, &mut net.deflate);
         } else if connection.is_joined() {
             connection.join(&mut net.pool);
+        }
+        if let Some(own) = &mut connection.json {
+            own.sent_at = net.now;
         }
         let Link::Stream(stream) = &mut connection.link else { return Ok(()) };
         let mut writes = 0;
