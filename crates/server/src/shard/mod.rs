@@ -16,6 +16,7 @@ mod encode;
 mod ending;
 mod fan_out;
 mod follow;
+mod forms;
 mod handover;
 mod http;
 mod input;

@@ -141,7 +141,7 @@ impl Net {
     pub(super) fn answer_frame(&mut self, key: ConnectionKey, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(connection) = self.connections.get_mut(key.0 as usize) else { return };
         if connection.is_mqtt_in_websocket() {
-            Net::frame_packets(connection, &mut self.deflate);
+            Net::frame_packets(connection, &mut self.deflate, &mut self.pool);
         } else if connection.is_joined() {
             connection.join(&mut self.pool);
         }

@@ -116,7 +116,7 @@ impl Net {
         let net = self;
         let Some(connection) = net.connections.get_mut(key.0 as usize) else { return Ok(()) };
         if connection.is_mqtt_in_websocket() {
-            Net::frame_packets(connection, &mut net.deflate);
+            Net::frame_packets(connection, &mut net.deflate, &mut net.pool);
         } else if connection.is_joined() {
             connection.join(&mut net.pool);
         }
