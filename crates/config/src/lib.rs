@@ -52,6 +52,7 @@ mod settings;
 mod sheet;
 mod store;
 mod table;
+mod tls;
 mod units;
 mod value;
 mod websocket;
@@ -70,6 +71,7 @@ pub use problem::{Place, Problem, Problems};
 pub use reference::reference;
 pub use settings::{Kind, Preset, Section, Setting};
 pub use store::{Durability, Store};
+pub use tls::{Tls, TlsFiles};
 pub use websocket::WebSocket;
 
 /// Reads a configuration: the file, if there is one (its path is only shown in errors), and over it the variables of

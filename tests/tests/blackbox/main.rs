@@ -55,6 +55,7 @@ mod store_faults;
 mod store_full;
 mod store_size;
 mod systemd;
+mod unix_sockets;
 mod upgrade;
 mod upgrade_load;
 mod users;
