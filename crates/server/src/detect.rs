@@ -16,8 +16,10 @@ pub enum Detected {
 /// Why the first bytes are refused; displayed, it is the line that the peer gets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refused {
-    /// A TLS handshake, and no certificate is configured.
+    /// A TLS handshake, and no certificate is configured, or TLS is spoken already.
     Tls,
+    /// No TLS handshake, where nothing else is accepted.
+    Plain,
     /// A header of the PROXY protocol, which is not expected here.
     Proxy,
     /// Nothing that is spoken here at all.
@@ -47,6 +49,11 @@ const BLANK_BYTES_MAX: usize = 64;
 const MQTT_CONNECT: u8 = 0x10;
 /// Type of a TLS handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Whether these first bytes are those of a TLS handshake.
+pub fn begins_tls(input: &[u8]) -> bool {
+    input.first() == Some(&TLS_HANDSHAKE)
+}
 
 /// Looks at the first bytes of a connection. None: more are needed.
 ///
@@ -142,6 +149,9 @@ impl std::fmt::Display for Refused {
             Refused::Tls => {
                 f.write_str("this listener has no certificate, so it does not speak TLS; connect without it")
             }
+            Refused::Plain => f.write_str(
+                "this listener speaks nothing but TLS: connect with it, as with mqtts://, wss:// or https://",
+            ),
             Refused::Proxy => f.write_str(
                 "this listener does not take the PROXY protocol; set proxy_protocol = true for it, or have the proxy \
                  connect without",

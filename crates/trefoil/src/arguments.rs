@@ -497,7 +497,7 @@ pub(crate) enum RecordKind {
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
     /// Where the hub is: mqtt://HOST:PORT, tcp:// (JSON lines), udp:// (JSON datagrams), ws://HOST:PORT/ws (JSON),
-    /// ws://HOST:PORT/mqtt or mqtt-sn://HOST:PORT
+    /// ws://HOST:PORT/mqtt, mqtt-sn://HOST:PORT or unix:///PATH (JSON lines)
     #[arg(long, env = "TREFOIL_URL", default_value = "mqtt://127.0.0.1:1883")]
     pub(crate) url: String,
     /// The version of MQTT

@@ -64,6 +64,7 @@ mod store_full;
 mod store_size;
 mod streams;
 mod systemd;
+mod unix_sockets;
 mod upgrade;
 mod upgrade_load;
 mod users;

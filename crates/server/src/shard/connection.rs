@@ -436,6 +436,11 @@ impl Connection {
         self.outbox.is_empty() && self.held.is_none()
     }
 
+    /// Whether its bytes are sealed on the way.
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(&self.link, Link::Stream(stream) if !stream.is_plain())
+    }
+
     pub(super) fn is_udp(&self) -> bool {
         matches!(self.link, Link::Udp(_))
     }

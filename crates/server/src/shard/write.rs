@@ -124,11 +124,14 @@ impl Net {
             own.sent_at = net.now;
         }
         let Link::Stream(stream) = &mut connection.link else { return Ok(()) };
+        if stream.has_unsent() {
+            stream.flush()?;
+        }
         let mut writes = 0;
         while !connection.outbox.is_empty() {
             if writes == WRITES_PER_TICK {
                 net.mark_dirty(key);
-                break;
+                return Ok(());
             }
             writes += 1;
             let mut slices = [IoSlice::new(&[]); PIECES_PER_WRITE];
@@ -156,6 +159,8 @@ impl Net {
                 Err(error) => return Err(error),
             }
         }
+        // What waits below, sealed already, goes out when the socket says that it takes more.
+        connection.is_blocked |= stream.has_unsent();
         Ok(())
     }
 }
