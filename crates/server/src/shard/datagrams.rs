@@ -37,7 +37,7 @@ impl ShardLoop {
     /// Takes datagrams from one socket. Returns whether it is empty now.
     fn receive_from(&mut self, number: usize, socket: usize, inbox: &mut Inbox) -> bool {
         let listener = &self.net.context.listeners[number];
-        let (is_v4, protocols) = (listener.bind.addr().is_ipv4(), listener.protocols);
+        let (is_v4, protocols) = (listener.bind.addr().is_some_and(|at| at.is_ipv4()), listener.protocols);
         for _ in 0..BATCHES_PER_TICK {
             let Some(socket) = self.listeners[number].readable().get(socket) else { return true };
             let is_empty = inbox.receive(socket, is_v4);
