@@ -133,6 +133,41 @@ const OPERATIONS: &[Operation] = &[
         examples: &[r#"{"ack":1}"#],
     },
     Operation {
+        name: "connect",
+        text: "be joined with whoever listens under a name: from then on the connection is a stream of bytes",
+        fields: &[("connect", "the name"), ("wait_s", "wait for somebody to listen, 1 to 3600 seconds"), ID],
+        examples: &[r#"{"connect":"shed/ssh","wait_s":60,"id":8}"#],
+    },
+    Operation {
+        name: "listen",
+        text: "be told of callers under a name, or be joined with the first one",
+        fields: &[
+            ("listen", "the name"),
+            ("exclusive", "true: nobody else may listen under it"),
+            ("once", "true: this connection becomes the stream of the first caller"),
+            ID,
+        ],
+        examples: &[r#"{"listen":"shed/ssh","once":true,"id":9}"#],
+    },
+    Operation {
+        name: "accept",
+        text: "be joined with a caller, on a new connection",
+        fields: &[("accept", "the token of the call"), ID],
+        examples: &[r#"{"accept":"6f1e0c5b2a9d48375e1f60c2d4b7a983"}"#],
+    },
+    Operation {
+        name: "refuse",
+        text: "send a caller away",
+        fields: &[("refuse", "the token of the call"), ("reason", "why, for the caller"), ID],
+        examples: &[r#"{"refuse":"6f1e0c5b2a9d48375e1f60c2d4b7a983","reason":"not now"}"#],
+    },
+    Operation {
+        name: "room",
+        text: "get a token for a datagram channel, with which its datagrams are joined over UDP",
+        fields: &[("room", "the name of the channel"), ID],
+        examples: &[r#"{"room":"pong/7","id":10}"#],
+    },
+    Operation {
         name: "help",
         text: "this; over TCP also as a line: help, help sub, ?",
         fields: &[("help", "true, or the name of an operation"), ID],
