@@ -451,6 +451,8 @@ fn answer(request: &Request<'_>, reply: Option<&str>) -> Option<String> {
             let Reply::Stream(said) = parse_reply(reply?.as_bytes()).unwrap() else { return None };
             Some(written(|out| stream_answer(stream, said).encode(out)))
         }
+        // A token is the hub's own.
+        Request::Room { .. } => reply.map(ToOwned::to_owned),
         // What is said there is for people, and the page does not repeat it.
         Request::Help { .. } => reply.map(ToOwned::to_owned),
         Request::Ack(_) | Request::Pong(_) | Request::Presence { .. } => None,
@@ -527,6 +529,7 @@ fn the_examples_of_the_page_are_what_the_code_does() {
                     Request::Help { .. } => "help",
                     Request::Ack(_) => "ack",
                     Request::Presence { .. } => "presence",
+                    Request::Room { .. } => "room",
                     Request::Stream(StreamRequest::Connect { .. }) => "connect",
                     Request::Stream(StreamRequest::Listen { .. }) => "listen",
                     Request::Stream(StreamRequest::Accept { .. }) => "accept",
@@ -549,7 +552,7 @@ fn the_examples_of_the_page_are_what_the_code_does() {
         operations_seen,
         BTreeSet::from([
             "accept", "ack", "auth", "connect", "hello", "help", "listen", "ping", "pong", "presence", "pub",
-            "refuse", "req", "sub", "unsub"
+            "refuse", "req", "room", "sub", "unsub"
         ])
     );
     assert!(batches > 0, "the page has lost its batch");
