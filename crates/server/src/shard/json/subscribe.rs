@@ -18,7 +18,7 @@ impl ShardLoop {
         request: &SubscribeRequest<'_>,
     ) -> Result<(), RequestError> {
         let SubscribeRequest { filters, qos, since, history, .. } = request;
-        self.check_follows(key, request)?;
+        self.check_follows(key, session, request)?;
         self.check_since(session, filters, since.as_ref())?;
         if request.presence {
             self.check_presence(session, filters)?;
@@ -37,7 +37,12 @@ impl ShardLoop {
     }
 
     /// Whether a subscription may begin in the history of its topics.
-    fn check_follows(&self, key: ConnectionKey, request: &SubscribeRequest<'_>) -> Result<(), RequestError> {
+    fn check_follows(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionKey,
+        request: &SubscribeRequest<'_>,
+    ) -> Result<(), RequestError> {
         let field = match (&request.since, request.history) {
             (Some(_), _) => "since",
             (None, 1..) => "history",
@@ -54,6 +59,16 @@ impl ShardLoop {
                 "a session that outlasts its connection keeps messages itself, and has no place in the history of a topic; \
                  say hello without session_s for that",
             );
+        }
+        for filter in request.filters.iter().filter(|_| request.since.is_none()) {
+            if self.hub.is_followed_already(session, filter) {
+                let shown: String = filter.chars().take(80).collect();
+                let why = format!(
+                    "another subscription follows {shown:?} already, in the order of the offsets, and what is kept of it would \
+                     come behind that; end that one first, or give the place of this topic in since"
+                );
+                return Err(RequestError::new(Code::BadField, why).field(field));
+            }
         }
         Ok(())
     }
