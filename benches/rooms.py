@@ -32,8 +32,9 @@ def cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def hub(program, port):
+def hub(program, port, more=""):
     config = tempfile.NamedTemporaryFile("w", suffix=".toml")
+    config.write(more)
     config.write(f'[[listener]]\nbind = "udp://127.0.0.1:{port}"\nprotocols = ["rooms"]\n')
     config.write('[rooms]\nrate_max = 0\n[store]\ndurability = "none"\n[log]\nlevel = "error"\n')
     config.flush()
@@ -85,6 +86,7 @@ def main():
     options = parser.parse_args()
     servers = {
         "hub": lambda port: hub(options.hub, port),
+        "hub, one shard": lambda port: hub(options.hub, port, "shards = 1\n"),
         "loop": lambda port: floor(options.load, port),
         "loop, segments": lambda port: floor(options.load, port, "--segments"),
     }

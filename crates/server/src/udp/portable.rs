@@ -27,18 +27,14 @@ pub(super) fn receive(
     buffer: &mut [u8],
     came: &mut Vec<(usize, SocketAddr)>,
 ) -> bool {
-    let mut slots = buffer.chunks_exact_mut(STRIDE_BYTES);
     // An error is that of an earlier datagram to a peer which is gone.
     let mut failures = 0;
     while came.len() < BATCH && failures < BATCH {
-        let Some(slot) = slots.next() else { return false };
-        match socket.recv_from(&mut slot[..DATAGRAM_BYTES_MAX]) {
+        let start = came.len() * STRIDE_BYTES;
+        match socket.recv_from(&mut buffer[start..start + DATAGRAM_BYTES_MAX]) {
             Ok(one) => came.push(one),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
-            Err(_) => {
-                failures += 1;
-                slots = buffer[came.len() * STRIDE_BYTES..].chunks_exact_mut(STRIDE_BYTES);
-            }
+            Err(_) => failures += 1,
         }
     }
     false
@@ -53,10 +49,7 @@ pub(crate) fn send(socket: &UdpSocket, outgoing: &[Outgoing<'_>]) -> Tally {
         for _ in 0..several.count() {
             let bytes = chunks.next().unwrap_or_default();
             match socket.send_to(bytes, several.to.address) {
-                Ok(_) => {
-                    tally.sent += 1;
-                    tally.sent_bytes += bytes.len();
-                }
+                Ok(_) => tally.note_sent(&Outgoing { bytes, segment_bytes: usize::MAX, ..*several }),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => tally.full += 1,
                 Err(_) => tally.failed += 1,
             }
