@@ -22,7 +22,7 @@ const EXAMPLES = {
   },
   talk: {
     url: "http://127.0.0.1:8098/", wait: "2", width: "1240", height: "720",
-    eval: `(async () => { const type = async (form, field, text) => { document.getElementById(field).value = text; document.getElementById(form).requestSubmit(); await new Promise((done) => setTimeout(done, 700)); }; document.getElementById("name").value = "ann"; await type("say", "text", "Good morning from a browser."); await type("type", "line", "help"); await type("say", "text", "Who is here?"); })()`,
+    eval: `(async () => { const type = async (form, field, text) => { document.getElementById(field).value = text; document.getElementById(form).requestSubmit(); await new Promise((done) => setTimeout(done, 700)); }; document.getElementById("name").value = "ann"; document.getElementById("name").dispatchEvent(new Event("change")); await new Promise((done) => setTimeout(done, 1_000)); await type("say", "text", "Good morning from a browser."); await type("type", "line", "help"); await type("say", "text", "Who is here?"); })()`,
   },
   "device-dashboard": {
     url: "http://127.0.0.1:8095/", wait: "70", width: "1240", height: "820",

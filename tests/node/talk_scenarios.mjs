@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { createInterface } from "node:readline";
 import mqtt from "mqtt";
 import { fitsOnATelephone, part, textIs, withPage } from "./browser.mjs";
@@ -21,56 +20,70 @@ async function say(page, text) {
 function netcat(port) {
   const process = spawn("nc", ["127.0.0.1", port], { stdio: ["pipe", "pipe", "inherit"] });
   const lines = createInterface({ input: process.stdout })[Symbol.asyncIterator]();
-  return {
-    type: (line) => process.stdin.write(`${line}\n`),
-    reads: async () => JSON.parse((await lines.next()).value),
-    hears: async function () {
-      const { topic, data } = await this.reads();
-      return [topic, data];
-    },
-    kill: () => process.kill(),
+  const reads = async () => JSON.parse((await lines.next()).value);
+  /** Reads on until this was said. */
+  const hears = async (said) => {
+    while ((await reads()).data !== said);
   };
+  return { reads, hears, type: (line) => process.stdin.write(`${line}\n`), kill: () => process.kill() };
+}
+
+/** Waits until an MQTT client has heard this. */
+function heardBy(client, said) {
+  return new Promise((resolve) => client.on("message", (_, payload) => payload.toString() === said && resolve()));
 }
 
 /** Each of the three hears each of the three. */
 async function threeTalk({ page: url, tcp }) {
   const nora = netcat(tcp);
-  const mia = await mqtt.connectAsync(`mqtt://127.0.0.1:${tcp}`, { reconnectPeriod: 0 });
+  const mia = await mqtt.connectAsync(`mqtt://127.0.0.1:${tcp}`, { reconnectPeriod: 0, clientId: "mia" });
   try {
-    nora.type('{"sub":["talk/ann","talk/mia"],"id":1}');
+    nora.type('{"hello":{"client":"nora"},"id":1}');
     assert.equal((await nora.reads()).ack, 1);
-    await mia.subscribeAsync(["talk/ann", "talk/nora"]);
+    nora.type('{"sub":"talk","id":2}');
+    assert.equal((await nora.reads()).ack, 2);
+    await mia.subscribeAsync("talk");
     await withPage(url, async (page) => {
       await textIs(page, "status", /connected/);
       await part(page, "name").fill("ann");
+      await part(page, "name").press("Enter");
+      // Who is here, and by what.
+      for (const person of ["ann browser", "doorman netcat", "mia MQTT", "nora netcat"]) {
+        await part(page, "person").filter({ hasText: new RegExp(`^${person.replace(" ", "\\s*")}$`) }).waitFor();
+      }
       // The browser is heard by both.
-      let heard = once(mia, "message");
+      const [hello, mias] = ["ann: Hello from <b>a browser</b>", "mia: Hello from MQTT"];
+      let heard = heardBy(mia, hello);
       await say(page, "Hello from <b>a browser</b>");
-      assert.deepEqual(await nora.hears(), ["talk/ann", "Hello from <b>a browser</b>"]);
-      assert.deepEqual((await heard).slice(0, 2).map(String), ["talk/ann", "Hello from <b>a browser</b>"]);
+      await nora.hears(hello);
+      await heard;
       await said(page, "ann", "Hello from <b>a browser</b>").waitFor();
       // netcat is heard by both, and so is MQTT.
-      heard = once(mia, "message");
-      nora.type('{"pub":"talk/nora","data":"Hello from netcat"}');
+      heard = heardBy(mia, "nora: Hello from netcat");
+      nora.type('{"pub":"talk","data":"nora: Hello from netcat"}');
       await said(page, "nora", "Hello from netcat").waitFor();
-      assert.deepEqual((await heard).slice(0, 2).map(String), ["talk/nora", "Hello from netcat"]);
-      await mia.publishAsync("talk/mia", "Hello from MQTT", { qos: 1 });
+      await heard;
+      await mia.publishAsync("talk", mias, { qos: 1 });
       await said(page, "mia", "Hello from MQTT").waitFor();
-      assert.deepEqual(await nora.hears(), ["talk/mia", "Hello from MQTT"]);
+      await nora.hears(mias);
       // The doorman has welcomed all of them, and knows who they are.
       for (const name of ["ann", "nora", "mia"]) await said(page, "doorman", `Welcome, ${name}!`).waitFor();
-      await mia.publishAsync("talk/mia", "who is here?", { qos: 1 });
+      await mia.publishAsync("talk", "mia: who is here?", { qos: 1 });
       await said(page, "doorman", "I have heard mia, nora, ann.").waitFor();
-      // What is no text is shown as what it is, and what is nothing is not.
-      await mia.publishAsync("talk/thermometer", '{"celsius":21.5}', { qos: 1 });
-      await said(page, "thermometer", '{"celsius":21.5}').waitFor();
-      await mia.publishAsync("talk/nobody", "", { qos: 1 });
-      await say(page, "The end");
-      await said(page, "ann", "The end").waitFor();
-      assert.equal(await said(page, "nobody", "").count(), 0);
-      // Who comes late reads what was said.
+      // Who says no name is heard without one, what is no text is shown as what it is, and what is nothing is not.
+      const count = await part(page, "said").count();
+      for (const line of ["", "Hello from nobody", '{"celsius":21.5}']) await mia.publishAsync("talk", line, { qos: 1 });
+      await said(page, "", '{"celsius":21.5}').waitFor();
+      assert.equal(await part(page, "said").count(), count + 2);
+      // Who comes late reads what was said, in the order in which it was said.
+      const before = await part(page, "said").allInnerTexts();
       await page.reload();
-      await said(page, "nora", "Hello from netcat").waitFor();
+      await said(page, "", '{"celsius":21.5}').waitFor();
+      assert.deepEqual(await part(page, "said").allInnerTexts(), before);
+      // And whoever goes is gone.
+      mia.on("error", () => {});
+      mia.stream.destroy();
+      await page.waitForFunction(() => ![...document.querySelectorAll('[data-test="person"]')].some((row) => row.textContent.includes("mia")));
       await fitsOnATelephone(page);
     });
   } finally {
@@ -83,12 +96,14 @@ async function threeTalk({ page: url, tcp }) {
 async function whatGoesOverTheWire({ page: url, tcp }) {
   await withPage(url, async (page) => {
     await textIs(page, "status", /connected/);
-    await wire(page, '> {"no_local":true,"sub":"talk/+"}').waitFor();
-    await wire(page, '< {"sub":"talk/+","qos":0').waitFor();
+    await wire(page, '> {"sub":"talk","no_local":true}').waitFor();
+    await wire(page, '< {"sub":"talk","qos":0').waitFor();
     await part(page, "name").fill("ann");
+    await part(page, "name").press("Enter");
+    await textIs(page, "status", /connected/);
     await say(page, "hello");
-    await wire(page, '< {"topic":"talk/ann","data":"hello"').waitFor();
-    await wire(page, '> {"data":"Welcome, ann! Ask me who is here.","pub":"talk/doorman"}').waitFor();
+    await wire(page, '< {"topic":"talk","data":"ann: hello"').waitFor();
+    await wire(page, '> {"data":"doorman: Welcome, ann! Ask me who is here.","pub":"talk"}').waitFor();
     const type = async (line) => {
       await part(page, "line").fill(line);
       await part(page, "line").press("Enter");
@@ -98,7 +113,7 @@ async function whatGoesOverTheWire({ page: url, tcp }) {
     // After what is no JSON the hub ends the connection; the doorman comes again.
     await type("sub talk");
     await wire(page, '< {"error":').waitFor();
-    await part(page, "wire-line").filter({ hasText: '< {"sub":"talk/+","qos":0' }).nth(1).waitFor();
+    await part(page, "wire-line").filter({ hasText: '< {"sub":"talk","qos":0' }).nth(1).waitFor();
     // To listen to everything, his own lines among it, does no harm.
     await type('{"sub":"#","id":5}');
     await wire(page, '"ack":5').waitFor();

@@ -173,7 +173,7 @@ fn chat_with_an_mqtt_client() {
 
 /// Runs a scenario of the talk at a hub that remembers what was said, and what went over the doorman's connection.
 fn talk(scenario: &str) {
-    let histories = ["talk/+", "talk-wire/line"]
+    let histories = ["talk", "talk-wire/line"]
         .map(|filter| format!("[[history]]\nfilter = \"{filter}\"\nmessages = 200\n"));
     let hub = Hub::with_config(&format!("{CONFIG}\n{}", histories.concat()));
     let running = Example::start("talk", &hub, "");

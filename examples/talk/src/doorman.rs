@@ -17,7 +17,6 @@ use trefoil_client::{Client, Message, Options, QoS};
 
 use crate::guests::Guests;
 
-const NAME: &str = "doorman";
 const RETRY: Duration = Duration::from_secs(1);
 /// Of a line so much is shown.
 const SHOWN_CHARS_MAX: usize = 400;
@@ -37,8 +36,9 @@ async fn stand(hub: &Hub) -> io::Result<Infallible> {
     mirror.subscribe("talk-wire/type", QoS::AtMostOnce).await.map_err(io::Error::other)?;
     let (input, mut output) = TcpStream::connect(hub.address().await?).await?.into_split();
     let mut lines = BufReader::new(input).lines();
-    // His name in the topic stands for him; without `no_local` he would hear himself.
-    say(&mut output, &mirror, &json!({"sub": "talk/+", "no_local": true}).to_string()).await?;
+    for line in [r#"{"hello":{"info":{"name":"doorman"}}}"#, r#"{"sub":"talk","no_local":true}"#] {
+        say(&mut output, &mirror, line).await?;
+    }
     let mut guests = Guests::default();
     loop {
         tokio::select! {
@@ -50,10 +50,10 @@ async fn stand(hub: &Hub) -> io::Result<Infallible> {
                 if !topic.starts_with("talk-wire/") {
                     show(&mirror, '<', &line).await?;
                 }
-                let speaker = topic.strip_prefix("talk/").filter(|name| *name != NAME);
-                let answer = speaker.and_then(|name| guests.answer(name, &heard["data"]));
+                let said = heard["data"].as_str().filter(|_| topic == "talk");
+                let answer = said.and_then(|said| guests.answer(said));
                 if let Some(text) = answer {
-                    let said = json!({"pub": format!("talk/{NAME}"), "data": text});
+                    let said = json!({"pub": "talk", "data": format!("doorman: {text}")});
                     say(&mut output, &mirror, &said.to_string()).await?;
                 }
             }

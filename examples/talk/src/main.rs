@@ -2,12 +2,13 @@
 //!
 //! | topic | payload | |
 //! | --- | --- | --- |
-//! | `talk/NAME` | what NAME says, as plain text | in the history |
+//! | `talk` | `NAME: what NAME says`, as plain text | in the history |
 //! | `talk-wire/line` | a line that the doorman's connection has sent (`> …`) or received (`< …`) | in the history |
 //! | `talk-wire/type` | a line for that connection to send | |
 //!
-//! Who speaks is in the topic and what is said is the payload, so that it can be typed by hand in each of the three. Beside
-//! the page this program has a doorman (module [`doorman`]), who is connected as netcat is, by nothing but TCP.
+//! A message is a line of text, so that it can be typed by hand in each of the three, and who is in the room is who has
+//! subscribed to its topic. Beside the page this program has a doorman (module [`doorman`]), who is connected as netcat is,
+//! by nothing but TCP.
 
 mod doorman;
 mod guests;
@@ -26,7 +27,7 @@ const FILES: [File; 4] = [
 ];
 
 /// With it whoever comes reads what was said before.
-const SETTINGS: &str = "[[history]]\nfilter = \"talk/+\"\nmessages = 200\n\
+const SETTINGS: &str = "[[history]]\nfilter = \"talk\"\nmessages = 200\n\
                         [[history]]\nfilter = \"talk-wire/line\"\nmessages = 100\n";
 
 /// Serves a page on which people talk, and keeps a doorman there who is connected as netcat is.

@@ -1,4 +1,4 @@
-// Who speaks is the last level of the topic, what is said is the payload: `talk/nora`, "Hello".
+// A message is a line of text: `nora: Hello`. Who is here is who has subscribed to its topic, whatever they speak.
 
 import { Client } from "./trefoil.mjs";
 import { follow, hubAddress } from "./connection.js";
@@ -8,36 +8,63 @@ import { showWire } from "./wire.js";
 /** What is asked for of what was said before, and how much is shown at most. */
 const REMEMBERED = 100;
 const SHOWN_MAX = 300;
-/** What is no name: it has to be one level of a topic. */
-const NO_NAME = /[/+#\0]/g;
+const LINE = /^([^:\n]{1,40}): ([^]*)$/;
+const KINDS = { websocket: "browser", mqtt: "MQTT", tcp: "netcat", udp: "UDP", mqtt_sn: "MQTT-SN", sse: "browser", poll: "browser" };
 
 const $ = (id) => document.getElementById(id);
 const address = await hubAddress();
-const client = follow(new Client(address));
 
 $("name").value = localStorage.getItem("name") ?? `guest-${Math.floor(Math.random() * 900 + 100)}`;
-$("name").addEventListener("change", () => localStorage.setItem("name", me()));
+$("name").addEventListener("change", comeIn);
 const { port } = await (await fetch("configuration.json")).json();
 for (const place of document.querySelectorAll("[data-hub]")) place.textContent = place.dataset.hub === "port" ? port : address.hostname;
 
-client.subscribe("talk/+", ({ topic, data }) => heard(topic.slice("talk/".length), data), { qos: 1, history: REMEMBERED });
-showWire(client);
+let client;
+comeIn();
 
-function me() {
-  return $("name").value.replace(NO_NAME, "").trim() || "somebody";
+/** One connection for each name: presence shows what the client says of itself when it connects. */
+function comeIn() {
+  client?.close();
+  localStorage.setItem("name", me());
+  $("log").replaceChildren();
+  $("wire").replaceChildren();
+  client = follow(new Client(address, { info: { name: me() } }));
+  const room = client.subscribe("talk", ({ data }) => heard(data), { qos: 1, history: REMEMBERED, presence: true });
+  for (const event of ["join", "leave", "presence"]) room.on(event, () => showPeople(room));
+  showWire(client);
 }
 
-/** Shows what somebody has said: a text, or whatever value it is. */
-function heard(name, data) {
+function me() {
+  return $("name").value.replaceAll(":", "").trim() || "somebody";
+}
+
+/** Shows what somebody has said. Whoever says no name is shown without one. */
+function heard(data) {
   if (data === undefined || data === "") return;
+  const line = typeof data === "string" ? data : JSON.stringify(data);
+  const [, name, text] = LINE.exec(line) ?? [, "", line];
   const row = element("li", name === me() ? "mine" : "");
   row.dataset.test = "said";
   row.style.setProperty("--hue", hue(name));
-  row.append(element("b", "", name), element("p", "", typeof data === "string" ? data : JSON.stringify(data)));
+  row.append(element("b", "", name), element("p", "", text));
   const log = $("log");
   log.append(row);
   while (log.children.length > SHOWN_MAX) log.firstChild.remove();
   log.scrollTop = log.scrollHeight;
+}
+
+/** Who is here, and by what. */
+function showPeople({ presence }) {
+  const people = [...presence.values()].map(({ client: id, info, kind }) => [typeof info?.name === "string" ? info.name : id, KINDS[kind] ?? kind]);
+  people.sort(([a], [b]) => a.localeCompare(b));
+  $("here").replaceChildren(
+    ...people.map(([name, kind]) => {
+      const row = element("li");
+      row.dataset.test = "person";
+      row.append(element("span", "", name), element("small", "", kind));
+      return row;
+    }),
+  );
 }
 
 /** A colour for each name, the same for all who look. */
@@ -53,7 +80,7 @@ $("say").addEventListener("submit", async (event) => {
   if (!text) return;
   $("text").value = "";
   try {
-    await client.publish(`talk/${me()}`, text, { qos: 1 });
+    await client.publish("talk", `${me()}: ${text}`, { qos: 1 });
     $("answer").textContent = "";
   } catch (error) {
     $("text").value = text;

@@ -8,13 +8,13 @@ const $ = (id) => document.getElementById(id);
 
 export function showWire(client) {
   client.subscribe("talk-wire/line", ({ data }) => show(`${data}`), { history: 60 });
-  $("type").addEventListener("submit", (event) => {
+  $("type").onsubmit = (event) => {
     event.preventDefault();
     const line = $("line").value;
     if (!line) return;
     $("line").value = "";
     client.publish("talk-wire/type", line).catch(({ message }) => show(`! not sent: ${message}`));
-  });
+  };
 }
 
 function show(line) {
