@@ -55,6 +55,8 @@ mod store_faults;
 mod store_full;
 mod store_size;
 mod systemd;
+mod tls;
+mod tls_bad;
 mod unix_sockets;
 mod upgrade;
 mod upgrade_load;
