@@ -22,6 +22,7 @@
 
 pub mod broken;
 mod bystander;
+mod certificates;
 pub mod channel;
 pub mod corpus;
 pub mod crash;
@@ -41,6 +42,7 @@ mod socket;
 pub mod websocket;
 
 pub use bystander::Bystander;
+pub use certificates::Authority;
 pub use disk::Disk;
 pub use example::Example;
 pub use hub::{CONFIG, DEVICES, Holdings, Hub, USERS_CONFIG, binary, set_user, trefoil};

@@ -25,7 +25,8 @@ const COMMANDS_MAX: usize = 256;
 const GREET_AGAIN: Duration = Duration::from_millis(300);
 
 impl Client {
-    /// Connects to the hub at a URL: `mqtt://`, `mqtt-sn://`, `ws://`, `tcp://`, `udp://` or `unix://`. When it returns, the hub has answered.
+    /// Connects to the hub at a URL: `mqtt://`, `mqtt-sn://`, `ws://`, `tcp://`, `udp://` or
+    /// `unix://`, and with TLS `mqtts://`, `wss://` or `tcps://`. When it returns, the hub has answered.
     ///
     /// Must be called within a tokio runtime, which then runs the task behind the client.
     ///

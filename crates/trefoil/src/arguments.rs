@@ -497,7 +497,7 @@ pub(crate) enum RecordKind {
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
     /// Where the hub is: mqtt://HOST:PORT, tcp:// (JSON lines), udp:// (JSON datagrams), ws://HOST:PORT/ws (JSON),
-    /// ws://HOST:PORT/mqtt, mqtt-sn://HOST:PORT or unix:///PATH (JSON lines)
+    /// ws://HOST:PORT/mqtt, mqtt-sn://HOST:PORT or unix:///PATH (JSON lines); with TLS mqtts://, tcps:// or wss://
     #[arg(long, env = "TREFOIL_URL", default_value = "mqtt://127.0.0.1:1883")]
     pub(crate) url: String,
     /// The version of MQTT
@@ -518,6 +518,12 @@ pub(crate) struct Connection {
     /// Read the password from the first line of FILE
     #[arg(long, value_name = "FILE", conflicts_with = "password")]
     pub(crate) password_file: Option<PathBuf>,
+    /// With TLS, trust the hub for which the certificates in FILE vouch (PEM) [without it: those that the system trusts]
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub(crate) ca: Option<PathBuf>,
+    /// With TLS, trust whoever answers. Whoever stands between can read and change everything
+    #[arg(long)]
+    pub(crate) insecure: bool,
     /// How to prove who this is: password sends it; scram-sha-256 does not, and makes the hub prove itself (MQTT 5 only)
     #[arg(long, value_name = "METHOD", default_value = "password")]
     pub(crate) auth: AuthMethod,

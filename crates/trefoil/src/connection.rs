@@ -46,6 +46,8 @@ pub(crate) fn options(arguments: &Connection) -> Result<Options, Failure> {
         keep_alive_s: arguments.keep_alive,
         predefined_topics: arguments.topic_id.clone(),
         timeout: arguments.patience,
+        tls_ca: arguments.ca.clone(),
+        tls_insecure: arguments.insecure,
         ..Options::default()
     })
 }

@@ -64,6 +64,8 @@ mod store_full;
 mod store_size;
 mod streams;
 mod systemd;
+mod tls;
+mod tls_bad;
 mod unix_sockets;
 mod upgrade;
 mod upgrade_load;

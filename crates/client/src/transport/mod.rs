@@ -8,6 +8,7 @@ mod input;
 mod socket;
 mod stream;
 mod tcp;
+mod tls;
 mod udp;
 mod websocket;
 
@@ -57,10 +58,9 @@ impl Transport {
         options: &Options,
         peer: &Peer,
     ) -> Result<Transport, Error> {
-        let unit_bytes_max = options.packet_bytes_max;
         Ok(match address.transport {
             address::Transport::Tcp | address::Transport::Unix => {
-                Transport::Tcp(tcp::Tcp::connect(address, to, unit_bytes_max, peer).await?)
+                Transport::Tcp(tcp::Tcp::connect(address, to, options, peer).await?)
             }
             address::Transport::WebSocket => {
                 let connected = websocket::WebSocket::connect(address, to, options, peer).await?;

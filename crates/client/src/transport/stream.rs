@@ -3,7 +3,9 @@
 use super::input::Input;
 use super::socket::Socket;
 use super::{Place, Stage};
+use crate::address::Address;
 use crate::error::{Error, Peer};
+use crate::options::Options;
 use std::io;
 
 /// A connection over a stream.
@@ -18,8 +20,15 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) async fn connect(to: &Place, peer: &Peer) -> Result<Stream, Error> {
-        let socket = Socket::connect(to).await.map_err(|error| peer.unreachable(in_words(&error)))?;
+    pub(super) async fn connect(
+        address: &Address,
+        to: &Place,
+        options: &Options,
+        peer: &Peer,
+    ) -> Result<Stream, Error> {
+        let socket = Socket::connect(address, to, options)
+            .await
+            .map_err(|error| peer.unreachable(in_words(&error)))?;
         Ok(Stream { socket, input: Input::default(), out: Vec::new(), sent: 0, peer: peer.clone() })
     }
 
@@ -46,11 +55,11 @@ impl Stream {
         }
         self.out.clear();
         self.sent = 0;
-        Ok(())
+        self.socket.flush().map_err(|error| self.peer.lost(in_words(&error)))
     }
 
     pub(super) fn waiting_bytes(&self) -> usize {
-        self.out.len() - self.sent
+        self.out.len() - self.sent + usize::from(self.socket.has_unsent())
     }
 
     pub(super) async fn shut_down(&mut self) -> bool {

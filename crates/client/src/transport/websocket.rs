@@ -52,7 +52,7 @@ impl WebSocket {
         };
         let limits = Limits { frame_bytes_max: unit_bytes_max, message_bytes_max: unit_bytes_max };
         let mut websocket = WebSocket {
-            stream: Stream::connect(to, peer).await?,
+            stream: Stream::connect(address, to, options, peer).await?,
             receiver: Receiver::new(Role::Client, limits),
             packets,
             random: Random::new(),
@@ -73,7 +73,8 @@ impl WebSocket {
             handshake = handshake.authorization(format!("Basic {encoded}"));
         }
         let host = match address.port {
-            80 => address.host_in_url(),
+            80 if !address.is_tls => address.host_in_url(),
+            443 if address.is_tls => address.host_in_url(),
             port => format!("{}:{port}", address.host_in_url()),
         };
         // [MQTT-6.0.0-3]: the subprotocol is named `mqtt`, for all versions.

@@ -4,8 +4,10 @@
 //! scratch of the thread, and sealed in another.
 
 use rustls::ServerConfig;
-use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
+};
 use std::cell::Cell;
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
@@ -21,6 +23,9 @@ const RECORD_BYTES: usize = 16 << 10;
 
 /// Ciphertext that is no whole record or handshake message, at most: rustls takes no longer ones.
 const SEALED_IN_BYTES_MAX: usize = 80 << 10;
+
+/// A record of the alert `decode_error`, which is fatal (RFC 8446 §6.2).
+const DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
 
 /// Reads in a row that bring nothing to be read, before others have their turn.
 const READS_MAX: usize = 4;
@@ -46,6 +51,8 @@ pub(crate) struct Session {
     has_peer_closed: bool,
     /// So has this side.
     has_closed: bool,
+    /// What came was wrong. rustls is asked for nothing more.
+    has_failed: bool,
 }
 
 /// Bytes of which the first have been taken already.
@@ -69,6 +76,7 @@ impl Session {
             sealed_out: Waiting::default(),
             has_peer_closed: false,
             has_closed: false,
+            has_failed: false,
         })
     }
 
@@ -131,7 +139,10 @@ impl Session {
 
     /// Gives ciphertext to rustls. What is opened goes into `room` and, if there is too little, behind it.
     fn open(&mut self, input: &mut [u8], room: &mut [u8]) -> Result<usize, rustls::Error> {
-        let (mut at, mut got, mut failed) = (0, 0, None);
+        if self.has_failed {
+            return Err(rustls::Error::General("it has failed before".into()));
+        }
+        let (mut at, mut got) = (0, 0);
         loop {
             let UnbufferedStatus { discard, state } = self.connection.process_tls_records(&mut input[at..]);
             match state {
@@ -145,30 +156,40 @@ impl Session {
                     }
                 }
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    append(&mut self.sealed_out.bytes, 0, |room| match data.encode(room) {
-                        Err(EncodeError::InsufficientSize(needed)) => Err(Some(needed.required_size)),
-                        result => result.map_err(|_| None),
-                    });
+                    encode(&mut data, &mut self.sealed_out.bytes);
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::PeerClosed) => self.has_peer_closed = true,
-                // An alert that says what is wrong comes out next, if there is one.
-                Err(error) if failed.is_none() => failed = Some(error),
                 // There is no more, or no early data, which nobody was offered.
-                Ok(_) | Err(_) => {
+                Ok(_) => {
                     at += discard;
                     break;
+                }
+                Err(error) => {
+                    self.fail(&error, &mut input[at + discard..]);
+                    return Err(error);
                 }
             }
             at += discard;
         }
         self.sealed_in = if at < input.len() { input[at..].to_vec() } else { Vec::new() };
-        match failed {
-            Some(error) => Err(error),
-            None if self.sealed_in.len() > SEALED_IN_BYTES_MAX => {
-                Err(rustls::Error::General("too much".into()))
-            }
-            None => Ok(got),
+        if self.sealed_in.len() > SEALED_IN_BYTES_MAX {
+            self.has_failed = true;
+            return Err(rustls::Error::General("a handshake message is too long".into()));
+        }
+        Ok(got)
+    }
+
+    /// Takes the alert out that says what was wrong, if there is one. It comes before `rest` is looked at.
+    fn fail(&mut self, error: &rustls::Error, rest: &mut [u8]) {
+        (self.has_failed, self.sealed_in) = (true, Vec::new());
+        let is_handshaking = self.connection.is_handshaking();
+        if let Ok(ConnectionState::EncodeTlsData(mut data)) = self.connection.process_tls_records(rest).state
+        {
+            encode(&mut data, &mut self.sealed_out.bytes);
+        } else if is_handshaking && matches!(error, rustls::Error::InvalidMessage(_)) {
+            // For some messages rustls has none.
+            self.sealed_out.bytes.extend_from_slice(&DECODE_ERROR);
         }
     }
 
@@ -221,10 +242,7 @@ impl Session {
         &mut self,
         sealed: &mut Vec<u8>,
         expected: usize,
-        write: impl Fn(
-            &mut rustls::unbuffered::WriteTraffic<'_, rustls::server::ServerConnectionData>,
-            &mut [u8],
-        ) -> Result<usize, EncryptError>,
+        write: impl Fn(&mut WriteTraffic<'_, ServerConnectionData>, &mut [u8]) -> Result<usize, EncryptError>,
     ) -> io::Result<()> {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
         let mut input = std::mem::take(&mut self.sealed_in);
@@ -332,6 +350,14 @@ impl<'a> Pieces<'a> {
         }
         (!plain.is_empty()).then_some(plain)
     }
+}
+
+/// Writes what rustls has to say behind `bytes`.
+fn encode(data: &mut EncodeTlsData<'_, ServerConnectionData>, bytes: &mut Vec<u8>) {
+    append(bytes, 0, |room| match data.encode(room) {
+        Err(EncodeError::InsufficientSize(needed)) => Err(Some(needed.required_size)),
+        result => result.map_err(|_| None),
+    });
 }
 
 /// Lets `write` write behind `bytes`, into as much room as it says it needs. Returns whether it could.
