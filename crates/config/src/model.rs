@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use crate::access::{Auth, Bans};
 use crate::extensions::{Delayed, Exclusive, Mqtt, MqttSn, RetainedLimit, Rewrite, Shared, Sys};
+use crate::framed::{Dial, Framed};
 use crate::limits::Limits;
 use crate::network::Network;
 use crate::origins::Origins;
@@ -28,6 +30,8 @@ pub struct Config {
     pub bans: Bans,
     /// Where the server accepts. Never empty, and no address (port 0 excepted) occurs twice.
     pub listeners: Vec<Listener>,
+    /// Devices that the server connects to.
+    pub dial: Vec<Dial>,
     /// How much of everything there may be.
     pub limits: Limits,
     /// How WebSocket messages are compressed.
@@ -79,6 +83,7 @@ impl Default for Config {
             allowed_origins: Origins::default(),
             slow_reader: SlowReader::default(),
             connections_max: 0,
+            framed: None,
         };
         let (tcp, udp, http) = (Bind::Tcp(local(1883)), Bind::Udp(local(1883)), Bind::Tcp(local(8080)));
         let devices = Protocols { mqtt_sn: true, ..Protocols::NONE };
@@ -94,6 +99,7 @@ impl Default for Config {
                 listener(Bind::Udp(local(1884)), devices),
                 listener(http, web),
             ],
+            dial: Vec::new(),
             limits: Limits::default(),
             websocket: WebSocket::default(),
             mqtt: Mqtt::default(),
@@ -147,6 +153,8 @@ pub struct Listener {
     pub allowed_origins: Origins,
     /// Connections (over UDP: peers) at one time; 0 means as many as the process may open files.
     pub connections_max: usize,
+    /// What makes it a framed one, if it speaks that.
+    pub framed: Option<Arc<Framed>>,
 }
 
 /// Transport and address of a listener. Displayed as it is written in the file: `tcp://127.0.0.1:1883`.
@@ -206,17 +214,21 @@ pub struct Protocols {
     pub json: bool,
     /// MQTT-SN 1.2 on UDP. It has its listener for itself.
     pub mqtt_sn: bool,
+    /// Frames of raw sockets. It has its listener for itself.
+    pub framed: bool,
 }
 
 impl Protocols {
     /// Nothing at all, to start from.
     pub const NONE: Protocols =
-        Protocols { mqtt: false, http: false, websocket: false, json: false, mqtt_sn: false };
+        Protocols { mqtt: false, http: false, websocket: false, json: false, mqtt_sn: false, framed: false };
 
     /// What a listener speaks when its `protocols` are not written down: on TCP all that it can carry, on UDP JSON.
     pub fn usual(bind: &Bind) -> Protocols {
         match bind {
-            Bind::Tcp(_) => Protocols { mqtt: true, http: true, websocket: true, json: true, mqtt_sn: false },
+            Bind::Tcp(_) => {
+                Protocols { mqtt: true, http: true, websocket: true, json: true, ..Protocols::NONE }
+            }
             Bind::Udp(_) => Protocols { json: true, ..Protocols::NONE },
         }
     }
@@ -229,6 +241,7 @@ impl Protocols {
             ("websocket", self.websocket),
             ("json", self.json),
             ("mqtt-sn", self.mqtt_sn),
+            ("framed", self.framed),
         ];
         all.into_iter().filter(|(_, on)| *on).map(|(name, _)| name)
     }

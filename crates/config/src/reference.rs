@@ -45,6 +45,11 @@ fn introduction(section: Section) -> (&'static str, &'static str) {
             "One for each address on which Trefoil accepts. As soon as one is written, the usual three are no longer \
              opened.",
         ),
+        Section::Dial => (
+            "`[[dial]]`",
+            "One for each device that is a TCP server, and that the hub connects to: [framed.md](framed.md). It has the keys of \
+             a framed listener.",
+        ),
         Section::Auth => ("`[auth]`", "Who may connect. [security.md](security.md) has more."),
         Section::Bans => {
             ("`[bans]`", "Who may not connect. The bans themselves are set [over HTTP](http.md#bans).")

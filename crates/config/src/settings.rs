@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::framed::keys as framed;
 use crate::table;
 
 /// Where a setting stands in the file.
@@ -12,6 +13,8 @@ pub enum Section {
     Top,
     /// In each `[[listener]]`.
     Listener,
+    /// In each `[[dial]]`.
+    Dial,
     /// `[auth]`.
     Auth,
     /// `[bans]`.
@@ -54,9 +57,10 @@ pub enum Section {
 
 impl Section {
     /// All of them, in the order of the reference page.
-    pub const ALL: [Section; 21] = [
+    pub const ALL: [Section; 22] = [
         Section::Top,
         Section::Listener,
+        Section::Dial,
         Section::Auth,
         Section::Bans,
         Section::Limits,
@@ -83,6 +87,7 @@ impl Section {
         match self {
             Section::Top => "",
             Section::Listener => "listener",
+            Section::Dial => "dial",
             Section::Auth => "auth",
             Section::Bans => "bans",
             Section::Limits => "limits",
@@ -110,6 +115,7 @@ impl Section {
     pub fn one(self) -> Option<&'static str> {
         match self {
             Section::Listener => Some("listener"),
+            Section::Dial => Some("device to connect to"),
             Section::Retained => Some("limit of retained messages"),
             Section::Rewrite => Some("rewrite rule"),
             Section::Subscribe => Some("automatic subscription"),
@@ -176,6 +182,12 @@ pub enum Kind {
     Address,
     /// Any text.
     Text,
+    /// A list of any texts, or one.
+    Texts,
+    /// Bytes: as text with escapes, or in hexadecimal.
+    Escaped,
+    /// A list of such, or one.
+    EscapedList,
 }
 
 /// What holds when a setting is not written.
@@ -228,7 +240,8 @@ impl Setting {
     /// The table, in the order of the reference page.
     pub fn all() -> impl Iterator<Item = &'static Setting> {
         let before = table::BEFORE_LIMITS.iter().chain(crate::limits::TABLE);
-        before.chain(crate::websocket::TABLE).chain(table::AFTER_LIMITS)
+        let framed = framed::LISTENER.iter().chain(framed::DIAL_ONLY).chain(&framed::DIAL);
+        before.chain(framed).chain(crate::websocket::TABLE).chain(table::AFTER_LIMITS)
     }
 
     /// Those of one section.

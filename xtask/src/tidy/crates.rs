@@ -15,7 +15,7 @@ const ARROWS: [(&str, &[&str]); 26] = [
     ("trefoil-framing", &[]),
     ("trefoil-json", &[]),
     ("trefoil-hub", &["trefoil-mqtt"]),
-    ("trefoil-config", &["trefoil-hub"]),
+    ("trefoil-config", &["trefoil-hub", "trefoil-framing"]),
     ("trefoil-store", &["trefoil-hub"]),
     ("trefoil-cluster", &["trefoil-hub", "trefoil-store"]),
     (

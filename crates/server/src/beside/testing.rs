@@ -41,7 +41,7 @@ pub(super) struct Reply {
 impl Bench {
     /// Everything is served.
     pub(super) fn new() -> Bench {
-        Bench::with(Protocols { mqtt: true, http: true, websocket: true, json: true, mqtt_sn: false })
+        Bench::with(Protocols { mqtt: true, http: true, websocket: true, json: true, ..Protocols::NONE })
     }
 
     pub(super) fn with(protocols: Protocols) -> Bench {
