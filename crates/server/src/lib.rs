@@ -32,6 +32,8 @@ mod context;
 mod crew;
 mod descriptors;
 pub mod detect;
+mod dial;
+mod framed;
 mod handover;
 mod inherited;
 mod json_message;
@@ -318,12 +320,15 @@ impl Prepared<'_> {
             sys: config.sys.clone(),
             access,
             bans,
+            failures: access::Failures::new(config.auth.failures_max, config.auth.failures_window_s),
             listeners: config
                 .listeners
                 .iter()
                 .zip(&listening)
                 .map(|(l, at)| listener_context(l, at.bind))
+                .chain(config.dial.iter().map(dial::listener_context))
                 .collect(),
+            dials: config.dial.iter().map(dial::DialContext::new).collect(),
             hub: shared,
             mailboxes,
             keeper: log.is_some().then(|| Arc::new(Keeper::new(config))),
@@ -346,6 +351,7 @@ impl Prepared<'_> {
             loops.push(ShardLoop::new(number, poll, shares, hub, context, beside.hands(), random)?);
         }
         handover::take_over(&mut loops, &context, connections);
+        dial::start(&context, config, &beside.hands());
         let crew = crew::start(loops, &context)?;
         let drain = Duration::from_secs(config.limits.drain_s.into());
         let sockets = sockets.into_iter().flatten().collect();
@@ -474,6 +480,11 @@ fn listener_context(listener: &trefoil_config::Listener, bind: Bind) -> Listener
         slow_reader: listener.slow_reader,
         connections_max: listener.connections_max,
         connections: AtomicUsize::new(0),
+        framed: listener
+            .framed
+            .clone()
+            .map(|framed| Arc::new(framed::Profile::new(framed, matches!(listener.bind, Bind::Udp(_))))),
+        is_dial: false,
     }
 }
 

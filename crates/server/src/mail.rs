@@ -7,7 +7,7 @@ use crate::access::kept::Kind as KeptKind;
 use crate::access::{Purge, Verdict};
 use crate::proxied::Proxied;
 use crate::shard::mqtt_sn::{Forwarded, Parted};
-use crate::shard::{Deflate, Opening};
+use crate::shard::{Deflate, FramedForwarded, FramedGone, FramedInput, Opening};
 use bytes::Bytes;
 use mio::Waker;
 use std::io;
@@ -53,6 +53,10 @@ pub(crate) enum Mail {
     SnGone(Box<Parted>),
     /// The address of an MQTT-SN client here has become another's.
     SnUnbound(Box<Parted>),
+    /// A datagram of a framed peer that belongs here.
+    FramedDatagram(Box<FramedForwarded>),
+    /// A framed peer whose datagrams come in here is not at another shard any more.
+    FramedGone(Box<FramedGone>),
     /// What came of a password: `user` is who it belongs to, if it was right. The connection may be gone by now.
     Verdict { connection: ConnectionKey, serial: u32, verdict: Verdict },
     /// Batches of this shard up to this one are on disk.
@@ -86,9 +90,11 @@ impl Mail {
                 Mail::Run(wire) => wire.len(),
                 Mail::Arrival(arrival) => arrival.input.len(),
                 Mail::SnDatagram(forwarded) => forwarded.datagram.len(),
+                Mail::FramedDatagram(forwarded) => forwarded.datagram.len(),
                 Mail::Keep { key, value, .. } => key.len() + value.len(),
                 Mail::SnGone(_)
                 | Mail::SnUnbound(_)
+                | Mail::FramedGone(_)
                 | Mail::Verdict { .. }
                 | Mail::Survey { .. }
                 | Mail::Presence { .. }
@@ -133,6 +139,8 @@ pub(crate) enum Stage {
     MqttWebSocket { receiver: Box<Receiver>, connect: Vec<u8>, deflate: Deflate },
     /// It asks for a channel; `input` starts with the body of the request.
     Channel(Opening),
+    /// Its bytes are frames.
+    Framed(Box<FramedInput>),
     /// It is JSON, over WebSocket if there is a receiver; `requests` is a batch that starts with its hello.
     Json { receiver: Option<Box<Receiver>>, requests: Vec<u8>, deflate: Deflate },
 }

@@ -75,6 +75,8 @@ impl Bench {
             slow_reader: Default::default(),
             connections_max: 10,
             connections: AtomicUsize::new(0),
+            framed: None,
+            is_dial: false,
         };
         let context = Arc::new(Context {
             websocket: Default::default(),
@@ -85,6 +87,8 @@ impl Bench {
             gateway: crate::shard::mqtt_sn::Gateway::new(&trefoil_config::Config::default()),
             access,
             bans: Bans::new(bans, std::iter::empty()),
+            failures: crate::access::Failures::new(30, 60),
+            dials: Vec::new(),
             keeper: None,
             listeners: vec![listener],
             hub: Arc::new(Shared::new(1, 0, trefoil_hub::Limits::default())),

@@ -44,6 +44,11 @@ impl ShardLoop {
                 self.put_back(key, Input::MqttWebSocket(receiver, state));
                 self.begin_pings(key);
             }
+            Stage::Framed(framed) => {
+                if !self.framed_arrive(key, framed) {
+                    return;
+                }
+            }
             Stage::Channel(opening) => input = self.channel_arrive(key, opening, input),
             Stage::Json { receiver, requests, deflate } => {
                 self.net.answer(key, |out| out.extend_from_slice(&output));

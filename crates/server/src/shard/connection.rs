@@ -2,11 +2,13 @@
 
 use super::channel::{Channel, Incoming, Parked, Reader};
 use super::deflate::Deflate;
+use super::framed::FramedInput;
 use super::json::ask::Asks;
 use super::json::own::{Own, Shape};
 use super::mqtt_sn::Client;
 use super::overflow::Overflow;
 use super::trail::Trail;
+use crate::framed::Profile;
 use crate::outbox::{Outbox, Pool};
 use crate::proxied::Proxied;
 use crate::stats::Kind;
@@ -131,6 +133,8 @@ pub(super) struct Peer {
     pub(super) addr: SocketAddr,
     /// Deliveries at QoS 1 that it has not acknowledged.
     pub(super) unacknowledged: VecDeque<Unacknowledged>,
+    /// The shard where its datagrams come in; of frames only.
+    pub(super) home: usize,
 }
 
 pub(super) struct Unacknowledged {
@@ -153,6 +157,7 @@ pub(super) enum Input {
     JsonLines,
     JsonWebSocket(Box<Receiver>),
     JsonDatagrams,
+    Framed(Box<FramedInput>),
     Echo(Box<Receiver>),
     /// The body of a request to a channel.
     ChannelBody(Box<Incoming>),
@@ -187,6 +192,8 @@ pub(super) enum Waiting {
     Json(Option<u64>),
     /// A request whose head is to be read again.
     Http,
+    /// What is in the connection's input.
+    Framed,
 }
 
 /// A client in the middle of proving who it is (MQTT 5.0 §4.12).
@@ -238,6 +245,8 @@ pub(super) enum Form {
     Sse(Option<Box<Trail>>),
     /// A datagram for each packet.
     MqttSn(Box<Client>),
+    /// A frame for each message.
+    Framed(Arc<Profile>),
 }
 
 pub(super) struct MqttForm {
@@ -456,6 +465,10 @@ impl Connection {
         };
         let ping = self.ping_at.filter(|_| self.phase == Phase::Open);
         let ask = self.json.as_ref().and_then(|own| own.asks.as_ref()?.next_at());
-        [silence, self.deadline, ping, resend, ask].into_iter().flatten().min()
+        let frames = match &self.input {
+            Input::Framed(framed) => framed.next_at(),
+            _ => None,
+        };
+        [silence, self.deadline, ping, resend, ask, frames].into_iter().flatten().min()
     }
 }

@@ -42,6 +42,7 @@ impl ShardLoop {
                     self.net.stats().bytes_in.add(len as u64);
                     match self.listeners[number] {
                         Listener::MqttSn { .. } => self.sn_receive(number, from, &scratch[..len]),
+                        Listener::Framed { .. } => self.framed_receive(number, from, &scratch[..len]),
                         _ => self.receive_datagram(number, from, &scratch[..len]),
                     }
                 }
@@ -113,7 +114,10 @@ impl ShardLoop {
     }
 
     fn add_peer(&mut self, number: usize, addr: SocketAddr) -> ConnectionKey {
-        let key = self.add(Link::Udp(Box::new(Peer { addr, unacknowledged: VecDeque::new() })), number);
+        let key = self.add(
+            Link::Udp(Box::new(Peer { addr, unacknowledged: VecDeque::new(), home: self.net.number })),
+            number,
+        );
         if let Listener::Udp { peers, .. } = &mut self.listeners[number] {
             peers.insert(addr, key);
         }

@@ -47,6 +47,8 @@ impl ShardLoop {
                 let (code, close) = (Code::Unavailable, CloseCode::POLICY_VIOLATION);
                 self.dismiss_client(key, Dismissal { code, close, why: WHY });
             }
+            // There are no words to say why.
+            Form::Framed(_) => self.close(key),
             Form::Mqtt(_) | Form::Sse(_) | Form::None => {
                 self.mqtt_fail(key, ReasonCode::SessionTakenOver, WHY);
             }
@@ -139,6 +141,7 @@ impl ShardLoop {
             Link::Channel(channel) => self.channel_ended(*channel),
             Link::Udp(peer) => match (&mut self.listeners[listener], connection.form) {
                 (Listener::Udp { peers, .. }, _) => drop(peers.remove(&peer.addr)),
+                (Listener::Framed { .. }, _) => self.framed_depart(listener, &peer),
                 (_, Form::MqttSn(client)) => self.sn_depart(listener, peer.addr, client.way, key),
                 _ => {}
             },

@@ -3,9 +3,11 @@
 use super::ShardLoop;
 use super::connection::{Connection, Form, Phase};
 use super::deflate::{Deflate, Pool};
+use super::framed::FramedRun;
 use super::json::write::{JOINED_BYTES_MAX, write_binary};
 use super::net::{DATAGRAM_BYTES_MAX, Json, Net, write_json};
 use super::run::{Size, messages};
+use crate::framed::Profile;
 use crate::mail::Mail;
 use crate::memory::NO_QOS_0;
 use crate::outbox::LINK_BYTES_MIN;
@@ -37,6 +39,8 @@ pub(super) struct RunForms<'a> {
     /// Text and binary frames.
     mixed: Option<Bytes>,
     is_text: Option<bool>,
+    /// Frames of each listener that has receivers.
+    framed: Vec<(Arc<Profile>, FramedRun)>,
     /// The messages one by one.
     messages: Vec<Arc<Message>>,
 }
@@ -58,6 +62,7 @@ impl<'a> RunForms<'a> {
             objects: None,
             mixed: None,
             is_text: None,
+            framed: Vec::new(),
             messages: Vec::new(),
         }
     }
@@ -132,6 +137,15 @@ impl<'a> RunForms<'a> {
         })
     }
 
+    fn framed(&mut self, profile: &Arc<Profile>) -> &FramedRun {
+        let known = self.framed.iter().position(|(known, _)| Arc::ptr_eq(known, profile));
+        let known = known.unwrap_or_else(|| {
+            self.framed.push((profile.clone(), FramedRun::new(profile, self.wire)));
+            self.framed.len() - 1
+        });
+        &self.framed[known].1
+    }
+
     /// Whether all payloads are UTF-8.
     fn is_text(&mut self) -> bool {
         *self.is_text.get_or_insert_with(|| messages(self.wire).all(|publish| is_text(publish.payload)))
@@ -202,7 +216,8 @@ impl Net {
         if connection.phase != Phase::Open {
             return self.count_drop(Drop::OutboxFull, run.size.count.into());
         }
-        let count = run.size.count;
+        let (mut count, mut payload_bytes) = (run.size.count, run.size.payload_bytes);
+        let (mut unframed, mut too_large) = (0, 0);
         let whole = match &connection.form {
             Form::None => return,
             Form::Mqtt(form) if form.version != Version::V5 => match run.links {
@@ -233,6 +248,13 @@ impl Net {
                 Whole::of(run.links, run.objects())
             }
             Form::JsonShaped(_) => Whole::of(run.links, run.mixed()),
+            Form::Framed(profile) if !profile.is_udp => {
+                let links = run.links;
+                let frames = run.framed(profile);
+                (count, payload_bytes) = (frames.count, frames.payload_bytes);
+                (unframed, too_large) = (frames.unframed, frames.too_large);
+                Whole::of(links && frames.bytes.len() >= LINK_BYTES_MIN, &frames.bytes)
+            }
             Form::MqttSn(_) => {
                 let delivery = of_a_run(subscription_ids, slow_reader);
                 for message in run.messages() {
@@ -241,7 +263,7 @@ impl Net {
                 return;
             }
             // What is compressed for one connection only is so message by message.
-            Form::Mqtt(_) | Form::JsonDatagram | Form::JsonText => {
+            Form::Mqtt(_) | Form::JsonDatagram | Form::JsonText | Form::Framed(_) => {
                 return self.deliver_one_by_one(to, run, subscription_ids, slow_reader);
             }
         };
@@ -250,6 +272,11 @@ impl Net {
             || !self.fits(connection, count as usize, whole.as_slice().len())
         {
             return self.deliver_one_by_one(to, run, subscription_ids, slow_reader);
+        }
+        self.count_drop(Drop::Unframed, unframed);
+        self.count_drop(Drop::TooLarge, too_large);
+        if count == 0 {
+            return;
         }
         let connection = &mut self.connections[to.0 as usize];
         if connection.is_joined() {
@@ -261,7 +288,7 @@ impl Net {
             Whole::Link(bytes) => connection.open_rope().link(bytes, count),
         }
         self.stats().messages_out.add(count.into());
-        self.stats().payload_out.add(run.size.payload_bytes as u64);
+        self.stats().payload_out.add(payload_bytes as u64);
         self.mark_dirty(to);
         self.relieve(to);
     }
@@ -274,6 +301,7 @@ impl Net {
         slow_reader: Option<SlowReader>,
     ) {
         let (mut sent, mut sent_bytes, mut full, mut too_large, mut short) = (0, 0, 0, 0, 0);
+        let mut unframed = 0;
         let wire = run.wire;
         for (place, publish) in messages(wire).enumerate() {
             let connection = &self.connections[to.0 as usize];
@@ -289,6 +317,18 @@ impl Net {
                 } else if let Some(message) = run.messages().get(place) {
                     self.deliver_late(to, message, &of_a_run(subscription_ids, slow_reader));
                 }
+                continue;
+            }
+            if matches!(connection.form, Form::Framed(_)) {
+                match self.put_frame(to, publish.payload) {
+                    Ok(()) => {
+                        sent += 1;
+                        sent_bytes += publish.payload.len() as u64;
+                    }
+                    Err(Drop::TooLarge) => too_large += 1,
+                    Err(_) => unframed += 1,
+                }
+                self.relieve(to);
                 continue;
             }
             let connection = &mut self.connections[to.0 as usize];
@@ -332,6 +372,7 @@ impl Net {
         self.count_drop(Drop::OutboxFull, full);
         self.count_drop(Drop::TooLarge, too_large);
         self.count_drop(Drop::Memory, short);
+        self.count_drop(Drop::Unframed, unframed);
         self.mark_dirty(to);
     }
 }

@@ -16,6 +16,7 @@ mod encode;
 mod ending;
 mod fan_out;
 mod follow;
+mod framed;
 mod handover;
 mod http;
 mod input;
@@ -43,6 +44,7 @@ mod write;
 pub(crate) use channel::Opening;
 pub(crate) use deflate::{Contexts, Deflate};
 pub(crate) use follow::json_place;
+pub(crate) use framed::{Dialled, Forwarded as FramedForwarded, FramedInput, Gone as FramedGone};
 pub(crate) use presence::view;
 
 use crate::beside::Hands;
@@ -119,6 +121,8 @@ pub(crate) struct ShardLoop {
     sweep_at: Option<Time>,
     /// What is of the MQTT-SN gateway only.
     sn: mqtt_sn::Own,
+    /// What is of framed connections only.
+    framed: framed::Own,
     /// To which shard the connection that is being read has to move.
     is_leaving: Option<usize>,
     /// When the last connection is closed, if the hub stops.
@@ -155,8 +159,8 @@ impl ShardLoop {
             .into_iter()
             .enumerate()
             .map(|(n, share)| {
-                let is_mqtt_sn = context.listeners[n].protocols.mqtt_sn;
-                Listener::new(share, is_mqtt_sn, accept::token(n), poll.registry())
+                let protocols = context.listeners[n].protocols;
+                Listener::new(share, protocols, accept::token(n), poll.registry())
             })
             .collect::<io::Result<_>>()?;
         let mail = context.mailboxes.iter().map(|_| Vec::new()).collect();
@@ -218,6 +222,7 @@ impl ShardLoop {
             tree,
             sweep_at: (number == 0).then(Time::default),
             sn,
+            framed: framed::Own::default(),
             is_leaving: None,
             stop_at: None,
             held_replies: VecDeque::new(),
@@ -416,6 +421,8 @@ impl ShardLoop {
             Mail::SnDatagram(forwarded) => self.sn_take(&forwarded),
             Mail::SnGone(parted) => self.sn_forget(&parted),
             Mail::SnUnbound(parted) => self.sn_lose_way(&parted),
+            Mail::FramedDatagram(forwarded) => self.framed_take(&forwarded),
+            Mail::FramedGone(gone) => self.framed_forget(&gone),
             Mail::Verdict { connection, serial, verdict } => self.take_verdict(connection, serial, verdict),
             Mail::StopListening(done) => {
                 self.stop_listening();

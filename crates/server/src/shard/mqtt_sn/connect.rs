@@ -53,7 +53,10 @@ impl ShardLoop {
             return None;
         }
         self.net.stats().accepted.add(1);
-        let key = self.add(Link::Udp(Box::new(Peer { addr: from, unacknowledged: VecDeque::new() })), number);
+        let key = self.add(
+            Link::Udp(Box::new(Peer { addr: from, unacknowledged: VecDeque::new(), home: self.net.number })),
+            number,
+        );
         self.set_input(key, Kind::MqttSn, Input::Ignored);
         if let Some(connection) = self.net.get_mut(key) {
             connection.form = Form::MqttSn(Box::new(Client::new()));
