@@ -11,6 +11,7 @@ use crate::mail::{Arrival, Mail, Stage};
 use crate::proxied::Proxied;
 use crate::shard::{Dialled, FramedInput};
 use crate::stats::DialSummary;
+use crate::stream::Stream;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -167,7 +168,8 @@ impl Dialler {
                 break;
             }
         }
-        let stream = result?.into_std()?;
+        let stream = Stream::from(result?.into_std()?);
+        crate::listener::tune(&stream);
         if context.memory.stage() >= crate::memory::NO_NEW {
             return Err(io::Error::new(io::ErrorKind::OutOfMemory, "memory is short (memory_max)"));
         }

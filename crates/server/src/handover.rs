@@ -14,7 +14,6 @@ use crate::shard::ShardLoop;
 use crate::stats::{self, Kind};
 use crate::{SETTLE_MAX, Server, Socket, keeper};
 use record::Record;
-use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -164,7 +163,7 @@ pub(crate) fn take_over(loops: &mut [ShardLoop], context: &Arc<Context>, connect
         let result = result.and_then(|record| {
             let listener = listener(context, &record.head.listener)?;
             let shard = context.hub.shard_of(&record.head.client_id);
-            loops[shard].take_connection(TcpStream::from(socket), listener, record, start_ms)
+            loops[shard].take_connection(&socket, listener, record, start_ms)
         });
         match result {
             Ok(()) => taken += 1,

@@ -48,6 +48,7 @@ mod refused;
 mod shard;
 mod stats;
 pub mod store;
+mod stream;
 mod sys;
 
 use access::kept::Kind as KeptKind;

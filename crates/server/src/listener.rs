@@ -1,5 +1,6 @@
 //! Sockets to accept on. MQTT is served on streams, which keep order and lose nothing [MQTT-4.2-1] [v3 MQTT-7.1.1-1].
 
+use crate::stream::Stream;
 use socket2::{Domain, Protocol, SockRef, TcpKeepalive, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -170,11 +171,11 @@ fn socket(addr: SocketAddr, kind: Type) -> io::Result<socket2::Socket> {
 }
 
 /// Settings of an accepted socket. Failing to make them costs comfort only.
-pub(crate) fn tune(stream: &mio::net::TcpStream) {
+pub(crate) fn tune(stream: &Stream) {
+    let Some(socket) = stream.tcp_options() else { return };
     // Writes are joined here already; waiting for more would only delay them.
-    let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(stream)
-        .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4));
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4));
 }
 
 /// How often a peer that has closed its side and went on listening is asked in vain.
@@ -183,10 +184,10 @@ const PROBES_MAX: u32 = 3;
 /// The peer sends no more. Whether it still listens or has closed its socket as a whole looks the same from here, until
 /// something is sent: a system answers such questions for sockets that somebody still has, and for a while (60 s on Linux)
 /// for others.
-pub(crate) fn probe(stream: &mio::net::TcpStream, every_s: u32) {
+pub(crate) fn probe(stream: &Stream, every_s: u32) {
     let every = Duration::from_secs(every_s.into());
     let keepalive = TcpKeepalive::new().with_time(every).with_interval(every).with_retries(PROBES_MAX);
-    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+    let _ = stream.tcp_options().map(|socket| socket.set_tcp_keepalive(&keepalive));
 }
 
 #[cfg(test)]

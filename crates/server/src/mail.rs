@@ -8,10 +8,10 @@ use crate::access::{Purge, Verdict};
 use crate::proxied::Proxied;
 use crate::shard::mqtt_sn::{Forwarded, Parted};
 use crate::shard::{Deflate, FramedForwarded, FramedGone, FramedInput, Opening};
+use crate::stream::Stream;
 use bytes::Bytes;
 use mio::Waker;
 use std::io;
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -114,7 +114,7 @@ impl Mail {
 /// A connection on its way to a shard.
 pub(crate) struct Arrival {
     /// Its socket.
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     /// The number of the listener that accepted it.
     pub(crate) listener: usize,
     /// What has been read and not been dealt with.

@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::mail::{Arrival, Mail, Stage};
 use crate::proxied::{Conflict, Proxied};
 use crate::stats::Kind;
+use crate::stream::AsyncStream;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
@@ -82,7 +83,7 @@ pub(super) async fn serve(
 ) {
     let context = counted.context.clone();
     let (peer, forwarded, listener) = (hand_over.peer, hand_over.forwarded, hand_over.listener);
-    let stream = match tokio::net::TcpStream::from_std(hand_over.stream) {
+    let stream = match AsyncStream::new(hand_over.stream) {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%error, "a connection cannot be served beside the shards"),
     };
@@ -158,12 +159,12 @@ fn http(context: &Context) -> http1::Builder {
 /// Posts a connection to a shard. Any will do: it moves on to the right one as soon as that is known.
 fn hand_back(
     context: &Context,
-    stream: tokio::net::TcpStream,
+    stream: AsyncStream,
     (listener, forwarded): (usize, Option<IpAddr>),
     input: Vec<u8>,
 ) -> io::Result<()> {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let stream = stream.into_std()?;
+    let stream = stream.into_stream()?;
     let shard = NEXT.fetch_add(1, Ordering::Relaxed) % context.mailboxes.len();
     let (output, stage) = (Vec::new(), Stage::First);
     let forwarded = Proxied { connection: forwarded, request: None };

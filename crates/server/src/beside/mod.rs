@@ -29,11 +29,12 @@ pub(crate) mod testing;
 mod tests;
 
 use crate::context::Context;
+use crate::stream::Stream;
 use axum::Router;
 use connection::Counted;
 use passwords::Passwords;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
@@ -62,7 +63,7 @@ pub(crate) struct Hands(Arc<Reception>);
 /// A connection that a shard gives away.
 pub(crate) struct HandOver {
     /// Its socket, nonblocking.
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     /// Whose it is, for the log.
     pub(crate) peer: Option<SocketAddr>,
     /// For whom a trusted proxy has made it, by the PROXY protocol.

@@ -1,6 +1,7 @@
 //! A socket with bytes that were read from it before.
 
 use crate::context::Context;
+use crate::stream::AsyncStream;
 use bytes::{Buf, Bytes};
 use std::io;
 use std::pin::Pin;
@@ -8,12 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{self, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// A socket that first gives the bytes that were read from it before, and counts what it moves.
 pub(super) struct Rewind {
     input: Bytes,
-    stream: TcpStream,
+    stream: AsyncStream,
     context: Arc<Context>,
     flow: Arc<Flow>,
 }
@@ -40,12 +40,12 @@ impl Flow {
 }
 
 impl Rewind {
-    pub(super) fn new(input: Vec<u8>, stream: TcpStream, context: Arc<Context>, flow: Arc<Flow>) -> Rewind {
+    pub(super) fn new(input: Vec<u8>, stream: AsyncStream, context: Arc<Context>, flow: Arc<Flow>) -> Rewind {
         Rewind { input: input.into(), stream, context, flow }
     }
 
     /// What nobody has read yet, and the socket.
-    pub(super) fn into_parts(self) -> (Bytes, TcpStream) {
+    pub(super) fn into_parts(self) -> (Bytes, AsyncStream) {
         (self.input, self.stream)
     }
 
@@ -129,7 +129,7 @@ mod tests {
     async fn what_was_read_before_comes_first_and_is_not_counted_again() {
         let (bench, (mut client, server)) = (Bench::new(), pair());
         let flow = Arc::new(Flow::default());
-        let stream = TcpStream::from_std(server).unwrap();
+        let stream = AsyncStream::new(server.into()).unwrap();
         let mut io = Rewind::new(b"before ".to_vec(), stream, bench.context.clone(), flow.clone());
         client.write_all(b"after").unwrap();
         let mut all = [0; 12];
@@ -146,7 +146,7 @@ mod tests {
     async fn what_the_socket_does_not_take_is_known() {
         let (bench, (mut client, server)) = (Bench::new(), pair());
         let flow = Arc::new(Flow::default());
-        let stream = TcpStream::from_std(server).unwrap();
+        let stream = AsyncStream::new(server.into()).unwrap();
         let mut io = Rewind::new(Vec::new(), stream, bench.context.clone(), flow.clone());
         let too_much = vec![7; 64 << 20];
         let written = async {

@@ -6,7 +6,8 @@ use super::mqtt_sn::Place;
 use super::{READ_AND_WRITE, ShardLoop};
 use crate::listener::{Share, tune};
 use crate::stats::Kind;
-use mio::net::{TcpListener, TcpStream, UdpSocket};
+use crate::stream::Stream;
+use mio::net::{TcpListener, UdpSocket};
 use mio::{Interest, Registry, Token};
 use std::collections::HashMap;
 use std::io;
@@ -163,6 +164,7 @@ impl ShardLoop {
                 Ok((_, peer)) if !self.may_connect(number, peer) => {}
                 Ok((stream, _)) if self.admit(number) => {
                     self.is_crowded = self.net.context.descriptors.is_spare(stream.as_raw_fd());
+                    let stream = Stream::Tcp(stream);
                     tune(&stream);
                     self.net.stats().accepted.add(1);
                     let own = &self.net.context.listeners[number];
@@ -222,7 +224,7 @@ impl ShardLoop {
     }
 
     /// Makes a connection of a stream that has been counted in.
-    pub(super) fn add_stream(&mut self, mut stream: TcpStream, listener: usize) -> Option<ConnectionKey> {
+    pub(super) fn add_stream(&mut self, mut stream: Stream, listener: usize) -> Option<ConnectionKey> {
         let key = ConnectionKey(self.net.connections.vacant_key() as u32);
         if let Err(error) = self.poll.registry().register(&mut stream, Token(key.0 as usize), READ_AND_WRITE)
         {
@@ -230,7 +232,7 @@ impl ShardLoop {
             self.dismiss(listener);
             return None;
         }
-        self.add(Link::Tcp(stream), listener);
+        self.add(Link::Stream(stream), listener);
         let timeout_s = self.net.context.limits.first_bytes_timeout_s;
         self.set_deadline(key, Some(self.net.now.plus_s(timeout_s.into())));
         Some(key)

@@ -59,7 +59,7 @@ impl ShardLoop {
             return Some(client);
         }
         match &connection.link {
-            Link::Tcp(stream) => stream.peer_addr().ok().map(|addr| addr.ip()),
+            Link::Stream(stream) => stream.peer().map(|addr| addr.ip()),
             Link::Udp(peer) => Some(peer.addr.ip()),
             Link::Channel(channel) => channel.address,
         }

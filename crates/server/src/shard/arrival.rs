@@ -5,9 +5,8 @@ use super::channel::Opening;
 use super::connection::{Form, Input, Link, MqttInput};
 use crate::mail::{Arrival, Mail, Stage};
 use crate::stats::Kind;
+use crate::stream::Stream;
 use std::io::IoSlice;
-use std::net::TcpStream;
-use std::os::fd::OwnedFd;
 use trefoil_hub::ConnectionKey;
 use trefoil_websocket::Receiver;
 
@@ -19,11 +18,10 @@ impl ShardLoop {
             return self.dismiss(listener);
         }
         // It may have been banned while it was on its way.
-        let address = forwarded.client().or_else(|| Some(stream.peer_addr().ok()?.ip()));
+        let address = forwarded.client().or_else(|| stream.peer().map(|peer| peer.ip()));
         if address.is_some_and(|address| self.net.context.bans.refuses_address(address)) {
             return self.dismiss(listener);
         }
-        let stream = mio::net::TcpStream::from_std(stream);
         let Some(key) = self.add_stream(stream, listener) else { return };
         if let Some(connection) = self.net.get_mut(key) {
             connection.user = user;
@@ -124,7 +122,7 @@ impl ShardLoop {
 
     /// Takes a connection out of this shard, still counted in. Returns its socket, listener and what it has yet to be
     /// sent.
-    pub(super) fn take_out(&mut self, key: ConnectionKey) -> Option<(TcpStream, usize, Vec<u8>)> {
+    pub(super) fn take_out(&mut self, key: ConnectionKey) -> Option<(Stream, usize, Vec<u8>)> {
         let mut connection = self.net.connections.try_remove(key.0 as usize)?;
         self.net.outbox_bytes = self.net.outbox_bytes.saturating_sub(connection.counted_bytes);
         self.net.stats().connections[connection.kind as usize].add(1u64.wrapping_neg());
@@ -136,12 +134,12 @@ impl ShardLoop {
             output.extend_from_slice(&slices[0]);
             connection.outbox.drop_first(&mut self.net.pool);
         }
-        let Link::Tcp(mut stream) = connection.link else { return None };
+        let Link::Stream(mut stream) = connection.link else { return None };
         if let Err(error) = self.poll.registry().deregister(&mut stream) {
             tracing::warn!(%error, "a connection is dropped since the kernel will not let go of it");
             self.dismiss(usize::from(connection.listener));
             return None;
         }
-        Some((TcpStream::from(OwnedFd::from(stream)), usize::from(connection.listener), output))
+        Some((stream, usize::from(connection.listener), output))
     }
 }

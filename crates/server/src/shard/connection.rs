@@ -12,7 +12,7 @@ use crate::framed::Profile;
 use crate::outbox::{Outbox, Pool};
 use crate::proxied::Proxied;
 use crate::stats::Kind;
-use mio::net::TcpStream;
+use crate::stream::Stream;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -122,7 +122,7 @@ impl Held {
 
 /// Where bytes come from and go to.
 pub(super) enum Link {
-    Tcp(TcpStream),
+    Stream(Stream),
     Udp(Box<Peer>),
     /// None of its own: requests over other connections, one after the other.
     Channel(Box<Channel>),
@@ -461,7 +461,7 @@ impl Connection {
         let resend = match (&self.link, &self.form) {
             (_, Form::MqttSn(client)) => client.resend_at(),
             (Link::Udp(peer), _) => peer.unacknowledged.front().map(|u| u.resend_at),
-            (Link::Tcp(_) | Link::Channel(_), _) => None,
+            (Link::Stream(_) | Link::Channel(_), _) => None,
         };
         let ping = self.ping_at.filter(|_| self.phase == Phase::Open);
         let ask = self.json.as_ref().and_then(|own| own.asks.as_ref()?.next_at());

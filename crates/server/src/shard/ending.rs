@@ -6,7 +6,6 @@ use super::channel;
 use super::connection::{Form, Input, Link, Phase};
 use super::sessions::Dismissal;
 use super::websocket::goodbye_input;
-use std::net::Shutdown;
 use trefoil_hub::{ConnectionKey, Ending};
 use trefoil_json::Code;
 use trefoil_mqtt::ReasonCode;
@@ -72,7 +71,7 @@ impl ShardLoop {
                 self.channel_flush(key);
                 return self.remove(key);
             }
-            Some(Link::Tcp(_)) => LINGER_S,
+            Some(Link::Stream(_)) => LINGER_S,
         };
         let deadline = self.net.now.plus_s(deadline_s);
         let Some(connection) = self.net.get_mut(key) else { return };
@@ -113,10 +112,10 @@ impl ShardLoop {
             }
             return;
         }
-        let Link::Tcp(stream) = &connection.link else { return };
+        let Link::Stream(stream) = &mut connection.link else { return };
         connection.phase = Phase::Lingering;
         connection.deadline = Some(deadline);
-        if stream.shutdown(Shutdown::Write).is_err() || connection.is_half_closed {
+        if stream.shutdown_write().is_err() || connection.is_half_closed {
             return self.remove(key);
         }
         self.set_timer(key);
@@ -135,7 +134,7 @@ impl ShardLoop {
         }
         match connection.link {
             // Closing would end it too, but only once nothing else holds the socket.
-            Link::Tcp(mut stream) => {
+            Link::Stream(mut stream) => {
                 let _ = self.poll.registry().deregister(&mut stream);
             }
             Link::Channel(channel) => self.channel_ended(*channel),

@@ -8,10 +8,10 @@ use crate::keeper;
 use crate::mail::Mail;
 use crate::proxied::Proxied;
 use crate::stats::Kind;
+use crate::stream::Stream;
+use socket2::SockRef;
 use std::collections::HashMap;
-use std::io::Write;
-use std::net::TcpStream;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use trefoil_hub::{ConnectionKey, Ending, SessionKey, Topic};
 use trefoil_mqtt::{Disconnect, ReasonCode, Version};
@@ -177,12 +177,12 @@ impl ShardLoop {
         self.net.outbox_bytes = self.net.outbox_bytes.saturating_sub(connection.counted_bytes);
         self.net.stats().connections[connection.kind as usize].add(1u64.wrapping_neg());
         self.dismiss(usize::from(connection.listener));
-        let Link::Tcp(mut stream) = connection.link else { return None };
+        let Link::Stream(mut stream) = connection.link else { return None };
         if let Err(error) = self.poll.registry().deregister(&mut stream) {
             tracing::warn!(%error, "a connection is closed since the kernel will not let go of it");
             return None;
         }
-        Some(OwnedFd::from(stream))
+        stream.into_socket()
     }
 
     /// What becomes due while the shard stands still: only the ends of those who have been told to go.
@@ -214,41 +214,39 @@ impl ShardLoop {
     /// Why it cannot go on. Its client has been told, as far as that is possible.
     pub(crate) fn take_connection(
         &mut self,
-        stream: TcpStream,
+        socket: &OwnedFd,
         listener: usize,
         record: Record<'_>,
         start_ms: u64,
     ) -> Result<(), String> {
-        let refused = self.refuses_taken(&stream, listener, &record.head);
         let version = version(record.head.version);
-        let result = refused.and_then(|()| {
+        let stream = Stream::of_socket(socket.as_fd()).map_err(|error| error.to_string());
+        let result = stream.and_then(|stream| {
+            self.refuses_taken(&stream, listener, &record.head)?;
             let version = version.ok_or("its version of MQTT is none of this hub's")?;
-            // Another process shares what says whether the socket waits, and had it so.
-            let socket = stream.try_clone().and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
-            let socket = socket.map_err(|error| error.to_string())?;
-            self.plug_in(mio::net::TcpStream::from_std(socket), listener, &record, version, start_ms)
+            self.plug_in(stream, listener, &record, version, start_ms)
         });
         if result.is_err() && version == Some(Version::V5) && record.output.is_empty() {
             let mut goodbye = Vec::new();
             Disconnect::new(ReasonCode::ServerShuttingDown).encode(Version::V5, &mut goodbye);
-            let is_told = (&stream).write_all(&goodbye);
+            let is_told = SockRef::from(socket).send(&goodbye);
             tracing::trace!(is_told = is_told.is_ok(), "a client is told to come back");
         }
         result
     }
 
     /// Whether somebody with that name and from there may not go on.
-    fn refuses_taken(&self, stream: &TcpStream, listener: usize, head: &Head) -> Result<(), String> {
+    fn refuses_taken(&self, stream: &Stream, listener: usize, head: &Head) -> Result<(), String> {
         let context = &self.net.context;
         let own = &context.listeners[listener];
         let (bans, user) = (&context.bans, head.user.as_deref());
-        let peer = stream.peer_addr().map_err(|error| error.to_string())?;
+        let peer = stream.peer().map(|peer| peer.ip());
         let is_spoken = if head.is_websocket { own.protocols.websocket } else { own.protocols.mqtt };
         let why = if !is_spoken {
             "its listener does not speak its protocol any more"
         } else if user.is_none() && context.access.is_some() && !own.allow_anonymous {
             "it has not said who it is"
-        } else if bans.refuses_address(peer.ip())
+        } else if peer.is_some_and(|peer| bans.refuses_address(peer))
             || bans.refuses_client_id(&head.client_id)
             || user.is_some_and(|user| bans.refuses_user(user))
         {
@@ -266,7 +264,7 @@ impl ShardLoop {
 
     fn plug_in(
         &mut self,
-        stream: mio::net::TcpStream,
+        stream: Stream,
         listener: usize,
         record: &Record<'_>,
         version: Version,
@@ -360,7 +358,7 @@ fn can_go(connection: &Connection) -> bool {
         _ => false,
     };
     is_ready
-        && matches!(connection.link, Link::Tcp(_))
+        && matches!(&connection.link, Link::Stream(stream) if stream.is_plain())
         && matches!(connection.form, Form::Mqtt(_))
         && connection.phase == Phase::Open
         && connection.session.is_some()

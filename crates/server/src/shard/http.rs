@@ -204,7 +204,7 @@ impl ShardLoop {
     fn hand_over(&mut self, key: ConnectionKey, input: &[u8]) {
         let forwarded = self.net.get(key).and_then(|c| c.proxied().connection);
         let Some((stream, listener, _)) = self.take_out(key) else { return };
-        let peer = stream.peer_addr().ok();
+        let peer = stream.peer();
         let hand_over = HandOver { peer, forwarded, stream, listener, input: input.to_vec() };
         if let Err(mut back) = self.hands.take(hand_over) {
             // The socket has just been read from, so a line finds room in it; if not, closing says it too.

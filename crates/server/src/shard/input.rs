@@ -99,7 +99,7 @@ impl ShardLoop {
             _ => room,
         };
         let wanted = room.len();
-        let Link::Tcp(stream) = &mut connection.link else { return };
+        let Link::Stream(stream) = &mut connection.link else { return };
         let has_more = std::mem::take(&mut connection.has_more);
         let result = if has_more { Err(io::ErrorKind::Interrupted.into()) } else { stream.read(room) };
         let got = *result.as_ref().unwrap_or(&0);

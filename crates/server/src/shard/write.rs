@@ -32,7 +32,7 @@ impl ShardLoop {
     pub(super) fn flush(&mut self, key: ConnectionKey) {
         let Some(connection) = self.net.get(key) else { return };
         let result = match connection.link {
-            Link::Tcp(_) => self.net.write_stream(key),
+            Link::Stream(_) => self.net.write_stream(key),
             Link::Udp(_) => self.write_datagrams(key),
             Link::Channel(_) => {
                 self.channel_flush(key);
@@ -105,7 +105,7 @@ impl ShardLoop {
 }
 
 impl Net {
-    /// Writes what a connection over TCP has yet to be sent, as far as its socket takes it.
+    /// Writes what a connection over a stream has yet to be sent, as far as its socket takes it.
     pub(super) fn write_stream(&mut self, key: ConnectionKey) -> io::Result<()> {
         let net = self;
         let Some(connection) = net.connections.get_mut(key.0 as usize) else { return Ok(()) };
@@ -114,7 +114,7 @@ impl Net {
         } else if connection.is_joined() {
             connection.join(&mut net.pool);
         }
-        let Link::Tcp(stream) = &mut connection.link else { return Ok(()) };
+        let Link::Stream(stream) = &mut connection.link else { return Ok(()) };
         let mut writes = 0;
         while !connection.outbox.is_empty() {
             if writes == WRITES_PER_TICK {

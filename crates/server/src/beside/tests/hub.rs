@@ -48,7 +48,7 @@ impl Hub {
         context.listeners[0].connections.fetch_add(1, Ordering::Relaxed);
         let peer = server.peer_addr().ok();
         let hand_over =
-            HandOver { stream: server, peer, forwarded: None, listener: 0, input: input.to_vec() };
+            HandOver { stream: server.into(), peer, forwarded: None, listener: 0, input: input.to_vec() };
         assert!(self.beside.hands().take(hand_over).is_ok());
         client
     }

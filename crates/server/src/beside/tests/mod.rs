@@ -35,7 +35,7 @@ fn a_later_request_for_events_goes_back_to_a_shard() {
     client
         .write_all(b"GET /sse?topic=a%2F%23 HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
         .unwrap();
-    let arrival = hub.arrival();
+    let mut arrival = hub.arrival();
     assert_eq!(
         arrival.input.escape_ascii().to_string(),
         "GET /sse?topic=a%2F%23 HTTP/1.1\\r\\nhost: x\\r\\naccept: text/event-stream\\r\\n\\r\\n"
@@ -43,7 +43,7 @@ fn a_later_request_for_events_goes_back_to_a_shard() {
     assert!(arrival.output.is_empty() && matches!(arrival.stage, Stage::First));
     // It is alive and on a shard, so that only its kind has changed.
     eventually(|| hub.counted() == (0, 1, 1));
-    (&arrival.stream).write_all(b"from the shard").unwrap();
+    arrival.stream.write_all(b"from the shard").unwrap();
     assert_eq!(read_until(&mut client, "shard"), "from the shard");
 }
 
@@ -57,12 +57,12 @@ fn a_websocket_behind_another_request_loses_nothing() {
     for cut in [10, 36, 60, all.len() - 3, all.len()] {
         let mut client = hub.hand_over(&all[..cut]);
         client.write_all(&all[cut..]).unwrap();
-        let arrival = hub.arrival();
+        let mut arrival = hub.arrival();
         assert!(read_until(&mut client, "\"ok\"}").starts_with("HTTP/1.1 200 OK"), "cut at {cut}");
         let mut input = arrival.input.clone();
         eventually(|| {
             let mut more = [0; 256];
-            let n = (&arrival.stream).read(&mut more).unwrap_or(0);
+            let n = arrival.stream.read(&mut more).unwrap_or(0);
             input.extend_from_slice(&more[..n]);
             input == [&upgrade[..], frames].concat()
         });
@@ -143,7 +143,7 @@ fn too_many_connections_are_given_back() {
     let all = hands.0.free.clone().try_acquire_many_owned(CONNECTIONS_MAX).unwrap();
     let (_client, server) = pair();
     let hand_over =
-        HandOver { stream: server, peer: None, forwarded: None, listener: 0, input: b"GET".to_vec() };
+        HandOver { stream: server.into(), peer: None, forwarded: None, listener: 0, input: b"GET".to_vec() };
     let given_back = hands.take(hand_over).err().unwrap();
     assert_eq!(given_back.input, b"GET");
     assert_eq!(hub.counted().0, 0);
@@ -176,7 +176,13 @@ fn a_stop_lets_requests_finish() {
     let (_client, server) = pair();
     assert!(
         hands
-            .take(HandOver { stream: server, peer: None, forwarded: None, listener: 0, input: Vec::new() })
+            .take(HandOver {
+                stream: server.into(),
+                peer: None,
+                forwarded: None,
+                listener: 0,
+                input: Vec::new()
+            })
             .is_err()
     );
     assert_eq!(bench.context.connections.load(Ordering::Relaxed), 0);

@@ -103,9 +103,6 @@ impl ShardLoop {
         key: ConnectionKey,
         mut framed: Box<FramedInput>,
     ) -> bool {
-        if let (Some(_), Some(Link::Tcp(stream))) = (&framed.dialled, self.net.get(key).map(|c| &c.link)) {
-            crate::listener::tune(stream);
-        }
         self.set_input(key, Kind::FramedTcp, Input::Taken);
         self.framed_introduce(key, &mut framed);
         self.framed_settled(key, framed, Vec::new())
@@ -181,7 +178,7 @@ impl ShardLoop {
             return client.to_string();
         }
         let addr = match &connection.link {
-            Link::Tcp(stream) => stream.peer_addr().ok(),
+            Link::Stream(stream) => stream.peer(),
             Link::Udp(peer) => Some(peer.addr),
             Link::Channel(_) => None,
         };

@@ -148,7 +148,7 @@ impl ShardLoop {
         let Some(connection) = self.net.get_mut(key).filter(|c| c.waiting.is_none()) else { return };
         if connection.session.is_some_and(|session| self.hub.has_subscriptions(session)) {
             connection.input = Input::Ignored;
-            if let Link::Tcp(stream) = &connection.link {
+            if let Link::Stream(stream) = &connection.link {
                 crate::listener::probe(stream, every_s);
             }
             return;

@@ -228,7 +228,7 @@ impl ShardLoop {
         let connection = self.net.get(key)?;
         match &connection.link {
             Link::Udp(peer) => Some((usize::from(connection.listener), peer.addr)),
-            Link::Tcp(_) | Link::Channel(_) => None,
+            Link::Stream(_) | Link::Channel(_) => None,
         }
     }
 }
