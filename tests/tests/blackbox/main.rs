@@ -16,6 +16,7 @@ mod corpus;
 mod crash;
 mod extensions;
 mod flood;
+mod framed;
 mod handover;
 mod history;
 mod history_seam;
