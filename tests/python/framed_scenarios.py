@@ -356,10 +356,15 @@ def datagrams(hub):
     for peer in peers:
         equal([peer.receive() for _ in range(3)], [b"for all", b"", b"at QoS 1"])
     equal(figure(hub, 'connections{kind="framed_udp"}'), 8)
-    # They are gone when they are not heard from.
-    until("silent peers are gone", lambda: figure(hub, 'connections{kind="framed_udp"}') == 0)
-    peers[0].send(b"again")
-    equal(mqtt.message().payload, b"again")
+
+
+def silent_peers(hub):
+    mqtt = watcher(hub, "up/udp_idle")
+    peer = Datagrams("udp_idle")
+    for text in (b"once", b"again"):
+        peer.send(text)
+        equal(mqtt.message().payload, text)
+        until("a silent peer is gone", lambda: figure(hub, 'connections{kind="framed_udp"}') == 0)
 
 
 def lines_in_datagrams(hub):
@@ -400,16 +405,16 @@ def presence(hub):
 
 def a_slow_device(hub):
     """It does not read, so that its outbox fills and what is too much is dropped."""
-    mqtt = watcher(hub, "up/line")
-    device = Device("line")
-    device.send(b"here\n")
+    mqtt = watcher(hub, "up/delimiter")
+    device = Device("delimiter")
+    device.send(b"here||")
     mqtt.message()
-    line = b"x" * 99
+    large = b"x" * 60_000
     while figure(hub, 'dropped_total{reason="outbox_full"}') == 0:
-        for _ in range(20_000):
-            mqtt.paho.publish("down/line", line)
-        mqtt.publish("down/line", line)
-    mqtt.publish("up/line", b"others do not notice")
+        for _ in range(100):
+            mqtt.publish("down/delimiter", large, qos=0)
+        mqtt.publish("down/delimiter", large)
+    mqtt.publish("up/delimiter", b"others do not notice")
     equal(mqtt.message().payload, b"others do not notice")
 
 

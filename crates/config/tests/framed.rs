@@ -123,11 +123,8 @@ fn keys_that_need_others() {
         "t.toml:2:8: framing = \"datagram\" is for UDP; a stream has none, choose another framing"
     );
     assert_eq!(
-        refused("framing = 'fixed'\nframe_bytes = 9\nframe_bytes_max = 8\npublish = 't'")
-            .lines()
-            .next()
-            .unwrap(),
-        "t.toml:2:8: this framing cannot be: frames of fixed length must have at least 1 byte and at most frame_bytes_max"
+        refused("framing = 'fixed'\nframe_bytes = 9\nframe_bytes_max = 8\npublish = 't'"),
+        "t.toml:4:15: `frame_bytes` is 9, more than `frame_bytes_max`, which is 8"
     );
     assert_eq!(
         refused("framing = 'lines'\npublish = 't'"),
@@ -143,7 +140,10 @@ fn keys_that_need_others() {
 #[test]
 fn templates_that_cannot_be() {
     for (keys, why) in [
-        ("publish = 'a/{cliend_id}'", "`publish` is \"a/{cliend_id}\"; {cliend_id} is not known; did you mean `client_id`?"),
+        (
+            "publish = 'a/{cliend_id}'",
+            "`publish` is \"a/{cliend_id}\"; {cliend_id} is not known; did you mean `client_id`?",
+        ),
         ("publish = 'a/#'", "`publish` is \"a/#\"; a topic must not contain + or #"),
         ("publish = '$SYS/{peer}'", "`publish` is \"$SYS/{peer}\"; only the hub publishes below $SYS/"),
         (
@@ -164,9 +164,18 @@ fn templates_that_cannot_be() {
 fn registrations_that_cannot_be() {
     for (keys, why) in [
         ("secret = 's'", "`secret` is what the first frame has to say, and no `register` says where"),
-        ("register = '(?<secret>.*)'", "`register` has a group `secret`; write what it has to find as `secret`"),
-        ("register = '.*'\nsecret = 's'", "`secret` is set, and `register` has no group (?<secret>…) to hold against it"),
-        ("register = '(?<user>.*)'", "`register` has one of the groups `user` and `password`; it needs both, or none"),
+        (
+            "register = '(?<secret>.*)'",
+            "`register` has a group `secret`; write what it has to find as `secret`",
+        ),
+        (
+            "register = '.*'\nsecret = 's'",
+            "`secret` is set, and `register` has no group (?<secret>…) to hold against it",
+        ),
+        (
+            "register = '(?<user>.*)'",
+            "`register` has one of the groups `user` and `password`; it needs both, or none",
+        ),
         ("register = '(?<user>.) (?<password>.)'", "name a file of users in [auth]"),
         ("register = '('", "`register` is \"(\"; it is no regular expression: "),
     ] {
@@ -190,9 +199,13 @@ fn a_secret_opens_a_listener_to_other_machines() {
 #[test]
 fn devices_to_connect_to() {
     let config =
-        try_load("[[dial]]\naddress = 'plc.example:502'\nframing = 'line'\npublish = 'a'\nretry_s_max = 5").unwrap();
+        try_load("[[dial]]\naddress = 'plc.example:502'\nframing = 'line'\npublish = 'a'\nretry_s_max = 5")
+            .unwrap();
     let dial = &config.dial[0];
-    assert_eq!((dial.address.as_str(), dial.retry_s_max, dial.framed.name.as_str()), ("plc.example:502", 5, "plc.example:502"));
+    assert_eq!(
+        (dial.address.as_str(), dial.retry_s_max, dial.framed.name.as_str()),
+        ("plc.example:502", 5, "plc.example:502")
+    );
     assert_eq!(config.listeners.len(), 4, "the usual listeners are there, too");
     let refused = |address: &str| {
         try_load(&format!("[[dial]]\naddress = '{address}'\nframing = 'line'\npublish = 'a'")).unwrap_err()
@@ -204,5 +217,8 @@ fn devices_to_connect_to() {
     let found = try_load("[[dial]]\naddress = 'a:1'\npublish = 'a'").unwrap_err();
     assert!(found.contains("it has no `framing`"), "{found}");
     let found = try_load("[[dial]]\nframing = 'line'\npublish = 'a'").unwrap_err();
-    assert_eq!(found, "t.toml:1:3: this device to connect to has no `address`; it must be text that is not empty");
+    assert_eq!(
+        found,
+        "t.toml:1:3: this device to connect to has no `address`; it must be text that is not empty"
+    );
 }

@@ -42,7 +42,8 @@ const LISTENERS: &[(&str, &str)] = &[
     ),
     ("rate", "framing = 'line'\nrate_max = 10"),
     ("rate_udp", "framing = 'datagram'\nrate_max = 10"),
-    ("udp", "framing = 'datagram'\npublish = 'up/udp/{peer}'\nidle_s = 1"),
+    ("udp", "framing = 'datagram'\npublish = 'up/udp/{peer}'"),
+    ("udp_idle", "framing = 'datagram'\nidle_s = 1"),
     (
         "udp_lines",
         "framing = 'line'\nregister = '^ID (?<client_id>\\w+) (?<secret>\\w+)$'\nsecret = 's3cret'\n\
@@ -58,7 +59,8 @@ fn config(names: impl Fn(&str) -> bool) -> String {
             true => String::new(),
             false => format!("{key} = '{value}'\n"),
         };
-        let (up, down) = (preset("publish", &format!("up/{name}")), preset("subscribe", &format!("down/{name}")));
+        let (up, down) =
+            (preset("publish", &format!("up/{name}")), preset("subscribe", &format!("down/{name}")));
         config += &format!("\n[[listener]]\nbind = '{bind}'\nname = '{name}'\n{up}{down}{keys}\n");
     }
     config
@@ -93,7 +95,7 @@ macro_rules! scenarios {
 scenarios! {
     every_framing_both_ways byte_by_byte what_a_framing_cannot_carry frames_that_are_too_long
     the_last_frame_of_a_stream registration one_client_id_one_connection telnet heartbeats_and_blanks status_topic
-    idle_connections_end what_is_published no_more_than_the_rate datagrams lines_in_datagrams presence a_slow_device
+    idle_connections_end what_is_published no_more_than_the_rate datagrams silent_peers lines_in_datagrams presence a_slow_device
 }
 
 #[test]

@@ -182,6 +182,7 @@ impl<'a> Reader<'a, '_> {
                         at,
                         format!("`delimiter` has {} bytes; it may have {most} at most", bytes.len()),
                     );
+                    return None;
                 }
                 Framing::Delimiter(bytes.to_vec())
             }
@@ -215,6 +216,7 @@ impl<'a> Reader<'a, '_> {
                         "`frame_bytes` is {frame_bytes}, more than `frame_bytes_max`, which is {frame_bytes_max}"
                     );
                     self.fail_at(at, why);
+                    return None;
                 }
                 Framing::Fixed { frame_bytes: frame_bytes as usize }
             }
