@@ -168,10 +168,6 @@ impl Part {
         is_level: bool,
         out: &mut String,
     ) {
-        let of_group = |captures: Option<&Captures<'_>>, group: usize| -> Vec<u8> {
-            captures.and_then(|captures| captures.get(group)).map_or(Vec::new(), |m| m.as_bytes().to_vec())
-        };
-        let bytes;
         let value: Cow<'_, str> = match self {
             Part::Text(text) => {
                 out.push_str(text);
@@ -181,20 +177,19 @@ impl Part {
             Part::Peer => known.peer.into(),
             Part::PeerIp => known.peer_ip.into(),
             Part::Listener => known.listener.into(),
-            Part::Registered(group) => {
-                bytes = of_group(registered, *group);
-                String::from_utf8_lossy(&bytes)
-            }
-            Part::Found(group) => {
-                bytes = of_group(found, *group);
-                String::from_utf8_lossy(&bytes)
-            }
+            Part::Registered(group) => of_group(registered, *group),
+            Part::Found(group) => of_group(found, *group),
         };
         match is_level {
             true => push_level(&value, out),
             false => out.extend(value.chars().filter(|c| *c != '\0')),
         }
     }
+}
+
+fn of_group<'a>(captures: Option<&Captures<'a>>, group: usize) -> Cow<'a, str> {
+    let found = captures.and_then(|captures| captures.get(group));
+    found.map_or("".into(), |found| String::from_utf8_lossy(found.as_bytes()))
 }
 
 /// Appends what a stranger has said as a part of one level of a topic.

@@ -61,7 +61,7 @@ impl Opening {
     fn target(&self, levels_max: usize) -> Result<Target, String> {
         let Some(template) = &self.publish else { return Ok(Target::Nowhere) };
         if template.is_of_frame() {
-            return Ok(Target::Each(Box::new(template.clone())));
+            return Ok(Target::Each(Box::new((template.clone(), None))));
         }
         let mut text = String::new();
         template.topic(Known::default(), None, None, &mut text);
@@ -182,7 +182,11 @@ impl ShardLoop {
             Link::Udp(peer) => Some(peer.addr),
             Link::Channel(_) => None,
         };
-        addr.map(|addr| addr.to_string()).unwrap_or_default()
+        // Where there are no addresses, something else has to tell one from another.
+        addr.map_or_else(
+            || format!("local-{}-{:x}", self.net.number, connection.serial),
+            |addr| addr.to_string(),
+        )
     }
 
     /// The first frame of a connection that has to say who it is.

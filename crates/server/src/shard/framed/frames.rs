@@ -49,7 +49,10 @@ impl ShardLoop {
                 None => After::Same,
                 Some(Ok(frame)) => {
                     framed.count_frame();
-                    self.framed_frame(key, framed, &frame)
+                    match self.framed_continues(framed, &frame) {
+                        true => After::Same,
+                        false => self.framed_frame(key, framed, &frame),
+                    }
                 }
                 Some(Err(error)) => self.framed_error(key, error),
             };
@@ -94,6 +97,27 @@ impl ShardLoop {
         }
     }
 
+    /// Publishes a frame that only goes on a run, as most of a busy device do: nothing is left to be asked. Returns false if
+    /// it is another one.
+    fn framed_continues(&mut self, framed: &FramedInput, frame: &[u8]) -> bool {
+        let (Stage::Open(session), Target::Topic(topic)) = (&framed.stage, &framed.target) else {
+            return false;
+        };
+        let settings = &framed.profile.settings;
+        if settings.qos > QoS::AtMostOnce || settings.retain || settings.pattern.is_some() {
+            return false;
+        }
+        let frame = framed.profile.strip(frame);
+        if frame.is_empty() || !self.run.continues(topic, Some(*session)) {
+            return false;
+        }
+        self.run.push_payload(frame);
+        let stats = self.net.stats();
+        stats.packets_in.add(1);
+        stats.messages_in.add(1);
+        true
+    }
+
     /// One frame of a connection.
     pub(super) fn framed_frame(
         &mut self,
@@ -117,7 +141,7 @@ impl ShardLoop {
         };
         let stats = self.net.stats();
         stats.packets_in.add(1);
-        match &framed.target {
+        match &mut framed.target {
             Target::Nowhere => After::Same,
             Target::Topic(topic) => {
                 if let Some(pattern) = &profile.settings.pattern
@@ -129,17 +153,26 @@ impl ShardLoop {
                 let topic = topic.clone();
                 self.framed_publish(key, session, framed, topic, frame)
             }
-            Target::Each(template) => {
+            Target::Each(each) => {
+                let (template, last) = &mut **each;
                 let captures =
                     profile.settings.pattern.as_ref().and_then(|pattern| pattern.0.captures(frame));
                 let Some(captures) = captures else {
                     self.framed_no_match(key);
                     return After::Same;
                 };
-                let mut text = String::new();
+                let mut text = std::mem::take(&mut self.framed.text);
                 template.topic(Known::default(), None, Some(&captures), &mut text);
-                match begin::topic(&text, self.net.context.limits.topic_levels_max) {
-                    Ok(topic) => self.framed_publish(key, session, framed, topic, frame),
+                let topic = match last {
+                    Some(last) if last.as_str() == text => Ok(last.clone()),
+                    _ => begin::topic(&text, self.net.context.limits.topic_levels_max),
+                };
+                self.framed.text = text;
+                match topic {
+                    Ok(topic) => {
+                        *last = Some(topic.clone());
+                        self.framed_publish(key, session, framed, topic, frame)
+                    }
                     Err(why) => {
                         self.framed_fault(key, Fault::BadTopic, &format!("a frame is dropped, {why}"));
                         After::Same
@@ -164,11 +197,6 @@ impl ShardLoop {
         let settings = &framed.profile.settings;
         self.net.stats().messages_in.add(1);
         if settings.qos == QoS::AtMostOnce && !settings.retain {
-            if self.run.continues(&topic, Some(session)) {
-                // As most frames of a busy device: nothing is left to be asked.
-                self.run.push_payload(frame);
-                return After::Same;
-            }
             self.note_publisher(key);
             if self.framed_has_memory(key) {
                 // If it is refused, nobody waits to hear that.

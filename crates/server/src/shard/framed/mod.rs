@@ -76,8 +76,8 @@ enum Target {
     Nowhere,
     /// The same topic for all.
     Topic(Topic),
-    /// What is in a frame decides, too.
-    Each(Box<Template>),
+    /// What is in a frame decides, too. The last topic is mostly that of the next one.
+    Each(Box<(Template, Option<Topic>)>),
 }
 
 /// What a shard knows beside its connections.
@@ -85,6 +85,8 @@ enum Target {
 pub(super) struct Own {
     /// Until when nothing more is logged of a fault at a listener.
     quiet_until: HashMap<(u16, Fault), Time>,
+    /// Kept for its memory.
+    text: String,
 }
 
 impl FramedInput {
