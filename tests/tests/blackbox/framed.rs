@@ -75,7 +75,10 @@ fn framed(hub: &Hub, names: impl Fn(&str) -> bool) -> String {
 }
 
 fn run(scenario: &str, hub: &Hub, framed: &str) {
-    python_program("framed_scenarios", scenario, hub).env("FRAMED", framed).run().success();
+    // The last TCP listener is none for HTTP here.
+    let http = format!("http={}", hub.port_of("http, websocket"));
+    let program = python_program("framed_scenarios", scenario, hub);
+    program.args([http]).env("FRAMED", framed).run().success();
 }
 
 fn scenario(name: &str, more: &str) {
@@ -113,10 +116,7 @@ fn users_and_passwords() {
     let keys = "\n[[listener]]\nbind = '127.0.0.1:0'\nframing = 'line'\npublish = 'user/{client_id}'\n\
                 register = '^(?<user>\\w+) (?<client_id>\\S+) (?<password>\\S+)$'\n";
     let hub = Hub::with_users(&[("ann", "secret"), ("bob", "hunter2")], keys);
-    let port = hub.ports_of("framed")[0];
-    let http = hub.port_of("http, websocket");
-    let program = python_program("framed_scenarios", "users_and_passwords", &hub);
-    program.args([format!("http={http}")]).env("FRAMED", &format!("user={port}")).run().success();
+    run("users_and_passwords", &hub, &format!("user={}", hub.ports_of("framed")[0]));
 }
 
 /// A port of this machine that nobody listens on; the next one to ask for one gets another.
