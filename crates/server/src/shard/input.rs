@@ -44,7 +44,7 @@ impl ShardLoop {
                 }
                 continue;
             }
-            if matches!(&connection.input, Input::Framed(framed) if framed.resume_at.is_some()) {
+            if matches!(&connection.input, Input::Framed(framed) if framed.resume_at().is_some()) {
                 // It has sent as much as it may, and is read from when its time has come.
                 continue;
             }

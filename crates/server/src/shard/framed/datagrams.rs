@@ -23,7 +23,7 @@ use trefoil_hub::{ConnectionKey, Time};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::shard) enum Place {
     Here(ConnectionKey),
-    There(usize),
+    There(u16),
 }
 
 /// A datagram on its way to the shard that owns its peer's session.
@@ -45,7 +45,7 @@ impl ShardLoop {
     pub(in crate::shard) fn framed_receive(&mut self, listener: usize, from: SocketAddr, datagram: &[u8]) {
         match self.framed_place(listener, from) {
             Some(Place::Here(key)) => self.framed_datagram(key, datagram),
-            Some(Place::There(shard)) => self.framed_forward(shard, listener, from, datagram),
+            Some(Place::There(shard)) => self.framed_forward(usize::from(shard), listener, from, datagram),
             None => self.framed_stranger(listener, from, self.net.number, datagram),
         }
     }
@@ -109,7 +109,8 @@ impl ShardLoop {
             if home == self.net.number
                 && let Listener::Framed { places, .. } = &mut self.listeners[listener]
             {
-                places.insert(from, Place::There(shard));
+                // There are no more than 64 of them.
+                places.insert(from, Place::There(shard as u16));
             }
             return self.framed_forward(shard, listener, from, datagram);
         }

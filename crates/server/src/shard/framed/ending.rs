@@ -104,7 +104,7 @@ impl ShardLoop {
         if framed.next_at().is_none_or(|at| at > now) {
             return false;
         }
-        if framed.resume_at.take_if(|at| *at <= now).is_some() {
+        if framed.has_waited(now) {
             // It was not listened to.
             connection.heard_at = now;
         }

@@ -38,7 +38,7 @@ impl ShardLoop {
                 break;
             }
             if let Err(until) = framed.may_send(now) {
-                framed.resume_at = Some(until);
+                framed.wait_until(until);
                 break;
             }
             let step = decoder.next(&input[consumed..], clock(now));

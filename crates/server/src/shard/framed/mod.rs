@@ -38,18 +38,26 @@ const RATE_MS: u64 = 1000;
 pub(crate) struct FramedInput {
     profile: Arc<Profile>,
     /// None over UDP, where each datagram has one of its own.
-    decoder: Option<Decoder>,
+    decoder: Option<Box<Decoder>>,
     telnet: Telnet,
     /// So many bytes of what has been read and not been dealt with are out of the telnet protocol already.
     clean_bytes: usize,
     stage: Stage,
     target: Target,
-    /// When the frames began that are counted together, and how many they are.
-    rate: (Time, u32),
-    /// It has sent as many frames as it may, and is read from again then.
-    pub(super) resume_at: Option<Time>,
+    /// How many frames it has sent, where there is a limit to that.
+    throttle: Option<Box<Throttle>>,
     /// The hub has made the connection.
     dialled: Option<Box<Dialled>>,
+}
+
+/// How many frames have come in a second.
+#[derive(Default)]
+struct Throttle {
+    /// When it began.
+    since: Time,
+    frames: u32,
+    /// They are as many as may be, and the connection is read from again then.
+    resume_at: Option<Time>,
 }
 
 /// A connection that the hub has made.
@@ -92,47 +100,61 @@ pub(super) struct Own {
 impl FramedInput {
     pub(crate) fn new(profile: Arc<Profile>, dialled: Option<Dialled>) -> FramedInput {
         FramedInput {
-            decoder: profile.decoder.clone().filter(|_| !profile.is_udp),
+            decoder: profile.decoder.clone().filter(|_| !profile.is_udp).map(Box::new),
+            throttle: (profile.settings.rate_max > 0).then(Box::default),
             profile,
             telnet: Telnet::default(),
             clean_bytes: 0,
             stage: Stage::Registering,
             target: Target::Nowhere,
-            rate: (Time::default(), 0),
-            resume_at: None,
             dialled: dialled.map(Box::new),
         }
     }
 
     /// When something has to be done even though nothing comes.
     pub(super) fn next_at(&self) -> Option<Time> {
-        let gap = self.decoder.as_ref().and_then(Decoder::deadline);
+        let gap = self.decoder.as_deref().and_then(Decoder::deadline);
         // The gap is over when the deadline has passed, and a shard's clock counts whole milliseconds.
         let gap = gap.map(|at| Time::from_ms(u64::try_from(at.as_millis()).unwrap_or(u64::MAX)));
-        [gap, self.resume_at].into_iter().flatten().min()
+        [gap, self.resume_at()].into_iter().flatten().min()
     }
 
     /// Whether there is a limit to what it may send in a second.
     pub(super) fn is_throttled(&self) -> bool {
-        self.profile.settings.rate_max > 0
+        self.throttle.is_some()
+    }
+
+    /// When it is read from again that has sent as much as it may.
+    pub(super) fn resume_at(&self) -> Option<Time> {
+        self.throttle.as_ref()?.resume_at
     }
 
     /// Whether it may send a frame now. If not: when it may.
     fn may_send(&mut self, now: Time) -> Result<(), Time> {
-        let rate_max = self.profile.settings.rate_max;
-        if rate_max == 0 {
-            return Ok(());
-        }
-        let (since, frames) = &mut self.rate;
-        let until = since.plus_ms(RATE_MS);
+        let Some(throttle) = &mut self.throttle else { return Ok(()) };
+        let until = throttle.since.plus_ms(RATE_MS);
         if now >= until {
-            (*since, *frames) = (now, 0);
+            (throttle.since, throttle.frames) = (now, 0);
         }
-        if *frames >= rate_max { Err(until) } else { Ok(()) }
+        if throttle.frames >= self.profile.settings.rate_max { Err(until) } else { Ok(()) }
     }
 
     fn count_frame(&mut self) {
-        self.rate.1 = self.rate.1.saturating_add(1);
+        if let Some(throttle) = &mut self.throttle {
+            throttle.frames += 1;
+        }
+    }
+
+    /// It is not read from until then.
+    fn wait_until(&mut self, until: Time) {
+        if let Some(throttle) = &mut self.throttle {
+            throttle.resume_at = Some(until);
+        }
+    }
+
+    /// Whether it has waited for long enough.
+    fn has_waited(&mut self, now: Time) -> bool {
+        self.throttle.as_mut().is_some_and(|throttle| throttle.resume_at.take_if(|at| *at <= now).is_some())
     }
 }
 
