@@ -73,12 +73,12 @@ fn values_of_another_type() {
     assert_eq!(
         refused("[[listener]]\nbind = \"127.0.0.1:1\"\nprotocols = \"mqtt\""),
         "t.toml:3:13: `protocols` is \"mqtt\"; it must be a list of any of \"mqtt\", \"http\", \"websocket\", \"json\", \
-         \"mqtt-sn\""
+         \"mqtt-sn\", \"framed\""
     );
     assert_eq!(
         refused("[[listener]]\nbind = \"127.0.0.1:1\"\nprotocols = [[\"mqtt\"]]"),
         "t.toml:3:14: an entry of `protocols` is a list; it must be one of \"mqtt\", \"http\", \"websocket\", \"json\", \
-         \"mqtt-sn\""
+         \"mqtt-sn\", \"framed\""
     );
     assert_eq!(
         refused("limits = 5"),
@@ -185,8 +185,8 @@ fn combinations_that_cannot_be() {
         );
     }
     assert_eq!(
-        refused("[[listener]]\nbind = \"127.0.0.1:1\"\nprotocols = [\"mqtt-sn\"]"),
-        "t.toml:3:13: tcp://127.0.0.1:1 cannot carry \"mqtt-sn\"; give it a listener of its own whose `bind` begins \
+        refused("[[listener]]\nbind = \"127.0.0.1:1\"\nprotocols = [\"mqtt-sn\", \"framed\"]"),
+        "t.toml:3:13: tcp://127.0.0.1:1 cannot carry \"mqtt-sn\", \"framed\"; give it a listener of its own whose `bind` begins \
          with udp://"
     );
     assert_eq!(
@@ -201,7 +201,7 @@ fn combinations_that_cannot_be() {
     assert_eq!(
         refused("[[listener]]\nbind = \"127.0.0.1:1\"\nprotocols = []"),
         "t.toml:3:13: `protocols` is an empty list; it must be a list of any of \"mqtt\", \"http\", \"websocket\", \
-         \"json\", \"mqtt-sn\", and at least one"
+         \"json\", \"mqtt-sn\", \"framed\", and at least one"
     );
     assert_eq!(
         refused("[[listener]]\nbind = \"127.0.0.1:1\"\n[[listener]]\nbind = \"tcp://localhost:1\""),
@@ -214,9 +214,9 @@ fn protocols_that_are_not_known() {
     assert_eq!(
         refused("[[listener]]\nbind = \"127.0.0.1:1\"\nprotocols = [\"mqqt\", \"json\", \"coap\"]"),
         "t.toml:3:14: an entry of `protocols` is \"mqqt\"; did you mean `mqtt`? It must be one of \"mqtt\", \"http\", \
-         \"websocket\", \"json\", \"mqtt-sn\"\n\
+         \"websocket\", \"json\", \"mqtt-sn\", \"framed\"\n\
          t.toml:3:30: an entry of `protocols` is \"coap\"; it must be one of \"mqtt\", \"http\", \"websocket\", \
-         \"json\", \"mqtt-sn\""
+         \"json\", \"mqtt-sn\", \"framed\""
     );
 }
 
@@ -228,8 +228,8 @@ fn nowhere_to_listen() {
          for the usual ones"
     );
     assert_eq!(
-        refused("[[listener]]\nbind = \"udp://127.0.0.1:1\"\nprotocols = [\"mqtt-sn\", \"json\"]"),
-        "t.toml:3:13: udp://127.0.0.1:1 cannot speak \"json\" and \"mqtt-sn\" both, since nothing tells their datagrams \
+        refused("[[listener]]\nbind = \"udp://127.0.0.1:1\"\nprotocols = [\"mqtt-sn\", \"framed\", \"json\"]"),
+        "t.toml:3:13: udp://127.0.0.1:1 cannot speak \"json\" and \"mqtt-sn\", \"framed\" both, since nothing tells their datagrams \
          apart; give each a listener of its own"
     );
 }
@@ -257,12 +257,12 @@ fn open_doors() {
 
 #[test]
 fn who_cannot_say_who_it_is() {
-    let sn = "[[listener]]\nbind = \"udp://127.0.0.1:1\"\nprotocols = [\"mqtt-sn\"]\n";
+    let sn = "[[listener]]\nbind = \"udp://127.0.0.1:1\"\nprotocols = [\"mqtt-sn\", \"framed\"]\n";
     let users = "[auth]\nusers = \"users.txt\"\n";
     assert_eq!(
         refused(&format!("{sn}{users}")),
         "t.toml:3:13: MQTT-SN has no passwords, so that nobody could connect to udp://127.0.0.1:1; write \
-         `allow_anonymous = true` in this [[listener]], or leave \"mqtt-sn\" out"
+         `allow_anonymous = true` in this [[listener]], or leave \"mqtt-sn\", \"framed\" out"
     );
     assert_eq!(
         refused("[auth]\nusers = \"\"\nfailures_max = -1"),
@@ -317,7 +317,7 @@ fn variables_of_the_environment() {
             &[("TREFOIL_LISTENER_0_BIND", "127.0.0.1:1"), ("TREFOIL_LISTENER_0_PROTOCOLS", "mqtt, htp")]
         ),
         "environment variable TREFOIL_LISTENER_0_PROTOCOLS: an entry of `protocols` is \"htp\"; did you mean `http`? \
-         It must be one of \"mqtt\", \"http\", \"websocket\", \"json\", \"mqtt-sn\""
+         It must be one of \"mqtt\", \"http\", \"websocket\", \"json\", \"mqtt-sn\", \"framed\""
     );
 }
 
