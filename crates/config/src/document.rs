@@ -172,13 +172,21 @@ fn unknown(section: Section, key: &str, is_table: bool) -> String {
     let keys = Setting::of(section).map(|setting| setting.key);
     let sections = Section::ALL.into_iter().filter(|_| section == Section::Top).map(Section::name);
     let known: Vec<&str> = keys.chain(sections).filter(|name| !name.is_empty()).collect();
-    let mut elsewhere = Section::ALL.into_iter().filter(|_| !is_table);
-    let elsewhere = elsewhere.find(|other| Setting::find(*other, key).is_some());
-    let hint = match elsewhere {
-        Some(Section::Top) => "it stands at the top level, before the first [section]".to_owned(),
-        Some(other) => format!("it belongs into {}{other}", if other.one().is_some() { "a " } else { "" }),
-        None => did_you_mean(key, known.iter().copied())
+    let elsewhere: Vec<Section> =
+        Section::ALL.into_iter().filter(|other| !is_table && Setting::find(*other, key).is_some()).collect();
+    let hint = match elsewhere[..] {
+        [] => did_you_mean(key, known.iter().copied())
             .unwrap_or_else(|| format!("known here are {}", known.join(", "))),
+        [Section::Top, ..] => "it stands at the top level, before the first [section]".to_owned(),
+        [first, ref others @ ..] => {
+            let a = |section: Section| if section.one().is_some() { "a " } else { "" };
+            let mut hint = format!("it belongs into {}{first}", a(first));
+            for (i, other) in others.iter().enumerate() {
+                let joint = if i + 1 == others.len() { " or" } else { "," };
+                hint += &format!("{joint} {}{other}", a(*other));
+            }
+            hint
+        }
     };
     format!("`{shown}` is not known {at} {section}; {hint}")
 }

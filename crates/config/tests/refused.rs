@@ -185,8 +185,8 @@ fn combinations_that_cannot_be() {
         );
     }
     assert_eq!(
-        refused("[[listener]]\nbind = \"127.0.0.1:1\"\nprotocols = [\"mqtt-sn\", \"framed\"]"),
-        "t.toml:3:13: tcp://127.0.0.1:1 cannot carry \"mqtt-sn\", \"framed\"; give it a listener of its own whose `bind` begins \
+        refused("[[listener]]\nbind = \"127.0.0.1:1\"\nprotocols = [\"mqtt-sn\"]"),
+        "t.toml:3:13: tcp://127.0.0.1:1 cannot carry \"mqtt-sn\"; give it a listener of its own whose `bind` begins \
          with udp://"
     );
     assert_eq!(
@@ -228,8 +228,8 @@ fn nowhere_to_listen() {
          for the usual ones"
     );
     assert_eq!(
-        refused("[[listener]]\nbind = \"udp://127.0.0.1:1\"\nprotocols = [\"mqtt-sn\", \"framed\", \"json\"]"),
-        "t.toml:3:13: udp://127.0.0.1:1 cannot speak \"json\" and \"mqtt-sn\", \"framed\" both, since nothing tells their datagrams \
+        refused("[[listener]]\nbind = \"udp://127.0.0.1:1\"\nprotocols = [\"mqtt-sn\", \"json\"]"),
+        "t.toml:3:13: udp://127.0.0.1:1 cannot speak \"json\" and \"mqtt-sn\" both, since nothing tells their datagrams \
          apart; give each a listener of its own"
     );
 }
@@ -257,12 +257,12 @@ fn open_doors() {
 
 #[test]
 fn who_cannot_say_who_it_is() {
-    let sn = "[[listener]]\nbind = \"udp://127.0.0.1:1\"\nprotocols = [\"mqtt-sn\", \"framed\"]\n";
+    let sn = "[[listener]]\nbind = \"udp://127.0.0.1:1\"\nprotocols = [\"mqtt-sn\"]\n";
     let users = "[auth]\nusers = \"users.txt\"\n";
     assert_eq!(
         refused(&format!("{sn}{users}")),
         "t.toml:3:13: MQTT-SN has no passwords, so that nobody could connect to udp://127.0.0.1:1; write \
-         `allow_anonymous = true` in this [[listener]], or leave \"mqtt-sn\", \"framed\" out"
+         `allow_anonymous = true` in this [[listener]], or leave \"mqtt-sn\" out"
     );
     assert_eq!(
         refused("[auth]\nusers = \"\"\nfailures_max = -1"),
@@ -341,7 +341,7 @@ fn sections_of_which_there_may_be_several() {
     );
     assert_eq!(
         refused("pattern = \"x\""),
-        "t.toml:1:1: `pattern` is not known at the top level; it belongs into a [[rewrite]]"
+        "t.toml:1:1: `pattern` is not known at the top level; it belongs into a [[listener]], a [[dial]] or a [[rewrite]]"
     );
     assert!(
         refused_environment("", &[("TREFOIL_LISTENER_0_PORT", "1883")])
