@@ -50,6 +50,11 @@ fn introduction(section: Section) -> (&'static str, &'static str) {
             "The certificate of the hub: [security.md](security.md#tls). With it every TCP listener speaks TLS too, beside what it \
              spoke before, unless its `tls` says otherwise.",
         ),
+        Section::Dial => (
+            "`[[dial]]`",
+            "One for each device that is a TCP server, and that the hub connects to: [framed.md](framed.md). It has the keys of \
+             a framed listener.",
+        ),
         Section::Auth => ("`[auth]`", "Who may connect. [security.md](security.md) has more."),
         Section::Bans => {
             ("`[bans]`", "Who may not connect. The bans themselves are set [over HTTP](http.md#bans).")

@@ -31,8 +31,12 @@ pub(crate) struct Context {
     pub(crate) access: Option<Access>,
     /// Who may not.
     pub(crate) bans: Bans,
-    /// The listeners, by number.
+    /// Who has failed too often to prove who it is.
+    pub(crate) failures: crate::access::Failures,
+    /// The listeners, by number, and behind them a number for each device that the hub connects to.
     pub(crate) listeners: Vec<ListenerContext>,
+    /// These devices.
+    pub(crate) dials: Vec<crate::dial::DialContext>,
     /// What the shards share of the hub.
     pub(crate) hub: std::sync::Arc<trefoil_hub::Shared>,
     /// The shards' mailboxes, by number.
@@ -79,6 +83,10 @@ pub(crate) struct ListenerContext {
     pub(crate) connections_max: usize,
     /// Connections now.
     pub(crate) connections: AtomicUsize,
+    /// What a framed one does with bytes.
+    pub(crate) framed: Option<std::sync::Arc<crate::framed::Profile>>,
+    /// It is no listener: the hub has made its connections itself.
+    pub(crate) is_dial: bool,
 }
 
 impl Context {
@@ -103,8 +111,15 @@ impl Context {
             bind: l.bind.to_string(),
             protocols: l.protocols.names().collect(),
         };
-        let listeners = self.listeners.iter().map(listener).collect();
+        let listeners = self.listeners.iter().filter(|l| !l.is_dial).map(listener).collect();
+        let dials = self.dials.iter().map(crate::dial::DialContext::summary).collect();
         let (uptime_s, retained) = (self.started.elapsed().as_secs(), self.hub.retained.size().0);
-        Summary::of(&self.stats, listeners, uptime_s, retained, StoreSummary::of(self.keeper.as_deref()))
+        Summary::of(
+            &self.stats,
+            (listeners, dials),
+            uptime_s,
+            retained,
+            StoreSummary::of(self.keeper.as_deref()),
+        )
     }
 }

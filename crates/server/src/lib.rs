@@ -33,6 +33,8 @@ mod context;
 mod crew;
 mod descriptors;
 pub mod detect;
+mod dial;
+mod framed;
 mod handover;
 mod inherited;
 mod json_message;
@@ -347,13 +349,16 @@ impl Prepared<'_> {
             sys: config.sys.clone(),
             access,
             bans,
+            failures: access::Failures::new(config.auth.failures_max, config.auth.failures_window_s),
             listeners: config
                 .listeners
                 .iter()
                 .zip(&listening)
                 .zip(certificates)
                 .map(|((l, at), tls)| listener_context(l, at.bind.clone(), tls))
+                .chain(config.dial.iter().map(dial::listener_context))
                 .collect(),
+            dials: config.dial.iter().map(dial::DialContext::new).collect(),
             hub: shared,
             mailboxes,
             keeper: log.is_some().then(|| Arc::new(Keeper::new(config))),
@@ -380,6 +385,7 @@ impl Prepared<'_> {
             loops.push(ShardLoop::new(number, poll, shares, hub, context, beside.hands(), random)?);
         }
         handover::take_over(&mut loops, &context, connections);
+        dial::start(&context, config, &beside.hands());
         let crew = crew::start(loops, &context)?;
         let drain = Duration::from_secs(config.limits.drain_s.into());
         let sockets = sockets.into_iter().flatten().collect();
@@ -536,6 +542,11 @@ fn listener_context(
         tls,
         connections_max: listener.connections_max,
         connections: AtomicUsize::new(0),
+        framed: listener
+            .framed
+            .clone()
+            .map(|framed| Arc::new(framed::Profile::new(framed, matches!(listener.bind, Bind::Udp(_))))),
+        is_dial: false,
     }
 }
 

@@ -17,6 +17,7 @@ mod crash;
 mod extensions;
 mod files;
 mod flood;
+mod framed;
 mod handover;
 mod history;
 mod history_seam;

@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 29] = [
     ("trefoil-json", &[]),
     ("trefoil-transfer", &[]),
     ("trefoil-hub", &["trefoil-mqtt"]),
-    ("trefoil-config", &["trefoil-hub"]),
+    ("trefoil-config", &["trefoil-hub", "trefoil-framing"]),
     ("trefoil-store", &["trefoil-hub"]),
     ("trefoil-cluster", &["trefoil-hub", "trefoil-store"]),
     (

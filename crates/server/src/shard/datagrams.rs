@@ -45,6 +45,7 @@ impl ShardLoop {
                 self.net.stats().bytes_in.add(datagram.len() as u64);
                 match self.listeners[number] {
                     Listener::MqttSn { .. } => self.sn_receive(number, from, datagram),
+                    Listener::Framed { .. } => self.framed_receive(number, from, datagram),
                     _ if protocols.rooms && (!protocols.json || is_room(datagram)) => {
                         self.room_receive(number, from, datagram);
                     }
@@ -162,7 +163,7 @@ impl ShardLoop {
         addr: SocketAddr,
         led: Option<(Way, Option<Arc<str>>)>,
     ) -> ConnectionKey {
-        let mut peer = Peer::new(addr);
+        let mut peer = Peer::new(addr, self.net.number);
         let (way, user) = led.unzip();
         peer.way = way;
         let key = self.add(Link::Udp(peer), number);

@@ -46,6 +46,8 @@ impl ShardLoop {
                 let (code, close) = (Code::Unavailable, CloseCode::POLICY_VIOLATION);
                 self.dismiss_client(key, Dismissal { code, close, why: WHY });
             }
+            // There are no words to say why.
+            Form::Framed(_) => self.close(key),
             Form::Mqtt(_) | Form::Sse(_) | Form::None => {
                 self.mqtt_fail(key, ReasonCode::SessionTakenOver, WHY);
             }
@@ -145,6 +147,7 @@ impl ShardLoop {
                     peers.remove(&peer.addr);
                     self.json_part(listener, peer.addr, peer.way);
                 }
+                (Listener::Framed { .. }, _) => self.framed_depart(listener, &peer),
                 (_, Form::MqttSn(client)) => self.sn_depart(listener, peer.addr, client.way, key),
                 _ => {}
             },

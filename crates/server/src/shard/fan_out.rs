@@ -2,7 +2,7 @@
 
 use super::ShardLoop;
 use super::connection::{Connection, Form, Phase};
-use super::forms::{Frames, RunForms, Whole, at_most_once, encode_text, view};
+use super::forms::{Frames, RunForms, Whole, at_most_once, encode_text, view, whole};
 use super::json::write::{JOINED_BYTES_MAX, write_binary};
 use super::net::{DATAGRAM_BYTES_MAX, Json, Net, write_json};
 use super::run::{Size, messages};
@@ -34,6 +34,8 @@ impl Net {
         // What is put into a window that is kept is so for one connection, message by message or tick by tick.
         let keeps_context = connection.deflate.keeps_context();
         let mut is_framed = false;
+        let (mut count, mut payload_bytes) = (size.count, size.payload_bytes);
+        let (mut unframed, mut too_large) = (0, 0);
         let whole = match &connection.form {
             Form::None => return,
             // An empty list of properties takes one byte more, and more than one where the length grows for it.
@@ -65,6 +67,13 @@ impl Net {
                 run.objects()
             }
             Form::JsonShaped(_) if !keeps_context => run.frames(Frames::Mixed, bits, pool),
+            Form::Framed(profile) if !profile.is_udp => {
+                let links = run.links;
+                let frames = run.framed(profile);
+                (count, payload_bytes) = (frames.count, frames.payload_bytes);
+                (unframed, too_large) = (frames.unframed, frames.too_large);
+                whole(links, &frames.bytes)
+            }
             Form::MqttSn(_) => {
                 let delivery = of_a_run(subscription_ids, slow_reader);
                 for message in run.messages() {
@@ -72,7 +81,7 @@ impl Net {
                 }
                 return;
             }
-            Form::Mqtt(_) | Form::JsonDatagram | Form::JsonText | Form::JsonShaped(_) => {
+            Form::Mqtt(_) | Form::JsonDatagram | Form::JsonText | Form::JsonShaped(_) | Form::Framed(_) => {
                 return self.deliver_one_by_one(to, run, subscription_ids, slow_reader);
             }
         };
@@ -81,6 +90,11 @@ impl Net {
             || !self.fits(connection, size.count as usize, whole.len())
         {
             return self.deliver_one_by_one(to, run, subscription_ids, slow_reader);
+        }
+        self.count_drop(Drop::Unframed, unframed);
+        self.count_drop(Drop::TooLarge, too_large);
+        if count == 0 {
+            return;
         }
         let connection = &mut self.connections[to.0 as usize];
         if connection.is_joined() {
@@ -91,14 +105,14 @@ impl Net {
             Net::frame_packets(connection, &mut self.deflate, &mut self.pool);
         }
         match whole {
-            Whole::Copy(bytes) => connection.open_rope().copy(bytes, size.count, &mut self.pool),
-            Whole::Link(bytes) => connection.open_rope().link(bytes, size.count),
+            Whole::Copy(bytes) => connection.open_rope().copy(bytes, count, &mut self.pool),
+            Whole::Link(bytes) => connection.open_rope().link(bytes, count),
         }
         if is_framed {
             connection.outbox.mark_framed();
         }
-        self.stats().messages_out.add(size.count.into());
-        self.stats().payload_out.add(size.payload_bytes as u64);
+        self.stats().messages_out.add(count.into());
+        self.stats().payload_out.add(payload_bytes as u64);
         self.mark_dirty(to);
         self.relieve(to);
     }
@@ -111,6 +125,7 @@ impl Net {
         slow_reader: Option<SlowReader>,
     ) {
         let (mut sent, mut sent_bytes, mut full, mut too_large, mut short) = (0, 0, 0, 0, 0);
+        let mut unframed = 0;
         let wire = run.wire;
         for (place, publish) in messages(wire).enumerate() {
             let connection = &self.connections[to.0 as usize];
@@ -126,6 +141,18 @@ impl Net {
                 } else if let Some(message) = run.messages().get(place) {
                     self.deliver_late(to, message, &of_a_run(subscription_ids, slow_reader));
                 }
+                continue;
+            }
+            if matches!(connection.form, Form::Framed(_)) {
+                match self.put_frame(to, publish.payload) {
+                    Ok(()) => {
+                        sent += 1;
+                        sent_bytes += publish.payload.len() as u64;
+                    }
+                    Err(Drop::TooLarge) => too_large += 1,
+                    Err(_) => unframed += 1,
+                }
+                self.relieve(to);
                 continue;
             }
             let connection = &mut self.connections[to.0 as usize];
@@ -169,6 +196,7 @@ impl Net {
         self.count_drop(Drop::OutboxFull, full);
         self.count_drop(Drop::TooLarge, too_large);
         self.count_drop(Drop::Memory, short);
+        self.count_drop(Drop::Unframed, unframed);
         self.mark_dirty(to);
     }
 }

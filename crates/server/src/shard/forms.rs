@@ -1,7 +1,9 @@
 //! A run in the forms that its receivers want: each is made once, when the first of them asks.
 
 use super::deflate::{Deflate, Pool};
+use super::framed::FramedRun;
 use super::run::{Size, messages};
+use crate::framed::Profile;
 use crate::outbox::LINK_BYTES_MIN;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ pub(super) struct RunForms<'a> {
     /// It goes to several receivers of this shard, so that what is made for one serves others.
     has_several: bool,
     /// Whether it is worth linking: several receivers, and enough bytes.
-    links: bool,
+    pub(super) links: bool,
     v3: Option<Bytes>,
     v5: Option<Bytes>,
     /// WebSocket frames: with what is in them, and the size of the window with which they are compressed.
@@ -26,6 +28,8 @@ pub(super) struct RunForms<'a> {
     /// Texts with a comma behind each, to be joined.
     objects: Option<Bytes>,
     is_text: Option<bool>,
+    /// Frames of each listener that has receivers.
+    framed: Vec<(Arc<Profile>, FramedRun)>,
     /// The messages one by one.
     messages: Vec<Arc<Message>>,
 }
@@ -75,6 +79,7 @@ impl<'a> RunForms<'a> {
             sse: None,
             objects: None,
             is_text: None,
+            framed: Vec::new(),
             messages: Vec::new(),
         }
     }
@@ -181,6 +186,15 @@ impl<'a> RunForms<'a> {
         whole(self.links, bytes)
     }
 
+    pub(super) fn framed(&mut self, profile: &Arc<Profile>) -> &FramedRun {
+        let known = self.framed.iter().position(|(known, _)| Arc::ptr_eq(known, profile));
+        let known = known.unwrap_or_else(|| {
+            self.framed.push((profile.clone(), FramedRun::new(profile, self.wire)));
+            self.framed.len() - 1
+        });
+        &self.framed[known].1
+    }
+
     /// Whether all payloads are UTF-8.
     pub(super) fn is_text(&mut self) -> bool {
         *self.is_text.get_or_insert_with(|| messages(self.wire).all(|publish| is_text(publish.payload)))
@@ -214,7 +228,7 @@ impl Whole<'_> {
 }
 
 /// Compressed, a run may be too short to be worth linking.
-fn whole(links: bool, bytes: &Bytes) -> Whole<'_> {
+pub(super) fn whole(links: bool, bytes: &Bytes) -> Whole<'_> {
     if links && bytes.len() >= LINK_BYTES_MIN { Whole::Link(bytes.clone()) } else { Whole::Copy(bytes) }
 }
 

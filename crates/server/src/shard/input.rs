@@ -21,6 +21,9 @@ const REST_BYTES_READ: usize = SCRATCH_BYTES / 2;
 /// complete, which is what a keep-alive asks for.
 const HEARD_BYTES_MIN: usize = 1024;
 
+/// The same from who may send only so many frames in a second.
+const THROTTLED_BYTES_READ: usize = 4096;
+
 /// What a peer may go on sending after it has been said goodbye to, so that it finds time to read that.
 const DISCARDED_BYTES_MAX: usize = 1 << 20;
 
@@ -53,6 +56,10 @@ impl ShardLoop {
                 if connection.is_gone {
                     self.lose(key);
                 }
+                continue;
+            }
+            if matches!(&connection.input, Input::Framed(framed) if framed.resume_at().is_some()) {
+                // It has sent as much as it may, and is read from when its time has come.
                 continue;
             }
             if connection.waiting().0 > outbox_bytes_max {
@@ -96,6 +103,14 @@ impl ShardLoop {
         } else {
             scratch[..kept].copy_from_slice(&rest);
             &mut scratch[kept..]
+        };
+        let room = match &connection.input {
+            // What it has to wait with is to be in the kernel.
+            Input::Framed(framed) if framed.is_throttled() => {
+                let least = room.len().min(THROTTLED_BYTES_READ);
+                &mut room[..least]
+            }
+            _ => room,
         };
         let wanted = room.len();
         let Link::Stream(stream) = &mut connection.link else { return };
@@ -201,6 +216,19 @@ impl ShardLoop {
                     }
                     (used, self.put_back(key, Input::JsonWebSocket(receiver)))
                 }
+                Input::Framed(mut framed) => {
+                    let used = self.framed(key, &mut framed, rest);
+                    if self.is_leaving.is_some() {
+                        self.leave_framed(key, framed, rest[used..].to_vec());
+                        return input.len();
+                    }
+                    let is_timed = framed.next_at().is_some();
+                    let again = self.put_back(key, Input::Framed(framed));
+                    if is_timed {
+                        self.set_timer(key);
+                    }
+                    (used, again)
+                }
                 Input::Echo(mut receiver) => {
                     let used = self.echo_frames(key, &mut receiver, rest);
                     (used, self.put_back(key, Input::Echo(receiver)))
@@ -245,10 +273,16 @@ impl ShardLoop {
     /// Looks at the first bytes. Returns how much of them is done with, and whether they said what the connection speaks.
     fn decide(&mut self, key: ConnectionKey, input: &[u8]) -> (usize, bool) {
         let Some(connection) = self.net.get(key) else { return (0, true) };
-        let listener = &self.net.context.listeners[usize::from(connection.listener)];
+        let number = usize::from(connection.listener);
+        let listener = &self.net.context.listeners[number];
         let tls = listener.tls.as_ref().filter(|_| !connection.is_tls());
         let detected = match tls {
             Some(tls) if tls.is_required && !begins_tls(input) => Err(Refused::Plain),
+            Some(_) if listener.framed.is_some() && begins_tls(input) => Err(Refused::Tls),
+            _ if listener.framed.is_some() => {
+                self.framed_begin(key, number, input);
+                return (0, true);
+            }
             _ => detect(input, listener.protocols),
         };
         match detected {
@@ -323,6 +357,7 @@ impl ShardLoop {
             }
             (_, Phase::Closing) => {}
             (Kind::JsonTcp, Phase::Open) => self.end_json_lines(key),
+            (Kind::FramedTcp, Phase::Open) => self.framed_peer_closed(key),
             // Answers that only wait for the disk are owed to it as much as those that have gone out.
             _ if connection.held.is_some() => self.close(key),
             // As is whoever has asked for something, has been answered, and asks for nothing more.

@@ -17,6 +17,7 @@ mod ending;
 mod fan_out;
 mod follow;
 mod forms;
+mod framed;
 mod handover;
 mod http;
 mod input;
@@ -46,6 +47,7 @@ mod write;
 pub(crate) use channel::Opening;
 pub(crate) use deflate::{Contexts, Deflate};
 pub(crate) use follow::json_place;
+pub(crate) use framed::{Dialled, Forwarded as FramedForwarded, FramedInput, Gone as FramedGone};
 pub(crate) use presence::view;
 
 use crate::beside::Hands;
@@ -127,6 +129,8 @@ pub(crate) struct ShardLoop {
     rooms: rooms::Rooms,
     /// Datagrams that have come; kept for its memory.
     inbox: Inbox,
+    /// What is of framed connections only.
+    framed: framed::Own,
     /// To which shard the connection that is being read has to move.
     is_leaving: Option<usize>,
     /// When the last connection is closed, if the hub stops.
@@ -165,8 +169,8 @@ impl ShardLoop {
             .into_iter()
             .enumerate()
             .map(|(n, share)| {
-                let is_mqtt_sn = context.listeners[n].protocols.mqtt_sn;
-                Listener::new(share, is_mqtt_sn, accept::token(n), poll.registry())
+                let protocols = context.listeners[n].protocols;
+                Listener::new(share, protocols, accept::token(n), poll.registry())
             })
             .collect::<io::Result<_>>()?;
         let mail = context.mailboxes.iter().map(|_| Vec::new()).collect();
@@ -231,6 +235,7 @@ impl ShardLoop {
             sn,
             rooms,
             inbox: Inbox::default(),
+            framed: framed::Own::default(),
             is_leaving: None,
             stop_at: None,
             held_replies: VecDeque::new(),
@@ -453,6 +458,8 @@ impl ShardLoop {
             Mail::Rooms { rooms_max, reply } => self.report_rooms(rooms_max, reply),
             Mail::JsonDatagram(led) => self.json_take_led(*led),
             Mail::JsonGone(parted) => self.json_forget(&parted),
+            Mail::FramedDatagram(forwarded) => self.framed_take(&forwarded),
+            Mail::FramedGone(gone) => self.framed_forget(&gone),
             Mail::Verdict { connection, serial, verdict } => self.take_verdict(connection, serial, verdict),
             Mail::StopListening(done) => {
                 self.stop_listening();

@@ -326,6 +326,7 @@ impl Net {
             Form::None => return Delivered::Dropped,
             Form::Mqtt(_) => self.send_mqtt(to, message, delivery),
             Form::MqttSn(_) => self.send_mqtt_sn(to, message, delivery),
+            Form::Framed(_) => self.send_framed(to, message),
             _ => self.send_json(to, message, delivery),
         };
         match sent {
@@ -490,7 +491,7 @@ pub(super) fn write_json(
                 close_json(text, acknowledgement, out);
                 out.push(b'\n');
             }
-            Form::JsonDatagram | Form::None | Form::Mqtt(_) | Form::MqttSn(_) => {
+            Form::JsonDatagram | Form::None | Form::Mqtt(_) | Form::MqttSn(_) | Form::Framed(_) => {
                 close_json(text, acknowledgement, out)
             }
         }

@@ -98,6 +98,7 @@ impl ShardLoop {
                 self.flush(key);
                 self.lose(key);
             }
+            Form::Framed(_) => self.framed_end(key, "dismissed"),
             Form::Sse(_) | Form::None => {
                 self.say_close(key, close, why);
                 self.close(key);

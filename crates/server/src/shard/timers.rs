@@ -117,6 +117,7 @@ impl ShardLoop {
                 (Phase::Open, Input::Stream(_)) => self.stream_idle_due(key),
                 (Phase::Open, Input::ChannelBody(_)) => self.channel_body_timeout(key),
                 (Phase::Open, Input::ChannelReader(_)) => self.channel_reader_is_due(key),
+                (Phase::Open, Input::Framed(_)) => self.framed_timeout(key),
                 (Phase::Open, Input::ProxyHeader) => {
                     self.refuse_unproxied(key, "the header of the PROXY protocol did not come in time");
                 }
@@ -138,6 +139,9 @@ impl ShardLoop {
         if connection.json.is_some() {
             self.json_asks_due(key);
             self.json_heartbeat_due(key);
+        }
+        if self.framed_due(key) {
+            return;
         }
         let Some(connection) = self.net.get_mut(key) else { return };
         if connection.is_udp() && self.resend_datagrams(key) {

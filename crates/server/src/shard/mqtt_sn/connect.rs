@@ -52,7 +52,7 @@ impl ShardLoop {
             return None;
         }
         self.net.stats().accepted.add(1);
-        let key = self.add(Link::Udp(Peer::new(from)), number);
+        let key = self.add(Link::Udp(Peer::new(from, self.net.number)), number);
         self.set_input(key, Kind::MqttSn, Input::Ignored);
         if let Some(connection) = self.net.get_mut(key) {
             connection.form = Form::MqttSn(Box::new(Client::new()));

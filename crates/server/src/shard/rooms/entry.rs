@@ -85,7 +85,7 @@ impl ShardLoop {
             return Ok(None);
         }
         let (context, now) = (&self.net.context, self.net.now);
-        if self.access().is_some_and(|access| access.failures.is_barred(Some(from.ip()), now)) {
+        if self.access().is_some() && self.net.context.failures.is_barred(Some(from.ip()), now) {
             self.net.stats().auth_throttled.add(1);
             return Err((Refusal::Throttled, "too many attempts from this address have failed; wait".into()));
         }
