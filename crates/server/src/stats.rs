@@ -61,6 +61,10 @@ pub(crate) enum Kind {
     EchoWebSocket,
     JsonTcp,
     JsonUdp,
+    /// Joined with another connection.
+    Stream,
+    /// The same over WebSocket, or on its way there.
+    StreamWebSocket,
     MqttSn,
     Sse,
     /// A channel whose readers are answered one by one.
@@ -69,7 +73,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [(Kind, &'static str); 11] = [
+    pub(crate) const ALL: [(Kind, &'static str); 13] = [
         (Kind::New, "new"),
         (Kind::Mqtt, "mqtt"),
         (Kind::MqttWebSocket, "mqtt_ws"),
@@ -77,6 +81,8 @@ impl Kind {
         (Kind::EchoWebSocket, "echo_ws"),
         (Kind::JsonTcp, "json_tcp"),
         (Kind::JsonUdp, "json_udp"),
+        (Kind::Stream, "stream"),
+        (Kind::StreamWebSocket, "stream_ws"),
         (Kind::MqttSn, "mqtt_sn"),
         (Kind::Sse, "sse"),
         (Kind::Poll, "poll"),

@@ -1,6 +1,6 @@
 //! From the arguments to a connected client, and the runtime that it lives in.
 
-use crate::arguments::{AuthMethod, Connection, MqttVersion};
+use crate::arguments::{AuthMethod, Connection, Hub, MqttVersion};
 use crate::failure::Failure;
 use crate::passwd::first_line;
 use std::fs::File;
@@ -52,6 +52,16 @@ pub(crate) fn options(arguments: &Connection) -> Result<Options, Failure> {
 
 fn password(arguments: &Connection) -> Result<Option<Vec<u8>>, Failure> {
     password_of(arguments.password.as_deref(), arguments.password_file.as_deref())
+}
+
+/// The options of who wants streams.
+pub(crate) fn stream_options(hub: &Hub) -> Result<Options, Failure> {
+    Ok(Options {
+        user_name: hub.user.clone(),
+        password: password_of(hub.password.as_deref(), hub.password_file.as_deref())?,
+        timeout: hub.patience,
+        ..Options::default()
+    })
 }
 
 /// A password, or the first line of a file.

@@ -24,6 +24,7 @@ mod rewind;
 mod rooms;
 mod routes;
 mod sessions;
+mod streams;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

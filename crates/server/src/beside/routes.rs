@@ -3,7 +3,7 @@
 use super::admin::{bans, users};
 use super::passwords::Passwords;
 use super::refusal::Refusal;
-use super::{access, channel, console, guard, history, metrics, presence, publish, rooms, sessions};
+use super::{access, channel, console, guard, history, metrics, presence, publish, rooms, sessions, streams};
 use crate::context::{Context, ListenerContext};
 use crate::keeper;
 use crate::stats::Summary;
@@ -28,6 +28,7 @@ pub(super) fn router(context: &Arc<Context>, passwords: &Passwords, listener: us
             .route("/api/v1/stats", get(stats))
             .route("/api/v1/history", get(history::page))
             .route("/api/v1/presence", get(presence::on_topic))
+            .route("/api/v1/streams", get(streams::list))
             .route("/api/v1/sessions", get(sessions::list))
             .route("/api/v1/sessions/{*client_id}", delete(sessions::end))
             .route("/api/v1/rooms", get(rooms::list))
@@ -54,6 +55,9 @@ pub(super) fn router(context: &Arc<Context>, passwords: &Passwords, listener: us
     for path in sockets {
         router = router.route(path, any(upgrade_required));
     }
+    if protocols.websocket {
+        router = router.route("/stream/{*name}", any(upgrade_required));
+    }
     router
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(site.clone(), access::authenticate))
@@ -79,7 +83,7 @@ impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let http = "GET / (console), GET /trefoil.js, GET /trefoil.mjs, POST /api/v1/publish, GET /api/v1/stats, \
                     GET /api/v1/history?topic=TOPIC, \
-                    GET /api/v1/sessions, DELETE /api/v1/sessions/CLIENT_ID, GET /api/v1/rooms, \
+                    GET /api/v1/streams, GET /api/v1/sessions, DELETE /api/v1/sessions/CLIENT_ID, GET /api/v1/rooms, \
                     POST /api/v1/rooms/NAME/tokens, GET and POST /api/v1/bans, \
                     DELETE /api/v1/bans/KIND/WHOM, GET and POST /api/v1/users, \
                     PUT and DELETE /api/v1/users/NAME, GET /healthz, GET /livez, GET /metrics, \
@@ -87,7 +91,7 @@ impl fmt::Display for Site {
         let ListenerContext { protocols, echo, .. } = self.listener();
         let all = [
             (protocols.http, http),
-            (protocols.websocket, "WebSocket on /mqtt (MQTT) and /ws (JSON)"),
+            (protocols.websocket, "WebSocket on /mqtt (MQTT), /ws (JSON) and /stream/NAME"),
             (protocols.websocket && *echo, "WebSocket on /ws/echo"),
         ];
         for (i, (_, text)) in all.into_iter().filter(|(is_on, _)| *is_on).enumerate() {

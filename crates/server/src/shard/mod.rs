@@ -16,10 +16,11 @@ mod encode;
 mod ending;
 mod fan_out;
 mod follow;
+mod forms;
 mod handover;
 mod http;
 mod input;
-mod json;
+pub(crate) mod json;
 mod keep;
 mod mqtt;
 pub(crate) mod mqtt_sn;
@@ -36,6 +37,7 @@ mod sessions;
 mod slow;
 mod sse;
 mod stop;
+pub(crate) mod stream;
 mod timers;
 mod trail;
 mod websocket;
@@ -145,6 +147,8 @@ pub(crate) struct ShardLoop {
     scarce: scarce::Scarce,
     /// Connections that go to another process, or come from one.
     handover: handover::Handover,
+    /// What is for streams only.
+    streams: stream::Own,
 }
 
 impl ShardLoop {
@@ -237,6 +241,7 @@ impl ShardLoop {
             look_at: Time::default(),
             scarce: scarce::Scarce::new(number == 0 && is_limited),
             handover: handover::Handover::default(),
+            streams: stream::Own::default(),
         })
     }
 
@@ -265,6 +270,7 @@ impl ShardLoop {
         self.go_on_with_checkpoint();
         self.go_on_with_surveys();
         self.go_on_with_purges();
+        self.go_on_with_streams();
         self.hand_batch_over();
         self.end_checkpoint();
         self.room_post();
@@ -292,6 +298,7 @@ impl ShardLoop {
         }
         self.mail = mail;
         self.finish_run();
+        self.go_on_with_streams();
         if messages > 0 {
             self.mailbox().count_delivered(messages);
         }
@@ -330,6 +337,7 @@ impl ShardLoop {
             || !self.surveys.is_empty()
             || !self.purges.is_empty()
             || !self.net.answered.is_empty()
+            || self.streams.has_work()
             || !self.net.too_slow.is_empty();
         if has_work || self.is_stopped() {
             return Some(Duration::ZERO);
@@ -385,6 +393,13 @@ impl ShardLoop {
             }
             let key = ConnectionKey(token.0 as u32);
             let Some(connection) = self.net.get_mut(key) else { continue };
+            let mut reader = None;
+            if let connection::Input::Stream(half) = &mut connection.input {
+                half.can_read |= event.is_readable() || event.is_read_closed();
+                half.is_broken |= event.is_error();
+                // Its partner has waited for room.
+                reader = (event.is_writable() && connection.is_blocked).then(|| half.partner());
+            }
             if event.is_readable() || event.is_read_closed() || event.is_write_closed() || event.is_error() {
                 connection.is_half_closed |= event.is_read_closed() || event.is_error();
                 connection.is_gone |= event.is_write_closed() || event.is_error();
@@ -395,6 +410,9 @@ impl ShardLoop {
             if event.is_writable() && connection.is_blocked {
                 connection.is_blocked = false;
                 self.net.mark_dirty(key);
+            }
+            if let Some(reader) = reader {
+                self.note_readable(reader);
             }
         }
     }
@@ -433,6 +451,8 @@ impl ShardLoop {
             Mail::RoomGone(parted) => self.room_forget(&parted),
             Mail::RoomLost(parted) => self.room_lost(&parted),
             Mail::Rooms { rooms_max, reply } => self.report_rooms(rooms_max, reply),
+            Mail::JsonDatagram(led) => self.json_take_led(*led),
+            Mail::JsonGone(parted) => self.json_forget(&parted),
             Mail::Verdict { connection, serial, verdict } => self.take_verdict(connection, serial, verdict),
             Mail::StopListening(done) => {
                 self.stop_listening();
@@ -440,6 +460,7 @@ impl ShardLoop {
                 // Nobody waits for it any more if it took too long.
                 let _ = done.send(());
             }
+            Mail::Stream(letter) => self.take_letter(*letter),
             Mail::Handover(step) => self.take_step(step),
             Mail::Stop => self.begin_stop(),
             Mail::Run(_) => unreachable!("runs are delivered without ending another"),
