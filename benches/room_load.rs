@@ -13,7 +13,7 @@ use nix::sys::socket::{
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, addr::SocketAddrArg, sendmmsg};
 use serde_json::json;
 use std::collections::HashMap;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
@@ -229,8 +229,8 @@ impl Load {
             lost += (wanted - got) as u64;
         }
         let seconds = start.elapsed().as_secs_f64();
-        println!("{}", json!({"sent": sent, "delivered": delivered, "lost": lost, "seconds": seconds}));
-        Ok(())
+        let result = json!({"sent": sent, "delivered": delivered, "lost": lost, "seconds": seconds});
+        writeln!(io::stdout(), "{result}")
     }
 
     /// Takes what the receivers have got, until it is so many datagrams or nothing more comes.

@@ -1,19 +1,20 @@
 //! What all shards know of rooms.
 
 use crate::access;
+use crate::access::kept::Kind as KeptKind;
 use crate::context::Context;
 use crate::keeper::clock_ms;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use trefoil_config::Rooms as Settings;
+use trefoil_config::{Config, Rooms as Settings};
 use trefoil_room::{Cookies, DATA_HEADER_BYTES, NameError, RoomLimits, TOKEN_BYTES_MAX, Tokens, check_name};
 
 /// Bytes of the key of tokens.
 const KEY_BYTES: usize = 32;
 
 /// The key of tokens.
-pub(crate) type RoomKey = [u8; KEY_BYTES];
+type RoomKey = [u8; KEY_BYTES];
 
 /// What all shards know of rooms.
 pub(crate) struct Lobby {
@@ -48,12 +49,16 @@ impl Lobby {
         })
     }
 
-    /// A new key for tokens.
+    /// As the configuration says, with the key of tokens that the process before has kept. If there is none, one that has
+    /// just been made comes too, to be kept for the next process.
     ///
     /// # Errors
     /// When the system has no randomness to give.
-    pub(crate) fn key() -> io::Result<RoomKey> {
-        access::random()
+    pub(crate) fn open(config: &Config, first: &trefoil_hub::Shard) -> io::Result<(Lobby, Option<RoomKey>)> {
+        let kept = first.facts(KeptKind::RoomKey as u8).find_map(|(_, key)| key.try_into().ok());
+        let new = if kept.is_none() { Some(access::random()?) } else { None };
+        let key = kept.or(new).unwrap_or_default();
+        Ok((Lobby::new(config.rooms.clone(), key)?, new))
     }
 
     /// How often a peer has to say something.

@@ -19,7 +19,7 @@ mod ways;
 
 pub(crate) use entry::Asking;
 pub(crate) use figures::{DROPPED, RoomFigures};
-pub(crate) use lobby::{Lobby, RoomKey, Ungranted};
+pub(crate) use lobby::{Lobby, Ungranted};
 pub(crate) use report::RoomReport;
 pub(crate) use ways::{Bundle, Parted};
 
