@@ -54,7 +54,8 @@ fn packet(parts: &Parts) -> Packet<'_> {
         }
         3 => {
             let all = Refusal::ALL.map(|(refusal, _)| refusal);
-            let refusal = all.get(usize::from(parts.code)).copied().unwrap_or(Refusal::Other(parts.code));
+            let known = all.into_iter().find(|refusal| refusal.code() == parts.code);
+            let refusal = known.unwrap_or(Refusal::Other(parts.code));
             Packet::Refused { nonce, refusal, text: &parts.text }
         }
         4 => {
