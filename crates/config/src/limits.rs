@@ -144,7 +144,7 @@ limits! {
     stream_idle_s: u32 = 0, Seconds 0..=4_294_967;
     /// Bytes that wait for one end of a stream and came from the other, where the kernel does not move them itself. Nothing
     /// more is read from the other end meanwhile.
-    stream_buffer_bytes: usize = 262_144, Bytes 4096..=256 * MIB;
+    stream_buffer_bytes_max: usize = 262_144, Bytes 1024..=256 * MIB;
     /// How long a WebSocket peer may send nothing before the hub pings it, so that proxies which cut what is silent for a
     /// minute do not. One that has sent nothing for twice that is closed. 0 pings nobody.
     websocket_ping_s: u32 = 25, Seconds 0..=3600;

@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn requests_are_read_as_they_were_written() {
-        let (name, token) = || -> (Cow<'static, str>, Cow<'static, str>) { ("a/ü b".into(), "t0".into()) }();
+        let (name, token) = (Cow::from("a/ü b"), Cow::from("t0"));
         for request in [
             StreamRequest::Connect { name: name.clone(), wait_s: 0, id: None },
             StreamRequest::Connect { name: name.clone(), wait_s: 3600, id: Some(7) },

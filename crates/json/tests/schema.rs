@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use trefoil_json::{
-    Code, Delivery, ExtrasRef, Followed, HelloRequest, Limits, MessageView, Place, PresentClient,
+    Caller, Code, Delivery, ExtrasRef, Followed, HelloRequest, Limits, MessageView, Place, PresentClient,
     PublishView, Reply, Request, RequestError, SlowReader, StreamReply, StreamRequest, SubscribeRequest,
-    SubscribeView, VERSION, Welcome, encode_ack, encode_answer, encode_ask, encode_auth,
+    SubscribeView, VERSION, WAIT_S_MAX, Welcome, encode_ack, encode_answer, encode_ask, encode_auth,
     encode_authenticated, encode_followed, encode_gap, encode_hello, encode_join, encode_leave,
     encode_message, encode_ping, encode_pong, encode_presence, encode_presence_count,
     encode_presence_question, encode_publish, encode_subscribe, encode_subscribed, encode_unsubscribe,
@@ -174,6 +174,28 @@ fn every_encoder_writes_what_the_schema_describes() {
     }
     schemas.check_reply(&written(|out| encode_presence_count("a", usize::MAX, out)));
     schemas.check_reply(&written(|out| encode_leave("a", "ann", "1-2f", 0, out)));
+    let ann = Caller { client: Some("ann".into()), user: None, peer: Some("[::1]:9".into()) };
+    for id in [None, Some(0)] {
+        let (name, token) = (|| "a/é b".into(), || "0123456789abcdef0123456789abcdef".into());
+        let wait_s = id.map_or(0, |_| WAIT_S_MAX);
+        let (exclusive, reason) = (id.is_some(), id.map(|_| "not \"now\"".into()));
+        for request in [
+            StreamRequest::Connect { name: name(), wait_s, id },
+            StreamRequest::Listen { name: name(), exclusive, once: !exclusive, id },
+            StreamRequest::Accept { token: token(), id },
+            StreamRequest::Refuse { token: token(), reason, id },
+        ] {
+            schemas.check_request(&written(|out| request.encode(out)));
+        }
+        for reply in [
+            StreamReply::Joined { name: name(), from: id.map(|_| ann.clone()), ack: id },
+            StreamReply::Listening { name: name(), ack: id },
+            StreamReply::Call { name: name(), token: token(), from: Caller::default() },
+            StreamReply::Refused { token: token(), ack: id },
+        ] {
+            schemas.check_reply(&written(|out| reply.encode(out)));
+        }
+    }
     let ack = written(|out| encode_ack(u64::MAX, out));
     schemas.check_request(&ack);
     schemas.check_reply(&ack);
@@ -254,6 +276,19 @@ fn what_the_code_refuses_the_schema_refuses() {
         r#"{"auth":{"user":"ann","password":7}}"#,
         r#"{"auth":{"user":"ann","password":"x","token":"y"}}"#,
         r#"{"auth":{"user":"ann","password":"x"},"qos":1}"#,
+        r#"{"connect":""}"#,
+        r#"{"connect":"a/../b"}"#,
+        r#"{"connect":"a//b"}"#,
+        r#"{"connect":"a\u0000"}"#,
+        r#"{"connect":"a/#"}"#,
+        r#"{"connect":"a","wait_s":0}"#,
+        r#"{"connect":"a","wait_s":3601}"#,
+        r#"{"connect":"a","once":true}"#,
+        r#"{"listen":"a","wait_s":1}"#,
+        r#"{"listen":"a","once":1}"#,
+        r#"{"accept":1}"#,
+        r#"{"accept":"t","reason":"x"}"#,
+        r#"{"refuse":"t","reason":1}"#,
         r#"{"ping":1,"id":1}"#,
         r#"{"ack":"1"}"#,
         r#"{"ack":1,"id":1}"#,

@@ -55,6 +55,7 @@ mod store;
 mod store_faults;
 mod store_full;
 mod store_size;
+mod streams;
 mod systemd;
 mod upgrade;
 mod upgrade_load;

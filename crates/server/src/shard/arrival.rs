@@ -49,7 +49,7 @@ impl ShardLoop {
                 self.put_back(key, Input::MqttWebSocket(receiver, state));
                 self.begin_pings(key);
             }
-            Stage::Stream(waiting, partner) => self.stream_arrive(key, waiting, partner, &output),
+            Stage::Stream(waiting, partner) => self.stream_arrive(key, *waiting, partner, &output),
             Stage::Channel(opening) => input = self.channel_arrive(key, opening, input),
             Stage::Json { receiver, requests, deflate } => {
                 self.net.answer(key, |out| out.extend_from_slice(&output));

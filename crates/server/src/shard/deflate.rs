@@ -234,7 +234,12 @@ pub(super) fn agree<'a>(
     headers: impl Iterator<Item = &'a [u8]>,
 ) -> Result<(Option<Agreed>, Deflate), Refused> {
     let settings = &context.websocket;
-    let is_on = if kind == Kind::MqttWebSocket { settings.mqtt_compression } else { settings.compression };
+    let is_on = match kind {
+        Kind::MqttWebSocket => settings.mqtt_compression,
+        // What the bytes of a stream are is not known, and many will not become fewer.
+        Kind::StreamWebSocket => false,
+        _ => settings.compression,
+    };
     let take = || is_on.then(|| context.contexts.take(settings.contexts_max)).flatten();
     let (for_deflater, for_inflater) = (take(), take());
     let policy = Policy {

@@ -270,6 +270,8 @@ impl ShardLoop {
         let Some(connection) = self.net.get_mut(key) else { return };
         match (connection.kind, connection.phase) {
             (_, Phase::Lingering) => self.remove(key),
+            // Both sides of it may well be closed: it was told of the other end's.
+            (Kind::Stream, Phase::Open) => self.stream_ended(key),
             _ if connection.is_gone => self.lose(key),
             (_, Phase::Closing)
                 if matches!(connection.input, Input::Goodbye(_)) && connection.has_sent_all() =>
@@ -278,7 +280,6 @@ impl ShardLoop {
                 self.remove(key);
             }
             (_, Phase::Closing) => {}
-            (Kind::Stream, Phase::Open) => self.stream_ended(key),
             (Kind::JsonTcp, Phase::Open) => self.end_json_lines(key),
             // Answers that only wait for the disk are owed to it as much as those that have gone out.
             _ if connection.held.is_some() => self.close(key),

@@ -106,7 +106,7 @@ impl ShardLoop {
     pub(in crate::shard) fn stream_arrive(
         &mut self,
         key: ConnectionKey,
-        waiting: Box<Waiting>,
+        waiting: Waiting,
         partner: End,
         output: &[u8],
     ) {
@@ -115,7 +115,7 @@ impl ShardLoop {
             connection.outbox.copy(output, 0, &mut self.net.pool);
         }
         self.net.mark_dirty(key);
-        self.set_waiting(key, *waiting);
+        self.set_waiting(key, waiting);
         self.set_deadline(key, None);
         if is_websocket {
             self.begin_pings(key);

@@ -1,7 +1,7 @@
 //! What moves between two connections that are joined.
 //!
 //! Between plain sockets the kernel moves it, through a [pipe](super::pipes). All else is read into the shard's scratch and
-//! put into the partner's outbox, and nothing more is read while that holds `limits.stream_buffer_bytes`. So a peer that
+//! put into the partner's outbox, and nothing more is read while that holds `limits.stream_buffer_bytes_max`. So a peer that
 //! does not read stops its partner, and nobody else.
 
 use super::ShardLoop;
@@ -139,7 +139,7 @@ impl ShardLoop {
 
     /// Whether a connection may be given more.
     fn stream_has_room(&self, key: ConnectionKey) -> bool {
-        let bytes_max = self.net.context.limits.stream_buffer_bytes;
+        let bytes_max = self.net.context.limits.stream_buffer_bytes_max;
         self.net.get(key).is_none_or(|connection| connection.waiting().0 < bytes_max)
     }
 
@@ -171,7 +171,7 @@ impl ShardLoop {
     /// A WebSocket has sent bytes.
     pub(super) fn stream_bytes(&mut self, key: ConnectionKey, bytes: &[u8]) {
         const BEHIND_THE_END: &str = "bytes came behind {\"end\":true}";
-        let bytes_max = self.net.context.limits.stream_buffer_bytes;
+        let bytes_max = self.net.context.limits.stream_buffer_bytes_max;
         match self.net.get_mut(key).map(|connection| &mut connection.input) {
             Some(Input::Stream(half)) if half.has_ended => {
                 self.websocket_fail(key, CloseCode::POLICY_VIOLATION, BEHIND_THE_END);
@@ -184,7 +184,7 @@ impl ShardLoop {
                 waiting.early.extend_from_slice(bytes);
             }
             Some(Input::StreamWait(_)) => {
-                let why = "more came before the stream stood than limits.stream_buffer_bytes";
+                let why = "more came before the stream stood than limits.stream_buffer_bytes_max";
                 self.websocket_fail(key, CloseCode::MESSAGE_TOO_BIG, why);
             }
             _ => {}
@@ -253,7 +253,7 @@ impl ShardLoop {
     pub(in crate::shard) fn stream_flushed(&mut self, key: ConnectionKey) {
         let Some(partner) = self.half(key).map(|half| half.partner) else { return };
         let Some(connection) = self.net.get(key) else { return };
-        let low = self.net.context.limits.stream_buffer_bytes / 2;
+        let low = self.net.context.limits.stream_buffer_bytes_max / 2;
         let (bytes, has_sent_all) = (connection.waiting().0, connection.has_sent_all());
         if has_sent_all {
             self.stream_settle(partner);
