@@ -34,6 +34,7 @@ pub mod mqtt;
 pub mod mqtt_sn;
 mod program;
 pub mod proxy;
+pub mod rooms;
 pub mod scram;
 pub mod soak;
 mod socket;

@@ -14,6 +14,8 @@
 //! | `mqtt-sn://host:1884` | MQTT-SN 1.2; also without a connection, by [`publish_unconnected`] |
 //!
 //! The module [`streams`] joins two clients by a name, so that what each writes the other reads.
+//! A [`Room`] is a member of a datagram channel, which is something else: over UDP, without topics, and nothing is sent
+//! again.
 //!
 //! # How the parts meet
 //!
@@ -52,6 +54,7 @@ mod message;
 mod options;
 mod protocol;
 mod random;
+mod room;
 mod session;
 pub mod streams;
 mod transport;
@@ -62,6 +65,8 @@ pub use connect::publish_unconnected;
 pub use error::{Error, ErrorKind};
 pub use message::{Message, Properties};
 pub use options::{Authentication, Options, SubscribeOptions, Will};
+pub use room::{Room, RoomDatagram, RoomEvent, RoomToken, room_token};
 pub use session::Session;
 pub use trefoil_json::{Code, SlowReader};
 pub use trefoil_mqtt::{QoS, Version};
+pub use trefoil_room::Left;

@@ -76,6 +76,7 @@ pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<
         slow_readers: extensions.slow_readers(),
         history: extensions.history(),
         mqtt_sn: extensions.mqtt_sn(),
+        rooms: extensions.rooms(),
         limits,
         websocket: WebSocket::read(sheet),
         log: log(sheet),
@@ -222,7 +223,7 @@ impl<'a> Check<'a> {
         };
         let possible: &[&str] = match bind {
             Bind::Tcp(_) => &["mqtt", "http", "websocket", "json"],
-            Bind::Udp(_) => &["json", MQTT_SN],
+            Bind::Udp(_) => &["json", "rooms", MQTT_SN],
         };
         let other_transport = if matches!(bind, Bind::Tcp(_)) { "udp" } else { "tcp" };
         for word in words.iter().filter(|word| !possible.contains(*word)) {
@@ -238,11 +239,13 @@ impl<'a> Check<'a> {
             http: on("http"),
             websocket: on("websocket"),
             json: on("json"),
+            rooms: on("rooms"),
             mqtt_sn: on(MQTT_SN),
         };
-        if protocols.json && protocols.mqtt_sn && matches!(bind, Bind::Udp(_)) {
+        if (protocols.json || protocols.rooms) && protocols.mqtt_sn && matches!(bind, Bind::Udp(_)) {
+            let other = if protocols.json { "json" } else { "rooms" };
             let reason = format!(
-                "{bind} cannot speak \"json\" and \"{MQTT_SN}\" both, since nothing tells their datagrams apart; give \
+                "{bind} cannot speak \"{other}\" and \"{MQTT_SN}\" both, since nothing tells their datagrams apart; give \
                  each a listener of its own"
             );
             self.fail(place, reason);

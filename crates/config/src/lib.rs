@@ -25,7 +25,7 @@
 //! assert_eq!(
 //!     problems.to_string(),
 //!     "trefoil.toml:4:22: an entry of `protocols` is \"websockets\"; did you mean `websocket`? \
-//!      It must be one of \"mqtt\", \"http\", \"websocket\", \"json\", \"mqtt-sn\""
+//!      It must be one of \"mqtt\", \"http\", \"websocket\", \"json\", \"rooms\", \"mqtt-sn\""
 //! );
 //!
 //! let text = text.replace("websockets", "websocket");
@@ -48,6 +48,7 @@ mod network;
 mod origins;
 mod problem;
 mod reference;
+mod rooms;
 mod settings;
 mod sheet;
 mod store;
@@ -68,6 +69,7 @@ pub use network::Network;
 pub use origins::Origins;
 pub use problem::{Place, Problem, Problems};
 pub use reference::reference;
+pub use rooms::{PEER, ROOM, RoomMirror, Rooms};
 pub use settings::{Kind, Preset, Section, Setting};
 pub use store::{Durability, Store};
 pub use websocket::WebSocket;

@@ -8,6 +8,7 @@ use crate::extensions::{Delayed, Exclusive, Mqtt, MqttSn, RetainedLimit, Rewrite
 use crate::limits::Limits;
 use crate::network::Network;
 use crate::origins::Origins;
+use crate::rooms::Rooms;
 use crate::store::Store;
 use crate::websocket::WebSocket;
 use trefoil_hub::{AutomaticSubscription, HistoryRule, SlowReader};
@@ -56,6 +57,8 @@ pub struct Config {
     pub history: Vec<HistoryRule>,
     /// The MQTT-SN gateway.
     pub mqtt_sn: MqttSn,
+    /// Datagram channels.
+    pub rooms: Rooms,
     /// What is written to standard error.
     pub log: Log,
     /// What outlives the hub.
@@ -107,6 +110,7 @@ impl Default for Config {
             slow_readers: Vec::new(),
             history: Vec::new(),
             mqtt_sn: MqttSn::default(),
+            rooms: Rooms::default(),
             log: Log::default(),
             store: Store::default(),
             warnings: Vec::new(),
@@ -204,6 +208,8 @@ pub struct Protocols {
     pub websocket: bool,
     /// JSON: lines on TCP, datagrams on UDP.
     pub json: bool,
+    /// Datagram channels on UDP.
+    pub rooms: bool,
     /// MQTT-SN 1.2 on UDP. It has its listener for itself.
     pub mqtt_sn: bool,
 }
@@ -211,13 +217,16 @@ pub struct Protocols {
 impl Protocols {
     /// Nothing at all, to start from.
     pub const NONE: Protocols =
-        Protocols { mqtt: false, http: false, websocket: false, json: false, mqtt_sn: false };
+        Protocols { mqtt: false, http: false, websocket: false, json: false, rooms: false, mqtt_sn: false };
 
-    /// What a listener speaks when its `protocols` are not written down: on TCP all that it can carry, on UDP JSON.
+    /// What a listener speaks when its `protocols` are not written down: on TCP all that it can carry, on UDP JSON
+    /// and rooms.
     pub fn usual(bind: &Bind) -> Protocols {
         match bind {
-            Bind::Tcp(_) => Protocols { mqtt: true, http: true, websocket: true, json: true, mqtt_sn: false },
-            Bind::Udp(_) => Protocols { json: true, ..Protocols::NONE },
+            Bind::Tcp(_) => {
+                Protocols { mqtt: true, http: true, websocket: true, json: true, ..Protocols::NONE }
+            }
+            Bind::Udp(_) => Protocols { json: true, rooms: true, ..Protocols::NONE },
         }
     }
 
@@ -228,6 +237,7 @@ impl Protocols {
             ("http", self.http),
             ("websocket", self.websocket),
             ("json", self.json),
+            ("rooms", self.rooms),
             ("mqtt-sn", self.mqtt_sn),
         ];
         all.into_iter().filter(|(_, on)| *on).map(|(name, _)| name)
@@ -303,7 +313,7 @@ mod tests {
             shown,
             [
                 "tcp://127.0.0.1:1883  mqtt, http, websocket, json",
-                "udp://127.0.0.1:1883  json",
+                "udp://127.0.0.1:1883  json, rooms",
                 "udp://127.0.0.1:1884  mqtt-sn",
                 "tcp://127.0.0.1:8080  http, websocket",
             ]

@@ -99,6 +99,13 @@ fn introduction(section: Section) -> (&'static str, &'static str) {
              on where they were: [delivery.md](delivery.md#history). At least one of the bounds must be written; what goes \
              beyond any of them gives way, the oldest first.",
         ),
+        Section::Rooms => {
+            ("`[rooms]`", "Datagram channels, on listeners that speak `rooms`: [rooms.md](rooms.md).")
+        }
+        Section::Room => (
+            "`[[room]]`",
+            "One for each set of rooms whose datagrams are published to topics as well, so that others can watch.",
+        ),
         Section::SlowReader => (
             "`[[slow_reader]]`",
             "One for each set of topics with a policy of their own for receivers that are too slow: \

@@ -50,11 +50,15 @@ pub enum Section {
     SlowReader,
     /// In each `[[history]]`.
     History,
+    /// `[rooms]`.
+    Rooms,
+    /// In each `[[room]]`.
+    Room,
 }
 
 impl Section {
     /// All of them, in the order of the reference page.
-    pub const ALL: [Section; 21] = [
+    pub const ALL: [Section; 23] = [
         Section::Top,
         Section::Listener,
         Section::Auth,
@@ -76,6 +80,8 @@ impl Section {
         Section::Durability,
         Section::SlowReader,
         Section::History,
+        Section::Rooms,
+        Section::Room,
     ];
 
     /// Its name between the brackets; empty for [`Section::Top`].
@@ -102,6 +108,8 @@ impl Section {
             Section::Durability => "durability",
             Section::SlowReader => "slow_reader",
             Section::History => "history",
+            Section::Rooms => "rooms",
+            Section::Room => "room",
         }
     }
 
@@ -117,6 +125,7 @@ impl Section {
             Section::Durability => Some("durability of some topics"),
             Section::SlowReader => Some("policy for slow readers of some topics"),
             Section::History => Some("history of some topics"),
+            Section::Room => Some("topic of some rooms"),
             _ => None,
         }
     }
@@ -228,7 +237,7 @@ impl Setting {
     /// The table, in the order of the reference page.
     pub fn all() -> impl Iterator<Item = &'static Setting> {
         let before = table::BEFORE_LIMITS.iter().chain(crate::limits::TABLE);
-        before.chain(crate::websocket::TABLE).chain(table::AFTER_LIMITS)
+        before.chain(crate::websocket::TABLE).chain(table::AFTER_LIMITS).chain(crate::rooms::TABLE)
     }
 
     /// Those of one section.

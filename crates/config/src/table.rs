@@ -85,11 +85,11 @@ pub(crate) const BEFORE_LIMITS: &[Setting] = &[
     setting(
         Listener,
         "protocols",
-        Choices(&["mqtt", "http", "websocket", "json", MQTT_SN]),
-        Said("`mqtt`, `http`, `websocket` and `json` on TCP, `json` on UDP"),
+        Choices(&["mqtt", "http", "websocket", "json", "rooms", MQTT_SN]),
+        Said("`mqtt`, `http`, `websocket` and `json` on TCP, `json` and `rooms` on UDP"),
         "What is spoken here. On TCP the first bytes of a connection tell them apart: `mqtt` is MQTT 3.1, 3.1.1 and \
          5.0; `http` the console, the API, server-sent events and metrics; `websocket` MQTT on `/mqtt` and JSON on \
-         `/ws`; `json` one JSON object per line. On UDP `json` is one JSON object per datagram; `mqtt-sn` is \
+         `/ws`; `json` one JSON object per line. On UDP `json` is one JSON object per datagram, `rooms` are datagram channels, and the first byte tells them apart; `mqtt-sn` is \
          MQTT-SN 1.2, which needs a UDP listener for itself.",
     ),
     setting(

@@ -90,6 +90,8 @@ fields! {
     Exclusive = "exclusive",
     Once = "once",
     End = "end",
+    Room = "room",
+    ExpiresS = "expires_s",
 }
 
 /// A set of fields, one bit for each.

@@ -66,6 +66,7 @@ mod presence;
 mod reader;
 mod reply;
 mod request;
+mod room;
 mod since;
 mod stream;
 mod value;
@@ -95,6 +96,7 @@ pub use presence::{
 };
 pub use reply::{Answer, MalformedReply, Message, Refusal, Reply, parse_reply};
 pub use request::{Limits, PublishRequest, Request, SlowReader, SubscribeRequest, parse, parse_publish};
+pub use room::{encode_room, encode_room_token};
 pub use since::{Followed, Place, Since, parse_epoch, push_epoch};
 pub use stream::{
     Caller, REASON_BYTES_MAX, STREAM_NAME_BYTES_MAX, StreamReply, StreamRequest, WAIT_S_MAX,

@@ -83,6 +83,17 @@ pub enum Reply<'a> {
         /// Whether the filters stood in an array.
         many: bool,
     },
+    /// A token for a datagram channel.
+    Room {
+        /// The channel.
+        room: Cow<'a, str>,
+        /// The token.
+        token: Cow<'a, str>,
+        /// For how many seconds it can be used.
+        expires_s: u32,
+        /// The request's id, if it had one.
+        ack: Option<u64>,
+    },
     /// The client is this user from now on.
     Auth {
         /// The user name in the hub's form.
@@ -238,6 +249,9 @@ impl<'a> Reader<'_, 'a> {
         }
         if let Some(reply) = self.stream_reply(ack)? {
             return Ok(Reply::Stream(reply));
+        }
+        if let Some(reply) = self.room_token(ack)? {
+            return Ok(reply);
         }
         if self.members.present.contains(Field::Unsub) {
             let (filters, many) = self.filters(Field::Unsub)?;

@@ -54,6 +54,13 @@ pub enum Request<'a> {
         /// What the answer carries as `ack`.
         id: Option<u64>,
     },
+    /// `{"room":…}`: a token for a datagram channel.
+    Room {
+        /// Its name, any text.
+        room: Cow<'a, str>,
+        /// What the answer carries as `ack`.
+        id: Option<u64>,
+    },
     /// `{"ping":…}`: any JSON value, as its text, which the answer repeats.
     Ping(&'a str),
     /// `{"auth":{"user":…,"password":…}}`: who the client is.
@@ -197,6 +204,7 @@ const OPERATIONS: FieldSet = FieldSet::of(&[
     Field::Listen,
     Field::Accept,
     Field::Refuse,
+    Field::Room,
 ]);
 
 /// The fields that an operation has, itself among them.
@@ -226,6 +234,7 @@ const fn fields_of(operation: Field) -> FieldSet {
         Listen => FieldSet::of(&[Listen, Exclusive, Once, Id]),
         Accept => FieldSet::of(&[Accept, Id]),
         Refuse => FieldSet::of(&[Refuse, Reason, Id]),
+        Room => FieldSet::of(&[Room, Id]),
         other => FieldSet::of(&[other]),
     }
 }
@@ -246,6 +255,7 @@ impl<'a> Reader<'_, 'a> {
             Field::Connect | Field::Listen | Field::Accept | Field::Refuse => {
                 self.stream_request(operation).map(Request::Stream)
             }
+            Field::Room => self.room(),
             Field::Ping => self.json(Field::Ping).map(|ping| Request::Ping(ping.unwrap_or_default())),
             _ => self.unsigned(Field::Ack, u64::MAX).map(|id| Request::Ack(id.unwrap_or_default())),
         }

@@ -12,8 +12,8 @@ use trefoil_json::{
     SubscribeView, VERSION, WAIT_S_MAX, Welcome, encode_ack, encode_answer, encode_ask, encode_auth,
     encode_authenticated, encode_followed, encode_gap, encode_hello, encode_join, encode_leave,
     encode_message, encode_ping, encode_pong, encode_presence, encode_presence_count,
-    encode_presence_question, encode_publish, encode_subscribe, encode_subscribed, encode_unsubscribe,
-    encode_unsubscribed, is_batch, parse, parse_batch, parse_reply,
+    encode_presence_question, encode_publish, encode_room, encode_room_token, encode_subscribe,
+    encode_subscribed, encode_unsubscribe, encode_unsubscribed, is_batch, parse, parse_batch, parse_reply,
 };
 
 const SCHEMA: &str = include_str!("../../../docs/json-protocol.schema.json");
@@ -171,6 +171,10 @@ fn every_encoder_writes_what_the_schema_describes() {
             schemas.check_request(&written(|out| encode_presence_question("a/é", id, out)));
         }
         schemas.check_reply(&written(|out| encode_join("a/é", &client, 7, out)));
+    }
+    for id in [None, Some(u64::MAX)] {
+        schemas.check_request(&written(|out| encode_room("pong/7", id, out)));
+        schemas.check_reply(&written(|out| encode_room_token("pong/7", "AQ-_", 3600, id, out)));
     }
     schemas.check_reply(&written(|out| encode_presence_count("a", usize::MAX, out)));
     schemas.check_reply(&written(|out| encode_leave("a", "ann", "1-2f", 0, out)));

@@ -5,6 +5,7 @@ use crate::keeper::Keeper;
 use crate::keeper::report::StoreSummary;
 use crate::mail::Mailbox;
 use crate::shard::mqtt_sn::Gateway;
+use crate::shard::rooms::Lobby;
 use crate::stats::{ListenerSummary, Stats, Summary};
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
@@ -22,6 +23,8 @@ pub(crate) struct Context {
     pub(crate) mqtt: Mqtt,
     /// What all shards know of the MQTT-SN gateway.
     pub(crate) gateway: Gateway,
+    /// What all shards know of rooms.
+    pub(crate) lobby: Lobby,
     /// The figures below `$SYS/broker`.
     pub(crate) sys: Sys,
     /// Who may connect; `None`: nobody is asked.

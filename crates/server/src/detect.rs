@@ -137,7 +137,8 @@ impl std::error::Error for Refused {}
 mod tests {
     use super::*;
 
-    const ALL: Protocols = Protocols { mqtt: true, http: true, websocket: true, json: true, mqtt_sn: false };
+    const ALL: Protocols =
+        Protocols { mqtt: true, http: true, websocket: true, json: true, ..Protocols::NONE };
 
     #[test]
     fn each_protocol_is_known_by_its_first_bytes() {

@@ -49,6 +49,7 @@ pub mod store;
 mod stream;
 mod streams;
 mod sys;
+mod udp;
 
 use access::kept::Kind as KeptKind;
 use access::{Access, Bans};
@@ -62,6 +63,7 @@ use mail::Mail;
 pub use pulse::Pulse;
 use shard::ShardLoop;
 use shard::mqtt_sn::Gateway;
+use shard::rooms::{Lobby, RoomKey};
 use stats::Stats;
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -308,6 +310,7 @@ impl Prepared<'_> {
             access.add_kept(hubs[0].facts(KeptKind::User as u8));
         }
         let bans = Bans::new(&config.bans, hubs[0].facts(KeptKind::Ban as u8));
+        let (lobby, new_room_key) = lobby(config, &hubs[0])?;
         let polls = (0..shards).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let mailboxes =
             polls.iter().map(|p| mail::mailbox(p.registry(), shard::WAKER)).collect::<io::Result<_>>()?;
@@ -317,6 +320,7 @@ impl Prepared<'_> {
             contexts: shard::Contexts::default(),
             mqtt: config.mqtt.clone(),
             gateway: Gateway::new(config),
+            lobby,
             sys: config.sys.clone(),
             access,
             bans,
@@ -340,6 +344,9 @@ impl Prepared<'_> {
         });
         if let Some(log) = log {
             Keeper::start(&context, log, config)?;
+        }
+        if let Some(key) = new_room_key {
+            access::kept::keep(&context, KeptKind::RoomKey, "", key.to_vec(), None);
         }
         let beside = Beside::start(context.clone())?;
         let mut loops = Vec::new();
@@ -455,6 +462,14 @@ fn hub_without_store(shared: trefoil_hub::Shared) -> Hub {
     let shared = Arc::new(shared);
     let shards = (0..shared.shards()).map(|n| trefoil_hub::Shard::new(n, shared.clone())).collect();
     (shared, shards, None)
+}
+
+/// What the shards know of rooms. A key for tokens that has just been made comes too, to be kept for the next process.
+fn lobby(config: &Config, first: &trefoil_hub::Shard) -> io::Result<(Lobby, Option<RoomKey>)> {
+    let kept = first.facts(KeptKind::RoomKey as u8).find_map(|(_, key)| key.try_into().ok());
+    let new = if kept.is_none() { Some(Lobby::key()?) } else { None };
+    let key = kept.or(new).unwrap_or_default();
+    Ok((Lobby::new(config.rooms.clone(), key)?, new))
 }
 
 fn shard_count(configured: usize) -> usize {

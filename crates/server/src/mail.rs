@@ -7,6 +7,7 @@ use crate::access::kept::Kind as KeptKind;
 use crate::access::{Purge, Verdict};
 use crate::proxied::Proxied;
 use crate::shard::mqtt_sn::{Forwarded, Parted};
+use crate::shard::rooms;
 use crate::shard::{Deflate, Opening};
 use crate::stream::Stream;
 use bytes::Bytes;
@@ -53,6 +54,16 @@ pub(crate) enum Mail {
     SnGone(Box<Parted>),
     /// The address of an MQTT-SN client here has become another's.
     SnUnbound(Box<Parted>),
+    /// Somebody who may join a room that is here.
+    RoomJoin(Box<rooms::Asking>),
+    /// Datagrams of peers in rooms that are here.
+    RoomDatagrams(Box<rooms::Bundle>),
+    /// A peer that this shard leads an address to is not there any more.
+    RoomGone(Box<rooms::Parted>),
+    /// The address of a peer here has become another's.
+    RoomLost(Box<rooms::Parted>),
+    /// Which rooms are there?
+    Rooms { rooms_max: usize, reply: oneshot::Sender<Vec<rooms::RoomReport>> },
     /// What came of a password: `user` is who it belongs to, if it was right. The connection may be gone by now.
     Verdict { connection: ConnectionKey, serial: u32, verdict: Verdict },
     /// Batches of this shard up to this one are on disk.
@@ -89,8 +100,13 @@ impl Mail {
                 Mail::Arrival(arrival) => arrival.input.len(),
                 Mail::SnDatagram(forwarded) => forwarded.datagram.len(),
                 Mail::Keep { key, value, .. } => key.len() + value.len(),
+                Mail::RoomDatagrams(bundle) => bundle.bytes(),
                 Mail::SnGone(_)
                 | Mail::SnUnbound(_)
+                | Mail::RoomJoin(_)
+                | Mail::RoomGone(_)
+                | Mail::RoomLost(_)
+                | Mail::Rooms { .. }
                 | Mail::Verdict { .. }
                 | Mail::Survey { .. }
                 | Mail::Presence { .. }

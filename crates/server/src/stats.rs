@@ -1,6 +1,7 @@
 //! What the hub counts, and where it can be read while it runs.
 
 use crate::keeper::report::StoreSummary;
+use crate::shard::rooms::RoomFigures;
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -190,6 +191,8 @@ pub(crate) struct Stats {
     pub(crate) mqtt_sn_resends: Figure,
     /// MQTT-SN clients that fell silent or did not answer.
     pub(crate) mqtt_sn_lost: Figure,
+    /// What is of rooms.
+    pub(crate) rooms: RoomFigures,
     /// Times that the shard went round its loop.
     pub(crate) ticks: Figure,
 }

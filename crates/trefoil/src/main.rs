@@ -25,6 +25,7 @@ mod logging;
 mod manual;
 mod passwd;
 mod publish;
+mod room;
 mod serve;
 mod settings;
 mod store;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Some(Command::Connect(connect)) => connect::run(&connect),
         Some(Command::Send(send)) => files::send::run(&send),
         Some(Command::Receive(receive)) => files::receive::run(&receive),
+        Some(Command::Room(room)) => room::run(&room),
         Some(Command::Check(check)) => check::run(&check),
         Some(Command::Store(store)) => store::run(&store),
         Some(Command::Upgrade(upgrade)) => upgrade::run(&upgrade),

@@ -21,6 +21,7 @@ mod presence;
 mod publish;
 mod refusal;
 mod rewind;
+mod rooms;
 mod routes;
 mod sessions;
 mod streams;

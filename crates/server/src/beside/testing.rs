@@ -41,7 +41,7 @@ pub(super) struct Reply {
 impl Bench {
     /// Everything is served.
     pub(super) fn new() -> Bench {
-        Bench::with(Protocols { mqtt: true, http: true, websocket: true, json: true, mqtt_sn: false })
+        Bench::with(Protocols { mqtt: true, http: true, websocket: true, json: true, ..Protocols::NONE })
     }
 
     pub(super) fn with(protocols: Protocols) -> Bench {
@@ -83,6 +83,8 @@ impl Bench {
             sys: Default::default(),
             limits,
             gateway: crate::shard::mqtt_sn::Gateway::new(&trefoil_config::Config::default()),
+            lobby: crate::shard::rooms::Lobby::new(trefoil_config::Rooms::default(), [7; 32])
+                .expect("the system has randomness"),
             access,
             bans: Bans::new(bans, std::iter::empty()),
             keeper: None,

@@ -5,17 +5,15 @@ use super::accept::Listener;
 use super::connection::{Form, Input, Link, Peer};
 use super::json::{id_of, unknown};
 use crate::stats::Kind;
+use crate::udp::Inbox;
 use std::collections::VecDeque;
-use std::io;
 use std::net::SocketAddr;
 use trefoil_hub::ConnectionKey;
 use trefoil_json::{Code, Limits, Request, RequestError, is_batch, parse_batch};
+use trefoil_room::is_room;
 
-/// Datagrams taken in one tick from one listener.
-const DATAGRAMS_PER_TICK: usize = 256;
-
-/// No datagram is longer.
-const DATAGRAM_BYTES_MAX: usize = 65_535;
+/// How often in one tick datagrams are taken from one socket, a batch each time.
+const BATCHES_PER_TICK: usize = 8;
 
 impl ShardLoop {
     pub(super) fn receive_datagrams(&mut self, number: usize) {
@@ -24,30 +22,34 @@ impl ShardLoop {
             self.retry_at = Some(self.net.now.plus_ms(super::RETRY_MS));
             return;
         }
-        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut inbox = std::mem::take(&mut self.inbox);
         for socket in 0..self.listeners[number].readable().len() {
-            if !self.receive_from(number, socket, &mut scratch) {
+            if !self.receive_from(number, socket, &mut inbox) {
                 self.retry_at = Some(self.net.now);
             }
         }
-        self.scratch = scratch;
+        self.inbox = inbox;
     }
 
     /// Takes datagrams from one socket. Returns whether it is empty now.
-    fn receive_from(&mut self, number: usize, socket: usize, scratch: &mut [u8]) -> bool {
-        for _ in 0..DATAGRAMS_PER_TICK {
+    fn receive_from(&mut self, number: usize, socket: usize, inbox: &mut Inbox) -> bool {
+        let listener = &self.net.context.listeners[number];
+        let (is_v4, protocols) = (listener.bind.addr().is_ipv4(), listener.protocols);
+        for _ in 0..BATCHES_PER_TICK {
             let Some(socket) = self.listeners[number].readable().get(socket) else { return true };
-            match socket.recv_from(&mut scratch[..DATAGRAM_BYTES_MAX]) {
-                Ok((len, from)) => {
-                    self.net.stats().bytes_in.add(len as u64);
-                    match self.listeners[number] {
-                        Listener::MqttSn { .. } => self.sn_receive(number, from, &scratch[..len]),
-                        _ => self.receive_datagram(number, from, &scratch[..len]),
+            let is_empty = inbox.receive(socket, is_v4);
+            for (from, datagram) in inbox.iter() {
+                self.net.stats().bytes_in.add(datagram.len() as u64);
+                match self.listeners[number] {
+                    Listener::MqttSn { .. } => self.sn_receive(number, from, datagram),
+                    _ if protocols.rooms && (!protocols.json || is_room(datagram)) => {
+                        self.room_receive(number, from, datagram);
                     }
+                    _ => self.receive_datagram(number, from, datagram),
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-                // That of an earlier datagram to a peer which is gone.
-                Err(_) => {}
+            }
+            if is_empty {
+                return true;
             }
         }
         false

@@ -25,6 +25,7 @@ impl ShardLoop {
         }
         self.stop_at = Some(self.net.now.plus_s(drain_s));
         self.stop_listening();
+        self.rooms_end();
         self.finish_run();
         let keys: Vec<_> = self.net.connections.iter().map(|(key, _)| ConnectionKey(key as u32)).collect();
         for &key in &keys {

@@ -58,6 +58,7 @@ impl ShardLoop {
             self.sn.advertise_at = Some(now.plus_s(advertise_s.into()));
             self.sn_advertise();
         }
+        self.room_sweep();
         if self.tree.as_ref().is_some_and(|tree| tree.at <= now) {
             self.publish_tree();
         }

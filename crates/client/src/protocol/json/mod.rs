@@ -78,6 +78,7 @@ impl Json {
             | Reply::Hello { .. }
             | Reply::Answer(_)
             | Reply::Presence { .. }
+            | Reply::Room { .. }
             | Reply::Join { .. }
             | Reply::Leave { .. }
             | Reply::Stream(_) => {}

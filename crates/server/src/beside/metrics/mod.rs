@@ -3,6 +3,7 @@
 mod history;
 mod presence;
 mod process;
+mod rooms;
 mod store;
 mod streams;
 #[cfg(test)]
@@ -78,6 +79,7 @@ impl Collector for Figures {
         history::figures(&context.hub.history, &mut page)?;
         presence::figures(&context.hub.presence, &mut page)?;
         streams::figures(&context.streams, &mut page)?;
+        rooms::figures(&context.stats, &mut page)?;
         let (refused, disconnected) = context.bans.figures();
         page.gauge("bans", "Bans now.", context.bans.len() as i64)?;
         page.counter("bans_refused", "Clients and connections refused since they are banned.", refused)?;

@@ -6,6 +6,7 @@ mod batch;
 mod hello;
 pub(super) mod own;
 mod publish;
+mod room;
 mod subscribe;
 pub(super) mod write;
 
@@ -230,6 +231,7 @@ impl ShardLoop {
             }),
             Request::Stream(stream) => self.json_stream(key, session, stream),
             Request::Presence { topic, id } => self.json_presence(session, topic, *id),
+            Request::Room { room, id } => self.json_room(key, room, *id),
             Request::Ping(raw) => {
                 self.json_answer(key, |out| trefoil_json::encode_pong(raw, out));
                 Ok(())
@@ -289,8 +291,11 @@ pub(super) fn id_of(request: &Request<'_>) -> Option<u64> {
         Request::Ask(ask) => Some(ask.id),
         Request::Hello(hello) => hello.id,
         Request::Subscribe(subscribe) => subscribe.id,
-        Request::Unsubscribe { id, .. } | Request::Auth { id, .. } | Request::Presence { id, .. } => *id,
         Request::Stream(stream) => stream.id(),
+        Request::Unsubscribe { id, .. }
+        | Request::Auth { id, .. }
+        | Request::Presence { id, .. }
+        | Request::Room { id, .. } => *id,
         Request::Ping(_) | Request::Ack(_) => None,
     }
 }
