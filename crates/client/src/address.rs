@@ -29,6 +29,8 @@ pub(crate) enum Transport {
     Tcp,
     WebSocket,
     Udp,
+    /// A Unix socket; the host is its path.
+    Unix,
 }
 
 /// What the bytes mean.
@@ -47,9 +49,12 @@ impl Address {
     pub(crate) fn parse(url: &str) -> Result<Address, Error> {
         let Some((scheme, rest)) = url.split_once("://") else {
             return Err(Error::usage(format!(
-                "{url:?} is not an address: write mqtt://, mqtt-sn://, ws://, tcp:// or udp:// before the host, as in mqtt://127.0.0.1:1883"
+                "{url:?} is not an address: write mqtt://, mqtt-sn://, ws://, tcp:// or udp:// before the host, as in mqtt://127.0.0.1:1883, or unix:// before the path of a socket"
             )));
         };
+        if scheme.eq_ignore_ascii_case("unix") {
+            return unix(rest);
+        }
         let (authority, path) = match rest.find(['/', '?', '#']) {
             Some(at) => rest.split_at(at),
             None => (rest, ""),
@@ -66,7 +71,11 @@ impl Address {
             "ws" => (Transport::WebSocket, HTTP_PORT),
             "mqtts" | "wss" | "tls" => return Err(bad("this version has no TLS; use mqtt:// or ws://")),
             "http" | "https" => return Err(bad("a client speaks WebSocket there; write ws:// instead")),
-            _ => return Err(bad("it begins with none of mqtt://, mqtt-sn://, ws://, tcp:// and udp://")),
+            _ => {
+                return Err(bad(
+                    "it begins with none of mqtt://, mqtt-sn://, ws://, tcp://, udp:// and unix://",
+                ));
+            }
         };
         let (host, port) = host_and_port(host, port).map_err(|reason| bad(&reason))?;
         let path = path_of(transport, path).map_err(|reason| bad(&reason))?;
@@ -76,7 +85,7 @@ impl Address {
                 Protocol::Mqtt
             }
             Transport::Udp if scheme.eq_ignore_ascii_case("mqtt-sn") => Protocol::MqttSn,
-            Transport::Tcp | Transport::WebSocket | Transport::Udp => Protocol::Json,
+            Transport::Tcp | Transport::WebSocket | Transport::Udp | Transport::Unix => Protocol::Json,
         };
         let (user_name, password) =
             match credentials.map(|c| c.split_once(':').map_or((c, None), |(u, p)| (u, Some(p)))) {
@@ -110,9 +119,27 @@ impl fmt::Display for Address {
             (Transport::WebSocket, _) => "ws",
             (Transport::Udp, Protocol::MqttSn) => "mqtt-sn",
             (Transport::Udp, _) => "udp",
+            (Transport::Unix, _) => return write!(f, "unix://{}", self.host),
         };
         write!(f, "{scheme}://{}:{}{}", self.host_in_url(), self.port, self.path)
     }
+}
+
+/// A Unix socket at a path, where JSON lines are spoken.
+fn unix(path: &str) -> Result<Address, Error> {
+    if !path.starts_with('/') || path.contains('\0') {
+        let why = "is not an address: a Unix socket has an absolute path, as in unix:///run/trefoil.sock";
+        return Err(Error::usage(format!("unix://{path} {why}")));
+    }
+    Ok(Address {
+        transport: Transport::Unix,
+        protocol: Protocol::Json,
+        host: path.into(),
+        port: 0,
+        path: String::new(),
+        user_name: None,
+        password: None,
+    })
 }
 
 fn host_and_port(text: &str, default: u16) -> Result<(String, u16), String> {

@@ -4,6 +4,8 @@
 //! receives [`Message`]s in the same way whatever it speaks; [`Client::split`] parts it into a [`Publisher`], which can
 //! be cloned, and a [`Receiver`], so that two tasks can use the two directions.
 //!
+//! [`Client::request`] publishes a message that somebody is to answer, and waits for the answer.
+//!
 //! | URL | speaks |
 //! | --- | --- |
 //! | `mqtt://host:1883` | MQTT 5.0 or 3.1.1 over TCP |
@@ -63,7 +65,7 @@ mod units;
 pub use client::{Client, Publisher, Receipt, Receiver};
 pub use connect::publish_unconnected;
 pub use error::{Error, ErrorKind};
-pub use message::{Message, Properties};
+pub use message::{Answer, Message, Properties};
 pub use options::{Authentication, Options, SubscribeOptions, Will};
 pub use room::{Room, RoomDatagram, RoomEvent, RoomToken, room_token};
 pub use session::Session;

@@ -53,6 +53,7 @@ mod settings;
 mod sheet;
 mod store;
 mod table;
+mod tls;
 mod units;
 mod value;
 mod websocket;
@@ -72,6 +73,7 @@ pub use reference::reference;
 pub use rooms::{PEER, ROOM, RoomMirror, Rooms};
 pub use settings::{Kind, Preset, Section, Setting};
 pub use store::{Durability, Store};
+pub use tls::{Tls, TlsFiles};
 pub use websocket::WebSocket;
 
 /// Reads a configuration: the file, if there is one (its path is only shown in errors), and over it the variables of

@@ -45,6 +45,11 @@ fn introduction(section: Section) -> (&'static str, &'static str) {
             "One for each address on which Trefoil accepts. As soon as one is written, the usual three are no longer \
              opened.",
         ),
+        Section::Tls => (
+            "`[tls]`",
+            "The certificate of the hub: [security.md](security.md#tls). With it every TCP listener speaks TLS too, beside what it \
+             spoke before, unless its `tls` says otherwise.",
+        ),
         Section::Auth => ("`[auth]`", "Who may connect. [security.md](security.md) has more."),
         Section::Bans => {
             ("`[bans]`", "Who may not connect. The bans themselves are set [over HTTP](http.md#bans).")
@@ -164,6 +169,7 @@ const TAIL: &str = r#"
 - a section in two brackets without a setting that must be written there, a filter or a topic that is not valid;
 - `server_moved` without a `server_reference`;
 - `mqtt`, `http` or `websocket` on `udp://`, and `mqtt-sn` on `tcp://`;
+- `tls` without a certificate or on `udp://`, a certificate without its key, `socket_mode` without a Unix socket;
 - `echo` without `websocket`;
 - a list of protocols with nothing in it;
 - the same address twice, or one beside every address (`0.0.0.0`) of the same port, unless the port is 0;

@@ -12,6 +12,8 @@ pub enum Section {
     Top,
     /// In each `[[listener]]`.
     Listener,
+    /// `[tls]`.
+    Tls,
     /// `[auth]`.
     Auth,
     /// `[bans]`.
@@ -58,9 +60,10 @@ pub enum Section {
 
 impl Section {
     /// All of them, in the order of the reference page.
-    pub const ALL: [Section; 23] = [
+    pub const ALL: [Section; 24] = [
         Section::Top,
         Section::Listener,
+        Section::Tls,
         Section::Auth,
         Section::Bans,
         Section::Limits,
@@ -89,6 +92,7 @@ impl Section {
         match self {
             Section::Top => "",
             Section::Listener => "listener",
+            Section::Tls => "tls",
             Section::Auth => "auth",
             Section::Bans => "bans",
             Section::Limits => "limits",
@@ -237,7 +241,11 @@ impl Setting {
     /// The table, in the order of the reference page.
     pub fn all() -> impl Iterator<Item = &'static Setting> {
         let before = table::BEFORE_LIMITS.iter().chain(crate::limits::TABLE);
-        before.chain(crate::websocket::TABLE).chain(table::AFTER_LIMITS).chain(crate::rooms::TABLE)
+        before
+            .chain(crate::websocket::TABLE)
+            .chain(crate::tls::TABLE)
+            .chain(table::AFTER_LIMITS)
+            .chain(crate::rooms::TABLE)
     }
 
     /// Those of one section.

@@ -145,26 +145,29 @@ fn addresses_that_are_none() {
     );
     assert_eq!(
         bind("tpc://127.0.0.1:1"),
-        "\"tpc\" is no transport; did you mean `tcp`? write `tcp://` or `udp://`"
+        "\"tpc\" is no transport; did you mean `tcp`? write `tcp://`, `udp://` or `unix://`"
     );
-    assert_eq!(bind("unix://127.0.0.1:1"), "\"unix\" is no transport; write `tcp://` or `udp://`");
+    assert_eq!(
+        bind("unix://127.0.0.1:1"),
+        "a Unix socket has the absolute path of a file, as in \"unix:///run/trefoil.sock\""
+    );
     assert_eq!(
         bind("mqtt://127.0.0.1:1"),
-        "a listener is `tcp://` or `udp://`; for mqtt write \"tcp://127.0.0.1:1\" and the protocol into `protocols`"
+        "a listener is `tcp://`, `udp://` or `unix://`; for mqtt write \"tcp://127.0.0.1:1\" and the protocol into `protocols`"
     );
     assert_eq!(
         bind("mqtts://127.0.0.1:1"),
-        "a listener is `tcp://` or `udp://`; this version does not speak TLS"
+        "a listener is `tcp://`, `udp://` or `unix://`; for mqtts write \"tcp://127.0.0.1:1\", the protocol into `protocols`, and name a certificate in [tls]"
     );
     assert_eq!(
         bind(""),
-        "it must be text such as \"127.0.0.1:1883\", \"[::1]:1883\", \"tcp://127.0.0.1:1883\" or \
-         \"udp://127.0.0.1:1883\""
+        "it must be text such as \"127.0.0.1:1883\", \"[::1]:1883\", \"tcp://127.0.0.1:1883\", \
+         \"udp://127.0.0.1:1883\" or \"unix:///run/trefoil.sock\""
     );
     assert_eq!(
         refused("[[listener]]\necho = false"),
         "t.toml:1:1: this listener has no `bind`; it must be text such as \"127.0.0.1:1883\", \"[::1]:1883\", \
-         \"tcp://127.0.0.1:1883\" or \"udp://127.0.0.1:1883\""
+         \"tcp://127.0.0.1:1883\", \"udp://127.0.0.1:1883\" or \"unix:///run/trefoil.sock\""
     );
 }
 

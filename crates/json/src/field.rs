@@ -92,6 +92,11 @@ fields! {
     End = "end",
     Room = "room",
     ExpiresS = "expires_s",
+    SessionS = "session_s",
+    Resume = "resume",
+    Resumed = "resumed",
+    HeartbeatS = "heartbeat_s",
+    Help = "help",
 }
 
 /// A set of fields, one bit for each.

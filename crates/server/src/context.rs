@@ -71,6 +71,8 @@ pub(crate) struct ListenerContext {
     pub(crate) trusted_proxies: Vec<Network>,
     /// Pages of other hosts that may use it.
     pub(crate) allowed_origins: Origins,
+    /// How TLS is spoken, if it is.
+    pub(crate) tls: Option<crate::certificates::ListenerTls>,
     /// What happens to messages for which its connections have no room.
     pub(crate) slow_reader: trefoil_hub::SlowReader,
     /// Most connections at one time.

@@ -28,6 +28,7 @@
 
 mod access;
 mod beside;
+mod certificates;
 mod context;
 mod crew;
 mod descriptors;
@@ -54,11 +55,13 @@ mod udp;
 use access::kept::Kind as KeptKind;
 use access::{Access, Bans};
 use beside::Beside;
+use certificates::ListenerTls;
 use context::{Context, ListenerContext};
 pub use handover::{HandedConnection, HandedOver, RECORD_BYTES_MAX};
 use inherited::Inherited;
 use keeper::{Keeper, Opened};
 pub use listener::Socket;
+use listener::unix::SocketFile;
 use mail::Mail;
 pub use pulse::Pulse;
 use shard::ShardLoop;
@@ -88,6 +91,8 @@ pub struct Server {
     listening: Vec<Listening>,
     /// The sockets of the listeners once more, so that they can be given to another process, and stay open meanwhile.
     sockets: Vec<Socket>,
+    /// The files of Unix sockets that this process has made. Others are whoever's who has handed the sockets in.
+    socket_files: Vec<SocketFile>,
     crew: Vec<JoinHandle<io::Result<()>>>,
     beside: Beside,
     drain: Duration,
@@ -104,6 +109,10 @@ pub struct Prepared<'a> {
     listening: Vec<Listening>,
     /// By listener.
     sockets: Vec<Vec<Socket>>,
+    /// By listener.
+    certificates: Vec<Option<ListenerTls>>,
+    /// Those of Unix sockets that were opened here.
+    socket_files: Vec<SocketFile>,
     unwanted: Vec<Bind>,
 }
 
@@ -117,7 +126,7 @@ pub enum Origin {
 }
 
 /// An open listener.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Listening {
     /// Its address, with the port that the system chose where 0 was asked for.
     pub bind: Bind,
@@ -142,6 +151,8 @@ pub enum StartError {
     Unwanted(Vec<Bind>),
     /// The file of users cannot be read, or something is wrong with it: each line of the text names file and line.
     Users(String),
+    /// A certificate cannot be used: the text names the file.
+    Certificate(String),
     /// The store cannot be opened now: the text says what to do about it.
     Store(String),
     /// Something is wrong with what is in the folder of the store, and no other start can change that: the text says what
@@ -162,7 +173,8 @@ impl fmt::Display for StartError {
                 ),
                 io::ErrorKind::PermissionDenied => write!(
                     f,
-                    "cannot listen on {bind}: not allowed; ports below 1024 need the right to bind them"
+                    "cannot listen on {bind}: not allowed; ports below 1024 need the right to bind them, and a Unix \
+                     socket the right to write into its folder"
                 ),
                 io::ErrorKind::AddrNotAvailable => {
                     write!(f, "cannot listen on {bind}: this machine has no such address")
@@ -180,7 +192,10 @@ impl fmt::Display for StartError {
                 }
                 Ok(())
             }
-            StartError::Users(why) | StartError::Store(why) | StartError::Unusable(why) => f.write_str(why),
+            StartError::Users(why)
+            | StartError::Certificate(why)
+            | StartError::Store(why)
+            | StartError::Unusable(why) => f.write_str(why),
             StartError::System(error) => write!(f, "the system refuses what a server needs: {error}"),
         }
     }
@@ -191,6 +206,7 @@ impl std::error::Error for StartError {
         match self {
             StartError::Listen { error, .. } | StartError::System(error) => Some(error),
             StartError::Users(_)
+            | StartError::Certificate(_)
             | StartError::Store(_)
             | StartError::Unusable(_)
             | StartError::Unwanted(_) => None,
@@ -219,32 +235,39 @@ impl Server {
         origin: Origin,
     ) -> Result<Prepared<'_>, StartError> {
         let access = Access::open(&config.auth).map_err(StartError::Users)?;
+        let certificates = certificates::open(&config.listeners).map_err(StartError::Certificate)?;
         let shards = shard_count(config.shards);
         let mut inherited = Inherited::new(inherited).map_err(StartError::System)?;
-        let found = inherited.of(config.listeners.iter().map(|listener| listener.bind));
+        let found = inherited.of(config.listeners.iter().map(|listener| &listener.bind));
         let unwanted = inherited.left();
         if origin == Origin::Manager && !unwanted.is_empty() {
             return Err(StartError::Unwanted(unwanted));
         }
-        let (mut listening, mut sockets) = (Vec::new(), Vec::new());
+        let (mut listening, mut sockets, mut socket_files) = (Vec::new(), Vec::new(), Vec::new());
         for (listener, found) in config.listeners.iter().zip(found) {
-            let bind = listener.bind;
-            let opened = if found.is_empty() {
-                listener::open(bind, shards)
+            let bind = &listener.bind;
+            let is_found = !found.is_empty();
+            let opened = if !is_found {
+                listener::open(bind, shards, listener.socket_mode)
             } else {
                 found.iter().try_for_each(listener::prepare).map(|()| found)
             };
-            let opened = opened.map_err(|error| StartError::Listen { bind, error })?;
+            let opened = opened.map_err(|error| StartError::Listen { bind: bind.clone(), error })?;
             let bound = opened[0].bind().map_err(StartError::System)?;
             if listener.protocols.mqtt_sn {
                 let sockets: Vec<_> = opened.iter().filter_map(Socket::udp).collect();
-                shard::mqtt_sn::join(&sockets, bound, &config.mqtt_sn);
+                shard::mqtt_sn::join(&sockets, &bound, &config.mqtt_sn);
+            }
+            if let Bind::Unix(path) = &bound
+                && !is_found
+            {
+                socket_files.extend(SocketFile::at(path));
             }
             let Listener { protocols, allow_anonymous, .. } = *listener;
             listening.push(Listening { bind: bound, protocols, allow_anonymous });
             sockets.push(opened);
         }
-        Ok(Prepared { config, access, shards, listening, sockets, unwanted })
+        Ok(Prepared { config, access, shards, listening, sockets, certificates, socket_files, unwanted })
     }
 }
 
@@ -305,7 +328,7 @@ impl Prepared<'_> {
         started: Instant,
         connections: Vec<HandedConnection>,
     ) -> io::Result<Server> {
-        let Prepared { config, access, shards, listening, sockets, .. } = self;
+        let Prepared { config, access, shards, listening, sockets, socket_files, certificates, .. } = self;
         if let Some(access) = &access {
             access.add_kept(hubs[0].facts(KeptKind::User as u8));
         }
@@ -328,7 +351,8 @@ impl Prepared<'_> {
                 .listeners
                 .iter()
                 .zip(&listening)
-                .map(|(l, at)| listener_context(l, at.bind))
+                .zip(certificates)
+                .map(|((l, at), tls)| listener_context(l, at.bind.clone(), tls))
                 .collect(),
             hub: shared,
             mailboxes,
@@ -359,7 +383,7 @@ impl Prepared<'_> {
         let crew = crew::start(loops, &context)?;
         let drain = Duration::from_secs(config.limits.drain_s.into());
         let sockets = sockets.into_iter().flatten().collect();
-        Ok(Server { context, listening, sockets, crew, beside, drain })
+        Ok(Server { context, listening, sockets, socket_files, crew, beside, drain })
     }
 }
 
@@ -376,6 +400,12 @@ impl Server {
     /// What is wrong with the file; the users of before stay.
     pub fn reload_users(&self) -> Result<Option<usize>, String> {
         self.context.access.as_ref().map(Access::reload).transpose()
+    }
+
+    /// Reads the certificates again. Returns for each whether it could be read: what is wrong with it, while the one of before
+    /// stays, or nothing. Connections that stand already go on standing.
+    pub fn reload_certificates(&self) -> Vec<Result<(), String>> {
+        certificates::reload(self.context.listeners.iter().filter_map(|listener| listener.tls.as_ref()))
     }
 
     /// Further descriptors of the sockets of all listeners, for a process that takes over.
@@ -404,6 +434,7 @@ impl Server {
     pub fn stop(mut self) {
         // The shards have descriptors of their own. With these they close for good, so that nobody waits in vain.
         self.sockets.clear();
+        self.socket_files.iter().for_each(SocketFile::remove);
         let Server { context, crew, beside, drain, .. } = self;
         // First what needs the shards to answer.
         beside.stop(drain);
@@ -455,6 +486,14 @@ pub fn check_users(path: &std::path::Path) -> Result<usize, String> {
     access::read(path, trefoil_auth::Secret::new([0; 32])).map(|users| users.len())
 }
 
+/// Whether the certificates of listeners could be used.
+///
+/// # Errors
+/// What is wrong with one: the text names the file.
+pub fn check_certificates(config: &Config) -> Result<(), String> {
+    certificates::open(&config.listeners).map(|_| ())
+}
+
 /// What the shards share, the shards, and where they write what is to outlive them.
 type Hub = (Arc<trefoil_hub::Shared>, Vec<trefoil_hub::Shard>, Option<keeper::Restored>);
 
@@ -480,7 +519,11 @@ fn shard_count(configured: usize) -> usize {
     wanted.min(trefoil_hub::interest::SHARDS_MAX)
 }
 
-fn listener_context(listener: &trefoil_config::Listener, bind: Bind) -> ListenerContext {
+fn listener_context(
+    listener: &trefoil_config::Listener,
+    bind: Bind,
+    tls: Option<ListenerTls>,
+) -> ListenerContext {
     ListenerContext {
         bind,
         protocols: listener.protocols,
@@ -490,6 +533,7 @@ fn listener_context(listener: &trefoil_config::Listener, bind: Bind) -> Listener
         trusted_proxies: listener.trusted_proxies.clone(),
         allowed_origins: listener.allowed_origins.clone(),
         slow_reader: listener.slow_reader,
+        tls,
         connections_max: listener.connections_max,
         connections: AtomicUsize::new(0),
     }

@@ -6,6 +6,7 @@
 use crate::access::kept::Kind as KeptKind;
 use crate::access::{Purge, Verdict};
 use crate::proxied::Proxied;
+use crate::shard::json::led::Led;
 use crate::shard::mqtt_sn::{Forwarded, Parted};
 use crate::shard::rooms;
 use crate::shard::{Deflate, Opening};
@@ -64,6 +65,10 @@ pub(crate) enum Mail {
     RoomLost(Box<rooms::Parted>),
     /// Which rooms are there?
     Rooms { rooms_max: usize, reply: oneshot::Sender<Vec<rooms::RoomReport>> },
+    /// A datagram of a JSON client that belongs here.
+    JsonDatagram(Box<Led>),
+    /// A JSON client that this shard leads an address to is not there any more.
+    JsonGone(Box<Parted>),
     /// What came of a password: `user` is who it belongs to, if it was right. The connection may be gone by now.
     Verdict { connection: ConnectionKey, serial: u32, verdict: Verdict },
     /// Batches of this shard up to this one are on disk.
@@ -101,7 +106,9 @@ impl Mail {
                 Mail::SnDatagram(forwarded) => forwarded.datagram.len(),
                 Mail::Keep { key, value, .. } => key.len() + value.len(),
                 Mail::RoomDatagrams(bundle) => bundle.bytes(),
+                Mail::JsonDatagram(led) => led.datagram.len(),
                 Mail::SnGone(_)
+                | Mail::JsonGone(_)
                 | Mail::SnUnbound(_)
                 | Mail::RoomJoin(_)
                 | Mail::RoomGone(_)

@@ -5,6 +5,7 @@
 //! [`trefoil_server::Server`], `check` only reads its configuration, `store` looks at what it has kept, `upgrade` lets a new process take over from
 //! it, `passwd` changes its file of users, `pub` and `sub` are a [`trefoil_client::Client`], `send` and
 //! `receive` bring files from one person to another.
+//! it, `passwd` changes its file of users, `pub`, `sub` and `req` are a [`trefoil_client::Client`].
 //!
 //! ```sh
 //! trefoil                          # the hub, with the settings of trefoil.toml if there is one
@@ -25,6 +26,7 @@ mod logging;
 mod manual;
 mod passwd;
 mod publish;
+mod request;
 mod room;
 mod serve;
 mod settings;
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Some(Command::Send(send)) => files::send::run(&send),
         Some(Command::Receive(receive)) => files::receive::run(&receive),
         Some(Command::Room(room)) => room::run(&room),
+        Some(Command::Req(request)) => request::run(&request),
         Some(Command::Check(check)) => check::run(&check),
         Some(Command::Store(store)) => store::run(&store),
         Some(Command::Upgrade(upgrade)) => upgrade::run(&upgrade),

@@ -98,8 +98,9 @@ impl HubArguments {
         for listening in server.listening() {
             writeln!(out, "listening on {}  {}", listening.bind, listening.protocols)?;
         }
-        let reached =
-            |listener: usize| SocketAddr::new(LOCAL, server.listening()[listener].bind.addr().port());
+        let reached = |listener: usize| {
+            SocketAddr::new(LOCAL, server.listening()[listener].bind.addr().expect("it has a port").port())
+        };
         let (mqtt, websocket) = (format!("mqtt://{}", reached(0)), format!("ws://{}/ws", reached(1)));
         let mqtt_sn = Some(reached(2));
         Ok(Hub { mqtt, websocket, mqtt_sn, own: Some(server) })

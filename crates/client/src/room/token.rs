@@ -3,7 +3,7 @@
 use crate::address::{Address, Protocol, Transport as Kind};
 use crate::error::{Error, Peer, shown};
 use crate::options::Options;
-use crate::transport::{Stage, Transport, in_words};
+use crate::transport::{Place, Stage, Transport, in_words};
 use tokio::time::timeout;
 use trefoil_json::{Reply, encode_auth, encode_room, parse_reply};
 
@@ -27,7 +27,7 @@ const ID: u64 = 1;
 /// answers, [`ErrorKind::Refused`](crate::ErrorKind::Refused) when the hub gives none.
 pub async fn room_token(url: &str, options: &Options, room: &str) -> Result<RoomToken, Error> {
     let address = Address::parse(url)?;
-    if address.protocol != Protocol::Json || address.transport == Kind::Udp {
+    if address.protocol != Protocol::Json || matches!(address.transport, Kind::Udp | Kind::Unix) {
         return Err(Error::usage(format!(
             "a token is asked for at tcp:// or ws://HOST:PORT/ws, and {address} is neither"
         )));
@@ -46,7 +46,7 @@ async fn ask_any(address: &Address, options: &Options, room: &str, peer: &Peer) 
         .map_err(|error| peer.unreachable(format!("the name {} is not known ({error})", address.host)))?;
     let mut last = peer.unreachable(format!("the name {} stands for no address", address.host));
     for to in found {
-        let transport = match Transport::connect(address, to, options, peer).await {
+        let transport = match Transport::connect(address, &Place::Socket(to), options, peer).await {
             Ok(transport) => transport,
             Err(error) => {
                 last = error;

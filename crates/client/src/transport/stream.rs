@@ -1,17 +1,15 @@
-//! A TCP socket with the bytes that wait on both sides of it.
+//! A stream socket with the bytes that wait on both sides of it.
 
-use super::Stage;
 use super::input::Input;
+use super::socket::Socket;
+use super::{Place, Stage};
 use crate::error::{Error, Peer};
 use std::io;
-use std::net::SocketAddr;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
-/// A TCP connection.
+/// A connection over a stream.
 #[derive(Debug)]
 pub(super) struct Stream {
-    pub(super) socket: TcpStream,
+    pub(super) socket: Socket,
     pub(super) input: Input,
     /// What waits to be sent, from `sent` on.
     pub(super) out: Vec<u8>,
@@ -20,10 +18,8 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) async fn connect(to: SocketAddr, peer: &Peer) -> Result<Stream, Error> {
-        let socket = TcpStream::connect(to).await.map_err(|error| peer.unreachable(in_words(&error)))?;
-        // Writes are joined here already. Without the option messages only take longer.
-        let _ = socket.set_nodelay(true);
+    pub(super) async fn connect(to: &Place, peer: &Peer) -> Result<Stream, Error> {
+        let socket = Socket::connect(to).await.map_err(|error| peer.unreachable(in_words(&error)))?;
         Ok(Stream { socket, input: Input::default(), out: Vec::new(), sent: 0, peer: peer.clone() })
     }
 
@@ -58,7 +54,7 @@ impl Stream {
     }
 
     pub(super) async fn shut_down(&mut self) -> bool {
-        self.socket.shutdown().await.is_ok()
+        self.socket.shut_down().await.is_ok()
     }
 }
 

@@ -2,10 +2,9 @@
 
 use super::cutter::Cutter;
 use super::stream::Stream;
-use super::{Sink, Stage};
+use super::{Place, Sink, Stage};
 use crate::address::Address;
 use crate::error::{Error, Peer};
-use std::net::SocketAddr;
 
 /// A TCP connection that carries units.
 #[derive(Debug)]
@@ -17,7 +16,7 @@ pub(crate) struct Tcp {
 impl Tcp {
     pub(super) async fn connect(
         address: &Address,
-        to: SocketAddr,
+        to: &Place,
         unit_bytes_max: usize,
         peer: &Peer,
     ) -> Result<Tcp, Error> {

@@ -72,6 +72,7 @@ impl Bench {
             proxy_protocol: false,
             trusted_proxies: Vec::new(),
             allowed_origins: Default::default(),
+            tls: None,
             slow_reader: Default::default(),
             connections_max: 10,
             connections: AtomicUsize::new(0),

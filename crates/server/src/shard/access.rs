@@ -184,6 +184,9 @@ impl ShardLoop {
     /// Reads on after a wait, first what has been read already.
     pub(super) fn go_on(&mut self, key: ConnectionKey) {
         if !self.json_go_on(key) {
+            if self.net.get(key).is_some_and(|connection| connection.is_udp()) {
+                return self.json_lead_away(key, &[]);
+            }
             let rest = self.net.get_mut(key).map(|connection| std::mem::take(&mut connection.rest));
             return self.leave_json_again(key, rest.unwrap_or_default());
         }

@@ -2,9 +2,10 @@
 
 use super::channel::{Channel, Incoming, Parked, Reader};
 use super::deflate::Deflate;
+use super::json::answered::Answered;
 use super::json::ask::Asks;
 use super::json::own::{Own, Shape};
-use super::mqtt_sn::Client;
+use super::mqtt_sn::{Client, Way};
 use super::overflow::Overflow;
 use super::stream::{Half, Waiting as StreamWaiting};
 use super::trail::Trail;
@@ -132,6 +133,19 @@ pub(super) struct Peer {
     pub(super) addr: SocketAddr,
     /// Deliveries at QoS 1 that it has not acknowledged.
     pub(super) unacknowledged: VecDeque<Unacknowledged>,
+    /// What it has been answered lately.
+    pub(super) answered: Answered,
+    /// It has said something that only who is sent what goes to this address can know.
+    pub(super) is_proven: bool,
+    /// The shard whose socket gets what it sends, if that is another one.
+    pub(super) way: Option<Way>,
+}
+
+impl Peer {
+    pub(super) fn new(addr: SocketAddr) -> Box<Peer> {
+        let (unacknowledged, answered) = (VecDeque::new(), Answered::default());
+        Box::new(Peer { addr, unacknowledged, answered, is_proven: false, way: None })
+    }
 }
 
 pub(super) struct Unacknowledged {
@@ -422,6 +436,11 @@ impl Connection {
         self.outbox.is_empty() && self.held.is_none()
     }
 
+    /// Whether its bytes are sealed on the way.
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(&self.link, Link::Stream(stream) if !stream.is_plain())
+    }
+
     pub(super) fn is_udp(&self) -> bool {
         matches!(self.link, Link::Udp(_))
     }
@@ -460,7 +479,7 @@ impl Connection {
             (Link::Stream(_) | Link::Channel(_), _) => None,
         };
         let ping = self.ping_at.filter(|_| self.phase == Phase::Open);
-        let ask = self.json.as_ref().and_then(|own| own.asks.as_ref()?.next_at());
+        let ask = self.json.as_ref().and_then(|own| own.next_at());
         [silence, self.deadline, ping, resend, ask].into_iter().flatten().min()
     }
 }

@@ -141,7 +141,10 @@ impl ShardLoop {
             }
             Link::Channel(channel) => self.channel_ended(*channel),
             Link::Udp(peer) => match (&mut self.listeners[listener], connection.form) {
-                (Listener::Udp { peers, .. }, _) => drop(peers.remove(&peer.addr)),
+                (Listener::Udp { peers, .. }, _) => {
+                    peers.remove(&peer.addr);
+                    self.json_part(listener, peer.addr, peer.way);
+                }
                 (_, Form::MqttSn(client)) => self.sn_depart(listener, peer.addr, client.way, key),
                 _ => {}
             },

@@ -16,10 +16,11 @@ mod encode;
 mod ending;
 mod fan_out;
 mod follow;
+mod forms;
 mod handover;
 mod http;
 mod input;
-mod json;
+pub(crate) mod json;
 mod keep;
 mod mqtt;
 pub(crate) mod mqtt_sn;
@@ -450,6 +451,8 @@ impl ShardLoop {
             Mail::RoomGone(parted) => self.room_forget(&parted),
             Mail::RoomLost(parted) => self.room_lost(&parted),
             Mail::Rooms { rooms_max, reply } => self.report_rooms(rooms_max, reply),
+            Mail::JsonDatagram(led) => self.json_take_led(*led),
+            Mail::JsonGone(parted) => self.json_forget(&parted),
             Mail::Verdict { connection, serial, verdict } => self.take_verdict(connection, serial, verdict),
             Mail::StopListening(done) => {
                 self.stop_listening();

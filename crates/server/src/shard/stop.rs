@@ -48,6 +48,11 @@ impl ShardLoop {
                         drop(self.poll.registry().deregister(socket));
                     }
                 }
+                Listener::Unix(mut sockets) => {
+                    for socket in &mut sockets {
+                        drop(self.poll.registry().deregister(socket));
+                    }
+                }
                 // Peers are told with its last datagrams.
                 udp @ (Listener::Udp { .. } | Listener::MqttSn { .. }) => *listener = udp,
                 Listener::Closed => {}
