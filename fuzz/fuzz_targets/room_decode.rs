@@ -24,7 +24,11 @@ fuzz_target!(|datagrams: &[u8]| {
     assert!(encoded.len() <= datagrams.len());
     assert_eq!(decode(&encoded), Ok(packet));
     if let Packet::Join(join) = packet {
-        let is_right = Cookies::new([1; 32]).is_right(&join.cookie, b"a", join.nonce, join.room, join.token, 0);
-        assert!(!is_right && Tokens::new([1; 32]).check(join.room, join.token, 0).is_err(), "nobody guesses that");
+        let is_right =
+            Cookies::new([1; 32]).is_right(&join.cookie, b"a", join.nonce, join.room, join.token, 0);
+        assert!(
+            !is_right && Tokens::new([1; 32]).check(join.room, join.token, 0).is_err(),
+            "nobody guesses that"
+        );
     }
 });

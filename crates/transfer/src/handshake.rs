@@ -91,7 +91,7 @@ pub enum Step {
         /// The last bytes of the handshake.
         send: Option<Vec<u8>>,
         /// For the records.
-        keys: Keys,
+        keys: Box<Keys>,
     },
 }
 
@@ -242,7 +242,7 @@ impl Handshake {
 struct Secrets {
     receiver_proof: [u8; PROOF_BYTES],
     sender_proof: [u8; PROOF_BYTES],
-    keys: Keys,
+    keys: Box<Keys>,
 }
 
 impl Secrets {
@@ -268,7 +268,7 @@ impl Secrets {
         Secrets {
             receiver_proof: proof(b"trefoil file receiver proof"),
             sender_proof: proof(b"trefoil file sender proof"),
-            keys: Keys { seal: Sealer::new(seal), open: Opener::new(open) },
+            keys: Box::new(Keys { seal: Sealer::new(seal), open: Opener::new(open) }),
         }
     }
 }

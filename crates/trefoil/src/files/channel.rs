@@ -21,11 +21,12 @@ const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// How long the last words may take to arrive.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(5);
 
-/// How many records wait in either queue: some megabytes, enough to even out a disk.
-const QUEUE_RECORDS: usize = 12;
+/// How many records wait in either queue. More would even out no more, since sockets hold some megabytes, and leave the
+/// caches of the processor.
+const QUEUE_RECORDS: usize = 4;
 
-/// What small records are joined in, in bytes.
-const BUFFER_BYTES: usize = 128 << 10;
+/// What small records are joined in, in bytes. The larger part of a large one passes it by.
+const BUFFER_BYTES: usize = 16 << 10;
 
 /// Of the tag that stands behind a message in what was opened.
 const TAG_BYTES: usize = 16;

@@ -42,7 +42,7 @@ pub(crate) fn greet<L: Link>(
             }
             Ok(Step::Done { send, keys }) => {
                 link.write_all(&send.unwrap_or_default()).map_err(|error| broken(error, false))?;
-                return Ok(keys);
+                return Ok(*keys);
             }
             Err(error) => {
                 if (role, error) == (Role::Sender, HandshakeError::WrongCode) {

@@ -19,6 +19,9 @@ use trefoil_transfer::{
 /// Whoever makes a connection break this often, just when this end has said what it knows, may be guessing.
 const EXPOSURES_MAX: u32 = 3;
 
+/// How long the hub is asked to wait for a sender at a time.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
 /// No more names are shown before a question.
 const NAMES_SHOWN: usize = 10;
 
@@ -41,6 +44,7 @@ pub(crate) fn run(arguments: &Receive) -> Result<(), Failure> {
                 }
             }
             Called::Broken(why) => Stop::Broken(why),
+            Called::Late => continue,
         };
         match stop {
             Stop::Fatal(failure) => return Err(failure),
@@ -73,6 +77,8 @@ struct Caller<'a> {
 enum Called {
     Connected(Channel),
     Broken(String),
+    /// Nobody has come yet.
+    Late,
 }
 
 impl<'a> Caller<'a> {
@@ -116,7 +122,8 @@ impl<'a> Caller<'a> {
         if is_first && self.wait.is_new() {
             progress.say("waiting for the sender");
         }
-        let wait = self.patience().left();
+        // Not much longer at a time: a connection on which nothing is said for long is forgotten by what it passes.
+        let wait = self.patience().left().min(WAIT_MAX);
         let mut stream = match streams::connect(url, &self.options, &code.stream(), Some(wait)) {
             Ok(stream) => stream,
             Err(error) => {
@@ -128,6 +135,9 @@ impl<'a> Caller<'a> {
                     || matches!(error.kind(), ErrorKind::Connect) && !is_first;
                 if is_late && is_first && self.patience().left().is_zero() {
                     return Err(Failure::timed_out("no sender has come in time"));
+                }
+                if is_late && wait == WAIT_MAX {
+                    return Ok(Called::Late);
                 }
                 if is_late || is_passing {
                     return Ok(Called::Broken(error.to_string()));

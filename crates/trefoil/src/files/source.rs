@@ -21,14 +21,14 @@ pub(crate) struct Source {
 
 /// Standard input, which can be read once only.
 struct Input {
-    reader: Box<dyn Read>,
+    reader: Box<dyn Read + Send>,
     /// The chunk that would be read next.
     next: u32,
     kept: VecDeque<Vec<u8>>,
 }
 
 impl Source {
-    pub(crate) fn new(places: Vec<Place>, input: Box<dyn Read>) -> Source {
+    pub(crate) fn new(places: Vec<Place>, input: Box<dyn Read + Send>) -> Source {
         Source { places, open: None, input: Input { reader: input, next: 0, kept: VecDeque::new() } }
     }
 

@@ -7,6 +7,7 @@ mod peer;
 mod refusal;
 mod resume;
 mod secrecy;
+mod terminal;
 mod wire;
 
 use std::path::{Path, PathBuf};

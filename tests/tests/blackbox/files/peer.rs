@@ -97,7 +97,7 @@ fn greet(stream: &mut TcpStream, role: Role, code: &Code) -> Result<Keys, Handsh
             Ok(Step::Send(bytes)) => stream.write_all(&bytes).unwrap(),
             Ok(Step::Done { send, keys }) => {
                 stream.write_all(&send.unwrap_or_default()).unwrap();
-                return Ok(keys);
+                return Ok(*keys);
             }
             Err(error) => {
                 let _ = stream.write_all(&REFUSAL);

@@ -30,16 +30,18 @@ impl Target {
         }
         let Some(staging) = self.staging.take() else { return Ok(()) };
         let mut merged: HashSet<&[u8]> = HashSet::new();
-        for top in manifest.tops() {
-            if overwrite && top.kind == Kind::Folder && self.root.find(&top.path)? == Found::Folder {
+        for top in manifest.tops().filter(|top| overwrite && top.kind == Kind::Folder) {
+            if self.root.find(&top.path)? == Found::Folder {
                 merged.insert(&top.path);
-                continue;
             }
-            // A folder that is moved as a whole is finished first, and appears in one step.
-            let within = |entry: &&Entry| first_name(&entry.path) == top.path && entry.kind == Kind::Folder;
-            for entry in manifest.entries().iter().filter(within).rev() {
-                staging.below(Some(&entry.path))?.dress(entry.mode & !self.mask, entry.modified)?;
-            }
+        }
+        // A folder that is moved as a whole is finished first, from the inside out, and appears in one step.
+        let is_whole =
+            |entry: &&Entry| entry.kind == Kind::Folder && !merged.contains(first_name(&entry.path));
+        for entry in manifest.entries().iter().filter(is_whole).rev() {
+            staging.below(Some(&entry.path))?.dress(entry.mode & !self.mask, entry.modified)?;
+        }
+        for top in manifest.tops().filter(|top| !merged.contains(&top.path[..])) {
             staging.move_to(&top.path, &self.root, &top.path, overwrite)?;
         }
         if !merged.is_empty() {
