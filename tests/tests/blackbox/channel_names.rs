@@ -1,11 +1,12 @@
 //! Who is behind a channel: users, names, and sessions that outlast it.
 
+use super::channels::status;
 use serde_json::{Value, json};
 
 use trefoil_tests::channel::{Channel, Http, numbered};
 use trefoil_tests::{CONFIG, Hub, USERS_CONFIG, lines};
 
-const ANN: &str = "Authorization: Basic YW5uOnNlY3JldA==\r\n";
+pub(crate) const ANN: &str = "Authorization: Basic YW5uOnNlY3JldA==\r\n";
 
 #[test]
 fn users_say_who_they_are_when_they_open_it_or_in_the_first_request() {

@@ -1,5 +1,6 @@
 //! Channels: the JSON protocol over single HTTP requests.
 
+use super::channel_names::ANN;
 use super::schema::{check, validator};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -269,7 +270,7 @@ fn old_clients_and_those_that_say_so_are_closed() {
     assert_eq!(http.receive().unwrap().status, 200);
 }
 
-fn status(answer: &Answer) -> (u16, String) {
+pub(crate) fn status(answer: &Answer) -> (u16, String) {
     (answer.status, answer.code())
 }
 
