@@ -369,6 +369,27 @@ pub(crate) struct Connect {
     pub(crate) hub: Hub,
 }
 
+/// How to reach the hub for a stream.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Hub {
+    /// Where the hub is: tcp://HOST:PORT (mqtt:// means the same here)
+    #[arg(long, env = "TREFOIL_URL", default_value = "tcp://127.0.0.1:1883")]
+    pub(crate) url: String,
+    /// User name
+    #[arg(long, env = "TREFOIL_USER", value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Password. Others on this machine can read a command line, but not the environment
+    #[arg(long, env = "TREFOIL_PASSWORD", hide_env_values = true)]
+    pub(crate) password: Option<String>,
+    /// Read the password from the first line of FILE
+    #[arg(long, value_name = "FILE", conflicts_with = "password")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// How long to wait for the hub to answer
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub(crate) patience: std::time::Duration,
+}
+
 /// A policy for slow readers, named as in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
