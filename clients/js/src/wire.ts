@@ -73,7 +73,7 @@ export interface Present {
   client: string;
   /** Which connection of it. */
   connection: string;
-  /** By what it is connected: `mqtt`, `websocket`, `tcp`, `udp`, `mqtt_sn`, `sse` or `poll`. */
+  /** By what it is connected: `mqtt`, `websocket`, `tcp`, `udp`, `mqtt_sn`, `raw`, `sse` or `poll`. */
   kind: string;
   /** Who it is, where the hub knows users. */
   user?: string;

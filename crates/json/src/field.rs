@@ -90,6 +90,13 @@ fields! {
     Exclusive = "exclusive",
     Once = "once",
     End = "end",
+    Room = "room",
+    ExpiresS = "expires_s",
+    SessionS = "session_s",
+    Resume = "resume",
+    Resumed = "resumed",
+    HeartbeatS = "heartbeat_s",
+    Help = "help",
 }
 
 /// A set of fields, one bit for each.

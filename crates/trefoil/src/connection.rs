@@ -46,26 +46,29 @@ pub(crate) fn options(arguments: &Connection) -> Result<Options, Failure> {
         keep_alive_s: arguments.keep_alive,
         predefined_topics: arguments.topic_id.clone(),
         timeout: arguments.patience,
+        tls_ca: arguments.ca.clone(),
+        tls_insecure: arguments.insecure,
         ..Options::default()
     })
 }
 
 fn password(arguments: &Connection) -> Result<Option<Vec<u8>>, Failure> {
-    password_of(arguments.password.as_ref(), arguments.password_file.as_deref())
+    password_of(arguments.password.as_deref(), arguments.password_file.as_deref())
 }
 
 /// The options of who wants streams.
 pub(crate) fn stream_options(hub: &Hub) -> Result<Options, Failure> {
     Ok(Options {
         user_name: hub.user.clone(),
-        password: password_of(hub.password.as_ref(), hub.password_file.as_deref())?,
+        password: password_of(hub.password.as_deref(), hub.password_file.as_deref())?,
         timeout: hub.patience,
         ..Options::default()
     })
 }
 
-fn password_of(password: Option<&String>, file: Option<&Path>) -> Result<Option<Vec<u8>>, Failure> {
-    let Some(file) = file else { return Ok(password.cloned().map(String::into_bytes)) };
+/// A password, or the first line of a file.
+pub(crate) fn password_of(password: Option<&str>, file: Option<&Path>) -> Result<Option<Vec<u8>>, Failure> {
+    let Some(file) = file else { return Ok(password.map(|password| password.as_bytes().to_vec())) };
     let read = File::open(file).map_err(|error| error.to_string()).and_then(first_line);
     let line = read.map_err(|why| Failure::usage(format!("{}: {why}", file.display())))?;
     Ok(Some(line.into_bytes()))

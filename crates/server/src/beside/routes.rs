@@ -3,7 +3,7 @@
 use super::admin::{bans, users};
 use super::passwords::Passwords;
 use super::refusal::Refusal;
-use super::{access, channel, console, guard, history, metrics, presence, publish, sessions, streams};
+use super::{access, channel, console, guard, history, metrics, presence, publish, rooms, sessions, streams};
 use crate::context::{Context, ListenerContext};
 use crate::keeper;
 use crate::stats::Summary;
@@ -31,6 +31,8 @@ pub(super) fn router(context: &Arc<Context>, passwords: &Passwords, listener: us
             .route("/api/v1/streams", get(streams::list))
             .route("/api/v1/sessions", get(sessions::list))
             .route("/api/v1/sessions/{*client_id}", delete(sessions::end))
+            .route("/api/v1/rooms", get(rooms::list))
+            .route("/api/v1/rooms/{*rest}", post(rooms::token))
             .route("/api/v1/bans", get(bans::list).post(bans::set))
             .route("/api/v1/bans/{kind}/{*whom}", delete(bans::take_back))
             .route("/api/v1/users", get(users::list).post(users::add))
@@ -81,7 +83,8 @@ impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let http = "GET / (console), GET /trefoil.js, GET /trefoil.mjs, POST /api/v1/publish, GET /api/v1/stats, \
                     GET /api/v1/history?topic=TOPIC, \
-                    GET /api/v1/streams, GET /api/v1/sessions, DELETE /api/v1/sessions/CLIENT_ID, GET and POST /api/v1/bans, \
+                    GET /api/v1/streams, GET /api/v1/sessions, DELETE /api/v1/sessions/CLIENT_ID, GET /api/v1/rooms, \
+                    POST /api/v1/rooms/NAME/tokens, GET and POST /api/v1/bans, \
                     DELETE /api/v1/bans/KIND/WHOM, GET and POST /api/v1/users, \
                     PUT and DELETE /api/v1/users/NAME, GET /healthz, GET /livez, GET /metrics, \
                     GET /sse?topic=FILTER, POST /channel";

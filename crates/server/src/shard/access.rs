@@ -78,8 +78,7 @@ impl ShardLoop {
 
     /// Whether the client's address has failed too often.
     pub(super) fn check_barred(&self, key: ConnectionKey) -> Result<(), Unheard> {
-        let Some(access) = self.access() else { return Ok(()) };
-        if access.failures.is_barred(self.address_of(key), self.net.now) {
+        if self.net.context.failures.is_barred(self.address_of(key), self.net.now) {
             self.net.stats().auth_throttled.add(1);
             return Err(Unheard::Barred);
         }
@@ -178,12 +177,16 @@ impl ShardLoop {
             Waiting::Mqtt(connect) => self.mqtt_verdict(key, &connect, user),
             Waiting::Json(id) => self.json_verdict(key, id, user),
             Waiting::Http => self.http_verdict(key, user),
+            Waiting::Framed => self.framed_verdict(key, user),
         }
     }
 
     /// Reads on after a wait, first what has been read already.
     pub(super) fn go_on(&mut self, key: ConnectionKey) {
         if !self.json_go_on(key) {
+            if self.net.get(key).is_some_and(|connection| connection.is_udp()) {
+                return self.json_lead_away(key, &[]);
+            }
             let rest = self.net.get_mut(key).map(|connection| std::mem::take(&mut connection.rest));
             return self.leave_json_again(key, rest.unwrap_or_default());
         }
@@ -237,9 +240,7 @@ impl ShardLoop {
             Unheard::Busy => "503 Service Unavailable",
         };
         let after_s = match unheard {
-            Unheard::Barred => {
-                self.access().map_or(0, |access| access.failures.barred_s(self.address_of(key), self.net.now))
-            }
+            Unheard::Barred => self.net.context.failures.barred_s(self.address_of(key), self.net.now),
             Unheard::Busy => 1,
         };
         self.net.stats().protocol_errors.add(1);

@@ -50,6 +50,11 @@ impl ShardLoop {
                 self.begin_pings(key);
             }
             Stage::Stream(waiting, partner) => self.stream_arrive(key, *waiting, partner, &output),
+            Stage::Framed(framed) => {
+                if !self.framed_arrive(key, framed) {
+                    return;
+                }
+            }
             Stage::Channel(opening) => input = self.channel_arrive(key, opening, input),
             Stage::Json { receiver, requests, deflate } => {
                 self.net.answer(key, |out| out.extend_from_slice(&output));

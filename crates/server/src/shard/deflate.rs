@@ -8,6 +8,7 @@ use super::ShardLoop;
 use super::connection::{Connection, Phase};
 use super::net::Net;
 use crate::context::Context;
+use crate::outbox;
 use crate::stats::Kind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -302,12 +303,15 @@ impl Net {
     }
 
     /// Puts one frame around all MQTT packets that have been appended to an outbox since the last.
-    pub(super) fn frame_packets(connection: &mut Connection, pool: &mut Pool) {
+    pub(super) fn frame_packets(connection: &mut Connection, pool: &mut Pool, buffers: &mut outbox::Pool) {
         let Connection { outbox, deflate, .. } = connection;
         if deflate.window_bits > 0 && pool.wants(outbox.unframed_bytes()) {
-            outbox.replace_unframed(|packets, out| pool.frame(deflate, Opcode::Binary, packets, out));
+            let frame = |packets: &[u8], out: &mut Vec<u8>| pool.frame(deflate, Opcode::Binary, packets, out);
+            outbox.replace_unframed(buffers, frame);
         } else {
-            outbox.frame(|len, out| trefoil_websocket::encode_header(true, Opcode::Binary, len, out));
+            let head =
+                |len, out: &mut Vec<u8>| trefoil_websocket::encode_header(true, Opcode::Binary, len, out);
+            outbox.frame(buffers, head);
         }
     }
 }

@@ -46,6 +46,8 @@ impl ShardLoop {
                 let (code, close) = (Code::Unavailable, CloseCode::POLICY_VIOLATION);
                 self.dismiss_client(key, Dismissal { code, close, why: WHY });
             }
+            // There are no words to say why.
+            Form::Framed(_) => self.close(key),
             Form::Mqtt(_) | Form::Sse(_) | Form::None => {
                 self.mqtt_fail(key, ReasonCode::SessionTakenOver, WHY);
             }
@@ -141,7 +143,11 @@ impl ShardLoop {
             }
             Link::Channel(channel) => self.channel_ended(*channel),
             Link::Udp(peer) => match (&mut self.listeners[listener], connection.form) {
-                (Listener::Udp { peers, .. }, _) => drop(peers.remove(&peer.addr)),
+                (Listener::Udp { peers, .. }, _) => {
+                    peers.remove(&peer.addr);
+                    self.json_part(listener, peer.addr, peer.way);
+                }
+                (Listener::Framed { .. }, _) => self.framed_depart(listener, &peer),
                 (_, Form::MqttSn(client)) => self.sn_depart(listener, peer.addr, client.way, key),
                 _ => {}
             },

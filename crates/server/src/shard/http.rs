@@ -53,6 +53,10 @@ impl ShardLoop {
                 if !self.take_forwarded(key, request.headers) {
                     return (input.len(), true);
                 }
+                if let Some(why) = ambiguous(minor, !is_upgrade && is_channel(plain_path), request.headers) {
+                    self.http_refuse(key, "400 Bad Request", why);
+                    return (input.len(), true);
+                }
                 if !is_upgrade && is_channel(plain_path) {
                     return self.channel_request(key, &request, len, input);
                 }
@@ -244,6 +248,15 @@ fn credentials(path: &str, headers: &Headers<'_>) -> Option<Option<Credentials>>
 fn offered<'a>(headers: &Headers<'a>) -> impl Iterator<Item = &'a [u8]> {
     let lists = values(headers, "sec-websocket-protocol");
     lists.flat_map(|list| list.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
+}
+
+/// What is wrong with the headers of a request of which one can be taken for another: HTTP/1.1 has to say which host it means
+/// (RFC 9112 §3.2), and a page has one origin.
+fn ambiguous(minor: u8, needs_host: bool, headers: &Headers<'_>) -> Option<&'static str> {
+    if needs_host && minor > 0 && values(headers, "host").count() != 1 {
+        return Some("a request of HTTP/1.1 has one Host header");
+    }
+    (values(headers, "origin").count() > 1).then_some("a request has at most one Origin header")
 }
 
 /// The values of all headers of a name.

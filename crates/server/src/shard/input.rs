@@ -2,9 +2,12 @@
 
 use super::connection::{Input, Link, Phase};
 use super::{SCRATCH_BYTES, ShardLoop};
-use crate::detect::{Detected, detect};
+use crate::certificates::ListenerTls;
+use crate::detect::{Detected, Refused, begins_tls, detect};
 use crate::stats::Kind;
+use rustls::ServerConfig;
 use std::io::{self, Read};
+use std::sync::Arc;
 use trefoil_hub::ConnectionKey;
 
 /// What is left of an incomplete packet is put in front of the next read if it is no longer than this; a longer one is
@@ -17,6 +20,9 @@ const REST_BYTES_READ: usize = SCRATCH_BYTES / 2;
 /// A read of so many bytes proves an MQTT client alive in the middle of a packet; fewer prove nothing until the packet is
 /// complete, which is what a keep-alive asks for.
 const HEARD_BYTES_MIN: usize = 1024;
+
+/// The same from who may send only so many frames in a second.
+const THROTTLED_BYTES_READ: usize = 4096;
 
 /// What a peer may go on sending after it has been said goodbye to, so that it finds time to read that.
 const DISCARDED_BYTES_MAX: usize = 1 << 20;
@@ -50,6 +56,10 @@ impl ShardLoop {
                 if connection.is_gone {
                     self.lose(key);
                 }
+                continue;
+            }
+            if matches!(&connection.input, Input::Framed(framed) if framed.resume_at().is_some()) {
+                // It has sent as much as it may, and is read from when its time has come.
                 continue;
             }
             if connection.waiting().0 > outbox_bytes_max {
@@ -94,6 +104,14 @@ impl ShardLoop {
             scratch[..kept].copy_from_slice(&rest);
             &mut scratch[kept..]
         };
+        let room = match &connection.input {
+            // What it has to wait with is to be in the kernel.
+            Input::Framed(framed) if framed.is_throttled() => {
+                let least = room.len().min(THROTTLED_BYTES_READ);
+                &mut room[..least]
+            }
+            _ => room,
+        };
         let wanted = room.len();
         let Link::Stream(stream) = &mut connection.link else { return };
         let has_more = std::mem::take(&mut connection.has_more);
@@ -113,16 +131,22 @@ impl ShardLoop {
                     connection.heard_at = now;
                 }
                 // A short read means that there is no more, unless the end is near and has to be seen.
-                got == wanted || connection.is_half_closed
+                got == wanted || connection.is_half_closed || stream.has_more()
             }
             // It is for the next tick, too, where what is here already comes first.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            Err(_) => {
+            Err(error) => {
+                if error.kind() == io::ErrorKind::InvalidData {
+                    self.net.stats().protocol_errors.add(1);
+                    tracing::debug!(%error, "a TLS connection ends");
+                }
                 self.scratch = scratch;
                 return self.lose(key);
             }
         };
+        // What TLS has answered by itself and the socket did not take.
+        connection.is_blocked |= stream.has_unsent();
         if connection.phase != Phase::Open {
             connection.discarded_bytes += got;
             if connection.discarded_bytes > DISCARDED_BYTES_MAX {
@@ -162,7 +186,7 @@ impl ShardLoop {
             let state = std::mem::replace(&mut connection.input, Input::Taken);
             let (used, again) = match state {
                 Input::ProxyHeader => self.proxy_header(key, rest),
-                Input::First => (0, self.decide(key, rest)),
+                Input::First => self.decide(key, rest),
                 Input::HttpHead => self.http_head(key, rest),
                 Input::Mqtt(mut state) => {
                     let used = self.mqtt(key, &mut state, rest);
@@ -191,6 +215,19 @@ impl ShardLoop {
                         return input.len();
                     }
                     (used, self.put_back(key, Input::JsonWebSocket(receiver)))
+                }
+                Input::Framed(mut framed) => {
+                    let used = self.framed(key, &mut framed, rest);
+                    if self.is_leaving.is_some() {
+                        self.leave_framed(key, framed, rest[used..].to_vec());
+                        return input.len();
+                    }
+                    let is_timed = framed.next_at().is_some();
+                    let again = self.put_back(key, Input::Framed(framed));
+                    if is_timed {
+                        self.set_timer(key);
+                    }
+                    (used, again)
                 }
                 Input::Echo(mut receiver) => {
                     let used = self.echo_frames(key, &mut receiver, rest);
@@ -233,14 +270,30 @@ impl ShardLoop {
         true
     }
 
-    /// Looks at the first bytes. Returns whether they said what the connection speaks.
-    fn decide(&mut self, key: ConnectionKey, input: &[u8]) -> bool {
-        let Some(connection) = self.net.get_mut(key) else { return true };
-        let listener = usize::from(connection.listener);
-        match detect(input, self.net.context.listeners[listener].protocols) {
+    /// Looks at the first bytes. Returns how much of them is done with, and whether they said what the connection speaks.
+    fn decide(&mut self, key: ConnectionKey, input: &[u8]) -> (usize, bool) {
+        let Some(connection) = self.net.get(key) else { return (0, true) };
+        let number = usize::from(connection.listener);
+        let listener = &self.net.context.listeners[number];
+        let tls = listener.tls.as_ref().filter(|_| !connection.is_tls());
+        let detected = match tls {
+            Some(tls) if tls.is_required && !begins_tls(input) => Err(Refused::Plain),
+            Some(_) if listener.framed.is_some() && begins_tls(input) => Err(Refused::Tls),
+            _ if listener.framed.is_some() => {
+                self.framed_begin(key, number, input);
+                return (0, true);
+            }
+            _ => detect(input, listener.protocols),
+        };
+        match detected {
             Ok(None) => {
                 self.put_back(key, Input::First);
-                return false;
+                return (0, false);
+            }
+            Err(Refused::Tls) if tls.is_some() => {
+                let config = tls.map(ListenerTls::config);
+                self.begin_tls(key, config, input);
+                return (input.len(), false);
             }
             Ok(Some(Detected::Mqtt)) => self.set_input(key, Kind::Mqtt, Input::Mqtt(Box::default())),
             Ok(Some(Detected::Http)) => self.set_input(key, Kind::New, Input::HttpHead),
@@ -252,7 +305,30 @@ impl ShardLoop {
                 self.close(key);
             }
         }
-        true
+        (0, true)
+    }
+
+    /// Goes on inside of TLS, whose first bytes have been read. The first bytes within will decide then.
+    fn begin_tls(&mut self, key: ConnectionKey, config: Option<Arc<ServerConfig>>, first: &[u8]) {
+        self.put_back(key, Input::First);
+        let place = key.0 as usize;
+        let (Some(config), Some(mut connection)) = (config, self.net.connections.try_remove(place)) else {
+            return;
+        };
+        let Link::Stream(stream) = connection.link else { unreachable!("only streams are read from") };
+        match stream.with_tls(config, first) {
+            Ok(stream) => {
+                connection.link = Link::Stream(stream);
+                let again = self.net.connections.insert(connection);
+                debug_assert_eq!(again, place, "the place that was left last is taken first");
+                self.note_readable(key);
+            }
+            Err(error) => {
+                tracing::error!(%error, "TLS cannot be spoken");
+                self.net.stats().connections[connection.kind as usize].add(1u64.wrapping_neg());
+                self.dismiss(usize::from(connection.listener));
+            }
+        }
     }
 
     pub(super) fn set_input(&mut self, key: ConnectionKey, kind: Kind, input: Input) {
@@ -281,6 +357,7 @@ impl ShardLoop {
             }
             (_, Phase::Closing) => {}
             (Kind::JsonTcp, Phase::Open) => self.end_json_lines(key),
+            (Kind::FramedTcp, Phase::Open) => self.framed_peer_closed(key),
             // Answers that only wait for the disk are owed to it as much as those that have gone out.
             _ if connection.held.is_some() => self.close(key),
             // As is whoever has asked for something, has been answered, and asks for nothing more.
