@@ -7,6 +7,7 @@ use crate::options::Options;
 use crate::transport::in_words;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use trefoil_json::{Reply, StreamReply, StreamRequest, check_stream_name, encode_auth, parse_reply};
 
@@ -36,6 +37,7 @@ pub(super) struct Line {
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpStream),
+    Unix(UnixStream),
 }
 
 /// Whether a name can be that of a stream.
@@ -47,8 +49,10 @@ pub(super) fn check_name(name: &str) -> Result<(), Error> {
 impl Dial {
     pub(super) fn new(address: &str, options: &Options) -> Result<Dial, Error> {
         let address = Address::parse(address)?;
-        if address.transport != Transport::Tcp {
-            return Err(Error::usage(format!("{address} carries no streams; use tcp:// instead")));
+        // Nobody is to believe that TLS is spoken where it is not.
+        let is_carried = matches!(address.transport, Transport::Tcp | Transport::Unix) && !address.is_tls;
+        if !is_carried {
+            return Err(Error::usage(format!("{address} carries no streams; use tcp:// or unix:// instead")));
         }
         options.text_credentials(&address)?;
         let peer = Peer::new(&address.to_string());
@@ -78,6 +82,10 @@ impl Dial {
 
     fn connect(&self) -> Result<Socket, Error> {
         let Address { host, port, .. } = &self.address;
+        if self.address.transport == Transport::Unix {
+            let socket = UnixStream::connect(host);
+            return socket.map(Socket::Unix).map_err(|error| self.peer.unreachable(in_words(&error)));
+        }
         let found = (host.as_str(), *port).to_socket_addrs();
         let found = found
             .map_err(|error| self.peer.unreachable(format!("the name {host} is not known ({error})")))?;
@@ -172,48 +180,56 @@ impl Socket {
     pub(super) fn try_clone(&self) -> io::Result<Socket> {
         match self {
             Socket::Tcp(socket) => Ok(Socket::Tcp(socket.try_clone()?)),
+            Socket::Unix(socket) => Ok(Socket::Unix(socket.try_clone()?)),
         }
     }
 
     pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match self {
             Socket::Tcp(socket) => socket.shutdown(how),
+            Socket::Unix(socket) => socket.shutdown(how),
         }
     }
 
     pub(super) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {
             Socket::Tcp(socket) => socket.set_read_timeout(timeout),
+            Socket::Unix(socket) => socket.set_read_timeout(timeout),
         }
     }
 
     pub(super) fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {
             Socket::Tcp(socket) => socket.set_write_timeout(timeout),
+            Socket::Unix(socket) => socket.set_write_timeout(timeout),
         }
     }
 
     pub(super) fn read(&self, room: &mut [u8]) -> io::Result<usize> {
         match self {
             Socket::Tcp(socket) => (&*socket).read(room),
+            Socket::Unix(socket) => (&*socket).read(room),
         }
     }
 
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Socket::Tcp(socket) => (&*socket).write(bytes),
+            Socket::Unix(socket) => (&*socket).write(bytes),
         }
     }
 
     pub(super) fn write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Socket::Tcp(socket) => (&*socket).write_vectored(pieces),
+            Socket::Unix(socket) => (&*socket).write_vectored(pieces),
         }
     }
 
     pub(super) fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Socket::Tcp(socket) => (&*socket).write_all(bytes),
+            Socket::Unix(socket) => (&*socket).write_all(bytes),
         }
     }
 
@@ -222,6 +238,7 @@ impl Socket {
         use std::os::fd::AsFd;
         match self {
             Socket::Tcp(socket) => socket.as_fd(),
+            Socket::Unix(socket) => socket.as_fd(),
         }
     }
 }
