@@ -39,10 +39,9 @@ pub(super) fn connect(
             Err(error) => return drop(told.send(Err(error))),
         };
         runtime.block_on(async {
-            let connected = tokio::time::timeout(
-                options.timeout,
-                Socket::connect(&address, &Place::Socket(to), &options),
-            );
+            let place = Place::Socket(to);
+            let connected =
+                tokio::time::timeout(options.timeout, Socket::connect(&address, &place, &options));
             let mut socket = match connected.await {
                 Ok(Ok(socket)) => socket,
                 Ok(Err(error)) => return drop(told.send(Err(error))),
