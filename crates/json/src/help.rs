@@ -133,10 +133,49 @@ const OPERATIONS: &[Operation] = &[
         examples: &[r#"{"ack":1}"#],
     },
     Operation {
+        name: "room",
+        text: "get a token that lets into a datagram channel",
+        fields: &[("room", "the name of the room"), ID],
+        examples: &[r#"{"room":"pong/7","id":8}"#],
+    },
+    Operation {
+        name: "connect",
+        text: "become one end of a stream of bytes; somebody has to listen on the name",
+        fields: &[
+            ("connect", "the name"),
+            ("wait_s", "for how many seconds to wait for somebody to listen, 1 to 3600"),
+            ID,
+        ],
+        examples: &[r#"{"connect":"shed/ssh","wait_s":60,"id":9}"#],
+    },
+    Operation {
+        name: "listen",
+        text: "be told of callers, or become the stream of the first",
+        fields: &[
+            ("listen", "the name"),
+            ("exclusive", "true: nobody else may listen on it"),
+            ("once", "true: this connection becomes the stream of the first caller"),
+            ID,
+        ],
+        examples: &[r#"{"listen":"shed/ssh","once":true,"id":10}"#],
+    },
+    Operation {
+        name: "accept",
+        text: "become the stream of a caller, on a connection of its own",
+        fields: &[("accept", "the token of the call"), ID],
+        examples: &[r#"{"accept":"5f0c6bd4a5b1f8e3c2d7964e80a1b3f2","id":11}"#],
+    },
+    Operation {
+        name: "refuse",
+        text: "turn a caller away",
+        fields: &[("refuse", "the token of the call"), ("reason", "what the caller is told"), ID],
+        examples: &[r#"{"refuse":"5f0c6bd4a5b1f8e3c2d7964e80a1b3f2","reason":"not now","id":12}"#],
+    },
+    Operation {
         name: "help",
         text: "this; over TCP also as a line: help, help sub, ?",
         fields: &[("help", "true, or the name of an operation"), ID],
-        examples: &[r#"{"help":true}"#, r#"{"help":"sub","id":8}"#],
+        examples: &[r#"{"help":true}"#, r#"{"help":"sub","id":13}"#],
     },
 ];
 
