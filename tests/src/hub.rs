@@ -78,6 +78,7 @@ pub struct Hub {
 
 pub(crate) struct Listener {
     udp: bool,
+    /// 0 for a Unix socket.
     port: u16,
     protocols: String,
 }
@@ -154,7 +155,7 @@ impl Hub {
 
     /// The port of the first TCP listener.
     pub fn tcp_port(&self) -> u16 {
-        self.port("first TCP", |listener| !listener.udp)
+        self.port("first TCP", |listener| !listener.udp && listener.port > 0)
     }
 
     /// The port of the first UDP listener.
@@ -164,7 +165,7 @@ impl Hub {
 
     /// The port of the last TCP listener: with [`CONFIG`], the one that serves HTTP and WebSocket only.
     pub fn http_port(&self) -> u16 {
-        let http = self.listeners.iter().rev().find(|listener| !listener.udp);
+        let http = self.listeners.iter().rev().find(|listener| !listener.udp && listener.port > 0);
         http.expect("the configuration has a TCP listener").port
     }
 
@@ -418,7 +419,10 @@ pub(crate) fn profile_folder() -> PathBuf {
 pub(crate) fn parse_listening(line: &str) -> Option<Listener> {
     let (address, protocols) = line.strip_prefix("listening on ")?.split_once("  ")?;
     let udp = address.starts_with("udp://");
-    let port = address.rsplit_once(':')?.1.parse().ok()?;
+    let port = match address.starts_with("unix://") {
+        true => 0,
+        false => address.rsplit_once(':')?.1.parse().ok()?,
+    };
     Some(Listener { udp, port, protocols: protocols.trim().to_owned() })
 }
 

@@ -22,6 +22,7 @@
 
 pub mod broken;
 mod bystander;
+mod certificates;
 pub mod channel;
 pub mod corpus;
 pub mod crash;
@@ -34,12 +35,14 @@ pub mod mqtt;
 pub mod mqtt_sn;
 mod program;
 pub mod proxy;
+pub mod rooms;
 pub mod scram;
 pub mod soak;
 mod socket;
 pub mod websocket;
 
 pub use bystander::Bystander;
+pub use certificates::Authority;
 pub use disk::Disk;
 pub use example::Example;
 pub use hub::{CONFIG, DEVICES, Holdings, Hub, USERS_CONFIG, binary, set_user, trefoil};

@@ -184,6 +184,11 @@ impl Outcome {
         String::from_utf8(self.stdout).expect("UTF-8 on standard output")
     }
 
+    /// Whether it ended with any exit code but 0.
+    pub fn has_failed(&self) -> bool {
+        !self.status.success()
+    }
+
     /// Standard error of a program that must have ended with this exit code.
     pub fn failure(self, code: i32) -> String {
         assert_eq!(self.status.code(), Some(code), "{self}");

@@ -171,6 +171,25 @@ fn chat_with_an_mqtt_client() {
     remembered("chat/+/said", "chat", "", "anMqttClientComesIn");
 }
 
+/// Runs a scenario of the talk at a hub that remembers what was said, and what went over the doorman's connection.
+fn talk(scenario: &str) {
+    let histories = ["talk", "talk-wire/line"]
+        .map(|filter| format!("[[history]]\nfilter = \"{filter}\"\nmessages = 200\n"));
+    let hub = Hub::with_config(&format!("{CONFIG}\n{}", histories.concat()));
+    let running = Example::start("talk", &hub, "");
+    node_on_page("talk_scenarios", scenario, &hub, &running);
+}
+
+#[test]
+fn netcat_a_browser_and_an_mqtt_client_talk() {
+    talk("threeTalk");
+}
+
+#[test]
+fn talk_shows_what_goes_over_a_plain_connection() {
+    talk("whatGoesOverTheWire");
+}
+
 /// Slow enough for a busy machine, and without what happens by chance.
 const PLANT: &str = "--machines 3 --speed 200 --workers 3 --quiet";
 

@@ -8,11 +8,16 @@ pub(crate) const MQTT_PORT: u16 = 1883;
 /// The port of the listener that speaks MQTT-SN.
 const MQTT_SN_PORT: u16 = 1884;
 const HTTP_PORT: u16 = 80;
+/// The port of MQTT over TLS.
+const MQTTS_PORT: u16 = 8883;
+const HTTPS_PORT: u16 = 443;
 
 /// What a URL says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) transport: Transport,
+    /// Whether TLS is below that.
+    pub(crate) is_tls: bool,
     pub(crate) protocol: Protocol,
     /// A name or an address; an IPv6 address without its brackets.
     pub(crate) host: String,
@@ -29,6 +34,8 @@ pub(crate) enum Transport {
     Tcp,
     WebSocket,
     Udp,
+    /// A Unix socket; the host is its path.
+    Unix,
 }
 
 /// What the bytes mean.
@@ -47,9 +54,12 @@ impl Address {
     pub(crate) fn parse(url: &str) -> Result<Address, Error> {
         let Some((scheme, rest)) = url.split_once("://") else {
             return Err(Error::usage(format!(
-                "{url:?} is not an address: write mqtt://, mqtt-sn://, ws://, tcp:// or udp:// before the host, as in mqtt://127.0.0.1:1883"
+                "{url:?} is not an address: write mqtt://, mqtt-sn://, ws://, tcp:// or udp:// before the host, as in mqtt://127.0.0.1:1883, or unix:// before the path of a socket"
             )));
         };
+        if scheme.eq_ignore_ascii_case("unix") {
+            return unix(rest);
+        }
         let (authority, path) = match rest.find(['/', '?', '#']) {
             Some(at) => rest.split_at(at),
             None => (rest, ""),
@@ -64,19 +74,26 @@ impl Address {
             "udp" => (Transport::Udp, MQTT_PORT),
             "mqtt-sn" => (Transport::Udp, MQTT_SN_PORT),
             "ws" => (Transport::WebSocket, HTTP_PORT),
-            "mqtts" | "wss" | "tls" => return Err(bad("this version has no TLS; use mqtt:// or ws://")),
-            "http" | "https" => return Err(bad("a client speaks WebSocket there; write ws:// instead")),
-            _ => return Err(bad("it begins with none of mqtt://, mqtt-sn://, ws://, tcp:// and udp://")),
+            "mqtts" | "tcps" => (Transport::Tcp, MQTTS_PORT),
+            "wss" => (Transport::WebSocket, HTTPS_PORT),
+            "http" | "https" => {
+                return Err(bad("a client speaks WebSocket there; write ws:// or wss:// instead"));
+            }
+            _ => {
+                return Err(bad(
+                    "it begins with none of mqtt://, mqtts://, mqtt-sn://, ws://, wss://, tcp://, tcps://, udp:// and unix://",
+                ));
+            }
         };
         let (host, port) = host_and_port(host, port).map_err(|reason| bad(&reason))?;
         let path = path_of(transport, path).map_err(|reason| bad(&reason))?;
         let protocol = match transport {
-            Transport::Tcp if scheme.eq_ignore_ascii_case("mqtt") => Protocol::Mqtt,
+            Transport::Tcp if scheme.to_ascii_lowercase().starts_with("mqtt") => Protocol::Mqtt,
             Transport::WebSocket if path.split('?').next().is_some_and(|path| path.ends_with("/mqtt")) => {
                 Protocol::Mqtt
             }
             Transport::Udp if scheme.eq_ignore_ascii_case("mqtt-sn") => Protocol::MqttSn,
-            Transport::Tcp | Transport::WebSocket | Transport::Udp => Protocol::Json,
+            Transport::Tcp | Transport::WebSocket | Transport::Udp | Transport::Unix => Protocol::Json,
         };
         let (user_name, password) =
             match credentials.map(|c| c.split_once(':').map_or((c, None), |(u, p)| (u, Some(p)))) {
@@ -84,8 +101,10 @@ impl Address {
                 None => (None, None),
             };
         let [user_name, password] = [user_name, password].map(Option::transpose);
+        let is_tls = ["mqtts", "tcps", "wss"].iter().any(|tls| scheme.eq_ignore_ascii_case(tls));
         Ok(Address {
             transport,
+            is_tls,
             protocol,
             host,
             port,
@@ -110,9 +129,29 @@ impl fmt::Display for Address {
             (Transport::WebSocket, _) => "ws",
             (Transport::Udp, Protocol::MqttSn) => "mqtt-sn",
             (Transport::Udp, _) => "udp",
+            (Transport::Unix, _) => return write!(f, "unix://{}", self.host),
         };
-        write!(f, "{scheme}://{}:{}{}", self.host_in_url(), self.port, self.path)
+        let s = if self.is_tls { "s" } else { "" };
+        write!(f, "{scheme}{s}://{}:{}{}", self.host_in_url(), self.port, self.path)
     }
+}
+
+/// A Unix socket at a path, where JSON lines are spoken.
+fn unix(path: &str) -> Result<Address, Error> {
+    if !path.starts_with('/') || path.contains('\0') {
+        let why = "is not an address: a Unix socket has an absolute path, as in unix:///run/trefoil.sock";
+        return Err(Error::usage(format!("unix://{path} {why}")));
+    }
+    Ok(Address {
+        transport: Transport::Unix,
+        is_tls: false,
+        protocol: Protocol::Json,
+        host: path.into(),
+        port: 0,
+        path: String::new(),
+        user_name: None,
+        password: None,
+    })
 }
 
 fn host_and_port(text: &str, default: u16) -> Result<(String, u16), String> {

@@ -1,7 +1,7 @@
 //! From a URL to a client.
 
 use crate::address::{self, Address};
-use crate::client::{Client, Publisher, Receiver};
+use crate::client::{Asking, Client, Publisher, Receiver};
 use crate::command::Delivery;
 use crate::driver::{Driver, Handles};
 use crate::error::{Error, ErrorKind, Peer};
@@ -9,10 +9,9 @@ use crate::keep_alive::KeepAlive;
 use crate::message::Message;
 use crate::options::Options;
 use crate::protocol::{Protocol, unconnected};
-use crate::transport::{Stage, Transport, in_words};
+use crate::transport::{Place, Stage, Transport, in_words};
 use crate::units::Units;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -26,7 +25,8 @@ const COMMANDS_MAX: usize = 256;
 const GREET_AGAIN: Duration = Duration::from_millis(300);
 
 impl Client {
-    /// Connects to the hub at a URL: `mqtt://`, `mqtt-sn://`, `ws://`, `tcp://` or `udp://`. When it returns, the hub has answered.
+    /// Connects to the hub at a URL: `mqtt://`, `mqtt-sn://`, `ws://`, `tcp://`, `udp://` or
+    /// `unix://`, and with TLS `mqtts://`, `wss://` or `tcps://`. When it returns, the hub has answered.
     ///
     /// Must be called within a tokio runtime, which then runs the task behind the client.
     ///
@@ -67,7 +67,7 @@ pub async fn publish_unconnected(url: &str, options: &Options, message: &Message
     let to = found
         .next()
         .ok_or_else(|| peer.unreachable(format!("the name {} stands for no address", address.host)))?;
-    let mut transport = Transport::connect(&address, to, options, &peer).await?;
+    let mut transport = Transport::connect(&address, &Place::Socket(to), options, &peer).await?;
     transport.push(&datagram);
     while transport.waiting_bytes() > 0 {
         transport.ready(false, true).await.map_err(|error| peer.unreachable(in_words(&error)))?;
@@ -87,12 +87,15 @@ struct Opened {
 
 /// Tries the addresses of the host one after the other, and gives the error of the last one.
 async fn open_any(address: &Address, options: &Options, peer: &Peer) -> Result<Opened, Error> {
+    if address.transport == address::Transport::Unix {
+        return open(address, &Place::Path(address.host.as_str().into()), options, peer).await;
+    }
     let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
     let found = found
         .map_err(|error| peer.unreachable(format!("the name {} is not known ({error})", address.host)))?;
     let mut last = peer.unreachable(format!("the name {} stands for no address", address.host));
     for to in found {
-        match open(address, to, options, peer).await {
+        match open(address, &Place::Socket(to), options, peer).await {
             Ok(opened) => return Ok(opened),
             // Who has answered has answered for all addresses of the hub.
             Err(error) if matches!(error.kind(), ErrorKind::Refused | ErrorKind::Usage) => return Err(error),
@@ -102,7 +105,7 @@ async fn open_any(address: &Address, options: &Options, peer: &Peer) -> Result<O
     Err(last)
 }
 
-async fn open(address: &Address, to: SocketAddr, options: &Options, peer: &Peer) -> Result<Opened, Error> {
+async fn open(address: &Address, to: &Place, options: &Options, peer: &Peer) -> Result<Opened, Error> {
     let transport = Transport::connect(address, to, options, peer).await?;
     let protocol = Protocol::new(address, options, transport.unit_bytes_max(), peer).await;
     let mut opened = Opened { transport, protocol, units: Units::default(), inbox: VecDeque::new() };
@@ -158,6 +161,12 @@ fn start(opened: Opened, address: &Address, options: &Options, peer: Peer) -> Cl
         address::Protocol::MqttSn => false,
         address::Protocol::Json => true,
     };
+    let asking = match address.protocol {
+        address::Protocol::Mqtt if options.version.is_v5() => Asking::Topic(Arc::default()),
+        address::Protocol::Mqtt | address::Protocol::MqttSn => Asking::Never,
+        address::Protocol::Json => Asking::Operation,
+    };
+    let own_peer = peer.clone();
     let driver = Driver {
         keep_alive: KeepAlive::new(protocol.keep_alive_s().unwrap_or(options.keep_alive_s), Instant::now()),
         transport,
@@ -169,7 +178,8 @@ fn start(opened: Opened, address: &Address, options: &Options, peer: Peer) -> Cl
         patience: options.timeout,
     };
     tokio::spawn(driver.run());
-    let publisher = Publisher { commands: command_sender, ended: ended.clone(), qos_max, says_slow_reader };
+    let (commands, peer) = (command_sender, own_peer);
+    let publisher = Publisher { commands, ended: ended.clone(), qos_max, peer, says_slow_reader, asking };
     let receiver = Receiver {
         messages: message_receiver,
         taken: taken_sender,

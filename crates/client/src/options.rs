@@ -4,6 +4,7 @@ use crate::address::{Address, Protocol, Transport};
 use crate::error::Error;
 use crate::message::Message;
 use crate::session::Session;
+use std::path::PathBuf;
 use std::time::Duration;
 use trefoil_json::SlowReader;
 use trefoil_mqtt::{QoS, Version};
@@ -46,6 +47,11 @@ pub struct Options {
     pub queue_messages_max: u16,
     /// The largest packet, line or WebSocket message that is taken in.
     pub packet_bytes_max: usize,
+    /// The file (PEM) with the certificates of those who may vouch for the hub, with TLS. Without it those count whom the
+    /// system trusts.
+    pub tls_ca: Option<PathBuf>,
+    /// With TLS, take whoever answers for the hub. What is sent is sealed, and whoever stands between can read it.
+    pub tls_insecure: bool,
 }
 
 /// How a client proves who it is.
@@ -96,6 +102,8 @@ impl Default for Options {
             in_flight_max: 256,
             queue_messages_max: 1024,
             packet_bytes_max: 64 << 20,
+            tls_ca: None,
+            tls_insecure: false,
         }
     }
 }
@@ -103,6 +111,11 @@ impl Default for Options {
 impl Options {
     /// Whether these options go with that address and with each other.
     pub(crate) fn check(&self, address: &Address) -> Result<(), Error> {
+        if !address.is_tls && (self.tls_ca.is_some() || self.tls_insecure) {
+            let why =
+                "speaks no TLS, for which a certificate could be looked at; use mqtts://, wss:// or tcps://";
+            return Err(Error::usage(format!("{address} {why}")));
+        }
         match address.protocol {
             Protocol::Json => return self.check_json(address),
             Protocol::Mqtt if self.authentication == Authentication::ScramSha256 => {

@@ -4,13 +4,14 @@ use crate::access::{Auth, Bans};
 use crate::extensions::{Reader, slow_reader};
 use crate::framed::{self, Dial};
 use crate::limits::Limits;
-use crate::model::{Bind, Config, Listener, Log, LogLevel, MemoryMax, Protocols};
+use crate::model::{Bind, Config, Listener, Log, LogLevel, MemoryMax, Protocols, SOCKET_MODE};
 use crate::network::Network;
 use crate::origins::Origins;
 use crate::problem::{Place, Problem};
 use crate::settings::{Preset, Section, Setting};
 use crate::sheet::{Answers, Entry, Sheet};
 use crate::table::{FRAMED, MQTT_SN};
+use crate::tls::{Tls, TlsFiles};
 use crate::value::Value;
 use crate::websocket::WebSocket;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<
     let auth = Auth::read(sheet);
     let has_users = auth.users.is_some();
     let trusted_proxies = sheet.answers.networks(Section::Top, "trusted_proxies").unwrap_or_default();
+    let tls = crate::tls::files(&sheet.answers, Section::Tls, problems);
     let nobody = Origins::default();
     let allowed_origins = sheet.answers.origins(Section::Top, "allowed_origins").unwrap_or(&nobody);
     let listeners = match sheet.repeated.get(&Section::Listener) {
@@ -42,6 +44,10 @@ pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<
                 allow_anonymous: !has_users || allow_anonymous,
                 trusted_proxies: trusted_proxies.to_vec(),
                 allowed_origins: allowed_origins.clone(),
+                tls: tls
+                    .clone()
+                    .filter(|_| matches!(listener.bind, Bind::Tcp(_)))
+                    .map(|files| Tls { files, is_required: false }),
                 ..listener
             })
             // It would refuse everybody: MQTT-SN has no passwords.
@@ -54,6 +60,7 @@ pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<
                 allowed_origins,
                 allow_anonymous,
                 has_users,
+                tls: tls.as_ref(),
                 levels_max,
                 seen,
                 problems,
@@ -87,6 +94,7 @@ pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<
         slow_readers: extensions.slow_readers(),
         history: extensions.history(),
         mqtt_sn: extensions.mqtt_sn(),
+        rooms: extensions.rooms(),
         dial,
         limits,
         websocket: WebSocket::read(sheet),
@@ -166,15 +174,16 @@ fn dial(sheet: &Sheet, levels_max: usize, has_users: bool, problems: &mut Vec<Pr
 }
 
 struct Check<'a> {
-    /// These three as the top level has them.
+    /// What the top level has for all.
     trusted_proxies: &'a [Network],
     allowed_origins: &'a Origins,
     allow_anonymous: bool,
     /// Clients can say who they are.
     has_users: bool,
+    tls: Option<&'a TlsFiles>,
     levels_max: usize,
     /// The addresses so far, and where each was written.
-    seen: Vec<(Bind, &'a Place)>,
+    seen: Vec<(&'a Bind, &'a Place)>,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -189,7 +198,7 @@ impl<'a> Check<'a> {
             section: Section::Listener,
             at: bind_place,
             is_udp: matches!(bind, Bind::Udp(_)),
-            address: bind.addr().to_string(),
+            address: bind.addr().map_or_else(|| bind.to_string(), |addr| addr.to_string()),
             levels_max: self.levels_max,
             has_users: self.has_users,
             is_named,
@@ -200,6 +209,7 @@ impl<'a> Check<'a> {
         let asks = framed.as_ref().and_then(|framed| framed.register.as_ref());
         let asks = asks.is_some_and(|register| register.secret.is_some() || register.user.is_some());
         self.address(bind, bind_place, answers, asks);
+        let socket_mode = self.socket_mode(bind, answers);
         if answers.was_written(Section::Listener, "protocols")
             && answers.words(Section::Listener, "protocols").is_none()
         {
@@ -218,7 +228,7 @@ impl<'a> Check<'a> {
             && !protocols.is_some_and(|protocols| protocols.websocket)
         {
             let way_out = match bind {
-                Bind::Tcp(_) => "add \"websocket\" to `protocols` or leave `echo` out",
+                Bind::Tcp(_) | Bind::Unix(_) => "add \"websocket\" to `protocols` or leave `echo` out",
                 Bind::Udp(_) => "leave it out",
             };
             self.fail(
@@ -233,6 +243,7 @@ impl<'a> Check<'a> {
         if let Some((true, place)) = proxy_protocol {
             let why = match bind {
                 Bind::Udp(_) => Some("the PROXY protocol is for TCP; leave it out"),
+                Bind::Unix(_) => Some("a Unix socket has no addresses; leave it out"),
                 Bind::Tcp(_) if trusted_proxies.is_empty() => {
                     Some("nobody is believed here; name the addresses of the proxies in `trusted_proxies`")
                 }
@@ -243,7 +254,9 @@ impl<'a> Check<'a> {
             }
         }
         Some(Listener {
-            bind,
+            bind: bind.clone(),
+            socket_mode,
+            tls: crate::tls::listener(bind, answers, self.tls, self.problems),
             proxy_protocol: proxy_protocol.is_some_and(|(on, _)| on),
             trusted_proxies: trusted_proxies.to_vec(),
             allowed_origins: allowed_origins.unwrap_or(self.allowed_origins).clone(),
@@ -257,13 +270,11 @@ impl<'a> Check<'a> {
     }
 
     /// `asks` is whether it has a way of its own to ask who somebody is.
-    fn address(&mut self, bind: Bind, place: &'a Place, answers: &Answers, asks: bool) {
-        if let Some((_, other)) =
-            self.seen.iter().find(|(other, _)| *other == bind && bind.addr().port() != 0)
-        {
+    fn address(&mut self, bind: &'a Bind, place: &'a Place, answers: &Answers, asks: bool) {
+        if let Some((_, other)) = self.seen.iter().find(|(other, _)| *other == bind && !bind.is_any_port()) {
             let reason = format!("{bind} is the address of another listener already, at {other}");
             self.fail(place, reason);
-        } else if let Some((taken, other)) = self.seen.iter().find(|(other, _)| other.overlaps(&bind)) {
+        } else if let Some((taken, other)) = self.seen.iter().find(|(other, _)| other.overlaps(bind)) {
             let reason = format!(
                 "{bind} and {taken}, at {other}, cannot both be opened: one of them is every address of this machine; \
                  leave the other out, or give it another port"
@@ -291,15 +302,15 @@ impl<'a> Check<'a> {
     }
 
     /// What is spoken there. `None` when that is nothing.
-    fn protocols(&mut self, bind: Bind, answers: &Answers) -> Option<Protocols> {
+    fn protocols(&mut self, bind: &Bind, answers: &Answers) -> Option<Protocols> {
         let Some((words, place)) = answers.words(Section::Listener, "protocols") else {
-            return Some(Protocols::usual(&bind));
+            return Some(Protocols::usual(bind));
         };
         let possible: &[&str] = match bind {
-            Bind::Tcp(_) => &["mqtt", "http", "websocket", "json"],
-            Bind::Udp(_) => &["json", MQTT_SN],
+            Bind::Tcp(_) | Bind::Unix(_) => &["mqtt", "http", "websocket", "json"],
+            Bind::Udp(_) => &["json", "rooms", MQTT_SN],
         };
-        let other_transport = if matches!(bind, Bind::Tcp(_)) { "udp" } else { "tcp" };
+        let other_transport = if bind.is_stream() { "udp" } else { "tcp" };
         for word in words.iter().filter(|word| !possible.contains(*word)) {
             let reason = format!(
                 "{bind} cannot carry \"{word}\"; give it a listener of its own whose `bind` begins with \
@@ -313,12 +324,14 @@ impl<'a> Check<'a> {
             http: on("http"),
             websocket: on("websocket"),
             json: on("json"),
+            rooms: on("rooms"),
             mqtt_sn: on(MQTT_SN),
             framed: false,
         };
-        if protocols.json && protocols.mqtt_sn && matches!(bind, Bind::Udp(_)) {
+        if (protocols.json || protocols.rooms) && protocols.mqtt_sn && matches!(bind, Bind::Udp(_)) {
+            let other = if protocols.json { "json" } else { "rooms" };
             let reason = format!(
-                "{bind} cannot speak \"json\" and \"{MQTT_SN}\" both, since nothing tells their datagrams apart; give \
+                "{bind} cannot speak \"{other}\" and \"{MQTT_SN}\" both, since nothing tells their datagrams apart; give \
                  each a listener of its own"
             );
             self.fail(place, reason);
@@ -333,8 +346,27 @@ impl<'a> Check<'a> {
         (!protocols.is_empty()).then_some(protocols)
     }
 
+    /// The permissions of a Unix socket's file.
+    fn socket_mode(&mut self, bind: &Bind, answers: &'a Answers) -> u32 {
+        let Some((text, place)) = answers.text(Section::Listener, "socket_mode") else { return SOCKET_MODE };
+        if !matches!(bind, Bind::Unix(_)) {
+            self.fail(place, format!("`socket_mode` is for Unix sockets, and {bind} is none; leave it out"));
+        }
+        match u32::from_str_radix(text, 8) {
+            Ok(mode) if mode <= 0o777 => mode,
+            _ => {
+                let reason = format!(
+                    "`socket_mode` is {text:?}; it must be the permissions of a file as three octal digits, such as \
+                     \"660\" for owner and group"
+                );
+                self.fail(place, reason);
+                SOCKET_MODE
+            }
+        }
+    }
+
     /// A framed listener speaks nothing else.
-    fn framed_protocols(&mut self, bind: Bind, answers: &Answers, asks: bool) -> Option<Protocols> {
+    fn framed_protocols(&mut self, bind: &Bind, answers: &Answers, asks: bool) -> Option<Protocols> {
         if let Some((words, place)) = answers.words(Section::Listener, "protocols")
             && words != [FRAMED]
         {

@@ -166,7 +166,7 @@ fn mqtt_sn(answers: &Answers) -> MqttSn {
     MqttSn {
         gateway_id: number("gateway_id") as u8,
         advertise_s: number("advertise_s") as u16,
-        advertise_to: answers.bind(Section::MqttSn, "advertise_to").map(|(bind, _)| bind.addr()),
+        advertise_to: answers.bind(Section::MqttSn, "advertise_to").and_then(|(bind, _)| bind.addr()),
         resend_s: number("resend_s") as u32,
         resends_max: number("resends_max") as u32,
         topics_max: number("topics_max") as u16,

@@ -25,7 +25,7 @@
 //! assert_eq!(
 //!     problems.to_string(),
 //!     "trefoil.toml:4:22: an entry of `protocols` is \"websockets\"; did you mean `websocket`? \
-//!      It must be one of \"mqtt\", \"http\", \"websocket\", \"json\", \"mqtt-sn\", \"framed\""
+//!      It must be one of \"mqtt\", \"http\", \"websocket\", \"json\", \"rooms\", \"mqtt-sn\", \"framed\""
 //! );
 //!
 //! let text = text.replace("websockets", "websocket");
@@ -49,10 +49,12 @@ mod network;
 mod origins;
 mod problem;
 mod reference;
+mod rooms;
 mod settings;
 mod sheet;
 mod store;
 mod table;
+mod tls;
 mod units;
 mod value;
 mod websocket;
@@ -70,8 +72,10 @@ pub use network::Network;
 pub use origins::Origins;
 pub use problem::{Place, Problem, Problems};
 pub use reference::reference;
+pub use rooms::{PEER, ROOM, RoomMirror, Rooms};
 pub use settings::{Kind, Preset, Section, Setting};
 pub use store::{Durability, Store};
+pub use tls::{Tls, TlsFiles};
 pub use websocket::WebSocket;
 
 /// Reads a configuration: the file, if there is one (its path is only shown in errors), and over it the variables of

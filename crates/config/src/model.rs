@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::access::{Auth, Bans};
@@ -10,7 +11,9 @@ use crate::framed::{Dial, Framed};
 use crate::limits::Limits;
 use crate::network::Network;
 use crate::origins::Origins;
+use crate::rooms::Rooms;
 use crate::store::Store;
+use crate::tls::Tls;
 use crate::websocket::WebSocket;
 use trefoil_hub::{AutomaticSubscription, HistoryRule, SlowReader};
 
@@ -60,6 +63,8 @@ pub struct Config {
     pub history: Vec<HistoryRule>,
     /// The MQTT-SN gateway.
     pub mqtt_sn: MqttSn,
+    /// Datagram channels.
+    pub rooms: Rooms,
     /// What is written to standard error.
     pub log: Log,
     /// What outlives the hub.
@@ -83,6 +88,8 @@ impl Default for Config {
             allowed_origins: Origins::default(),
             slow_reader: SlowReader::default(),
             connections_max: 0,
+            socket_mode: SOCKET_MODE,
+            tls: None,
             framed: None,
         };
         let (tcp, udp, http) = (Bind::Tcp(local(1883)), Bind::Udp(local(1883)), Bind::Tcp(local(8080)));
@@ -94,8 +101,8 @@ impl Default for Config {
             auth: Auth::default(),
             bans: Bans::default(),
             listeners: vec![
-                listener(tcp, Protocols::usual(&tcp)),
-                listener(udp, Protocols::usual(&udp)),
+                listener(tcp.clone(), Protocols::usual(&tcp)),
+                listener(udp.clone(), Protocols::usual(&udp)),
                 listener(Bind::Udp(local(1884)), devices),
                 listener(http, web),
             ],
@@ -113,6 +120,7 @@ impl Default for Config {
             slow_readers: Vec::new(),
             history: Vec::new(),
             mqtt_sn: MqttSn::default(),
+            rooms: Rooms::default(),
             log: Log::default(),
             store: Store::default(),
             warnings: Vec::new(),
@@ -153,31 +161,51 @@ pub struct Listener {
     pub allowed_origins: Origins,
     /// Connections (over UDP: peers) at one time; 0 means as many as the process may open files.
     pub connections_max: usize,
+    /// Who may connect to a Unix socket: the permissions of its file.
+    pub socket_mode: u32,
+    /// Whether TLS is spoken, and with what. Only over streams.
+    pub tls: Option<Tls>,
     /// What makes it a framed one, if it speaks that.
     pub framed: Option<Arc<Framed>>,
 }
 
-/// Transport and address of a listener. Displayed as it is written in the file: `tcp://127.0.0.1:1883`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The owner and the group may connect to a Unix socket.
+pub(crate) const SOCKET_MODE: u32 = 0o660;
+
+/// Transport and address of a listener. Displayed as it is written in the file: `tcp://127.0.0.1:1883`, `unix:///run/trefoil.sock`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Bind {
     /// A TCP listener.
     Tcp(SocketAddr),
     /// A UDP socket.
     Udp(SocketAddr),
+    /// A Unix socket for streams, at this absolute path.
+    Unix(PathBuf),
 }
 
 impl Bind {
-    /// The address without its transport.
-    pub fn addr(&self) -> SocketAddr {
+    /// The address of the network without its transport; a Unix socket has none.
+    pub fn addr(&self) -> Option<SocketAddr> {
         match self {
-            Bind::Tcp(addr) | Bind::Udp(addr) => *addr,
+            Bind::Tcp(addr) | Bind::Udp(addr) => Some(*addr),
+            Bind::Unix(_) => None,
         }
+    }
+
+    /// Whether it carries streams.
+    pub fn is_stream(&self) -> bool {
+        !matches!(self, Bind::Udp(_))
+    }
+
+    /// Whether the system is to choose the port.
+    pub fn is_any_port(&self) -> bool {
+        self.addr().is_some_and(|addr| addr.port() == 0)
     }
 
     /// Whether both cannot be open at a time although they are not the same: one is a port on every address of the
     /// machine, the other the same port on one of them.
     pub fn overlaps(&self, other: &Bind) -> bool {
-        let (own, others) = (self.addr(), other.addr());
+        let (Some(own), Some(others)) = (self.addr(), other.addr()) else { return false };
         std::mem::discriminant(self) == std::mem::discriminant(other)
             && own != others
             && own.port() == others.port()
@@ -188,7 +216,7 @@ impl Bind {
 
     /// Whether only this machine can reach it.
     pub fn is_loopback(&self) -> bool {
-        self.addr().ip().to_canonical().is_loopback()
+        self.addr().is_none_or(|addr| addr.ip().to_canonical().is_loopback())
     }
 }
 
@@ -197,6 +225,7 @@ impl fmt::Display for Bind {
         match self {
             Bind::Tcp(addr) => write!(f, "tcp://{addr}"),
             Bind::Udp(addr) => write!(f, "udp://{addr}"),
+            Bind::Unix(path) => write!(f, "unix://{}", path.display()),
         }
     }
 }
@@ -212,6 +241,8 @@ pub struct Protocols {
     pub websocket: bool,
     /// JSON: lines on TCP, datagrams on UDP.
     pub json: bool,
+    /// Datagram channels on UDP.
+    pub rooms: bool,
     /// MQTT-SN 1.2 on UDP. It has its listener for itself.
     pub mqtt_sn: bool,
     /// Frames of raw sockets. It has its listener for itself.
@@ -220,16 +251,24 @@ pub struct Protocols {
 
 impl Protocols {
     /// Nothing at all, to start from.
-    pub const NONE: Protocols =
-        Protocols { mqtt: false, http: false, websocket: false, json: false, mqtt_sn: false, framed: false };
+    pub const NONE: Protocols = Protocols {
+        mqtt: false,
+        http: false,
+        websocket: false,
+        json: false,
+        rooms: false,
+        mqtt_sn: false,
+        framed: false,
+    };
 
-    /// What a listener speaks when its `protocols` are not written down: on TCP all that it can carry, on UDP JSON.
+    /// What a listener speaks when its `protocols` are not written down: over a stream all that it can carry, on UDP JSON
+    /// and rooms.
     pub fn usual(bind: &Bind) -> Protocols {
         match bind {
-            Bind::Tcp(_) => {
+            Bind::Tcp(_) | Bind::Unix(_) => {
                 Protocols { mqtt: true, http: true, websocket: true, json: true, ..Protocols::NONE }
             }
-            Bind::Udp(_) => Protocols { json: true, ..Protocols::NONE },
+            Bind::Udp(_) => Protocols { json: true, rooms: true, ..Protocols::NONE },
         }
     }
 
@@ -240,6 +279,7 @@ impl Protocols {
             ("http", self.http),
             ("websocket", self.websocket),
             ("json", self.json),
+            ("rooms", self.rooms),
             ("mqtt-sn", self.mqtt_sn),
             ("framed", self.framed),
         ];
@@ -316,7 +356,7 @@ mod tests {
             shown,
             [
                 "tcp://127.0.0.1:1883  mqtt, http, websocket, json",
-                "udp://127.0.0.1:1883  json",
+                "udp://127.0.0.1:1883  json, rooms",
                 "udp://127.0.0.1:1884  mqtt-sn",
                 "tcp://127.0.0.1:8080  http, websocket",
             ]

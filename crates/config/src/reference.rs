@@ -45,6 +45,11 @@ fn introduction(section: Section) -> (&'static str, &'static str) {
             "One for each address on which Trefoil accepts. As soon as one is written, the usual three are no longer \
              opened.",
         ),
+        Section::Tls => (
+            "`[tls]`",
+            "The certificate of the hub: [security.md](security.md#tls). With it every TCP listener speaks TLS too, beside what it \
+             spoke before, unless its `tls` says otherwise.",
+        ),
         Section::Dial => (
             "`[[dial]]`",
             "One for each device that is a TCP server, and that the hub connects to: [framed.md](framed.md). It has the keys of \
@@ -104,6 +109,13 @@ fn introduction(section: Section) -> (&'static str, &'static str) {
              on where they were: [delivery.md](delivery.md#history). At least one of the bounds must be written; what goes \
              beyond any of them gives way, the oldest first.",
         ),
+        Section::Rooms => {
+            ("`[rooms]`", "Datagram channels, on listeners that speak `rooms`: [rooms.md](rooms.md).")
+        }
+        Section::Room => (
+            "`[[room]]`",
+            "One for each set of rooms whose datagrams are published to topics as well, so that others can watch.",
+        ),
         Section::SlowReader => (
             "`[[slow_reader]]`",
             "One for each set of topics with a policy of their own for receivers that are too slow: \
@@ -162,6 +174,7 @@ const TAIL: &str = r#"
 - a section in two brackets without a setting that must be written there, a filter or a topic that is not valid;
 - `server_moved` without a `server_reference`;
 - `mqtt`, `http` or `websocket` on `udp://`, and `mqtt-sn` on `tcp://`;
+- `tls` without a certificate or on `udp://`, a certificate without its key, `socket_mode` without a Unix socket;
 - `echo` without `websocket`;
 - a list of protocols with nothing in it;
 - the same address twice, or one beside every address (`0.0.0.0`) of the same port, unless the port is 0;

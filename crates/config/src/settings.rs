@@ -13,6 +13,8 @@ pub enum Section {
     Top,
     /// In each `[[listener]]`.
     Listener,
+    /// `[tls]`.
+    Tls,
     /// In each `[[dial]]`.
     Dial,
     /// `[auth]`.
@@ -53,13 +55,18 @@ pub enum Section {
     SlowReader,
     /// In each `[[history]]`.
     History,
+    /// `[rooms]`.
+    Rooms,
+    /// In each `[[room]]`.
+    Room,
 }
 
 impl Section {
     /// All of them, in the order of the reference page.
-    pub const ALL: [Section; 22] = [
+    pub const ALL: [Section; 25] = [
         Section::Top,
         Section::Listener,
+        Section::Tls,
         Section::Dial,
         Section::Auth,
         Section::Bans,
@@ -80,6 +87,8 @@ impl Section {
         Section::Durability,
         Section::SlowReader,
         Section::History,
+        Section::Rooms,
+        Section::Room,
     ];
 
     /// Its name between the brackets; empty for [`Section::Top`].
@@ -87,6 +96,7 @@ impl Section {
         match self {
             Section::Top => "",
             Section::Listener => "listener",
+            Section::Tls => "tls",
             Section::Dial => "dial",
             Section::Auth => "auth",
             Section::Bans => "bans",
@@ -107,6 +117,8 @@ impl Section {
             Section::Durability => "durability",
             Section::SlowReader => "slow_reader",
             Section::History => "history",
+            Section::Rooms => "rooms",
+            Section::Room => "room",
         }
     }
 
@@ -123,6 +135,7 @@ impl Section {
             Section::Durability => Some("durability of some topics"),
             Section::SlowReader => Some("policy for slow readers of some topics"),
             Section::History => Some("history of some topics"),
+            Section::Room => Some("topic of some rooms"),
             _ => None,
         }
     }
@@ -241,7 +254,12 @@ impl Setting {
     pub fn all() -> impl Iterator<Item = &'static Setting> {
         let before = table::BEFORE_LIMITS.iter().chain(crate::limits::TABLE);
         let framed = framed::LISTENER.iter().chain(framed::DIAL_ONLY).chain(&framed::DIAL);
-        before.chain(framed).chain(crate::websocket::TABLE).chain(table::AFTER_LIMITS)
+        before
+            .chain(framed)
+            .chain(crate::websocket::TABLE)
+            .chain(crate::tls::TABLE)
+            .chain(table::AFTER_LIMITS)
+            .chain(crate::rooms::TABLE)
     }
 
     /// Those of one section.

@@ -175,9 +175,9 @@ impl Answers {
     }
 
     /// The address that was answered, if it is one.
-    pub(crate) fn bind(&self, section: Section, key: &'static str) -> Option<(Bind, &Place)> {
+    pub(crate) fn bind(&self, section: Section, key: &'static str) -> Option<(&Bind, &Place)> {
         match self.get(section, key)? {
-            (Value::Bind(bind), place) => Some((*bind, place)),
+            (Value::Bind(bind), place) => Some((bind, place)),
             _ => None,
         }
     }

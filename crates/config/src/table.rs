@@ -81,17 +81,18 @@ pub(crate) const BEFORE_LIMITS: &[Setting] = &[
         "bind",
         Address,
         Required,
-        "Where to accept. Without `tcp://` or `udp://` it is TCP. Port 0 lets the system choose a free port, which \
-         is printed at start.",
+        "Where to accept. Without `tcp://`, `udp://` or `unix://` it is TCP. Port 0 lets the system choose a free port, which \
+         is printed at start. `unix://` and the absolute path of a file, as in `unix:///run/trefoil.sock`, is a Unix socket, \
+         which carries all that TCP carries.",
     ),
     setting(
         Listener,
         "protocols",
-        Choices(&["mqtt", "http", "websocket", "json", MQTT_SN, FRAMED]),
-        Said("`mqtt`, `http`, `websocket` and `json` on TCP, `json` on UDP"),
-        "What is spoken here. On TCP the first bytes of a connection tell them apart: `mqtt` is MQTT 3.1, 3.1.1 and \
+        Choices(&["mqtt", "http", "websocket", "json", "rooms", MQTT_SN, FRAMED]),
+        Said("`mqtt`, `http`, `websocket` and `json` on TCP and Unix sockets, `json` and `rooms` on UDP"),
+        "What is spoken here. On TCP and Unix sockets the first bytes of a connection tell them apart: `mqtt` is MQTT 3.1, 3.1.1 and \
          5.0; `http` the console, the API, server-sent events and metrics; `websocket` MQTT on `/mqtt` and JSON on \
-         `/ws`; `json` one JSON object per line. On UDP `json` is one JSON object per datagram; `mqtt-sn` is \
+         `/ws`; `json` one JSON object per line. On UDP `json` is one JSON object per datagram, `rooms` are datagram channels, and the first byte tells them apart; `mqtt-sn` is \
          MQTT-SN 1.2, which needs a UDP listener for itself. `framed` is what `framing` says, and has its listener for \
          itself.",
     ),
@@ -139,6 +140,14 @@ pub(crate) const BEFORE_LIMITS: &[Setting] = &[
         Count { min: 0, max: HUNDRED_MILLION },
         Number(0),
         "Connections (over UDP: peers) of this listener at one time. 0 means as many as the process may open files.",
+    ),
+    setting(
+        Listener,
+        "socket_mode",
+        Text,
+        Preset::Text("660"),
+        "Who may connect to a Unix socket: the permissions of its file, in octal digits. `660` are its owner and its group, \
+         `666` everybody on this machine.",
     ),
     setting(
         Listener,

@@ -110,8 +110,8 @@ impl fmt::Display for Kind {
                 f.write_str("a list of origins such as \"https://app.example\", or of \"*\" for all")
             }
             Kind::Address => f.write_str(
-                "text such as \"127.0.0.1:1883\", \"[::1]:1883\", \"tcp://127.0.0.1:1883\" or \
-                 \"udp://127.0.0.1:1883\"",
+                "text such as \"127.0.0.1:1883\", \"[::1]:1883\", \"tcp://127.0.0.1:1883\", \
+                 \"udp://127.0.0.1:1883\" or \"unix:///run/trefoil.sock\"",
             ),
             Kind::Text => f.write_str("text that is not empty"),
             Kind::Texts => f.write_str("a list of texts, or one text"),

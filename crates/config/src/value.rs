@@ -280,22 +280,29 @@ fn read_list<T: PartialEq>(
 /// A transport and an address, or what is wrong with it and what to do.
 fn bind(text: &str) -> Result<Bind, String> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("tcp", text));
+    if scheme == "unix" {
+        return unix(rest);
+    }
     let transport = match scheme {
         "tcp" => Bind::Tcp,
         "udp" => Bind::Udp,
         "ws" | "http" | "mqtt" => {
             return Err(format!(
-                "a listener is `tcp://` or `udp://`; for {scheme} write \"tcp://{}\" and the protocol into `protocols`",
+                "a listener is `tcp://`, `udp://` or `unix://`; for {scheme} write \"tcp://{}\" and the protocol into `protocols`",
                 Clipped(rest)
             ));
         }
         "wss" | "https" | "mqtts" => {
-            return Err("a listener is `tcp://` or `udp://`; this version does not speak TLS".into());
+            return Err(format!(
+                "a listener is `tcp://`, `udp://` or `unix://`; for {scheme} write \"tcp://{}\", the protocol into \
+                 `protocols`, and name a certificate in [tls]",
+                Clipped(rest)
+            ));
         }
         other => {
-            let hint = did_you_mean(other, ["tcp", "udp"].into_iter());
+            let hint = did_you_mean(other, ["tcp", "udp", "unix"].into_iter());
             return Err(format!(
-                "\"{}\" is no transport; {}write `tcp://` or `udp://`",
+                "\"{}\" is no transport; {}write `tcp://`, `udp://` or `unix://`",
                 Clipped(other),
                 hint.map(|hint| hint + " ").unwrap_or_default()
             ));
@@ -306,6 +313,25 @@ fn bind(text: &str) -> Result<Bind, String> {
         None => rest.parse::<SocketAddr>(),
     };
     addr.map(transport).map_err(|_| explain(rest))
+}
+
+/// The longest path that the system takes for a socket: 108 bytes on Linux, 104 elsewhere, of which the last ends it.
+const PATH_BYTES_MAX: usize = 103;
+
+/// A Unix socket at a path.
+fn unix(path: &str) -> Result<Bind, String> {
+    if !path.starts_with('/') || path.ends_with('/') || path.contains('\0') {
+        return Err(
+            "a Unix socket has the absolute path of a file, as in \"unix:///run/trefoil.sock\"".into()
+        );
+    }
+    if path.len() > PATH_BYTES_MAX {
+        return Err(format!(
+            "the path of a Unix socket has at most {PATH_BYTES_MAX} bytes, and this has {}",
+            path.len()
+        ));
+    }
+    Ok(Bind::Unix(path.into()))
 }
 
 /// Why `rest` is no address and port.

@@ -118,7 +118,7 @@ fn the_example_of_the_design_is_accepted_with_a_warning() {
 
 #[test]
 fn addresses_in_every_spelling() {
-    let bind = |text: &str| file(&format!("[[listener]]\nbind = \"{text}\"")).listeners[0].bind;
+    let bind = |text: &str| file(&format!("[[listener]]\nbind = \"{text}\"")).listeners[0].bind.clone();
     assert_eq!(bind("127.0.0.1:1883"), Bind::Tcp("127.0.0.1:1883".parse().unwrap()));
     assert_eq!(bind("tcp://[::1]:0"), Bind::Tcp("[::1]:0".parse().unwrap()));
     assert_eq!(bind("localhost:7"), Bind::Tcp("127.0.0.1:7".parse().unwrap()));

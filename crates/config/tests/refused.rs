@@ -73,12 +73,12 @@ fn values_of_another_type() {
     assert_eq!(
         refused("[[listener]]\nbind = \"127.0.0.1:1\"\nprotocols = \"mqtt\""),
         "t.toml:3:13: `protocols` is \"mqtt\"; it must be a list of any of \"mqtt\", \"http\", \"websocket\", \"json\", \
-         \"mqtt-sn\", \"framed\""
+         \"rooms\", \"mqtt-sn\", \"framed\""
     );
     assert_eq!(
         refused("[[listener]]\nbind = \"127.0.0.1:1\"\nprotocols = [[\"mqtt\"]]"),
         "t.toml:3:14: an entry of `protocols` is a list; it must be one of \"mqtt\", \"http\", \"websocket\", \"json\", \
-         \"mqtt-sn\", \"framed\""
+         \"rooms\", \"mqtt-sn\", \"framed\""
     );
     assert_eq!(
         refused("limits = 5"),
@@ -145,26 +145,29 @@ fn addresses_that_are_none() {
     );
     assert_eq!(
         bind("tpc://127.0.0.1:1"),
-        "\"tpc\" is no transport; did you mean `tcp`? write `tcp://` or `udp://`"
+        "\"tpc\" is no transport; did you mean `tcp`? write `tcp://`, `udp://` or `unix://`"
     );
-    assert_eq!(bind("unix://127.0.0.1:1"), "\"unix\" is no transport; write `tcp://` or `udp://`");
+    assert_eq!(
+        bind("unix://127.0.0.1:1"),
+        "a Unix socket has the absolute path of a file, as in \"unix:///run/trefoil.sock\""
+    );
     assert_eq!(
         bind("mqtt://127.0.0.1:1"),
-        "a listener is `tcp://` or `udp://`; for mqtt write \"tcp://127.0.0.1:1\" and the protocol into `protocols`"
+        "a listener is `tcp://`, `udp://` or `unix://`; for mqtt write \"tcp://127.0.0.1:1\" and the protocol into `protocols`"
     );
     assert_eq!(
         bind("mqtts://127.0.0.1:1"),
-        "a listener is `tcp://` or `udp://`; this version does not speak TLS"
+        "a listener is `tcp://`, `udp://` or `unix://`; for mqtts write \"tcp://127.0.0.1:1\", the protocol into `protocols`, and name a certificate in [tls]"
     );
     assert_eq!(
         bind(""),
-        "it must be text such as \"127.0.0.1:1883\", \"[::1]:1883\", \"tcp://127.0.0.1:1883\" or \
-         \"udp://127.0.0.1:1883\""
+        "it must be text such as \"127.0.0.1:1883\", \"[::1]:1883\", \"tcp://127.0.0.1:1883\", \
+         \"udp://127.0.0.1:1883\" or \"unix:///run/trefoil.sock\""
     );
     assert_eq!(
         refused("[[listener]]\necho = false"),
         "t.toml:1:1: this listener has no `bind`; it must be text such as \"127.0.0.1:1883\", \"[::1]:1883\", \
-         \"tcp://127.0.0.1:1883\" or \"udp://127.0.0.1:1883\""
+         \"tcp://127.0.0.1:1883\", \"udp://127.0.0.1:1883\" or \"unix:///run/trefoil.sock\""
     );
 }
 
@@ -201,7 +204,7 @@ fn combinations_that_cannot_be() {
     assert_eq!(
         refused("[[listener]]\nbind = \"127.0.0.1:1\"\nprotocols = []"),
         "t.toml:3:13: `protocols` is an empty list; it must be a list of any of \"mqtt\", \"http\", \"websocket\", \
-         \"json\", \"mqtt-sn\", \"framed\", and at least one"
+         \"json\", \"rooms\", \"mqtt-sn\", \"framed\", and at least one"
     );
     assert_eq!(
         refused("[[listener]]\nbind = \"127.0.0.1:1\"\n[[listener]]\nbind = \"tcp://localhost:1\""),
@@ -214,9 +217,9 @@ fn protocols_that_are_not_known() {
     assert_eq!(
         refused("[[listener]]\nbind = \"127.0.0.1:1\"\nprotocols = [\"mqqt\", \"json\", \"coap\"]"),
         "t.toml:3:14: an entry of `protocols` is \"mqqt\"; did you mean `mqtt`? It must be one of \"mqtt\", \"http\", \
-         \"websocket\", \"json\", \"mqtt-sn\", \"framed\"\n\
+         \"websocket\", \"json\", \"rooms\", \"mqtt-sn\", \"framed\"\n\
          t.toml:3:30: an entry of `protocols` is \"coap\"; it must be one of \"mqtt\", \"http\", \"websocket\", \
-         \"json\", \"mqtt-sn\", \"framed\""
+         \"json\", \"rooms\", \"mqtt-sn\", \"framed\""
     );
 }
 
@@ -317,7 +320,7 @@ fn variables_of_the_environment() {
             &[("TREFOIL_LISTENER_0_BIND", "127.0.0.1:1"), ("TREFOIL_LISTENER_0_PROTOCOLS", "mqtt, htp")]
         ),
         "environment variable TREFOIL_LISTENER_0_PROTOCOLS: an entry of `protocols` is \"htp\"; did you mean `http`? \
-         It must be one of \"mqtt\", \"http\", \"websocket\", \"json\", \"mqtt-sn\", \"framed\""
+         It must be one of \"mqtt\", \"http\", \"websocket\", \"json\", \"rooms\", \"mqtt-sn\", \"framed\""
     );
 }
 

@@ -5,6 +5,7 @@ use crate::keeper::Keeper;
 use crate::keeper::report::StoreSummary;
 use crate::mail::Mailbox;
 use crate::shard::mqtt_sn::Gateway;
+use crate::shard::rooms::Lobby;
 use crate::stats::{ListenerSummary, Stats, Summary};
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
@@ -22,6 +23,8 @@ pub(crate) struct Context {
     pub(crate) mqtt: Mqtt,
     /// What all shards know of the MQTT-SN gateway.
     pub(crate) gateway: Gateway,
+    /// What all shards know of rooms.
+    pub(crate) lobby: Lobby,
     /// The figures below `$SYS/broker`.
     pub(crate) sys: Sys,
     /// Who may connect; `None`: nobody is asked.
@@ -46,6 +49,8 @@ pub(crate) struct Context {
     pub(crate) connections: AtomicUsize,
     /// Those of them that are channels.
     pub(crate) channels: AtomicUsize,
+    /// Who listens and who calls, and who is joined.
+    pub(crate) streams: crate::streams::Streams,
     /// How many open files there may be.
     pub(crate) descriptors: crate::descriptors::Descriptors,
     /// How much memory there may be, and how much there is.
@@ -70,6 +75,8 @@ pub(crate) struct ListenerContext {
     pub(crate) trusted_proxies: Vec<Network>,
     /// Pages of other hosts that may use it.
     pub(crate) allowed_origins: Origins,
+    /// How TLS is spoken, if it is.
+    pub(crate) tls: Option<crate::certificates::ListenerTls>,
     /// What happens to messages for which its connections have no room.
     pub(crate) slow_reader: trefoil_hub::SlowReader,
     /// Most connections at one time.

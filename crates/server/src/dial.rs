@@ -80,6 +80,7 @@ pub(crate) fn listener_context(dial: &Dial) -> ListenerContext {
         trusted_proxies: Vec::new(),
         allowed_origins: Default::default(),
         slow_reader: dial.slow_reader,
+        tls: None,
         connections_max: 0,
         connections: AtomicUsize::new(0),
         framed: Some(Arc::new(Profile::new(dial.framed.clone(), false))),

@@ -25,13 +25,13 @@ impl Inherited {
 
     /// Finds the sockets of each listener; none where it has to be opened. A listener that takes any port gets the first
     /// socket of its address that is no other listener's.
-    pub(crate) fn of(&mut self, listeners: impl Iterator<Item = Bind> + Clone) -> Vec<Vec<Socket>> {
+    pub(crate) fn of<'a>(&mut self, listeners: impl Iterator<Item = &'a Bind> + Clone) -> Vec<Vec<Socket>> {
         let mut found: Vec<Vec<Socket>> =
-            listeners.clone().map(|bind| self.take(|at| is_at(at, &bind))).collect();
+            listeners.clone().map(|bind| self.take(|at| is_at(at, bind))).collect();
         for (bind, found) in listeners.zip(&mut found) {
-            if bind.addr().port() == 0 {
-                *found = self
-                    .take(|at| discriminant(at) == discriminant(&bind) && at.addr().ip() == bind.addr().ip());
+            if bind.is_any_port() {
+                let ip = |bind: &Bind| bind.addr().map(|addr| addr.ip());
+                *found = self.take(|at| discriminant(at) == discriminant(bind) && ip(at) == ip(bind));
             }
         }
         found
@@ -50,8 +50,12 @@ impl Inherited {
 
 /// The scope and flow of an IPv6 address are no part of what is configured.
 fn is_at(at: &Bind, bind: &Bind) -> bool {
-    let (own, wanted) = (at.addr(), bind.addr());
-    discriminant(at) == discriminant(bind) && own.ip() == wanted.ip() && own.port() == wanted.port()
+    match (at.addr(), bind.addr()) {
+        (Some(own), Some(wanted)) => {
+            discriminant(at) == discriminant(bind) && own.ip() == wanted.ip() && own.port() == wanted.port()
+        }
+        _ => at == bind,
+    }
 }
 
 #[cfg(test)]
@@ -62,23 +66,23 @@ mod tests {
     #[test]
     fn sockets_find_their_listeners_by_kind_and_address() {
         let any: std::net::SocketAddr = "127.0.0.1:0".parse().expect("an address");
-        let tcp = open(Bind::Tcp(any), 2).expect("port 0 is always free");
+        let tcp = open(&Bind::Tcp(any), 2, 0).expect("port 0 is always free");
         let at = tcp[0].bind().expect("it has an address");
         // The same port, but for datagrams, and two more of which nobody knows the port.
         let mut sockets: Vec<Socket> = Vec::new();
-        for bind in [Bind::Udp(at.addr()), Bind::Tcp(any), Bind::Tcp(any)] {
-            sockets.extend(open(bind, 1).expect("it is free"));
+        for bind in [Bind::Udp(at.addr().expect("a port")), Bind::Tcp(any), Bind::Tcp(any)] {
+            sockets.extend(open(&bind, 1, 0).expect("it is free"));
         }
         let [udp, first, second] = [0, 1, 2].map(|n: usize| sockets[n].bind().expect("it has an address"));
         sockets.extend(tcp);
         let mut inherited = Inherited::new(sockets).expect("they have addresses");
         let missing = Bind::Udp("127.0.0.1:9".parse().expect("an address"));
-        let found = inherited.of([Bind::Tcp(any), missing, udp, at].into_iter());
+        let found = inherited.of([Bind::Tcp(any), missing, udp.clone(), at.clone()].iter());
         let found: Vec<Vec<Bind>> = found
             .iter()
             .map(|sockets| sockets.iter().map(|socket| socket.bind().expect("it has an address")).collect())
             .collect();
-        assert_eq!(found, [vec![first], vec![], vec![udp], vec![at, at]]);
+        assert_eq!(found, [vec![first], vec![], vec![udp], vec![at.clone(), at]]);
         assert_eq!(inherited.left(), [second]);
     }
 }

@@ -28,6 +28,7 @@
 
 mod access;
 mod beside;
+mod certificates;
 mod context;
 mod crew;
 mod descriptors;
@@ -49,20 +50,25 @@ mod shard;
 mod stats;
 pub mod store;
 mod stream;
+mod streams;
 mod sys;
+mod udp;
 
 use access::kept::Kind as KeptKind;
 use access::{Access, Bans};
 use beside::Beside;
+use certificates::ListenerTls;
 use context::{Context, ListenerContext};
 pub use handover::{HandedConnection, HandedOver, RECORD_BYTES_MAX};
 use inherited::Inherited;
 use keeper::{Keeper, Opened};
 pub use listener::Socket;
+use listener::unix::SocketFile;
 use mail::Mail;
 pub use pulse::Pulse;
 use shard::ShardLoop;
 use shard::mqtt_sn::Gateway;
+use shard::rooms::Lobby;
 use stats::Stats;
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -87,6 +93,8 @@ pub struct Server {
     listening: Vec<Listening>,
     /// The sockets of the listeners once more, so that they can be given to another process, and stay open meanwhile.
     sockets: Vec<Socket>,
+    /// The files of Unix sockets that this process has made. Others are whoever's who has handed the sockets in.
+    socket_files: Vec<SocketFile>,
     crew: Vec<JoinHandle<io::Result<()>>>,
     beside: Beside,
     drain: Duration,
@@ -103,6 +111,10 @@ pub struct Prepared<'a> {
     listening: Vec<Listening>,
     /// By listener.
     sockets: Vec<Vec<Socket>>,
+    /// By listener.
+    certificates: Vec<Option<ListenerTls>>,
+    /// Those of Unix sockets that were opened here.
+    socket_files: Vec<SocketFile>,
     unwanted: Vec<Bind>,
 }
 
@@ -116,7 +128,7 @@ pub enum Origin {
 }
 
 /// An open listener.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Listening {
     /// Its address, with the port that the system chose where 0 was asked for.
     pub bind: Bind,
@@ -141,6 +153,8 @@ pub enum StartError {
     Unwanted(Vec<Bind>),
     /// The file of users cannot be read, or something is wrong with it: each line of the text names file and line.
     Users(String),
+    /// A certificate cannot be used: the text names the file.
+    Certificate(String),
     /// The store cannot be opened now: the text says what to do about it.
     Store(String),
     /// Something is wrong with what is in the folder of the store, and no other start can change that: the text says what
@@ -161,7 +175,8 @@ impl fmt::Display for StartError {
                 ),
                 io::ErrorKind::PermissionDenied => write!(
                     f,
-                    "cannot listen on {bind}: not allowed; ports below 1024 need the right to bind them"
+                    "cannot listen on {bind}: not allowed; ports below 1024 need the right to bind them, and a Unix \
+                     socket the right to write into its folder"
                 ),
                 io::ErrorKind::AddrNotAvailable => {
                     write!(f, "cannot listen on {bind}: this machine has no such address")
@@ -179,7 +194,10 @@ impl fmt::Display for StartError {
                 }
                 Ok(())
             }
-            StartError::Users(why) | StartError::Store(why) | StartError::Unusable(why) => f.write_str(why),
+            StartError::Users(why)
+            | StartError::Certificate(why)
+            | StartError::Store(why)
+            | StartError::Unusable(why) => f.write_str(why),
             StartError::System(error) => write!(f, "the system refuses what a server needs: {error}"),
         }
     }
@@ -190,6 +208,7 @@ impl std::error::Error for StartError {
         match self {
             StartError::Listen { error, .. } | StartError::System(error) => Some(error),
             StartError::Users(_)
+            | StartError::Certificate(_)
             | StartError::Store(_)
             | StartError::Unusable(_)
             | StartError::Unwanted(_) => None,
@@ -218,32 +237,39 @@ impl Server {
         origin: Origin,
     ) -> Result<Prepared<'_>, StartError> {
         let access = Access::open(&config.auth).map_err(StartError::Users)?;
+        let certificates = certificates::open(&config.listeners).map_err(StartError::Certificate)?;
         let shards = shard_count(config.shards);
         let mut inherited = Inherited::new(inherited).map_err(StartError::System)?;
-        let found = inherited.of(config.listeners.iter().map(|listener| listener.bind));
+        let found = inherited.of(config.listeners.iter().map(|listener| &listener.bind));
         let unwanted = inherited.left();
         if origin == Origin::Manager && !unwanted.is_empty() {
             return Err(StartError::Unwanted(unwanted));
         }
-        let (mut listening, mut sockets) = (Vec::new(), Vec::new());
+        let (mut listening, mut sockets, mut socket_files) = (Vec::new(), Vec::new(), Vec::new());
         for (listener, found) in config.listeners.iter().zip(found) {
-            let bind = listener.bind;
-            let opened = if found.is_empty() {
-                listener::open(bind, shards)
+            let bind = &listener.bind;
+            let is_found = !found.is_empty();
+            let opened = if !is_found {
+                listener::open(bind, shards, listener.socket_mode)
             } else {
                 found.iter().try_for_each(listener::prepare).map(|()| found)
             };
-            let opened = opened.map_err(|error| StartError::Listen { bind, error })?;
+            let opened = opened.map_err(|error| StartError::Listen { bind: bind.clone(), error })?;
             let bound = opened[0].bind().map_err(StartError::System)?;
             if listener.protocols.mqtt_sn {
                 let sockets: Vec<_> = opened.iter().filter_map(Socket::udp).collect();
-                shard::mqtt_sn::join(&sockets, bound, &config.mqtt_sn);
+                shard::mqtt_sn::join(&sockets, &bound, &config.mqtt_sn);
+            }
+            if let Bind::Unix(path) = &bound
+                && !is_found
+            {
+                socket_files.extend(SocketFile::at(path));
             }
             let Listener { protocols, allow_anonymous, .. } = *listener;
             listening.push(Listening { bind: bound, protocols, allow_anonymous });
             sockets.push(opened);
         }
-        Ok(Prepared { config, access, shards, listening, sockets, unwanted })
+        Ok(Prepared { config, access, shards, listening, sockets, certificates, socket_files, unwanted })
     }
 }
 
@@ -304,11 +330,12 @@ impl Prepared<'_> {
         started: Instant,
         connections: Vec<HandedConnection>,
     ) -> io::Result<Server> {
-        let Prepared { config, access, shards, listening, sockets, .. } = self;
+        let Prepared { config, access, shards, listening, sockets, socket_files, certificates, .. } = self;
         if let Some(access) = &access {
             access.add_kept(hubs[0].facts(KeptKind::User as u8));
         }
         let bans = Bans::new(&config.bans, hubs[0].facts(KeptKind::Ban as u8));
+        let (lobby, new_room_key) = Lobby::open(config, &hubs[0])?;
         let polls = (0..shards).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let mailboxes =
             polls.iter().map(|p| mail::mailbox(p.registry(), shard::WAKER)).collect::<io::Result<_>>()?;
@@ -318,6 +345,7 @@ impl Prepared<'_> {
             contexts: shard::Contexts::default(),
             mqtt: config.mqtt.clone(),
             gateway: Gateway::new(config),
+            lobby,
             sys: config.sys.clone(),
             access,
             bans,
@@ -326,7 +354,8 @@ impl Prepared<'_> {
                 .listeners
                 .iter()
                 .zip(&listening)
-                .map(|(l, at)| listener_context(l, at.bind))
+                .zip(certificates)
+                .map(|((l, at), tls)| listener_context(l, at.bind.clone(), tls))
                 .chain(config.dial.iter().map(dial::listener_context))
                 .collect(),
             dials: config.dial.iter().map(dial::DialContext::new).collect(),
@@ -337,12 +366,16 @@ impl Prepared<'_> {
             stats: (0..=shards).map(|_| Stats::default()).collect(),
             connections: AtomicUsize::new(0),
             channels: AtomicUsize::new(0),
+            streams: crate::streams::Streams::default(),
             descriptors: descriptors::Descriptors::new(shards),
             memory,
             started,
         });
         if let Some(log) = log {
             Keeper::start(&context, log, config)?;
+        }
+        if let Some(key) = new_room_key {
+            access::kept::keep(&context, KeptKind::RoomKey, "", key.to_vec(), None);
         }
         let beside = Beside::start(context.clone())?;
         let mut loops = Vec::new();
@@ -356,7 +389,7 @@ impl Prepared<'_> {
         let crew = crew::start(loops, &context)?;
         let drain = Duration::from_secs(config.limits.drain_s.into());
         let sockets = sockets.into_iter().flatten().collect();
-        Ok(Server { context, listening, sockets, crew, beside, drain })
+        Ok(Server { context, listening, sockets, socket_files, crew, beside, drain })
     }
 }
 
@@ -373,6 +406,12 @@ impl Server {
     /// What is wrong with the file; the users of before stay.
     pub fn reload_users(&self) -> Result<Option<usize>, String> {
         self.context.access.as_ref().map(Access::reload).transpose()
+    }
+
+    /// Reads the certificates again. Returns for each whether it could be read: what is wrong with it, while the one of before
+    /// stays, or nothing. Connections that stand already go on standing.
+    pub fn reload_certificates(&self) -> Vec<Result<(), String>> {
+        certificates::reload(self.context.listeners.iter().filter_map(|listener| listener.tls.as_ref()))
     }
 
     /// Further descriptors of the sockets of all listeners, for a process that takes over.
@@ -401,6 +440,7 @@ impl Server {
     pub fn stop(mut self) {
         // The shards have descriptors of their own. With these they close for good, so that nobody waits in vain.
         self.sockets.clear();
+        self.socket_files.iter().for_each(SocketFile::remove);
         let Server { context, crew, beside, drain, .. } = self;
         // First what needs the shards to answer.
         beside.stop(drain);
@@ -452,6 +492,14 @@ pub fn check_users(path: &std::path::Path) -> Result<usize, String> {
     access::read(path, trefoil_auth::Secret::new([0; 32])).map(|users| users.len())
 }
 
+/// Whether the certificates of listeners could be used.
+///
+/// # Errors
+/// What is wrong with one: the text names the file.
+pub fn check_certificates(config: &Config) -> Result<(), String> {
+    certificates::open(&config.listeners).map(|_| ())
+}
+
 /// What the shards share, the shards, and where they write what is to outlive them.
 type Hub = (Arc<trefoil_hub::Shared>, Vec<trefoil_hub::Shard>, Option<keeper::Restored>);
 
@@ -469,7 +517,11 @@ fn shard_count(configured: usize) -> usize {
     wanted.min(trefoil_hub::interest::SHARDS_MAX)
 }
 
-fn listener_context(listener: &trefoil_config::Listener, bind: Bind) -> ListenerContext {
+fn listener_context(
+    listener: &trefoil_config::Listener,
+    bind: Bind,
+    tls: Option<ListenerTls>,
+) -> ListenerContext {
     ListenerContext {
         bind,
         protocols: listener.protocols,
@@ -479,6 +531,7 @@ fn listener_context(listener: &trefoil_config::Listener, bind: Bind) -> Listener
         trusted_proxies: listener.trusted_proxies.clone(),
         allowed_origins: listener.allowed_origins.clone(),
         slow_reader: listener.slow_reader,
+        tls,
         connections_max: listener.connections_max,
         connections: AtomicUsize::new(0),
         framed: listener

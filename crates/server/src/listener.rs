@@ -1,10 +1,13 @@
-//! Sockets to accept on. MQTT is served on streams, which keep order and lose nothing [MQTT-4.2-1] [v3 MQTT-7.1.1-1].
+//! Sockets to accept on, and to take datagrams from. MQTT is served on streams, which keep order and lose nothing [MQTT-4.2-1] [v3 MQTT-7.1.1-1].
+
+pub(crate) mod unix;
 
 use crate::stream::Stream;
 use socket2::{Domain, Protocol, SockRef, TcpKeepalive, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::time::Duration;
 use trefoil_config::Bind;
 
@@ -13,6 +16,10 @@ const BACKLOG: i32 = 4096;
 
 /// Bytes of datagrams that the kernel is asked to hold for each socket until the shard takes them.
 const RECEIVE_BYTES: usize = 4 << 20;
+
+/// Bytes of datagrams that the kernel is asked to hold for each socket until the network takes them: what is said in a room
+/// leaves for all of it at once.
+const SEND_BYTES: usize = 1 << 20;
 
 /// After this long without a word from a peer the kernel asks whether it is still there: protocols without a
 /// keep-alive of their own would never notice a machine that was switched off.
@@ -25,6 +32,8 @@ pub enum Socket {
     Tcp(TcpListener),
     /// One for datagrams.
     Udp(UdpSocket),
+    /// One that accepts from this machine.
+    Unix(UnixListener),
 }
 
 impl Socket {
@@ -36,13 +45,17 @@ impl Socket {
         Ok(match self {
             Socket::Tcp(socket) => Bind::Tcp(socket.local_addr()?),
             Socket::Udp(socket) => Bind::Udp(socket.local_addr()?),
+            Socket::Unix(socket) => match socket.local_addr()?.as_pathname() {
+                Some(path) => Bind::Unix(path.to_owned()),
+                None => return Err(io::Error::other("a Unix socket that is handed in has no path")),
+            },
         })
     }
 
     /// It, if it is for datagrams.
     pub(crate) fn udp(&self) -> Option<&UdpSocket> {
         match self {
-            Socket::Tcp(_) => None,
+            Socket::Tcp(_) | Socket::Unix(_) => None,
             Socket::Udp(socket) => Some(socket),
         }
     }
@@ -55,6 +68,7 @@ impl Socket {
         Ok(match self {
             Socket::Tcp(socket) => Socket::Tcp(socket.try_clone()?),
             Socket::Udp(socket) => Socket::Udp(socket.try_clone()?),
+            Socket::Unix(socket) => Socket::Unix(socket.try_clone()?),
         })
     }
 }
@@ -64,6 +78,7 @@ impl From<Socket> for OwnedFd {
         match socket {
             Socket::Tcp(socket) => socket.into(),
             Socket::Udp(socket) => socket.into(),
+            Socket::Unix(socket) => socket.into(),
         }
     }
 }
@@ -75,23 +90,26 @@ pub(crate) enum Share {
     /// Sockets for datagrams, at least one; the first is the one to answer from. What comes in by them is another
     /// shard's unless `is_read`.
     Udp { sockets: Vec<UdpSocket>, is_read: bool },
+    /// The same as TCP for a Unix socket.
+    Unix(Vec<UnixListener>),
 }
 
-/// Opens a listener for `shards` shards: one socket for each, among which the kernel spreads connections and UDP peers.
-/// All have the same address, with the real port where 0 was asked for.
+/// Opens a listener for `shards` shards: one socket for each, among which the kernel spreads connections and UDP peers; a
+/// Unix socket is one for all, with `mode` as the permissions of its file. All have the same address, with the real port where 0 was asked for.
 ///
 /// # Errors
 /// When the address is taken, not of this machine, or not allowed.
-pub(crate) fn open(bind: Bind, shards: usize) -> io::Result<Vec<Socket>> {
+pub(crate) fn open(bind: &Bind, shards: usize, mode: u32) -> io::Result<Vec<Socket>> {
     let opened: Vec<Socket> = match bind {
         Bind::Tcp(addr) => {
-            let sockets = open_all(addr, Type::STREAM, shards)?;
+            let sockets = open_all(*addr, Type::STREAM, shards)?;
             sockets.into_iter().map(|socket| Socket::Tcp(socket.into())).collect()
         }
         Bind::Udp(addr) => {
-            let sockets = open_all(addr, Type::DGRAM, shards)?;
+            let sockets = open_all(*addr, Type::DGRAM, shards)?;
             sockets.into_iter().map(|socket| Socket::Udp(socket.into())).collect()
         }
+        Bind::Unix(path) => vec![Socket::Unix(unix::open(path, mode)?)],
     };
     opened.iter().try_for_each(prepare)?;
     Ok(opened)
@@ -107,9 +125,14 @@ pub(crate) fn prepare(socket: &Socket) -> io::Result<()> {
             socket.set_nonblocking(true)?;
             SockRef::from(socket).listen(BACKLOG)
         }
+        Socket::Unix(socket) => {
+            socket.set_nonblocking(true)?;
+            SockRef::from(socket).listen(BACKLOG)
+        }
         Socket::Udp(socket) => {
             // What does not fit is lost, so as much as the kernel gives; less is no error.
             let _ = SockRef::from(socket).set_recv_buffer_size(RECEIVE_BYTES);
+            let _ = SockRef::from(socket).set_send_buffer_size(SEND_BYTES);
             socket.set_nonblocking(true)
         }
     }
@@ -117,7 +140,7 @@ pub(crate) fn prepare(socket: &Socket) -> io::Result<()> {
 
 /// Deals the sockets of a listener out to the shards, each at least once, however many there are of either.
 ///
-/// A TCP socket may have several shards that accept on it. All datagrams of a socket go to one shard, since its peers
+/// A socket that accepts may have several shards that do so. All datagrams of a socket go to one shard, since its peers
 /// are that shard's connections; the others have it only to answer from.
 ///
 /// # Errors
@@ -128,14 +151,19 @@ pub(crate) fn deal(sockets: &[Socket], shards: usize) -> io::Result<Vec<Share>> 
     for shard in 0..shards {
         let is_read = shard < sockets.len();
         let own = sockets.iter().skip(if is_read { shard } else { shard % sockets.len() });
-        let (mut tcp, mut udp) = (Vec::new(), Vec::new());
+        let (mut tcp, mut udp, mut unix) = (Vec::new(), Vec::new(), Vec::new());
         for socket in own.step_by(shards) {
             match socket.try_clone()? {
                 Socket::Tcp(socket) => tcp.push(socket),
                 Socket::Udp(socket) => udp.push(socket),
+                Socket::Unix(socket) => unix.push(socket),
             }
         }
-        shares.push(if udp.is_empty() { Share::Tcp(tcp) } else { Share::Udp { sockets: udp, is_read } });
+        shares.push(match () {
+            () if !udp.is_empty() => Share::Udp { sockets: udp, is_read },
+            () if !unix.is_empty() => Share::Unix(unix),
+            () => Share::Tcp(tcp),
+        });
     }
     Ok(shares)
 }
@@ -194,6 +222,7 @@ pub(crate) fn probe(stream: &Stream, every_s: u32) {
 mod tests {
     use super::*;
 
+    /// Of either kind that has ports.
     fn any() -> [Bind; 2] {
         let any = "127.0.0.1:0".parse().expect("an address");
         [Bind::Tcp(any), Bind::Udp(any)]
@@ -202,13 +231,13 @@ mod tests {
     #[test]
     fn a_taken_port_is_an_error_even_among_friends() {
         for bind in any() {
-            let sockets = open(bind, 2).expect("port 0 is always free");
+            let sockets = open(&bind, 2, 0).expect("port 0 is always free");
             let bound = sockets[0].bind().expect("it has an address");
-            assert_ne!(bound.addr().port(), 0);
-            let again = open(bound, 2).expect_err("it is taken");
+            assert_ne!(bound.addr().expect("it has one").port(), 0);
+            let again = open(&bound, 2, 0).expect_err("it is taken");
             assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
             drop(sockets);
-            open(bound, 2).expect("free again");
+            open(&bound, 2, 0).expect("free again");
         }
     }
 
@@ -216,13 +245,14 @@ mod tests {
     fn every_socket_is_read_and_every_shard_has_one() {
         for bind in any() {
             for (sockets, shards, read) in [(1, 3, [1, 1, 1]), (3, 3, [1, 1, 1]), (5, 3, [2, 2, 1])] {
-                let sockets = open(bind, sockets).expect("port 0 is always free");
+                let sockets = open(&bind, sockets, 0).expect("port 0 is always free");
                 let shares = deal(&sockets, shards).expect("files can be opened");
                 let counts: Vec<usize> = shares
                     .iter()
                     .map(|share| match share {
                         Share::Tcp(sockets) => sockets.len(),
                         Share::Udp { sockets, .. } => sockets.len(),
+                        Share::Unix(sockets) => sockets.len(),
                     })
                     .collect();
                 assert_eq!(counts, read);

@@ -1,6 +1,7 @@
 //! What the hub counts, and where it can be read while it runs.
 
 use crate::keeper::report::StoreSummary;
+use crate::shard::rooms::RoomFigures;
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -63,6 +64,10 @@ pub(crate) enum Kind {
     EchoWebSocket,
     JsonTcp,
     JsonUdp,
+    /// Joined with another connection.
+    Stream,
+    /// The same over WebSocket, or on its way there.
+    StreamWebSocket,
     MqttSn,
     /// Frames over TCP, whoever made the connection.
     FramedTcp,
@@ -74,7 +79,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [(Kind, &'static str); 13] = [
+    pub(crate) const ALL: [(Kind, &'static str); 15] = [
         (Kind::New, "new"),
         (Kind::Mqtt, "mqtt"),
         (Kind::MqttWebSocket, "mqtt_ws"),
@@ -82,6 +87,8 @@ impl Kind {
         (Kind::EchoWebSocket, "echo_ws"),
         (Kind::JsonTcp, "json_tcp"),
         (Kind::JsonUdp, "json_udp"),
+        (Kind::Stream, "stream"),
+        (Kind::StreamWebSocket, "stream_ws"),
         (Kind::MqttSn, "mqtt_sn"),
         (Kind::FramedTcp, "framed_tcp"),
         (Kind::FramedUdp, "framed_udp"),
@@ -192,6 +199,8 @@ pub(crate) struct Stats {
     pub(crate) mqtt_sn_resends: Figure,
     /// MQTT-SN clients that fell silent or did not answer.
     pub(crate) mqtt_sn_lost: Figure,
+    /// What is of rooms.
+    pub(crate) rooms: RoomFigures,
     /// Frames, or bytes, that came to nothing, by [`Fault`](crate::framed::Fault).
     pub(crate) framed_faults: [Figure; crate::framed::Fault::ALL.len()],
     /// Bytes before start marks.

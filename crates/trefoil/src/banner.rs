@@ -23,8 +23,7 @@ pub(crate) fn write(listening: &[Listening], out: &mut impl Write) -> io::Result
 /// A line for each kind of client that the listeners can serve.
 fn lines_to_try(listening: &[Listening]) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(listener) = find(listening, |l| is_tcp(&l.bind) && l.protocols.mqtt) {
-        let at = reachable(listener.bind.addr());
+    if let Some((listener, at)) = find(listening, |l| is_tcp(&l.bind) && l.protocols.mqtt) {
         let user = if listener.allow_anonymous { "" } else { " -u NAME -P PASSWORD" };
         // It stays and shows what the other lines publish.
         lines.push(format!("mosquitto_sub -h {} -p {}{user} -v -t 'home/#'", at.ip(), at.port()));
@@ -36,12 +35,19 @@ fn lines_to_try(listening: &[Listening]) -> Vec<String> {
             at.port()
         ));
     }
-    if let Some(at) = first_open(listening, |bind, protocols| !is_tcp(bind) && protocols.json) {
+    if let Some(at) = first_open(listening, |bind, protocols| !bind.is_stream() && protocols.json) {
         lines.push(format!(
             r#"echo '{{"pub":"home/lamp","data":{{"on":true}}}}' | nc -u -w 1 {} {}"#,
             at.ip(),
             at.port()
         ));
+    }
+    let unix = listening.iter().find_map(|l| match &l.bind {
+        Bind::Unix(path) if l.allow_anonymous && l.protocols.json => Some(path),
+        _ => None,
+    });
+    if let Some(path) = unix {
+        lines.push(format!(r#"echo '{{"pub":"home/bell","data":1}}' | nc -U -w 1 {}"#, path.display()));
     }
     if let Some(at) = first(listening, |_, protocols| protocols.mqtt_sn) {
         lines.push(format!("trefoil pub --url mqtt-sn://{at} home/window closed"));
@@ -56,16 +62,17 @@ fn lines_to_try(listening: &[Listening]) -> Vec<String> {
 }
 
 fn first(listening: &[Listening], wanted: impl Fn(&Bind, &Protocols) -> bool) -> Option<SocketAddr> {
-    find(listening, |l| wanted(&l.bind, &l.protocols)).map(|l| reachable(l.bind.addr()))
+    find(listening, |l| wanted(&l.bind, &l.protocols)).map(|(_, at)| at)
 }
 
 /// The same among the listeners where nobody has to say who it is.
 fn first_open(listening: &[Listening], wanted: impl Fn(&Bind, &Protocols) -> bool) -> Option<SocketAddr> {
-    find(listening, |l| l.allow_anonymous && wanted(&l.bind, &l.protocols)).map(|l| reachable(l.bind.addr()))
+    find(listening, |l| l.allow_anonymous && wanted(&l.bind, &l.protocols)).map(|(_, at)| at)
 }
 
-fn find(listening: &[Listening], wanted: impl Fn(&Listening) -> bool) -> Option<&Listening> {
-    listening.iter().find(|l| wanted(l))
+/// The first of them that has a port, and where a client finds it.
+fn find(listening: &[Listening], wanted: impl Fn(&Listening) -> bool) -> Option<(&Listening, SocketAddr)> {
+    listening.iter().filter(|l| wanted(l)).find_map(|l| Some((l, reachable(l.bind.addr()?))))
 }
 
 fn is_tcp(bind: &Bind) -> bool {
@@ -99,12 +106,12 @@ mod tests {
         let listening: Vec<_> = config
             .listeners
             .iter()
-            .map(|l| Listening { bind: l.bind, protocols: l.protocols, allow_anonymous: true })
+            .map(|l| Listening { bind: l.bind.clone(), protocols: l.protocols, allow_anonymous: true })
             .collect();
         assert_eq!(
             shown(&listening),
             "listening on tcp://127.0.0.1:1883  mqtt, http, websocket, json\n\
-             listening on udp://127.0.0.1:1883  json\n\
+             listening on udp://127.0.0.1:1883  json, rooms\n\
              listening on udp://127.0.0.1:1884  mqtt-sn\n\
              listening on tcp://127.0.0.1:8080  http, websocket\n\n\
              To try it, in other terminals:\n  \
@@ -134,7 +141,7 @@ mod tests {
         let listening: Vec<_> = config
             .listeners
             .iter()
-            .map(|l| Listening { bind: l.bind, protocols: l.protocols, allow_anonymous: false })
+            .map(|l| Listening { bind: l.bind.clone(), protocols: l.protocols, allow_anonymous: false })
             .collect();
         let shown = shown(&listening);
         assert!(shown.contains("mosquitto_sub -h 127.0.0.1 -p 1883 -u NAME -P PASSWORD -v"), "{shown}");

@@ -9,6 +9,7 @@ pub(crate) fn run(arguments: &Check) -> Result<(), Failure> {
     let settings = Settings::read(arguments.file.as_deref())?;
     let users = settings.config.auth.users.as_deref().map(trefoil_server::check_users);
     let users = users.transpose().map_err(Failure::usage)?;
+    trefoil_server::check_certificates(&settings.config).map_err(Failure::usage)?;
     for warning in &settings.config.warnings {
         eprintln!("warning: {warning}");
     }
@@ -27,7 +28,12 @@ fn report(settings: &Settings, users: Option<usize>, out: &mut impl Write) -> io
     for listener in &settings.config.listeners {
         let echo = if listener.echo { ", echo" } else { "" };
         let anonymous = if users.is_some() && listener.allow_anonymous { ", anonymous" } else { "" };
-        writeln!(out, "  {}  {}{echo}{anonymous}", listener.bind, listener.protocols)?;
+        let tls = match &listener.tls {
+            Some(tls) if tls.is_required => ", TLS only",
+            Some(_) => ", TLS",
+            None => "",
+        };
+        writeln!(out, "  {}  {}{echo}{anonymous}{tls}", listener.bind, listener.protocols)?;
     }
     if let Some(count) = users {
         writeln!(out, "and would know {count} users")?;
@@ -52,7 +58,7 @@ mod tests {
             String::from_utf8_lossy(&out),
             "hub.toml is fine: the hub would listen on\n  \
              tcp://127.0.0.1:1883  mqtt, http, websocket, json, echo, anonymous\n  \
-             udp://127.0.0.1:1883  json, anonymous\nand would know 2 users\n"
+             udp://127.0.0.1:1883  json, rooms, anonymous\nand would know 2 users\n"
         );
     }
 }

@@ -385,7 +385,9 @@ impl Hub<'_> {
 /// What is wrong with a file, or does not agree with a unit file, is a mistake in the configuration.
 fn start_failure(error: StartError) -> Failure {
     match error {
-        error @ (StartError::Users(_) | StartError::Unwanted(_)) => Failure::usage(error),
+        error @ (StartError::Users(_) | StartError::Certificate(_) | StartError::Unwanted(_)) => {
+            Failure::usage(error)
+        }
         error @ StartError::Unusable(_) => Failure::unusable(error),
         error => Failure::failed(error),
     }
@@ -397,10 +399,20 @@ fn system_failure(error: io::Error) -> Failure {
 
 /// SIGHUP: what may change while the hub runs is read again.
 fn read_again(server: &Server) {
-    notify::reloading("reading the file of users again");
+    notify::reloading("reading the file of users and the certificates again");
+    let certificates = server.reload_certificates();
+    for certificate in &certificates {
+        match certificate {
+            Ok(()) => tracing::info!("a certificate is read again; who connects from now on sees it"),
+            Err(why) => tracing::error!("a certificate is not right, so that of before stays: {why}"),
+        }
+    }
     match server.reload_users() {
         Ok(Some(count)) => tracing::info!("the file of users is read again: {count} users"),
-        Ok(None) => tracing::info!("there is nothing to read again (SIGHUP): no file of users is configured"),
+        Ok(None) if !certificates.is_empty() => {}
+        Ok(None) => tracing::info!(
+            "there is nothing to read again (SIGHUP): neither a file of users nor a certificate is configured"
+        ),
         Err(why) => tracing::error!("the file of users is not right, so those of before stay: {why}"),
     }
     notify::ready(&notify::serving(server));

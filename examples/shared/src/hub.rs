@@ -98,8 +98,9 @@ impl HubArguments {
         for listening in server.listening() {
             writeln!(out, "listening on {}  {}", listening.bind, listening.protocols)?;
         }
-        let reached =
-            |listener: usize| SocketAddr::new(LOCAL, server.listening()[listener].bind.addr().port());
+        let reached = |listener: usize| {
+            SocketAddr::new(LOCAL, server.listening()[listener].bind.addr().expect("it has a port").port())
+        };
         let (mqtt, websocket) = (format!("mqtt://{}", reached(0)), format!("ws://{}/ws", reached(1)));
         let mqtt_sn = Some(reached(2));
         Ok(Hub { mqtt, websocket, mqtt_sn, own: Some(server) })
@@ -120,6 +121,21 @@ fn configuration(ip: IpAddr, [mqtt, web, mqtt_sn]: [u16; 3], settings: &str) -> 
 }
 
 impl Hub {
+    /// The address of its MQTT listener, where a hub speaks all else that the first bytes can tell apart.
+    ///
+    /// # Errors
+    /// When its name stands for no address.
+    pub async fn address(&self) -> io::Result<SocketAddr> {
+        let host = self.mqtt.split_once("://").map_or(&*self.mqtt, |(_, host)| host);
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host).trim_end_matches('/');
+        let found = if host.contains(':') {
+            tokio::net::lookup_host(host).await?.next()
+        } else {
+            tokio::net::lookup_host((host, 1883)).await?.next()
+        };
+        found.ok_or_else(|| io::Error::other(format!("{host} stands for no address")))
+    }
+
     /// Stops the hub if it was started here. It says goodbye to its clients first.
     pub async fn stop(self) {
         if let Some(server) = self.own {
@@ -139,7 +155,7 @@ mod tests {
     async fn starts_a_hub_with_its_settings_and_uses_one_that_is_named() {
         let own = HubArguments { mqtt: None, websocket: String::new(), own_hub: true, lan: false };
         let hub = own.find_or_start_with("[limits]\nreceive_max = 10\n").await.unwrap();
-        TcpStream::connect(hub.mqtt.strip_prefix("mqtt://").unwrap()).await.unwrap();
+        TcpStream::connect(hub.address().await.unwrap()).await.unwrap();
         let (mqtt, websocket) = (Some(hub.mqtt.clone()), hub.websocket.clone());
         let named =
             HubArguments { mqtt, websocket, own_hub: false, lan: false }.find_or_start().await.unwrap();

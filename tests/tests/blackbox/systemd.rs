@@ -80,6 +80,20 @@ fn sockets_that_systemd_has_opened_serve_all_shards() {
 }
 
 #[test]
+fn a_unix_socket_that_systemd_has_opened_stays_when_the_hub_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hub.sock");
+    let socket = UnixListener::bind(&path).unwrap();
+    let config = format!("{CONFIG}\n[[listener]]\nbind = \"unix://{}\"\n", path.display());
+    let mut hub = Hub::launch(folder, &config, activated(vec![socket.try_clone().unwrap().into()]));
+    let ask = Program::new("nc").args(["-U", "-N"]).args([&path]).stdin("{\"ping\":1}\n");
+    assert_eq!(ask.run().success(), "{\"pong\":1}\n");
+    hub.signal("TERM");
+    hub.wait();
+    std::os::unix::net::UnixStream::connect(&path).expect("the socket is open");
+}
+
+#[test]
 fn mqtt_sn_clients_of_every_shard_are_answered_from_one_socket() {
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let at = udp.local_addr().unwrap();
@@ -119,7 +133,7 @@ fn what_belongs_to_no_listener_is_a_mistake_that_is_named() {
 #[test]
 fn what_is_no_socket_to_serve_on_is_a_mistake_that_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let unix = UnixListener::bind(folder.path().join("socket")).unwrap();
+    let unix = UnixDatagram::bind(folder.path().join("socket")).unwrap();
     let said = fails(CONFIG, vec![unix.into()]);
     assert!(said.contains("file descriptor 3 that was handed in (trefoil.socket)"), "{said}");
     // As with Accept=yes.

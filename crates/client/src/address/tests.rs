@@ -23,10 +23,19 @@ fn the_scheme_chooses_transport_protocol_and_port() {
         ("ws://h/mqtt", "ws://h:80/mqtt", Transport::WebSocket, Protocol::Mqtt),
         ("ws://h/behind/mqtt?a=b#c", "ws://h:80/behind/mqtt?a=b", Transport::WebSocket, Protocol::Mqtt),
         ("ws://h?a=/mqtt", "ws://h:80/?a=/mqtt", Transport::WebSocket, Protocol::Json),
+        ("mqtts://h", "mqtts://h:8883", Transport::Tcp, Protocol::Mqtt),
+        ("tcps://h:1883", "tcps://h:1883", Transport::Tcp, Protocol::Json),
+        ("WSS://h", "wss://h:443/ws", Transport::WebSocket, Protocol::Json),
+        ("wss://h:1883/mqtt", "wss://h:1883/mqtt", Transport::WebSocket, Protocol::Mqtt),
+        ("unix:///run/hub.sock", "unix:///run/hub.sock", Transport::Unix, Protocol::Json),
     ] {
         let address = parse(url);
         assert_eq!((address.transport, address.protocol), (transport, protocol), "{url}");
         assert_eq!(address.to_string(), shown);
+        assert_eq!(
+            address.is_tls,
+            shown.split(":").next().is_some_and(|scheme| scheme.ends_with('s') && scheme != "ws")
+        );
     }
 }
 
@@ -58,7 +67,7 @@ fn what_is_no_address_is_refused_with_a_way_out() {
     for (url, hint) in [
         ("127.0.0.1:1883", "mqtt://"),
         ("", "mqtt://"),
-        ("mqtts://h", "no TLS"),
+        ("unix://run/hub.sock", "absolute path"),
         ("http://h", "ws://"),
         ("ftp://h", "none of"),
         ("mqtt://", "names no host"),

@@ -5,8 +5,10 @@
 
 mod cutter;
 mod input;
+mod socket;
 mod stream;
 mod tcp;
+mod tls;
 mod udp;
 mod websocket;
 
@@ -15,6 +17,7 @@ use crate::error::{Error, Peer};
 use crate::options::Options;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use tokio::io::{Interest, Ready};
 
 pub(crate) use stream::in_words;
@@ -26,6 +29,14 @@ pub(crate) enum Transport {
     Tcp(tcp::Tcp),
     WebSocket(Box<websocket::WebSocket>),
     Udp(udp::Udp),
+}
+
+/// Where to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Socket(SocketAddr),
+    /// A Unix socket.
+    Path(PathBuf),
 }
 
 /// Where units that came in go.
@@ -43,20 +54,22 @@ impl Transport {
     /// Connects to one of the addresses that the host's name stands for.
     pub(crate) async fn connect(
         address: &Address,
-        to: SocketAddr,
+        to: &Place,
         options: &Options,
         peer: &Peer,
     ) -> Result<Transport, Error> {
-        let unit_bytes_max = options.packet_bytes_max;
         Ok(match address.transport {
-            address::Transport::Tcp => {
-                Transport::Tcp(tcp::Tcp::connect(address, to, unit_bytes_max, peer).await?)
+            address::Transport::Tcp | address::Transport::Unix => {
+                Transport::Tcp(tcp::Tcp::connect(address, to, options, peer).await?)
             }
             address::Transport::WebSocket => {
                 let connected = websocket::WebSocket::connect(address, to, options, peer).await?;
                 Transport::WebSocket(Box::new(connected))
             }
-            address::Transport::Udp => Transport::Udp(udp::Udp::connect(to, peer).await?),
+            address::Transport::Udp => match to {
+                Place::Socket(to) => Transport::Udp(udp::Udp::connect(*to, peer).await?),
+                Place::Path(_) => return Err(peer.unreachable("datagrams do not go to a path")),
+            },
         })
     }
 

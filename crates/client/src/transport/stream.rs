@@ -1,17 +1,17 @@
-//! A TCP socket with the bytes that wait on both sides of it.
+//! A stream socket with the bytes that wait on both sides of it.
 
-use super::Stage;
 use super::input::Input;
+use super::socket::Socket;
+use super::{Place, Stage};
+use crate::address::Address;
 use crate::error::{Error, Peer};
+use crate::options::Options;
 use std::io;
-use std::net::SocketAddr;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
-/// A TCP connection.
+/// A connection over a stream.
 #[derive(Debug)]
 pub(super) struct Stream {
-    pub(super) socket: TcpStream,
+    pub(super) socket: Socket,
     pub(super) input: Input,
     /// What waits to be sent, from `sent` on.
     pub(super) out: Vec<u8>,
@@ -20,10 +20,15 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) async fn connect(to: SocketAddr, peer: &Peer) -> Result<Stream, Error> {
-        let socket = TcpStream::connect(to).await.map_err(|error| peer.unreachable(in_words(&error)))?;
-        // Writes are joined here already. Without the option messages only take longer.
-        let _ = socket.set_nodelay(true);
+    pub(super) async fn connect(
+        address: &Address,
+        to: &Place,
+        options: &Options,
+        peer: &Peer,
+    ) -> Result<Stream, Error> {
+        let socket = Socket::connect(address, to, options)
+            .await
+            .map_err(|error| peer.unreachable(in_words(&error)))?;
         Ok(Stream { socket, input: Input::default(), out: Vec::new(), sent: 0, peer: peer.clone() })
     }
 
@@ -50,15 +55,15 @@ impl Stream {
         }
         self.out.clear();
         self.sent = 0;
-        Ok(())
+        self.socket.flush().map_err(|error| self.peer.lost(in_words(&error)))
     }
 
     pub(super) fn waiting_bytes(&self) -> usize {
-        self.out.len() - self.sent
+        self.out.len() - self.sent + usize::from(self.socket.has_unsent())
     }
 
     pub(super) async fn shut_down(&mut self) -> bool {
-        self.socket.shutdown().await.is_ok()
+        self.socket.shut_down().await.is_ok()
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::cutter::Cutter;
 use super::stream::Stream;
-use super::{Sink, Stage};
+use super::{Place, Sink, Stage};
 use crate::address::Address;
 use crate::error::{Error, Peer};
-use std::net::SocketAddr;
+use crate::options::Options;
 
 /// A TCP connection that carries units.
 #[derive(Debug)]
@@ -17,12 +17,12 @@ pub(crate) struct Tcp {
 impl Tcp {
     pub(super) async fn connect(
         address: &Address,
-        to: SocketAddr,
-        unit_bytes_max: usize,
+        to: &Place,
+        options: &Options,
         peer: &Peer,
     ) -> Result<Tcp, Error> {
-        let cutter = Cutter::new(address.protocol, unit_bytes_max)?;
-        Ok(Tcp { stream: Stream::connect(to, peer).await?, cutter })
+        let cutter = Cutter::new(address.protocol, options.packet_bytes_max)?;
+        Ok(Tcp { stream: Stream::connect(address, to, options, peer).await?, cutter })
     }
 
     pub(super) fn receive(&mut self, sink: Sink<'_>) -> Result<Stage, Error> {

@@ -2,14 +2,14 @@
 
 use super::cutter::Cutter;
 use super::stream::Stream;
-use super::{Sink, Stage};
+use super::{Place, Sink, Stage};
 use crate::address::{Address, Protocol};
 use crate::error::{Error, Peer, shown};
 use crate::options::Options;
 use crate::random::Random;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use std::net::SocketAddr;
+use tokio::io::Interest;
 use trefoil_websocket::handshake::{ClientHandshake, HandshakeError, response_len};
 use trefoil_websocket::{
     CloseCode, Event, Limits, Opcode, Receiver, Role, encode_masked, encode_masked_close,
@@ -39,7 +39,7 @@ struct Packets {
 impl WebSocket {
     pub(super) async fn connect(
         address: &Address,
-        to: SocketAddr,
+        to: &Place,
         options: &Options,
         peer: &Peer,
     ) -> Result<WebSocket, Error> {
@@ -52,7 +52,7 @@ impl WebSocket {
         };
         let limits = Limits { frame_bytes_max: unit_bytes_max, message_bytes_max: unit_bytes_max };
         let mut websocket = WebSocket {
-            stream: Stream::connect(to, peer).await?,
+            stream: Stream::connect(address, to, options, peer).await?,
             receiver: Receiver::new(Role::Client, limits),
             packets,
             random: Random::new(),
@@ -73,7 +73,8 @@ impl WebSocket {
             handshake = handshake.authorization(format!("Basic {encoded}"));
         }
         let host = match address.port {
-            80 => address.host_in_url(),
+            80 if !address.is_tls => address.host_in_url(),
+            443 if address.is_tls => address.host_in_url(),
             port => format!("{}:{port}", address.host_in_url()),
         };
         // [MQTT-6.0.0-3]: the subprotocol is named `mqtt`, for all versions.
@@ -83,7 +84,7 @@ impl WebSocket {
             .map_err(|error| Error::usage(format!("{address}: {error}")))?;
         self.stream.flush()?;
         loop {
-            let _ = self.stream.socket.readable().await;
+            let _ = self.stream.socket.ready(Interest::READABLE).await;
             let stage = self.stream.fill()?;
             let waiting = self.stream.input.waiting();
             if let Some(len) = response_len(waiting) {

@@ -30,8 +30,10 @@ impl Hub {
     /// A hub whose configuration was changed.
     pub fn with(change: impl FnOnce(&mut Config)) -> Hub {
         let listener = |bind: Bind| Listener {
-            bind,
             protocols: Protocols::usual(&bind),
+            bind,
+            socket_mode: 0o660,
+            tls: None,
             allow_anonymous: true,
             echo: false,
             proxy_protocol: false,
@@ -50,8 +52,11 @@ impl Hub {
         config.store.durability = trefoil_config::Durability::None;
         change(&mut config);
         let server = Server::start(&config).unwrap();
-        let ports: Vec<u16> =
-            server.listening().iter().map(|listening| listening.bind.addr().port()).collect();
+        let ports: Vec<u16> = server
+            .listening()
+            .iter()
+            .map(|listening| listening.bind.addr().expect("it has a port").port())
+            .collect();
         Hub { server: Some(server), tcp_port: ports[0], udp_port: ports[1] }
     }
 

@@ -21,8 +21,10 @@ mod presence;
 mod publish;
 mod refusal;
 mod rewind;
+mod rooms;
 mod routes;
 mod sessions;
+mod streams;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

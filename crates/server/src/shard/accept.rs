@@ -7,12 +7,12 @@ use super::{READ_AND_WRITE, ShardLoop};
 use crate::listener::{Share, tune};
 use crate::stats::Kind;
 use crate::stream::Stream;
-use mio::net::{TcpListener, UdpSocket};
+use mio::net::{TcpListener, UdpSocket, UnixListener};
 use mio::{Interest, Registry, Token};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::Ordering;
 use trefoil_config::Protocols;
 use trefoil_hub::ConnectionKey;
@@ -30,9 +30,11 @@ const QUIET_S: u64 = 60;
 pub(super) enum Listener {
     /// More than one where another process has opened more than this one has shards.
     Tcp(Vec<TcpListener>),
+    /// The same with a Unix socket, which is one for all shards.
+    Unix(Vec<UnixListener>),
     Udp {
         sockets: Datagrams,
-        peers: HashMap<SocketAddr, ConnectionKey, foldhash::fast::RandomState>,
+        peers: HashMap<SocketAddr, Place, foldhash::fast::RandomState>,
     },
     MqttSn {
         sockets: Datagrams,
@@ -77,6 +79,13 @@ impl Listener {
                 }
                 Listener::Tcp(sockets)
             }
+            Share::Unix(sockets) => {
+                let mut sockets: Vec<_> = sockets.into_iter().map(UnixListener::from_std).collect();
+                for socket in &mut sockets {
+                    registry.register(socket, token, Interest::READABLE)?;
+                }
+                Listener::Unix(sockets)
+            }
             Share::Udp { sockets, is_read } => {
                 let mut sockets: Vec<_> = sockets.into_iter().map(UdpSocket::from_std).collect();
                 let interest = if is_read { READ_AND_WRITE } else { Interest::WRITABLE };
@@ -97,6 +106,32 @@ impl Listener {
         })
     }
 
+    /// Takes the next connection of one of its sockets. A peer on this machine has no address.
+    fn accept(&self, socket: usize) -> io::Result<(Stream, Option<SocketAddr>)> {
+        match self {
+            Listener::Tcp(sockets) => {
+                sockets[socket].accept().map(|(stream, peer)| (Stream::Tcp(stream), Some(peer)))
+            }
+            Listener::Unix(sockets) => {
+                sockets[socket].accept().map(|(stream, _)| (Stream::Unix(stream), None))
+            }
+            Listener::Udp { .. } | Listener::MqttSn { .. } | Listener::Framed { .. } | Listener::Closed => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+        }
+    }
+
+    /// The descriptor of one of its sockets, if it accepts.
+    fn accepting(&self, socket: usize) -> Option<BorrowedFd<'_>> {
+        match self {
+            Listener::Tcp(sockets) => Some(sockets[socket].as_fd()),
+            Listener::Unix(sockets) => Some(sockets[socket].as_fd()),
+            Listener::Udp { .. } | Listener::MqttSn { .. } | Listener::Framed { .. } | Listener::Closed => {
+                None
+            }
+        }
+    }
+
     /// The socket to send datagrams from, if it takes any.
     pub(super) fn udp(&self) -> Option<&UdpSocket> {
         self.datagrams().map(Datagrams::sender)
@@ -112,7 +147,7 @@ impl Listener {
             Listener::Udp { sockets, .. }
             | Listener::MqttSn { sockets, .. }
             | Listener::Framed { sockets, .. } => Some(sockets),
-            Listener::Tcp(_) | Listener::Closed => None,
+            Listener::Tcp(_) | Listener::Unix(_) | Listener::Closed => None,
         }
     }
 }
@@ -131,7 +166,7 @@ pub(super) fn listener(token: Token) -> Option<usize> {
 impl ShardLoop {
     pub(super) fn listener_is_ready(&mut self, number: usize) {
         match &self.listeners[number] {
-            Listener::Tcp(_) => self.accept(number),
+            Listener::Tcp(_) | Listener::Unix(_) => self.accept(number),
             Listener::Udp { .. } | Listener::MqttSn { .. } | Listener::Framed { .. } => {
                 self.receive_datagrams(number);
             }
@@ -140,35 +175,39 @@ impl ShardLoop {
     }
 
     fn accept(&mut self, number: usize) {
-        let Listener::Tcp(sockets) = &self.listeners[number] else { return };
-        for socket in 0..sockets.len() {
+        let sockets = match &self.listeners[number] {
+            Listener::Tcp(sockets) => sockets.len(),
+            Listener::Unix(sockets) => sockets.len(),
+            _ => return,
+        };
+        for socket in 0..sockets {
             self.accept_from(number, socket);
         }
     }
 
     fn accept_from(&mut self, number: usize, socket: usize) {
         for _ in 0..ACCEPTS_PER_TICK {
-            let Listener::Tcp(sockets) = &self.listeners[number] else { return };
             if self.is_crowded {
                 // The number of the next descriptor is known only by taking it.
-                let next = sockets[socket].as_fd().try_clone_to_owned();
+                let Some(listens) = self.listeners[number].accepting(socket) else { return };
+                let next = listens.try_clone_to_owned();
                 self.is_crowded =
                     next.is_ok_and(|next| self.net.context.descriptors.is_spare(next.as_raw_fd()));
                 if self.is_crowded {
                     return self.cannot_accept(&"nearly all open files are taken");
                 }
             }
-            match sockets[socket].accept() {
+            match self.listeners[number].accept(socket) {
                 // Before anything is read, and without a word: there is no protocol yet.
-                Ok((_, peer)) if self.net.context.bans.refuses_address(peer.ip()) => {}
-                Ok((_, peer)) if !self.may_connect(number, peer) => {}
+                Ok((_, Some(peer))) if self.net.context.bans.refuses_address(peer.ip()) => {}
+                Ok((_, Some(peer))) if !self.may_connect(number, peer) => {}
                 Ok((stream, _)) if self.admit(number) => {
-                    self.is_crowded = self.net.context.descriptors.is_spare(stream.as_raw_fd());
-                    let stream = Stream::Tcp(stream);
+                    self.is_crowded = self.net.context.descriptors.is_spare(stream.as_fd().as_raw_fd());
                     tune(&stream);
                     self.net.stats().accepted.add(1);
                     let own = &self.net.context.listeners[number];
-                    let (is_proxied, is_framed) = (own.proxy_protocol, own.framed.is_some());
+                    let (is_proxied, is_framed) =
+                        (own.proxy_protocol, own.framed.is_some() && own.tls.is_none());
                     match self.add_stream(stream, number) {
                         Some(key) if is_proxied => self.set_input(key, Kind::New, Input::ProxyHeader),
                         // Whoever connects is there, without having said anything.
@@ -232,7 +271,11 @@ impl ShardLoop {
             self.dismiss(listener);
             return None;
         }
+        let has_unsent = stream.has_unsent();
         self.add(Link::Stream(stream), listener);
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.is_blocked = has_unsent;
+        }
         let timeout_s = self.net.context.limits.first_bytes_timeout_s;
         self.set_deadline(key, Some(self.net.now.plus_s(timeout_s.into())));
         Some(key)

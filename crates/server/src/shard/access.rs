@@ -5,6 +5,7 @@
 
 use super::ShardLoop;
 use super::connection::{Input, Link, Wait, Waiting};
+use super::json::unknown;
 use crate::access::kept::USER_IS_BANNED;
 use crate::access::{self, Access, CHALLENGE, Credentials, Verdict};
 use crate::beside::passwords::Question;
@@ -13,6 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use trefoil_auth::Users;
 use trefoil_hub::ConnectionKey;
+use trefoil_json::RequestError;
 
 /// Why a client is not even listened to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +47,15 @@ impl ShardLoop {
             && self.net.get(key).is_some_and(|c| {
                 c.user.is_none() && !context.listeners[usize::from(c.listener)].allow_anonymous
             })
+    }
+
+    /// Whether a client may be an end of the stream with this name. There are no permissions on names: whoever may connect may
+    /// use any of them.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub(super) fn may_use_stream(&self, key: ConnectionKey, _name: &str) -> Result<(), RequestError> {
+        if self.is_unknown(key) { Err(unknown()) } else { Ok(()) }
     }
 
     /// Whether a password of the client is being looked at.
@@ -173,6 +184,9 @@ impl ShardLoop {
     /// Reads on after a wait, first what has been read already.
     pub(super) fn go_on(&mut self, key: ConnectionKey) {
         if !self.json_go_on(key) {
+            if self.net.get(key).is_some_and(|connection| connection.is_udp()) {
+                return self.json_lead_away(key, &[]);
+            }
             let rest = self.net.get_mut(key).map(|connection| std::mem::take(&mut connection.rest));
             return self.leave_json_again(key, rest.unwrap_or_default());
         }

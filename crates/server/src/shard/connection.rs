@@ -3,10 +3,12 @@
 use super::channel::{Channel, Incoming, Parked, Reader};
 use super::deflate::Deflate;
 use super::framed::FramedInput;
+use super::json::answered::Answered;
 use super::json::ask::Asks;
 use super::json::own::{Own, Shape};
-use super::mqtt_sn::Client;
+use super::mqtt_sn::{Client, Way};
 use super::overflow::Overflow;
+use super::stream::{Half, Waiting as StreamWaiting};
 use super::trail::Trail;
 use crate::framed::Profile;
 use crate::outbox::{Outbox, Pool};
@@ -133,8 +135,21 @@ pub(super) struct Peer {
     pub(super) addr: SocketAddr,
     /// Deliveries at QoS 1 that it has not acknowledged.
     pub(super) unacknowledged: VecDeque<Unacknowledged>,
+    /// What it has been answered lately.
+    pub(super) answered: Answered,
+    /// It has said something that only who is sent what goes to this address can know.
+    pub(super) is_proven: bool,
+    /// The shard whose socket gets what it sends, if that is another one.
+    pub(super) way: Option<Way>,
     /// The shard where its datagrams come in; of frames only.
     pub(super) home: usize,
+}
+
+impl Peer {
+    pub(super) fn new(addr: SocketAddr, home: usize) -> Box<Peer> {
+        let (unacknowledged, answered) = (VecDeque::new(), Answered::default());
+        Box::new(Peer { addr, unacknowledged, answered, is_proven: false, way: None, home })
+    }
 }
 
 pub(super) struct Unacknowledged {
@@ -167,6 +182,10 @@ pub(super) enum Input {
     ChannelPost(Box<Parked>),
     /// A request that waits for what comes on a channel.
     ChannelReader(Box<Reader>),
+    /// It waits to be joined with another connection.
+    StreamWait(Box<StreamWaiting>),
+    /// It is joined with another connection, to which all goes that it sends.
+    Stream(Box<Half>),
     /// A WebSocket that has been said goodbye to: all that counts is the peer's close frame.
     Goodbye(Box<Receiver>),
     /// Nothing is expected; what comes is thrown away.
@@ -426,6 +445,11 @@ impl Connection {
         self.outbox.is_empty() && self.held.is_none()
     }
 
+    /// Whether its bytes are sealed on the way.
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(&self.link, Link::Stream(stream) if !stream.is_plain())
+    }
+
     pub(super) fn is_udp(&self) -> bool {
         matches!(self.link, Link::Udp(_))
     }
@@ -464,7 +488,7 @@ impl Connection {
             (Link::Stream(_) | Link::Channel(_), _) => None,
         };
         let ping = self.ping_at.filter(|_| self.phase == Phase::Open);
-        let ask = self.json.as_ref().and_then(|own| own.asks.as_ref()?.next_at());
+        let ask = self.json.as_ref().and_then(|own| own.next_at());
         let frames = match &self.input {
             Input::Framed(framed) => framed.next_at(),
             _ => None,

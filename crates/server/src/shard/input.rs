@@ -2,9 +2,12 @@
 
 use super::connection::{Input, Link, Phase};
 use super::{SCRATCH_BYTES, ShardLoop};
-use crate::detect::{Detected, detect};
+use crate::certificates::ListenerTls;
+use crate::detect::{Detected, Refused, begins_tls, detect};
 use crate::stats::Kind;
+use rustls::ServerConfig;
 use std::io::{self, Read};
+use std::sync::Arc;
 use trefoil_hub::ConnectionKey;
 
 /// What is left of an incomplete packet is put in front of the next read if it is no longer than this; a longer one is
@@ -37,7 +40,18 @@ impl ShardLoop {
             if connection.is_udp() || is_frozen && connection.phase == Phase::Open {
                 continue;
             }
-            if connection.waiting.is_some() || matches!(connection.input, Input::ChannelPost(_)) {
+            if let Input::Stream(_) = connection.input {
+                self.stream_go_on(key);
+                continue;
+            }
+            if connection.waits_unread() && connection.is_half_closed {
+                self.probe(key);
+            }
+            let Some(connection) = self.net.get(key) else { continue };
+            if connection.waiting.is_some()
+                || connection.waits_unread()
+                || matches!(connection.input, Input::ChannelPost(_))
+            {
                 // Whoever only closed its own side still wants the answer.
                 if connection.is_gone {
                     self.lose(key);
@@ -50,7 +64,7 @@ impl ShardLoop {
             }
             if connection.waiting().0 > outbox_bytes_max {
                 // Who does not read what it is sent is not read from: see `after_flush`.
-                connection.is_held = true;
+                self.net.connections[key.0 as usize].is_held = true;
                 continue;
             }
             self.watch_memory();
@@ -76,7 +90,7 @@ impl ShardLoop {
         }
     }
 
-    fn read(&mut self, key: ConnectionKey) {
+    pub(super) fn read(&mut self, key: ConnectionKey) {
         let now = self.net.now;
         let Some(connection) = self.net.get_mut(key) else { return };
         let mut rest = std::mem::take(&mut connection.rest);
@@ -117,16 +131,22 @@ impl ShardLoop {
                     connection.heard_at = now;
                 }
                 // A short read means that there is no more, unless the end is near and has to be seen.
-                got == wanted || connection.is_half_closed
+                got == wanted || connection.is_half_closed || stream.has_more()
             }
             // It is for the next tick, too, where what is here already comes first.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            Err(_) => {
+            Err(error) => {
+                if error.kind() == io::ErrorKind::InvalidData {
+                    self.net.stats().protocol_errors.add(1);
+                    tracing::debug!(%error, "a TLS connection ends");
+                }
                 self.scratch = scratch;
                 return self.lose(key);
             }
         };
+        // What TLS has answered by itself and the socket did not take.
+        connection.is_blocked |= stream.has_unsent();
         if connection.phase != Phase::Open {
             connection.discarded_bytes += got;
             if connection.discarded_bytes > DISCARDED_BYTES_MAX {
@@ -166,7 +186,7 @@ impl ShardLoop {
             let state = std::mem::replace(&mut connection.input, Input::Taken);
             let (used, again) = match state {
                 Input::ProxyHeader => self.proxy_header(key, rest),
-                Input::First => (0, self.decide(key, rest)),
+                Input::First => self.decide(key, rest),
                 Input::HttpHead => self.http_head(key, rest),
                 Input::Mqtt(mut state) => {
                     let used = self.mqtt(key, &mut state, rest);
@@ -213,6 +233,10 @@ impl ShardLoop {
                     let used = self.echo_frames(key, &mut receiver, rest);
                     (used, self.put_back(key, Input::Echo(receiver)))
                 }
+                state @ (Input::StreamWait(_) | Input::Stream(_)) => {
+                    self.put_back(key, state);
+                    (self.stream_input(key, rest), false)
+                }
                 Input::ChannelBody(incoming) => self.channel_body(key, incoming, rest),
                 Input::ChannelReader(reader) => self.channel_interrupt(key, reader, rest),
                 state @ (Input::ChannelPost(_) | Input::ChannelOpen(_)) => (0, self.put_back(key, state)),
@@ -246,18 +270,30 @@ impl ShardLoop {
         true
     }
 
-    /// Looks at the first bytes. Returns whether they said what the connection speaks.
-    fn decide(&mut self, key: ConnectionKey, input: &[u8]) -> bool {
-        let Some(connection) = self.net.get_mut(key) else { return true };
-        let listener = usize::from(connection.listener);
-        if self.net.context.listeners[listener].framed.is_some() {
-            self.framed_begin(key, listener, input);
-            return true;
-        }
-        match detect(input, self.net.context.listeners[listener].protocols) {
+    /// Looks at the first bytes. Returns how much of them is done with, and whether they said what the connection speaks.
+    fn decide(&mut self, key: ConnectionKey, input: &[u8]) -> (usize, bool) {
+        let Some(connection) = self.net.get(key) else { return (0, true) };
+        let number = usize::from(connection.listener);
+        let listener = &self.net.context.listeners[number];
+        let tls = listener.tls.as_ref().filter(|_| !connection.is_tls());
+        let detected = match tls {
+            Some(tls) if tls.is_required && !begins_tls(input) => Err(Refused::Plain),
+            Some(_) if listener.framed.is_some() && begins_tls(input) => Err(Refused::Tls),
+            _ if listener.framed.is_some() => {
+                self.framed_begin(key, number, input);
+                return (0, true);
+            }
+            _ => detect(input, listener.protocols),
+        };
+        match detected {
             Ok(None) => {
                 self.put_back(key, Input::First);
-                return false;
+                return (0, false);
+            }
+            Err(Refused::Tls) if tls.is_some() => {
+                let config = tls.map(ListenerTls::config);
+                self.begin_tls(key, config, input);
+                return (input.len(), false);
             }
             Ok(Some(Detected::Mqtt)) => self.set_input(key, Kind::Mqtt, Input::Mqtt(Box::default())),
             Ok(Some(Detected::Http)) => self.set_input(key, Kind::New, Input::HttpHead),
@@ -269,7 +305,30 @@ impl ShardLoop {
                 self.close(key);
             }
         }
-        true
+        (0, true)
+    }
+
+    /// Goes on inside of TLS, whose first bytes have been read. The first bytes within will decide then.
+    fn begin_tls(&mut self, key: ConnectionKey, config: Option<Arc<ServerConfig>>, first: &[u8]) {
+        self.put_back(key, Input::First);
+        let place = key.0 as usize;
+        let (Some(config), Some(mut connection)) = (config, self.net.connections.try_remove(place)) else {
+            return;
+        };
+        let Link::Stream(stream) = connection.link else { unreachable!("only streams are read from") };
+        match stream.with_tls(config, first) {
+            Ok(stream) => {
+                connection.link = Link::Stream(stream);
+                let again = self.net.connections.insert(connection);
+                debug_assert_eq!(again, place, "the place that was left last is taken first");
+                self.note_readable(key);
+            }
+            Err(error) => {
+                tracing::error!(%error, "TLS cannot be spoken");
+                self.net.stats().connections[connection.kind as usize].add(1u64.wrapping_neg());
+                self.dismiss(usize::from(connection.listener));
+            }
+        }
     }
 
     pub(super) fn set_input(&mut self, key: ConnectionKey, kind: Kind, input: Input) {
@@ -287,6 +346,8 @@ impl ShardLoop {
         let Some(connection) = self.net.get_mut(key) else { return };
         match (connection.kind, connection.phase) {
             (_, Phase::Lingering) => self.remove(key),
+            // Both sides of it may well be closed: it was told of the other end's.
+            (Kind::Stream, Phase::Open) => self.stream_ended(key),
             _ if connection.is_gone => self.lose(key),
             (_, Phase::Closing)
                 if matches!(connection.input, Input::Goodbye(_)) && connection.has_sent_all() =>

@@ -25,6 +25,7 @@ impl ShardLoop {
         }
         self.stop_at = Some(self.net.now.plus_s(drain_s));
         self.stop_listening();
+        self.rooms_end();
         self.finish_run();
         let keys: Vec<_> = self.net.connections.iter().map(|(key, _)| ConnectionKey(key as u32)).collect();
         for &key in &keys {
@@ -43,6 +44,11 @@ impl ShardLoop {
         for listener in &mut self.listeners {
             match std::mem::replace(listener, Listener::Closed) {
                 Listener::Tcp(mut sockets) => {
+                    for socket in &mut sockets {
+                        drop(self.poll.registry().deregister(socket));
+                    }
+                }
+                Listener::Unix(mut sockets) => {
                     for socket in &mut sockets {
                         drop(self.poll.registry().deregister(socket));
                     }

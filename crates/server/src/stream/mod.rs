@@ -4,25 +4,39 @@
 //! [`AsyncStream`] while its connection is served beside the shards.
 
 mod asynchronous;
+mod session;
+mod tls;
 
 pub(crate) use asynchronous::AsyncStream;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use rustls::ServerConfig;
 use socket2::SockRef;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use tls::Tls;
 
 /// A connected stream socket, nonblocking.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<Tls>),
 }
 
 impl Stream {
+    /// The same with TLS on it. `first` is what has been read already.
+    ///
+    /// # Errors
+    /// When the configuration makes no connection.
+    pub(crate) fn with_tls(self, config: Arc<ServerConfig>, first: &[u8]) -> io::Result<Stream> {
+        Ok(Stream::Tls(Box::new(Tls::new(self, config, first)?)))
+    }
+
     /// A stream on another descriptor of a socket that has come from elsewhere; it is made nonblocking, for all who have it.
     ///
     /// # Errors
@@ -43,6 +57,7 @@ impl Stream {
         Some(match self {
             Stream::Tcp(stream) => stream.into(),
             Stream::Unix(stream) => stream.into(),
+            Stream::Tls(_) => return None,
         })
     }
 
@@ -50,6 +65,7 @@ impl Stream {
     pub(crate) fn is_plain(&self) -> bool {
         match self {
             Stream::Tcp(_) | Stream::Unix(_) => true,
+            Stream::Tls(_) => false,
         }
     }
 
@@ -58,6 +74,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.peer_addr().ok(),
             Stream::Unix(_) => None,
+            Stream::Tls(tls) => tls.below.peer(),
         }
     }
 
@@ -66,7 +83,19 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => Some(SockRef::from(stream)),
             Stream::Unix(_) => None,
+            Stream::Tls(tls) => tls.below.tcp_options(),
         }
+    }
+
+    /// Whether a read gives something, or the end, though the socket itself may have nothing.
+    pub(crate) fn has_more(&self) -> bool {
+        matches!(self, Stream::Tls(tls) if tls.session.has_opened())
+    }
+
+    /// Whether it has taken bytes that the socket has not; [`flush`](Write::flush) tries again, which has to be done when the
+    /// socket says that it takes more.
+    pub(crate) fn has_unsent(&self) -> bool {
+        matches!(self, Stream::Tls(tls) if tls.session.has_sealed())
     }
 
     /// Says that nothing more will be written.
@@ -74,6 +103,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Tls(tls) => tls.shutdown_write(),
         }
     }
 }
@@ -95,6 +125,7 @@ impl AsFd for Stream {
         match self {
             Stream::Tcp(stream) => stream.as_fd(),
             Stream::Unix(stream) => stream.as_fd(),
+            Stream::Tls(tls) => tls.below.as_fd(),
         }
     }
 }
@@ -105,6 +136,7 @@ impl Read for Stream {
         match self {
             Stream::Tcp(stream) => stream.read(buf),
             Stream::Unix(stream) => stream.read(buf),
+            Stream::Tls(tls) => tls.read(buf),
         }
     }
 }
@@ -115,6 +147,7 @@ impl Write for Stream {
         match self {
             Stream::Tcp(stream) => stream.write(buf),
             Stream::Unix(stream) => stream.write(buf),
+            Stream::Tls(tls) => tls.write_vectored(&[IoSlice::new(buf)]),
         }
     }
 
@@ -123,11 +156,16 @@ impl Write for Stream {
         match self {
             Stream::Tcp(stream) => stream.write_vectored(bufs),
             Stream::Unix(stream) => stream.write_vectored(bufs),
+            Stream::Tls(tls) => tls.write_vectored(bufs),
         }
     }
 
+    /// Writes what it has taken and the socket has not, as far as the socket takes it now.
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Stream::Tls(tls) => tls.flush(),
+            Stream::Tcp(_) | Stream::Unix(_) => Ok(()),
+        }
     }
 }
 
@@ -136,6 +174,7 @@ impl Source for Stream {
         match self {
             Stream::Tcp(stream) => stream.register(registry, token, interests),
             Stream::Unix(stream) => stream.register(registry, token, interests),
+            Stream::Tls(tls) => tls.below.register(registry, token, interests),
         }
     }
 
@@ -143,6 +182,7 @@ impl Source for Stream {
         match self {
             Stream::Tcp(stream) => stream.reregister(registry, token, interests),
             Stream::Unix(stream) => stream.reregister(registry, token, interests),
+            Stream::Tls(tls) => tls.below.reregister(registry, token, interests),
         }
     }
 
@@ -150,6 +190,7 @@ impl Source for Stream {
         match self {
             Stream::Tcp(stream) => stream.deregister(registry),
             Stream::Unix(stream) => stream.deregister(registry),
+            Stream::Tls(tls) => tls.below.deregister(registry),
         }
     }
 }

@@ -36,10 +36,13 @@ pub(super) fn take() -> Result<Inherited, Failure> {
             inherited.sockets.push(Socket::Tcp(socket));
         } else if let Ok(Some(socket)) = handed_in.take_udp_socket(place) {
             inherited.sockets.push(Socket::Udp(socket));
+        } else if let Ok(Some(socket)) = handed_in.take_unix_listener(place) {
+            inherited.sockets.push(Socket::Unix(socket));
         } else {
             return Err(Failure::usage(format!(
-                "file descriptor {} that was handed in ({}) is neither a TCP nor a UDP socket; a .socket unit for \
-                 Trefoil has ListenStream= and ListenDatagram= with an address and a port, and nothing else",
+                "file descriptor {} that was handed in ({}) is no TCP, UDP or Unix socket for streams; a .socket \
+                 unit for Trefoil has ListenStream= with an address and a port or a path, and ListenDatagram= with an \
+                 address and a port, and nothing else",
                 FIRST + place,
                 if name.is_empty() { "without a name" } else { name },
             )));

@@ -3,7 +3,9 @@
 mod history;
 mod presence;
 mod process;
+mod rooms;
 mod store;
+mod streams;
 #[cfg(test)]
 mod tests;
 
@@ -94,6 +96,8 @@ impl Collector for Figures {
         page.gauges("build_info", "What is running; always 1.", "version", [(env!("CARGO_PKG_VERSION"), 1)])?;
         history::figures(&context.hub.history, &mut page)?;
         presence::figures(&context.hub.presence, &mut page)?;
+        streams::figures(&context.streams, &mut page)?;
+        rooms::figures(&context.stats, &mut page)?;
         let (refused, disconnected) = context.bans.figures();
         page.gauge("bans", "Bans now.", context.bans.len() as i64)?;
         page.counter("bans_refused", "Clients and connections refused since they are banned.", refused)?;

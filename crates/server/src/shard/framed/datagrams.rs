@@ -13,7 +13,6 @@ use crate::shard::accept::Listener;
 use crate::shard::connection::{Input, Link, Peer};
 use crate::stats::Kind;
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use subtle::ConstantTimeEq;
 use trefoil_framing::{Decoder, FrameError};
@@ -122,8 +121,7 @@ impl ShardLoop {
             }
             return;
         }
-        let peer = Peer { addr: from, unacknowledged: VecDeque::new(), home };
-        let key = self.add(Link::Udp(Box::new(peer)), listener);
+        let key = self.add(Link::Udp(Peer::new(from, home)), listener);
         if let Listener::Framed { places, .. } = &mut self.listeners[listener] {
             places.insert(from, Place::Here(key));
         }

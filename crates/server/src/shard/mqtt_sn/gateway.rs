@@ -40,7 +40,7 @@ impl Gateway {
 
 /// Lets a socket send to where the gateway advertises itself, and hear who looks for a gateway there. One shard does, or
 /// each would answer.
-pub(crate) fn join(sockets: &[&std::net::UdpSocket], bind: Bind, settings: &MqttSn) {
+pub(crate) fn join(sockets: &[&std::net::UdpSocket], bind: &Bind, settings: &MqttSn) {
     if settings.advertise_to.is_none() {
         return;
     }
@@ -51,11 +51,11 @@ pub(crate) fn join(sockets: &[&std::net::UdpSocket], bind: Bind, settings: &Mqtt
     }
     let Some(socket) = sockets.first() else { return };
     let joined = socket.set_broadcast(true).and_then(|()| {
-        match (settings.advertise_to.map(|to| to.ip()), bind.addr().ip()) {
-            (Some(IpAddr::V4(group)), IpAddr::V4(own)) if group.is_multicast() => {
+        match (settings.advertise_to.map(|to| to.ip()), bind.addr().map(|addr| addr.ip())) {
+            (Some(IpAddr::V4(group)), Some(IpAddr::V4(own))) if group.is_multicast() => {
                 socket.join_multicast_v4(&group, &own)
             }
-            (Some(IpAddr::V6(group)), IpAddr::V6(_)) if group.is_multicast() => {
+            (Some(IpAddr::V6(group)), Some(IpAddr::V6(_))) if group.is_multicast() => {
                 socket.join_multicast_v6(&group, 0)
             }
             _ => Ok(()),
@@ -80,7 +80,8 @@ impl ShardLoop {
             interval_s: settings.advertise_s,
         });
         for number in 0..self.listeners.len() {
-            let is_same = self.net.context.listeners[number].bind.addr().is_ipv4() == to.is_ipv4();
+            let bind = self.net.context.listeners[number].bind.addr();
+            let is_same = bind.is_some_and(|bind| bind.is_ipv4() == to.is_ipv4());
             if is_same && matches!(self.listeners[number], Listener::MqttSn { .. }) {
                 self.sn_tell(number, to, &advertise);
             }
