@@ -454,7 +454,8 @@ fn listener_context(
         trusted_proxies: listener.trusted_proxies.clone(),
         allowed_origins: listener.allowed_origins.clone(),
         slow_reader: listener.slow_reader,
-        tls,
+        // A device may begin with any byte, or with none at all, so that nothing but the setting tells TLS there.
+        tls: tls.filter(|tls| listener.framed.is_none() || tls.is_required),
         connections_max: listener.connections_max,
         connections: AtomicUsize::new(0),
         framed: listener
