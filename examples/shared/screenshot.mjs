@@ -28,6 +28,16 @@ const EXAMPLES = {
     url: "http://127.0.0.1:8095/", wait: "70", width: "1240", height: "820",
     eval: `document.querySelector('[data-bed="seedlings"] .plug').click(); document.querySelector('[data-bed="basil"] .switch').click(); new Promise((done) => setTimeout(done, 3_000))`,
   },
+  "legacy-devices": {
+    url: "http://127.0.0.1:8099/", wait: "45", width: "1360", height: "700",
+    eval: `document.querySelector('[data-test="on"]').click(); const speed = document.getElementById("rpm"); speed.value = 2400; speed.dispatchEvent(new Event("change")); new Promise((done) => setTimeout(done, 12_000))`,
+  },
+  pong: { url: "http://127.0.0.1:8100/", wait: "25", width: "940", height: "880" },
+  "file-drop": { url: "http://127.0.0.1:8101/", wait: "9.5", width: "1120", height: "590" },
+  "behind-nat": {
+    url: "http://127.0.0.1:8102/", wait: "4", width: "980", height: "430",
+    eval: `document.querySelector('[data-test="fetch-many"]').click(); new Promise((done) => setTimeout(done, 4_000))`,
+  },
   "market-quotes": { url: "http://127.0.0.1:8094/", wait: "25" },
   "news-push": {
     url: "http://127.0.0.1:8096/", wait: "6", width: "900", height: "760",

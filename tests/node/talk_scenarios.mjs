@@ -20,12 +20,13 @@ async function say(page, text) {
 function netcat(port) {
   const process = spawn("nc", ["127.0.0.1", port], { stdio: ["pipe", "pipe", "inherit"] });
   const lines = createInterface({ input: process.stdout })[Symbol.asyncIterator]();
-  const reads = async () => JSON.parse((await lines.next()).value);
+  const line = async () => (await lines.next()).value;
+  const reads = async () => JSON.parse(await line());
   /** Reads on until this was said. */
   const hears = async (said) => {
     while ((await reads()).data !== said);
   };
-  return { reads, hears, type: (line) => process.stdin.write(`${line}\n`), kill: () => process.kill() };
+  return { line, reads, hears, type: (line) => process.stdin.write(`${line}\n`), kill: () => process.kill() };
 }
 
 /** Waits until an MQTT client has heard this. */
@@ -38,8 +39,14 @@ async function threeTalk({ page: url, tcp }) {
   const nora = netcat(tcp);
   const mia = await mqtt.connectAsync(`mqtt://127.0.0.1:${tcp}`, { reconnectPeriod: 0, clientId: "mia" });
   try {
+    // Who does not know what to type asks.
+    nora.type("help");
+    let help = "";
+    while (!help.includes('{"sub":')) help = await nora.line();
+    assert.match(help, /^# /);
     nora.type('{"hello":{"client":"nora"},"id":1}');
-    assert.equal((await nora.reads()).ack, 1);
+    while (!(help = await nora.line()).startsWith("{")) assert.match(help, /^#/);
+    assert.equal(JSON.parse(help).ack, 1);
     nora.type('{"sub":"talk","id":2}');
     assert.equal((await nora.reads()).ack, 2);
     await mia.subscribeAsync("talk");
@@ -110,6 +117,8 @@ async function whatGoesOverTheWire({ page: url, tcp }) {
     };
     await type('{"ping":"knock"}');
     await wire(page, '< {"pong":"knock"}').waitFor();
+    await type("help");
+    await wire(page, "< # ").waitFor();
     // After what is no JSON the hub ends the connection; the doorman comes again.
     await type("sub talk");
     await wire(page, '< {"error":').waitFor();

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use trefoil_tests::{CONFIG, Example, Hub, node, node_on_page};
+use trefoil_tests::{CONFIG, Example, Hub, node, node_on_page, node_on_page_of};
 
 #[test]
 fn figures_and_topic_tree() {
@@ -233,4 +233,47 @@ fn city_shows_a_vehicle_that_loses_contact_and_misses_nothing() {
 #[test]
 fn city_shows_its_network_and_its_stops() {
     in_the_city("networkAndStops");
+}
+
+/// Runs a scenario on the page of an example that has a hub of its own.
+fn alone(example: &str, arguments: &str, scenario: &str) {
+    let mut running = Example::start_alone(example, arguments);
+    node_on_page_of(&format!("{}_scenarios", example.replace('-', "_")), scenario, &mut running);
+    running.stop().success();
+}
+
+#[test]
+fn legacy_devices_move_on_a_map_and_in_charts() {
+    alone("legacy-devices", "", "mapAndCharts");
+}
+
+#[test]
+fn legacy_devices_take_commands() {
+    alone("legacy-devices", "", "commandsGoBack");
+}
+
+#[test]
+fn legacy_devices_come_and_go() {
+    alone("legacy-devices", "", "cablesArePulled");
+}
+
+#[test]
+fn pong_is_watched_while_datagrams_get_lost() {
+    alone("pong", "", "watchAGame");
+}
+
+#[test]
+fn pong_lends_its_paddles() {
+    alone("pong", "", "takeAPaddle");
+}
+
+#[test]
+fn a_file_goes_on_after_a_cut() {
+    let trefoil = format!("--trefoil {} --mib 12 --rate 2", trefoil_tests::binary().display());
+    alone("file-drop", &trefoil, "cutInTheMiddle");
+}
+
+#[test]
+fn a_page_comes_through_a_stream() {
+    alone("behind-nat", "", "openThePage");
 }
