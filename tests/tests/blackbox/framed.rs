@@ -121,7 +121,7 @@ fn users_and_passwords() {
 
 #[test]
 fn a_device_in_tls_is_there_before_it_says_anything() {
-    let keys = "\n[[listener]]\nbind = '127.0.0.1:0'\ntls = true\nframing = 'line'\npublish = 'up/tls'\n\
+    let keys = "\n[[listener]]\nbind = '127.0.0.1:0'\ntls = 'required'\nframing = 'line'\npublish = 'up/tls'\n\
                 subscribe = 'down/tls'\n[[listener]]\nbind = '127.0.0.1:0'\nframing = 'line'\npublish = 'up/plain'\n\
                 subscribe = 'down/tls'\n[tls]\ncertificate = 'cert.pem'\nkey = 'key.pem'\n";
     let (hub, ca, _) = crate::tls::hub_with(&format!("{CONFIG}{keys}"));
