@@ -7,6 +7,8 @@ const KINDS = {
   mqtt: "MQTT",
   mqtt_ws: "MQTT over WebSocket",
   mqtt_sn: "MQTT-SN",
+  framed_tcp: "Frames over TCP",
+  framed_udp: "Frames over UDP",
   json_ws: "JSON over WebSocket",
   echo_ws: "WebSocket echo",
   json_tcp: "JSON lines",

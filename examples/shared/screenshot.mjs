@@ -20,9 +20,23 @@ const EXAMPLES = {
     url: "http://127.0.0.1:8097/", wait: "3", width: "1180", height: "640",
     eval: `(async () => { const say = async (text) => { document.getElementById("text").value = text; document.getElementById("say").requestSubmit(); await new Promise((done) => setTimeout(done, 700)); }; document.getElementById("name").value = "Ann"; document.getElementById("name").dispatchEvent(new Event("change")); await new Promise((done) => setTimeout(done, 1_000)); await say("Good morning, everybody."); await say("Polly, is anybody here?"); })()`,
   },
+  talk: {
+    url: "http://127.0.0.1:8098/", wait: "2", width: "1240", height: "720",
+    eval: `(async () => { const type = async (form, field, text) => { document.getElementById(field).value = text; document.getElementById(form).requestSubmit(); await new Promise((done) => setTimeout(done, 700)); }; document.getElementById("name").value = "ann"; document.getElementById("name").dispatchEvent(new Event("change")); await new Promise((done) => setTimeout(done, 1_000)); await type("say", "text", "Good morning from a browser."); await type("type", "line", "help"); await type("say", "text", "Who is here?"); })()`,
+  },
   "device-dashboard": {
     url: "http://127.0.0.1:8095/", wait: "70", width: "1240", height: "820",
     eval: `document.querySelector('[data-bed="seedlings"] .plug').click(); document.querySelector('[data-bed="basil"] .switch').click(); new Promise((done) => setTimeout(done, 3_000))`,
+  },
+  "legacy-devices": {
+    url: "http://127.0.0.1:8099/", wait: "45", width: "1360", height: "700",
+    eval: `document.querySelector('[data-test="on"]').click(); const speed = document.getElementById("rpm"); speed.value = 2400; speed.dispatchEvent(new Event("change")); new Promise((done) => setTimeout(done, 12_000))`,
+  },
+  pong: { url: "http://127.0.0.1:8100/", wait: "25", width: "940", height: "880" },
+  "file-drop": { url: "http://127.0.0.1:8101/", wait: "9.5", width: "1120", height: "590" },
+  "behind-nat": {
+    url: "http://127.0.0.1:8102/", wait: "4", width: "980", height: "430",
+    eval: `document.querySelector('[data-test="fetch-many"]').click(); new Promise((done) => setTimeout(done, 4_000))`,
   },
   "market-quotes": { url: "http://127.0.0.1:8094/", wait: "25" },
   "news-push": {

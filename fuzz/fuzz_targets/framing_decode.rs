@@ -4,16 +4,22 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use trefoil_framing::{Decoder, FrameError, Framing, LengthForm, LengthPrefix};
+use trefoil_framing::{Decoder, FrameError, Framing, LengthForm, LengthPrefix, Telnet};
 
 const FRAME_BYTES_MAX: usize = 32;
 
-fuzz_target!(|input: (u8, u8, &[u8])| {
-    let (which, piece_bytes, stream) = input;
+fuzz_target!(|input: (u8, u8, bool, &[u8])| {
+    let (which, piece_bytes, has_mark, stream) = input;
+    // Telnet is below all framings, and takes bytes away at most.
+    let (mut data, mut answers) = (stream.to_vec(), Vec::new());
+    let data_bytes = Telnet::default().strip(&mut data, &mut answers);
+    assert!(data_bytes + answers.len() <= stream.len());
     let framing = framing(which);
-    let whole = decode(&framing, stream, stream.len().max(1));
-    let pieces = decode(&framing, stream, usize::from(piece_bytes).max(1));
-    assert_eq!(whole, pieces);
+    for stream in [stream, &data[..data_bytes]] {
+        let whole = decode(&framing, has_mark, stream, stream.len().max(1));
+        let pieces = decode(&framing, has_mark, stream, usize::from(piece_bytes).max(1));
+        assert_eq!(whole, pieces);
+    }
 });
 
 fn framing(which: u8) -> Framing {
@@ -32,6 +38,10 @@ fn framing(which: u8) -> Framing {
         3 => Framing::Fixed { frame_bytes: 7 },
         4 => Framing::Slip,
         5 => Framing::Cobs,
+        n if n & 0x40 != 0 => Framing::LengthField {
+            head_bytes: usize::from(n) % 5,
+            length: LengthPrefix { form: forms[usize::from(n) % forms.len()], inclusive: n & 0x80 != 0 },
+        },
         n => Framing::LengthPrefix(LengthPrefix {
             form: forms[usize::from(n) % forms.len()],
             inclusive: n & 0x80 != 0,
@@ -39,8 +49,16 @@ fn framing(which: u8) -> Framing {
     }
 }
 
-fn decode(framing: &Framing, stream: &[u8], piece_bytes: usize) -> Vec<Result<Vec<u8>, FrameError>> {
+fn decode(
+    framing: &Framing,
+    has_mark: bool,
+    stream: &[u8],
+    piece_bytes: usize,
+) -> Vec<Result<Vec<u8>, FrameError>> {
     let mut decoder = Decoder::new(framing.clone(), FRAME_BYTES_MAX).expect("the settings above are right");
+    if has_mark {
+        decoder = decoder.starting_with(b"ab"[..].into()).expect("the mark is short");
+    }
     let (mut from, mut found) = (0, Vec::new());
     for (i, piece) in stream.chunks(piece_bytes).enumerate() {
         let to = i * piece_bytes + piece.len();

@@ -1,6 +1,7 @@
 //! A program of `examples/`, run beside the hub under test.
 
-use crate::{DEADLINE, Hub, Outcome, Program, Running, binary, wait_until};
+use crate::hub::profile_folder;
+use crate::{DEADLINE, Hub, Outcome, Program, Running, wait_until};
 use std::path::PathBuf;
 
 /// A running example with its page on a port that the system picks. It is ended when this goes out of scope.
@@ -72,9 +73,9 @@ impl Example {
     }
 }
 
-/// The program, which cargo built beside the hub.
+/// The program, which cargo built beside these tests.
 fn program(name: &str) -> PathBuf {
-    let path = binary().with_file_name(name);
+    let path = profile_folder().join(name);
     assert!(
         path.is_file(),
         "{} is not built. `cargo xtask blackbox` builds it and runs these tests; or build it with \

@@ -174,6 +174,11 @@ impl Hub {
         self.port(protocols, |listener| listener.protocols == protocols)
     }
 
+    /// The ports of all listeners whose list of protocols is this one, in the order of the configuration.
+    pub fn ports_of(&self, protocols: &str) -> Vec<u16> {
+        self.listeners.iter().filter(|l| l.protocols == protocols).map(|listener| listener.port).collect()
+    }
+
     fn port(&self, what: &str, filter: impl Fn(&Listener) -> bool) -> u16 {
         let found = self.listeners.iter().find(|listener| filter(listener));
         found.unwrap_or_else(|| panic!("there is no listener for {what}")).port

@@ -35,6 +35,7 @@ pub mod mqtt;
 pub mod mqtt_sn;
 mod program;
 pub mod proxy;
+pub mod rooms;
 pub mod scram;
 pub mod soak;
 mod socket;
@@ -45,7 +46,9 @@ pub use certificates::Authority;
 pub use disk::Disk;
 pub use example::Example;
 pub use hub::{CONFIG, DEVICES, Holdings, Hub, USERS_CONFIG, binary, set_user, trefoil};
-pub use program::{Outcome, Program, Running, node, node_on_page, node_program, python, python_program};
+pub use program::{
+    Outcome, Program, Running, node, node_on_page, node_on_page_of, node_program, python, python_program,
+};
 pub use socket::{Exchange, connect, or_end};
 
 use std::time::{Duration, Instant};

@@ -229,6 +229,15 @@ pub fn node_on_page(file: &str, scenario: &str, hub: &Hub, example: &Example) {
     show(node_program(file, scenario, hub).args([format!("page={}", example.page())]).run());
 }
 
+/// The same for an example with a hub of its own.
+pub fn node_on_page_of(file: &str, scenario: &str, example: &mut Example) {
+    let first = example.after("listening on tcp://127.0.0.1:");
+    let port = first.split(' ').next().unwrap_or_default();
+    let program = Program::new("node").folder(here("node")).args([&format!("{file}.mjs"), scenario]);
+    let places = [format!("tcp={port}"), format!("page={}", example.page())];
+    show(program.args(places).limit(DEADLINE * 4).run());
+}
+
 /// The program that runs a scenario of a file in `tests/node`.
 pub fn node_program(file: &str, scenario: &str, hub: &Hub) -> Program {
     let program = Program::new("node").folder(here("node")).args([&format!("{file}.mjs"), scenario]);

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use trefoil_tests::{CONFIG, Example, Hub, node, node_on_page};
+use trefoil_tests::{CONFIG, Example, Hub, node, node_on_page, node_on_page_of};
 
 #[test]
 fn figures_and_topic_tree() {
@@ -171,6 +171,25 @@ fn chat_with_an_mqtt_client() {
     remembered("chat/+/said", "chat", "", "anMqttClientComesIn");
 }
 
+/// Runs a scenario of the talk at a hub that remembers what was said, and what went over the doorman's connection.
+fn talk(scenario: &str) {
+    let histories = ["talk", "talk-wire/line"]
+        .map(|filter| format!("[[history]]\nfilter = \"{filter}\"\nmessages = 200\n"));
+    let hub = Hub::with_config(&format!("{CONFIG}\n{}", histories.concat()));
+    let running = Example::start("talk", &hub, "");
+    node_on_page("talk_scenarios", scenario, &hub, &running);
+}
+
+#[test]
+fn netcat_a_browser_and_an_mqtt_client_talk() {
+    talk("threeTalk");
+}
+
+#[test]
+fn talk_shows_what_goes_over_a_plain_connection() {
+    talk("whatGoesOverTheWire");
+}
+
 /// Slow enough for a busy machine, and without what happens by chance.
 const PLANT: &str = "--machines 3 --speed 200 --workers 3 --quiet";
 
@@ -214,4 +233,47 @@ fn city_shows_a_vehicle_that_loses_contact_and_misses_nothing() {
 #[test]
 fn city_shows_its_network_and_its_stops() {
     in_the_city("networkAndStops");
+}
+
+/// Runs a scenario on the page of an example that has a hub of its own.
+fn alone(example: &str, arguments: &str, scenario: &str) {
+    let mut running = Example::start_alone(example, arguments);
+    node_on_page_of(&format!("{}_scenarios", example.replace('-', "_")), scenario, &mut running);
+    running.stop().success();
+}
+
+#[test]
+fn legacy_devices_move_on_a_map_and_in_charts() {
+    alone("legacy-devices", "", "mapAndCharts");
+}
+
+#[test]
+fn legacy_devices_take_commands() {
+    alone("legacy-devices", "", "commandsGoBack");
+}
+
+#[test]
+fn legacy_devices_come_and_go() {
+    alone("legacy-devices", "", "cablesArePulled");
+}
+
+#[test]
+fn pong_is_watched_while_datagrams_get_lost() {
+    alone("pong", "", "watchAGame");
+}
+
+#[test]
+fn pong_lends_its_paddles() {
+    alone("pong", "", "takeAPaddle");
+}
+
+#[test]
+fn a_file_goes_on_after_a_cut() {
+    let trefoil = format!("--trefoil {} --mib 12 --rate 2", trefoil_tests::binary().display());
+    alone("file-drop", &trefoil, "cutInTheMiddle");
+}
+
+#[test]
+fn a_page_comes_through_a_stream() {
+    alone("behind-nat", "", "openThePage");
 }

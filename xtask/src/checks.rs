@@ -47,22 +47,27 @@ pub(crate) fn benches() -> Outcome {
     Tool::cargo().arguments("test --quiet --locked --package trefoil-benches --benches").run()
 }
 
-/// The programs that the black-box tests run: the hub, and the examples beside it.
-const PROGRAMS: [&str; 9] = [
-    "trefoil",
-    "telemetry",
-    "smart-home",
-    "smart-manufacturing",
-    "smart-transport",
-    "market-quotes",
-    "device-dashboard",
-    "news-push",
-    "chat",
-];
-
+/// The hub as people run it.
 pub(crate) fn release_build() -> Outcome {
-    let build = Tool::cargo().arguments("build --quiet --locked --release");
-    PROGRAMS.iter().fold(build, |build, program| build.argument("--package").argument(program)).run()
+    Tool::cargo().arguments("build --quiet --locked --release --package trefoil").run()
+}
+
+/// The examples as the tests are built, whose dependencies they share: to optimize each of them across all crates takes
+/// longer than the tests that run them.
+pub(crate) fn examples_build() -> Outcome {
+    // Features, and with them all that is built, are those of the unit tests only if the tests are selected, too.
+    let build = Tool::cargo().arguments("build --quiet --locked --workspace --tests");
+    examples()?.iter().fold(build, |build, example| build.arguments("--bin").argument(example)).run()
+}
+
+/// The names of the examples that are programs.
+fn examples() -> Result<Vec<String>, String> {
+    let folder = root().join("examples");
+    let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let programs = entries.flatten().filter(|entry| entry.path().join("src/main.rs").is_file());
+    let mut names: Vec<String> = programs.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    if names.is_empty() { Err(format!("{}: no examples", folder.display())) } else { Ok(names) }
 }
 
 /// The binary that the black-box tests run.

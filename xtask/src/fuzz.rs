@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Every decoder of bytes that come from strangers has a target.
-const REQUIRED: [&str; 10] = [
+const REQUIRED: [&str; 13] = [
     "config_load",
     "detect",
     "framing_decode",
@@ -17,7 +17,10 @@ const REQUIRED: [&str; 10] = [
     "json_parse",
     "mqtt_decode",
     "mqtt_sn_decode",
+    "room_decode",
     "scram",
+    "transfer_handshake",
+    "transfer_messages",
     "websocket_handshake",
     "websocket_receive",
 ];

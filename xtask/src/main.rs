@@ -102,6 +102,7 @@ fn carry_out(request: &Request, steps: &mut Steps) -> bool {
             steps.step("conformance", conformance::check);
             unit(steps);
             steps.step("release build", checks::release_build);
+            steps.step("examples", checks::examples_build);
             steps.step("black-box tests", checks::blackbox);
             steps.step("JavaScript client", checks::javascript_client);
             steps.step("browser test in Chromium", checks::browser);
@@ -113,6 +114,7 @@ fn carry_out(request: &Request, steps: &mut Steps) -> bool {
         "unit" => unit(steps),
         "blackbox" => {
             prepare(steps);
+            steps.step("examples", checks::examples_build);
             steps.step("black-box tests", checks::blackbox);
         }
         "js" => {
@@ -121,6 +123,7 @@ fn carry_out(request: &Request, steps: &mut Steps) -> bool {
         }
         "browser" => {
             prepare(steps);
+            steps.step("examples", checks::examples_build);
             steps.step("browser test in Chromium", checks::browser);
         }
         "conformance" if request.write => steps.step("conformance page", conformance::write),

@@ -73,7 +73,7 @@ export interface Present {
   client: string;
   /** Which connection of it. */
   connection: string;
-  /** By what it is connected: `mqtt`, `websocket`, `tcp`, `udp`, `mqtt_sn`, `sse` or `poll`. */
+  /** By what it is connected: `mqtt`, `websocket`, `tcp`, `udp`, `mqtt_sn`, `raw`, `sse` or `poll`. */
   kind: string;
   /** Who it is, where the hub knows users. */
   user?: string;
@@ -151,6 +151,11 @@ export interface Incoming {
 export interface Encoded {
   asText: string;
   asBytes?: Uint8Array | undefined;
+}
+
+/** Refuses what is no topic: at QoS 0 the hub has no way to say which message it means. */
+export function checkTopic(topic: string): void {
+  if (!topic || /[+#\0]/.test(topic)) throw new TrefoilError("bad_topic", "no topic to publish to: " + topic, "pub");
 }
 
 /** Encodes a publish, or another request that carries a payload. Members that are `undefined` are left out by JSON itself. */

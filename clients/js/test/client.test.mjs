@@ -160,6 +160,17 @@ for (const [name, transport] of Object.entries(transports)) {
       await away.publish("t", 5);
     });
 
+    it("rejects what no topic is, at any QoS and before it is sent", async () => {
+      const here = client();
+      await here.publish("t", 1);
+      const before = hub.frames.length;
+      for (const topic of ["", "a/#", "+/b", "nul\0"]) {
+        await assert.rejects(here.publish(topic, 1), { name: "TrefoilError", code: "bad_topic", field: "pub" });
+      }
+      await here.publish("t", 2);
+      assert.equal(hub.frames.length, before + 1);
+    });
+
     it("bounds the queue in length too", async () => {
       const away = client({ queueBytesMax: 1000 });
       await assert.rejects(away.publish("t", "x".repeat(2000)), { code: "queue_full" });

@@ -1,15 +1,21 @@
 //! What programs hold in their hands.
 
 use crate::command::{Command, Delivery, Token};
-use crate::error::Error;
-use crate::message::Message;
+use crate::error::{Error, Peer};
+use crate::message::{Answer, Message};
 use crate::options::SubscribeOptions;
+use crate::random::Random;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use tokio::sync::{mpsc, oneshot};
+use std::time::Duration;
+use tokio::sync::{OnceCell, mpsc, oneshot};
 use trefoil_mqtt::QoS;
+
+/// How long an answer may take at most.
+const TIMEOUT_MAX: Duration = Duration::from_secs(trefoil_json::TIMEOUT_S_MAX as u64);
 
 /// A connection to a hub.
 ///
@@ -32,8 +38,32 @@ pub struct Publisher {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) ended: Arc<OnceLock<Error>>,
     pub(crate) qos_max: QoS,
+    /// The hub, by the name that errors call it.
+    pub(crate) peer: Peer,
     /// Whether the protocol has words for [`SubscribeOptions::slow_reader`].
     pub(crate) says_slow_reader: bool,
+    /// How the protocol asks.
+    pub(crate) asking: Asking,
+}
+
+/// How a protocol has somebody answer a message.
+#[derive(Clone, Debug)]
+pub(crate) enum Asking {
+    /// JSON has an operation for it.
+    Operation,
+    /// MQTT 5 has a response topic, which this client makes up and subscribes to when it asks first.
+    Topic(Arc<OnceCell<Replies>>),
+    /// It has no words for it.
+    Never,
+}
+
+/// Where the answers go to what one client asks by MQTT.
+#[derive(Debug)]
+pub(crate) struct Replies {
+    topic: String,
+    /// What the correlations of its requests begin with.
+    nonce: [u8; 16],
+    count: AtomicU64,
 }
 
 /// The half that receives.
@@ -73,6 +103,11 @@ impl Client {
     /// As [`Publisher::send`].
     pub async fn send(&self, message: Message) -> Result<Receipt, Error> {
         self.publisher.send(message).await
+    }
+
+    /// As [`Publisher::request`].
+    pub async fn request(&self, message: Message, timeout: Duration) -> Result<Answer, Error> {
+        self.publisher.request(message, timeout).await
     }
 
     /// As [`Publisher::subscribe`].
@@ -130,6 +165,67 @@ impl Publisher {
         };
         self.command(Command::Publish(message, sender)).await?;
         Ok(Receipt { done: receiver, ended: self.ended.clone() })
+    }
+
+    /// Publishes a message that somebody is to answer, and waits for the first answer. Who answers is subscribed to the topic,
+    /// and sees a response topic and a correlation in the message's properties. Any number of requests may wait at a time.
+    ///
+    /// Over JSON this is the operation `req`. Over MQTT 5 the client subscribes to a topic of its own when it asks first; at
+    /// QoS 1 the hub says at once if nobody could answer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`](crate::ErrorKind::Refused) when nobody is subscribed, [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut) when nobody has answered in time
+    /// (more than nothing, at most 300 seconds), and [`ErrorKind::Usage`](crate::ErrorKind::Usage) over MQTT 3.1.1 and MQTT-SN, which have no words for it,
+    /// and for a message that is to be retained or has a response topic or a correlation already.
+    pub async fn request(&self, mut message: Message, timeout: Duration) -> Result<Answer, Error> {
+        message.check()?;
+        if timeout.is_zero() || timeout > TIMEOUT_MAX {
+            return Err(Error::usage(
+                "the time for an answer has to be more than nothing and at most 300 seconds",
+            ));
+        }
+        let properties = &message.properties;
+        if message.retain || properties.response_topic.is_some() || properties.correlation_data.is_some() {
+            return Err(Error::usage(
+                "a request is not retained, and gets its response topic and its correlation from the client",
+            ));
+        }
+        if message.qos > self.qos_max {
+            return Err(Error::usage("JSON has QoS 0 and 1; for QoS 2 use mqtt://, or /mqtt over ws://"));
+        }
+        let topic = message.topic.clone();
+        let asked = async {
+            match &self.asking {
+                Asking::Operation => {}
+                Asking::Topic(replies) => {
+                    let replies = replies.get_or_try_init(|| self.take_replies()).await?;
+                    let count = replies.count.fetch_add(1, Ordering::Relaxed);
+                    let correlation = [&replies.nonce[..], &count.to_be_bytes()].concat();
+                    message.properties.response_topic = Some(replies.topic.clone());
+                    message.properties.correlation_data = Some(correlation);
+                }
+                Asking::Never => {
+                    return Err(Error::usage(
+                        "only MQTT 5 and JSON have requests; use mqtt:// with version 5, ws://, tcp:// or udp://",
+                    ));
+                }
+            }
+            let (done, answer) = oneshot::channel();
+            self.command(Command::Ask { message, timeout, done }).await?;
+            answer.await.unwrap_or_else(|_| Err(reason(&self.ended)))
+        };
+        match tokio::time::timeout(timeout, asked).await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.peer.timed_out(format!("nobody has answered the request to {topic}"))),
+        }
+    }
+
+    /// Subscribes to a topic that nobody can guess.
+    async fn take_replies(&self) -> Result<Replies, Error> {
+        let mut random = Random::new();
+        let topic = format!("trefoil-reply/{:032x}", u128::from_ne_bytes(random.nonce()));
+        self.subscribe(&topic, QoS::AtLeastOnce).await?;
+        Ok(Replies { topic, nonce: random.nonce(), count: AtomicU64::new(0) })
     }
 
     /// Subscribes and waits for the answer: the QoS that the hub grants, which may be lower. Over MQTT a filter

@@ -1,7 +1,8 @@
 //! What the handles ask of the driver.
 
 use crate::error::Error;
-use crate::message::Message;
+use crate::message::{Answer, Message};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use trefoil_json::SlowReader;
 use trefoil_mqtt::QoS;
@@ -23,6 +24,13 @@ pub(crate) enum Command {
     Unsubscribe {
         filter: String,
         done: Done<()>,
+    },
+    /// Publish a message that somebody is to answer within a time. Over MQTT it has its response topic and correlation
+    /// already.
+    Ask {
+        message: Message,
+        timeout: Duration,
+        done: Done<Answer>,
     },
     /// Say goodbye once everything before it is acknowledged.
     Close(Done<()>),

@@ -1,7 +1,7 @@
 //! From a URL to a client.
 
 use crate::address::{self, Address};
-use crate::client::{Client, Publisher, Receiver};
+use crate::client::{Asking, Client, Publisher, Receiver};
 use crate::command::Delivery;
 use crate::driver::{Driver, Handles};
 use crate::error::{Error, ErrorKind, Peer};
@@ -161,6 +161,12 @@ fn start(opened: Opened, address: &Address, options: &Options, peer: Peer) -> Cl
         address::Protocol::MqttSn => false,
         address::Protocol::Json => true,
     };
+    let asking = match address.protocol {
+        address::Protocol::Mqtt if options.version.is_v5() => Asking::Topic(Arc::default()),
+        address::Protocol::Mqtt | address::Protocol::MqttSn => Asking::Never,
+        address::Protocol::Json => Asking::Operation,
+    };
+    let own_peer = peer.clone();
     let driver = Driver {
         keep_alive: KeepAlive::new(protocol.keep_alive_s().unwrap_or(options.keep_alive_s), Instant::now()),
         transport,
@@ -172,7 +178,8 @@ fn start(opened: Opened, address: &Address, options: &Options, peer: Peer) -> Cl
         patience: options.timeout,
     };
     tokio::spawn(driver.run());
-    let publisher = Publisher { commands: command_sender, ended: ended.clone(), qos_max, says_slow_reader };
+    let (commands, peer) = (command_sender, own_peer);
+    let publisher = Publisher { commands, ended: ended.clone(), qos_max, peer, says_slow_reader, asking };
     let receiver = Receiver {
         messages: message_receiver,
         taken: taken_sender,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use trefoil_json::Code;
 
 /// Why something did not work: what happened, with which hub, and where there is something to do about it, what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +11,8 @@ pub struct Error {
     /// The hub's address; empty where no hub had a part in it.
     hub: Arc<str>,
     reason: String,
+    /// What the hub called it, where it said so in JSON.
+    code: Option<Code>,
 }
 
 /// Whose fault it is, more or less.
@@ -38,12 +41,23 @@ impl Error {
         self.kind
     }
 
+    /// What the hub called the reason, where it said so in a word of its JSON protocol that this version knows: for programs
+    /// that go on in another way then.
+    pub fn code(&self) -> Option<Code> {
+        self.code
+    }
+
+    /// The same error with the hub's word for it.
+    pub(crate) fn with_code(self, code: Option<Code>) -> Error {
+        Error { code, ..self }
+    }
+
     pub(crate) fn usage(reason: impl Into<String>) -> Error {
-        Error { kind: ErrorKind::Usage, hub: "".into(), reason: reason.into() }
+        Error { kind: ErrorKind::Usage, hub: "".into(), reason: reason.into(), code: None }
     }
 
     pub(crate) fn closed() -> Error {
-        Error { kind: ErrorKind::Closed, hub: "".into(), reason: "the client was closed".into() }
+        Error { kind: ErrorKind::Closed, hub: "".into(), reason: "the client was closed".into(), code: None }
     }
 
     /// A connection that breaks before the hub has said a word never was one.
@@ -55,7 +69,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Error { kind, hub, reason } = self;
+        let Error { kind, hub, reason, .. } = self;
         match kind {
             ErrorKind::Usage | ErrorKind::Closed => f.write_str(reason),
             ErrorKind::Connect => write!(f, "cannot connect to {hub}: {reason}"),
@@ -101,7 +115,7 @@ impl Peer {
     }
 
     fn error(&self, kind: ErrorKind, reason: impl fmt::Display) -> Error {
-        Error { kind, hub: self.0.clone(), reason: reason.to_string() }
+        Error { kind, hub: self.0.clone(), reason: reason.to_string(), code: None }
     }
 }
 

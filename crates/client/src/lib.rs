@@ -4,6 +4,8 @@
 //! receives [`Message`]s in the same way whatever it speaks; [`Client::split`] parts it into a [`Publisher`], which can
 //! be cloned, and a [`Receiver`], so that two tasks can use the two directions.
 //!
+//! [`Client::request`] publishes a message that somebody is to answer, and waits for the answer.
+//!
 //! | URL | speaks |
 //! | --- | --- |
 //! | `mqtt://host:1883` | MQTT 5.0 or 3.1.1 over TCP |
@@ -12,6 +14,10 @@
 //! | `tcp://host:1883` | JSON, one object in a line |
 //! | `udp://host:1883` | JSON, one object in a datagram |
 //! | `mqtt-sn://host:1884` | MQTT-SN 1.2; also without a connection, by [`publish_unconnected`] |
+//!
+//! The module [`streams`] joins two clients by a name, so that what each writes the other reads.
+//! A [`Room`] is a member of a datagram channel, which is something else: over UDP, without topics, and nothing is sent
+//! again.
 //!
 //! # How the parts meet
 //!
@@ -50,15 +56,19 @@ mod message;
 mod options;
 mod protocol;
 mod random;
+mod room;
 mod session;
+pub mod streams;
 mod transport;
 mod units;
 
 pub use client::{Client, Publisher, Receipt, Receiver};
 pub use connect::publish_unconnected;
 pub use error::{Error, ErrorKind};
-pub use message::{Message, Properties};
+pub use message::{Answer, Message, Properties};
 pub use options::{Authentication, Options, SubscribeOptions, Will};
+pub use room::{Room, RoomDatagram, RoomEvent, RoomToken, room_token};
 pub use session::Session;
-pub use trefoil_json::SlowReader;
+pub use trefoil_json::{Code, SlowReader};
 pub use trefoil_mqtt::{QoS, Version};
+pub use trefoil_room::Left;

@@ -33,6 +33,15 @@ pub struct Properties {
     pub user_properties: Vec<(String, String)>,
 }
 
+/// What somebody has answered to a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Any bytes.
+    pub payload: Vec<u8>,
+    /// What travels with it.
+    pub properties: Properties,
+}
+
 impl Message {
     /// A message of QoS 0 that is not retained.
     pub fn new(topic: impl Into<String>, payload: impl Into<Vec<u8>>) -> Message {

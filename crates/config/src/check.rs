@@ -2,6 +2,7 @@
 
 use crate::access::{Auth, Bans};
 use crate::extensions::{Reader, slow_reader};
+use crate::framed::{self, Dial};
 use crate::limits::Limits;
 use crate::model::{Bind, Config, Listener, Log, LogLevel, MemoryMax, Protocols, SOCKET_MODE};
 use crate::network::Network;
@@ -9,10 +10,12 @@ use crate::origins::Origins;
 use crate::problem::{Place, Problem};
 use crate::settings::{Preset, Section, Setting};
 use crate::sheet::{Answers, Entry, Sheet};
-use crate::table::MQTT_SN;
+use crate::table::{FRAMED, MQTT_SN};
 use crate::tls::{Tls, TlsFiles};
 use crate::value::Value;
 use crate::websocket::WebSocket;
+use std::sync::Arc;
+use trefoil_hub::SlowReader;
 
 /// Puts the answers over the defaults. What does not go together goes to `problems`; the result then is worth nothing.
 pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<Problem>) -> Config {
@@ -51,13 +54,14 @@ pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<
             .filter(|listener| listener.allow_anonymous || !listener.protocols.mqtt_sn)
             .collect(),
         Some(entries) => {
-            let seen = Vec::new();
+            let (seen, levels_max) = (Vec::new(), limits.topic_levels_max);
             let mut check = Check {
                 trusted_proxies,
                 allowed_origins,
                 allow_anonymous,
                 has_users,
                 tls: tls.as_ref(),
+                levels_max,
                 seen,
                 problems,
             };
@@ -69,6 +73,7 @@ pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<
             listeners
         }
     };
+    let dial = dial(sheet, limits.topic_levels_max, has_users, problems);
     let mut extensions = Reader { sheet, levels_max: limits.topic_levels_max, problems };
     let store = extensions.store();
     Config {
@@ -89,6 +94,8 @@ pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<
         slow_readers: extensions.slow_readers(),
         history: extensions.history(),
         mqtt_sn: extensions.mqtt_sn(),
+        rooms: extensions.rooms(),
+        dial,
         limits,
         websocket: WebSocket::read(sheet),
         log: log(sheet),
@@ -128,6 +135,44 @@ fn log(sheet: &Sheet) -> Log {
     Log { level: level.unwrap_or_default() }
 }
 
+/// The devices that the hub connects to.
+fn dial(sheet: &Sheet, levels_max: usize, has_users: bool, problems: &mut Vec<Problem>) -> Vec<Dial> {
+    const SECTION: Section = Section::Dial;
+    let mut fail = |at: &Place, reason: String| problems.push(Problem { place: at.clone(), reason });
+    let mut all = Vec::new();
+    for Entry { place: at, answers } in sheet.list(SECTION) {
+        let Some((address, address_place)) = answers.text(SECTION, "address") else { continue };
+        let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+        let has_scheme = address.contains("://");
+        if host.is_empty() || has_scheme || !port.parse::<u16>().is_ok_and(|port| port > 0) {
+            let reason = format!(
+                "`address` is {address:?}; it must be a name or an address, and a port, as in \"10.0.0.5:4001\" or \
+                 \"[2001:db8::5]:4001\""
+            );
+            fail(address_place, reason);
+            continue;
+        }
+        let address = address.to_owned();
+        let place = framed::Place {
+            section: SECTION,
+            at,
+            is_udp: false,
+            address: address.clone(),
+            levels_max,
+            has_users,
+            is_named: false,
+        };
+        let Some(framed) = framed::read(answers, &place, &mut fail) else { continue };
+        all.push(Dial {
+            address,
+            retry_s_max: answers.number_or_preset(SECTION, "retry_s_max") as u32,
+            framed: Arc::new(framed),
+            slow_reader: SlowReader::default(),
+        });
+    }
+    all
+}
+
 struct Check<'a> {
     /// What the top level has for all.
     trusted_proxies: &'a [Network],
@@ -136,6 +181,7 @@ struct Check<'a> {
     /// Clients can say who they are.
     has_users: bool,
     tls: Option<&'a TlsFiles>,
+    levels_max: usize,
     /// The addresses so far, and where each was written.
     seen: Vec<(&'a Bind, &'a Place)>,
     problems: &'a mut Vec<Problem>,
@@ -147,14 +193,36 @@ impl<'a> Check<'a> {
         let answers = &entry.answers;
         // Without an address nothing else can be said about the listener; the problem is known already.
         let (bind, bind_place) = answers.bind(Section::Listener, "bind")?;
-        self.address(bind, bind_place, answers);
+        let is_named = matches!(answers.words(Section::Listener, "protocols"), Some((words, _)) if words.contains(&FRAMED));
+        let place = framed::Place {
+            section: Section::Listener,
+            at: bind_place,
+            is_udp: matches!(bind, Bind::Udp(_)),
+            address: bind.addr().map_or_else(|| bind.to_string(), |addr| addr.to_string()),
+            levels_max: self.levels_max,
+            has_users: self.has_users,
+            is_named,
+        };
+        let problems = &mut *self.problems;
+        let mut fail = |at: &Place, reason| problems.push(Problem { place: at.clone(), reason });
+        let framed = framed::read(answers, &place, &mut fail);
+        let asks = framed.as_ref().and_then(|framed| framed.register.as_ref());
+        let asks = asks.is_some_and(|register| register.secret.is_some() || register.user.is_some());
+        self.address(bind, bind_place, answers, asks);
         let socket_mode = self.socket_mode(bind, answers);
         if answers.was_written(Section::Listener, "protocols")
             && answers.words(Section::Listener, "protocols").is_none()
         {
             return None;
         }
-        let protocols = self.protocols(bind, answers);
+        let is_framed = is_named || answers.was_written(Section::Listener, "framing");
+        let protocols = match is_framed {
+            true => self.framed_protocols(bind, answers, asks),
+            false => self.protocols(bind, answers),
+        };
+        if is_framed && framed.is_none() {
+            return None;
+        }
         let echo = answers.bool(Section::Listener, "echo");
         if let Some((true, place)) = echo
             && !protocols.is_some_and(|protocols| protocols.websocket)
@@ -197,10 +265,12 @@ impl<'a> Check<'a> {
             echo: echo.is_some_and(|(echo, _)| echo),
             slow_reader: slow_reader(answers, Section::Listener, "slow_reader").unwrap_or_default(),
             connections_max: answers.number(Section::Listener, "connections_max").unwrap_or(0) as usize,
+            framed: framed.map(Arc::new),
         })
     }
 
-    fn address(&mut self, bind: &'a Bind, place: &'a Place, answers: &Answers) {
+    /// `asks` is whether it has a way of its own to ask who somebody is.
+    fn address(&mut self, bind: &'a Bind, place: &'a Place, answers: &Answers, asks: bool) {
         if let Some((_, other)) = self.seen.iter().find(|(other, _)| *other == bind && !bind.is_any_port()) {
             let reason = format!("{bind} is the address of another listener already, at {other}");
             self.fail(place, reason);
@@ -213,7 +283,7 @@ impl<'a> Check<'a> {
         }
         self.seen.push((bind, place));
         let own = answers.bool(Section::Listener, "allow_anonymous").map(|(value, _)| value);
-        if !bind.is_loopback() && !self.has_users && !own.unwrap_or(self.allow_anonymous) {
+        if !bind.is_loopback() && !asks && !self.has_users && !own.unwrap_or(self.allow_anonymous) {
             self.fail(
                 place,
                 format!(
@@ -238,7 +308,7 @@ impl<'a> Check<'a> {
         };
         let possible: &[&str] = match bind {
             Bind::Tcp(_) | Bind::Unix(_) => &["mqtt", "http", "websocket", "json"],
-            Bind::Udp(_) => &["json", MQTT_SN],
+            Bind::Udp(_) => &["json", "rooms", MQTT_SN],
         };
         let other_transport = if bind.is_stream() { "udp" } else { "tcp" };
         for word in words.iter().filter(|word| !possible.contains(*word)) {
@@ -254,11 +324,14 @@ impl<'a> Check<'a> {
             http: on("http"),
             websocket: on("websocket"),
             json: on("json"),
+            rooms: on("rooms"),
             mqtt_sn: on(MQTT_SN),
+            framed: false,
         };
-        if protocols.json && protocols.mqtt_sn && matches!(bind, Bind::Udp(_)) {
+        if (protocols.json || protocols.rooms) && protocols.mqtt_sn && matches!(bind, Bind::Udp(_)) {
+            let other = if protocols.json { "json" } else { "rooms" };
             let reason = format!(
-                "{bind} cannot speak \"json\" and \"{MQTT_SN}\" both, since nothing tells their datagrams apart; give \
+                "{bind} cannot speak \"{other}\" and \"{MQTT_SN}\" both, since nothing tells their datagrams apart; give \
                  each a listener of its own"
             );
             self.fail(place, reason);
@@ -290,6 +363,28 @@ impl<'a> Check<'a> {
                 SOCKET_MODE
             }
         }
+    }
+
+    /// A framed listener speaks nothing else.
+    fn framed_protocols(&mut self, bind: &Bind, answers: &Answers, asks: bool) -> Option<Protocols> {
+        if let Some((words, place)) = answers.words(Section::Listener, "protocols")
+            && words != [FRAMED]
+        {
+            let reason = format!(
+                "{bind} has a `framing`, and nothing tells frames from other protocols; leave `protocols` out, or give each a \
+                 listener of its own"
+            );
+            self.fail(place, reason);
+        }
+        if self.has_users && !asks && !self.allows_anonymous(answers) {
+            let place = answers.place(Section::Listener, "bind").cloned();
+            let reason = format!(
+                "there are users, and nobody could say who it is at {bind}; write a `register` with a `secret`, or with groups \
+                 `user` and `password`, or write `allow_anonymous = true` in this [[listener]]"
+            );
+            place.iter().for_each(|place| self.fail(place, reason.clone()));
+        }
+        Some(Protocols { framed: true, ..Protocols::NONE })
     }
 
     fn nowhere(&mut self, place: Option<&Place>) {

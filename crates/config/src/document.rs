@@ -123,7 +123,7 @@ impl Reader<'_> {
             }
             None => {
                 let place = self.file.place(key.span().start);
-                self.fail(place, unknown(section, key.get_ref()));
+                self.fail(place, unknown(section, key.get_ref(), is_table(item)));
             }
         }
     }
@@ -156,19 +156,37 @@ impl Reader<'_> {
     }
 }
 
-/// The error for a key that is none: the place where it would be known, the nearest name, or all names.
-fn unknown(section: Section, key: &str) -> String {
+fn is_table(item: &Item<'_>) -> bool {
+    match item.get_ref() {
+        DeValue::Table(_) => true,
+        DeValue::Array(list) => list.iter().any(|entry| matches!(entry.get_ref(), DeValue::Table(_))),
+        _ => false,
+    }
+}
+
+/// The error for a key that is none: the place where it would be known, the nearest name, or all names. What is written as a
+/// section was meant as one.
+fn unknown(section: Section, key: &str, is_table: bool) -> String {
     let shown: String = key.chars().take(60).flat_map(char::escape_debug).collect();
     let at = if section == Section::Top { "at" } else { "in" };
     let keys = Setting::of(section).map(|setting| setting.key);
     let sections = Section::ALL.into_iter().filter(|_| section == Section::Top).map(Section::name);
     let known: Vec<&str> = keys.chain(sections).filter(|name| !name.is_empty()).collect();
-    let elsewhere = Section::ALL.into_iter().find(|other| Setting::find(*other, key).is_some());
-    let hint = match elsewhere {
-        Some(Section::Top) => "it stands at the top level, before the first [section]".to_owned(),
-        Some(other) => format!("it belongs into {}{other}", if other.one().is_some() { "a " } else { "" }),
-        None => did_you_mean(key, known.iter().copied())
+    let elsewhere: Vec<Section> =
+        Section::ALL.into_iter().filter(|other| !is_table && Setting::find(*other, key).is_some()).collect();
+    let hint = match elsewhere[..] {
+        [] => did_you_mean(key, known.iter().copied())
             .unwrap_or_else(|| format!("known here are {}", known.join(", "))),
+        [Section::Top, ..] => "it stands at the top level, before the first [section]".to_owned(),
+        [first, ref others @ ..] => {
+            let a = |section: Section| if section.one().is_some() { "a " } else { "" };
+            let mut hint = format!("it belongs into {}{first}", a(first));
+            for (i, other) in others.iter().enumerate() {
+                let joint = if i + 1 == others.len() { " or" } else { "," };
+                hint += &format!("{joint} {}{other}", a(*other));
+            }
+            hint
+        }
     };
     format!("`{shown}` is not known {at} {section}; {hint}")
 }

@@ -25,7 +25,7 @@
 //! assert_eq!(
 //!     problems.to_string(),
 //!     "trefoil.toml:4:22: an entry of `protocols` is \"websockets\"; did you mean `websocket`? \
-//!      It must be one of \"mqtt\", \"http\", \"websocket\", \"json\", \"mqtt-sn\""
+//!      It must be one of \"mqtt\", \"http\", \"websocket\", \"json\", \"rooms\", \"mqtt-sn\", \"framed\""
 //! );
 //!
 //! let text = text.replace("websockets", "websocket");
@@ -40,6 +40,7 @@ mod check;
 mod document;
 mod environment;
 mod extensions;
+mod framed;
 mod history;
 mod limits;
 mod model;
@@ -48,6 +49,7 @@ mod network;
 mod origins;
 mod problem;
 mod reference;
+mod rooms;
 mod settings;
 mod sheet;
 mod store;
@@ -63,12 +65,14 @@ pub use access::{Auth, Bans};
 pub use extensions::{
     Delayed, Exclusive, Mqtt, MqttSn, MqttSnTopic, RetainedLimit, Rewrite, Shared, SharedStrategy, Sys,
 };
+pub use framed::{Dial, Framed, Known, Pattern, Register, Secret, Template};
 pub use limits::Limits;
 pub use model::{Bind, Config, Listener, Log, LogLevel, MemoryMax, Protocols};
 pub use network::Network;
 pub use origins::Origins;
 pub use problem::{Place, Problem, Problems};
 pub use reference::reference;
+pub use rooms::{PEER, ROOM, RoomMirror, Rooms};
 pub use settings::{Kind, Preset, Section, Setting};
 pub use store::{Durability, Store};
 pub use tls::{Tls, TlsFiles};

@@ -134,6 +134,17 @@ limits! {
     /// Bytes that one channel has given to a reader and keeps until a later request says that they came. Nothing more is
     /// given meanwhile: an answer holds about as much at most, and a stream of events ends, so that its reader connects again.
     channel_resend_bytes_max: usize = 1_048_576, Bytes 1024..=4095 * MIB;
+    /// Streams (two connections that are joined by a name) at one time. Each is two of the connections, too.
+    streams_max: usize = 100_000, Count 0..=HUNDRED_MILLION;
+    /// Callers that wait at one time for one listener to accept them, or for somebody to listen on one name.
+    stream_waiting_max: usize = 128, Count 1..=HUNDRED_MILLION;
+    /// How long a listener may take to accept or refuse a caller.
+    stream_accept_s: u32 = 10, Seconds 1..=3600;
+    /// How long nothing may move on a stream in either direction before it is broken off. 0 is for ever.
+    stream_idle_s: u32 = 0, Seconds 0..=4_294_967;
+    /// Bytes that wait for one end of a stream and came from the other, where the kernel does not move them itself. Nothing
+    /// more is read from the other end meanwhile.
+    stream_buffer_bytes_max: usize = 262_144, Bytes 1024..=256 * MIB;
     /// How long a WebSocket peer may send nothing before the hub pings it, so that proxies which cut what is silent for a
     /// minute do not. One that has sent nothing for twice that is closed. 0 pings nobody.
     websocket_ping_s: u32 = 25, Seconds 0..=3600;

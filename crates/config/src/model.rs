@@ -3,12 +3,15 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::access::{Auth, Bans};
 use crate::extensions::{Delayed, Exclusive, Mqtt, MqttSn, RetainedLimit, Rewrite, Shared, Sys};
+use crate::framed::{Dial, Framed};
 use crate::limits::Limits;
 use crate::network::Network;
 use crate::origins::Origins;
+use crate::rooms::Rooms;
 use crate::store::Store;
 use crate::tls::Tls;
 use crate::websocket::WebSocket;
@@ -30,6 +33,8 @@ pub struct Config {
     pub bans: Bans,
     /// Where the server accepts. Never empty, and no address (port 0 excepted) occurs twice.
     pub listeners: Vec<Listener>,
+    /// Devices that the server connects to.
+    pub dial: Vec<Dial>,
     /// How much of everything there may be.
     pub limits: Limits,
     /// How WebSocket messages are compressed.
@@ -58,6 +63,8 @@ pub struct Config {
     pub history: Vec<HistoryRule>,
     /// The MQTT-SN gateway.
     pub mqtt_sn: MqttSn,
+    /// Datagram channels.
+    pub rooms: Rooms,
     /// What is written to standard error.
     pub log: Log,
     /// What outlives the hub.
@@ -83,6 +90,7 @@ impl Default for Config {
             connections_max: 0,
             socket_mode: SOCKET_MODE,
             tls: None,
+            framed: None,
         };
         let (tcp, udp, http) = (Bind::Tcp(local(1883)), Bind::Udp(local(1883)), Bind::Tcp(local(8080)));
         let devices = Protocols { mqtt_sn: true, ..Protocols::NONE };
@@ -98,6 +106,7 @@ impl Default for Config {
                 listener(Bind::Udp(local(1884)), devices),
                 listener(http, web),
             ],
+            dial: Vec::new(),
             limits: Limits::default(),
             websocket: WebSocket::default(),
             mqtt: Mqtt::default(),
@@ -111,6 +120,7 @@ impl Default for Config {
             slow_readers: Vec::new(),
             history: Vec::new(),
             mqtt_sn: MqttSn::default(),
+            rooms: Rooms::default(),
             log: Log::default(),
             store: Store::default(),
             warnings: Vec::new(),
@@ -155,6 +165,8 @@ pub struct Listener {
     pub socket_mode: u32,
     /// Whether TLS is spoken, and with what. Only over streams.
     pub tls: Option<Tls>,
+    /// What makes it a framed one, if it speaks that.
+    pub framed: Option<Arc<Framed>>,
 }
 
 /// The owner and the group may connect to a Unix socket.
@@ -229,22 +241,34 @@ pub struct Protocols {
     pub websocket: bool,
     /// JSON: lines on TCP, datagrams on UDP.
     pub json: bool,
+    /// Datagram channels on UDP.
+    pub rooms: bool,
     /// MQTT-SN 1.2 on UDP. It has its listener for itself.
     pub mqtt_sn: bool,
+    /// Frames of raw sockets. It has its listener for itself.
+    pub framed: bool,
 }
 
 impl Protocols {
     /// Nothing at all, to start from.
-    pub const NONE: Protocols =
-        Protocols { mqtt: false, http: false, websocket: false, json: false, mqtt_sn: false };
+    pub const NONE: Protocols = Protocols {
+        mqtt: false,
+        http: false,
+        websocket: false,
+        json: false,
+        rooms: false,
+        mqtt_sn: false,
+        framed: false,
+    };
 
-    /// What a listener speaks when its `protocols` are not written down: over a stream all that it can carry, on UDP JSON.
+    /// What a listener speaks when its `protocols` are not written down: over a stream all that it can carry, on UDP JSON
+    /// and rooms.
     pub fn usual(bind: &Bind) -> Protocols {
         match bind {
             Bind::Tcp(_) | Bind::Unix(_) => {
-                Protocols { mqtt: true, http: true, websocket: true, json: true, mqtt_sn: false }
+                Protocols { mqtt: true, http: true, websocket: true, json: true, ..Protocols::NONE }
             }
-            Bind::Udp(_) => Protocols { json: true, ..Protocols::NONE },
+            Bind::Udp(_) => Protocols { json: true, rooms: true, ..Protocols::NONE },
         }
     }
 
@@ -255,7 +279,9 @@ impl Protocols {
             ("http", self.http),
             ("websocket", self.websocket),
             ("json", self.json),
+            ("rooms", self.rooms),
             ("mqtt-sn", self.mqtt_sn),
+            ("framed", self.framed),
         ];
         all.into_iter().filter(|(_, on)| *on).map(|(name, _)| name)
     }
@@ -330,7 +356,7 @@ mod tests {
             shown,
             [
                 "tcp://127.0.0.1:1883  mqtt, http, websocket, json",
-                "udp://127.0.0.1:1883  json",
+                "udp://127.0.0.1:1883  json, rooms",
                 "udp://127.0.0.1:1884  mqtt-sn",
                 "tcp://127.0.0.1:8080  http, websocket",
             ]

@@ -50,6 +50,11 @@ fn introduction(section: Section) -> (&'static str, &'static str) {
             "The certificate of the hub: [security.md](security.md#tls). With it every TCP listener speaks TLS too, beside what it \
              spoke before, unless its `tls` says otherwise.",
         ),
+        Section::Dial => (
+            "`[[dial]]`",
+            "One for each device that is a TCP server, and that the hub connects to: [framed.md](framed.md). It has the keys of \
+             a framed listener.",
+        ),
         Section::Auth => ("`[auth]`", "Who may connect. [security.md](security.md) has more."),
         Section::Bans => {
             ("`[bans]`", "Who may not connect. The bans themselves are set [over HTTP](http.md#bans).")
@@ -103,6 +108,13 @@ fn introduction(section: Section) -> (&'static str, &'static str) {
             "One for each set of topics of which the last messages are kept, so that JSON clients and streams of events can go \
              on where they were: [delivery.md](delivery.md#history). At least one of the bounds must be written; what goes \
              beyond any of them gives way, the oldest first.",
+        ),
+        Section::Rooms => {
+            ("`[rooms]`", "Datagram channels, on listeners that speak `rooms`: [rooms.md](rooms.md).")
+        }
+        Section::Room => (
+            "`[[room]]`",
+            "One for each set of rooms whose datagrams are published to topics as well, so that others can watch.",
         ),
         Section::SlowReader => (
             "`[[slow_reader]]`",

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::framed::keys as framed;
 use crate::table;
 
 /// Where a setting stands in the file.
@@ -14,6 +15,8 @@ pub enum Section {
     Listener,
     /// `[tls]`.
     Tls,
+    /// In each `[[dial]]`.
+    Dial,
     /// `[auth]`.
     Auth,
     /// `[bans]`.
@@ -52,14 +55,19 @@ pub enum Section {
     SlowReader,
     /// In each `[[history]]`.
     History,
+    /// `[rooms]`.
+    Rooms,
+    /// In each `[[room]]`.
+    Room,
 }
 
 impl Section {
     /// All of them, in the order of the reference page.
-    pub const ALL: [Section; 22] = [
+    pub const ALL: [Section; 25] = [
         Section::Top,
         Section::Listener,
         Section::Tls,
+        Section::Dial,
         Section::Auth,
         Section::Bans,
         Section::Limits,
@@ -79,6 +87,8 @@ impl Section {
         Section::Durability,
         Section::SlowReader,
         Section::History,
+        Section::Rooms,
+        Section::Room,
     ];
 
     /// Its name between the brackets; empty for [`Section::Top`].
@@ -87,6 +97,7 @@ impl Section {
             Section::Top => "",
             Section::Listener => "listener",
             Section::Tls => "tls",
+            Section::Dial => "dial",
             Section::Auth => "auth",
             Section::Bans => "bans",
             Section::Limits => "limits",
@@ -106,6 +117,8 @@ impl Section {
             Section::Durability => "durability",
             Section::SlowReader => "slow_reader",
             Section::History => "history",
+            Section::Rooms => "rooms",
+            Section::Room => "room",
         }
     }
 
@@ -114,6 +127,7 @@ impl Section {
     pub fn one(self) -> Option<&'static str> {
         match self {
             Section::Listener => Some("listener"),
+            Section::Dial => Some("device to connect to"),
             Section::Retained => Some("limit of retained messages"),
             Section::Rewrite => Some("rewrite rule"),
             Section::Subscribe => Some("automatic subscription"),
@@ -121,6 +135,7 @@ impl Section {
             Section::Durability => Some("durability of some topics"),
             Section::SlowReader => Some("policy for slow readers of some topics"),
             Section::History => Some("history of some topics"),
+            Section::Room => Some("topic of some rooms"),
             _ => None,
         }
     }
@@ -180,6 +195,12 @@ pub enum Kind {
     Address,
     /// Any text.
     Text,
+    /// A list of any texts, or one.
+    Texts,
+    /// Bytes: as text with escapes, or in hexadecimal.
+    Escaped,
+    /// A list of such, or one.
+    EscapedList,
 }
 
 /// What holds when a setting is not written.
@@ -232,7 +253,13 @@ impl Setting {
     /// The table, in the order of the reference page.
     pub fn all() -> impl Iterator<Item = &'static Setting> {
         let before = table::BEFORE_LIMITS.iter().chain(crate::limits::TABLE);
-        before.chain(crate::websocket::TABLE).chain(crate::tls::TABLE).chain(table::AFTER_LIMITS)
+        let framed = framed::LISTENER.iter().chain(framed::DIAL_ONLY).chain(&framed::DIAL);
+        before
+            .chain(framed)
+            .chain(crate::websocket::TABLE)
+            .chain(crate::tls::TABLE)
+            .chain(table::AFTER_LIMITS)
+            .chain(crate::rooms::TABLE)
     }
 
     /// Those of one section.

@@ -120,6 +120,35 @@ impl Answers {
         }
     }
 
+    /// The texts of a list, if they are allowed.
+    pub(crate) fn texts(&self, section: Section, key: &'static str) -> Option<(&[String], &Place)> {
+        match self.get(section, key)? {
+            (Value::Texts(texts), place) => Some((texts, place)),
+            _ => None,
+        }
+    }
+
+    /// The bytes that were answered, if they are allowed.
+    pub(crate) fn bytes(&self, section: Section, key: &'static str) -> Option<(&[u8], &Place)> {
+        match self.get(section, key)? {
+            (Value::Bytes(bytes), place) => Some((bytes, place)),
+            _ => None,
+        }
+    }
+
+    /// The same for a list.
+    pub(crate) fn byte_list(&self, section: Section, key: &'static str) -> Option<&[Vec<u8>]> {
+        match self.get(section, key)? {
+            (Value::ByteList(list), _) => Some(list),
+            _ => None,
+        }
+    }
+
+    /// Where an answer was given, allowed or not.
+    pub(crate) fn place(&self, section: Section, key: &'static str) -> Option<&Place> {
+        self.0.get(&(section, key)).map(|answer| &answer.place)
+    }
+
     /// The words of a list, or the word of a choice.
     pub(crate) fn words(&self, section: Section, key: &'static str) -> Option<(&[&'static str], &Place)> {
         match self.get(section, key)? {

@@ -12,6 +12,8 @@ use crate::settings::{Kind, Preset, Section, Setting};
 
 /// MQTT-SN as it is written in the file.
 pub(crate) const MQTT_SN: &str = "mqtt-sn";
+/// Frames of raw sockets as they are written in the file.
+pub(crate) const FRAMED: &str = "framed";
 
 const HUNDRED_MILLION: u64 = 100_000_000;
 const MIB: u64 = 1 << 20;
@@ -22,7 +24,7 @@ const SLOW_READER: Kind = Choice(&["drop_newest", "drop_oldest", "latest_per_top
 /// No setting that counts bytes can be larger.
 const BYTES_MAX: u64 = 4095 * MIB;
 
-const fn setting(
+pub(crate) const fn setting(
     section: Section,
     key: &'static str,
     kind: Kind,
@@ -86,12 +88,13 @@ pub(crate) const BEFORE_LIMITS: &[Setting] = &[
     setting(
         Listener,
         "protocols",
-        Choices(&["mqtt", "http", "websocket", "json", MQTT_SN]),
-        Said("`mqtt`, `http`, `websocket` and `json` on TCP and Unix sockets, `json` on UDP"),
+        Choices(&["mqtt", "http", "websocket", "json", "rooms", MQTT_SN, FRAMED]),
+        Said("`mqtt`, `http`, `websocket` and `json` on TCP and Unix sockets, `json` and `rooms` on UDP"),
         "What is spoken here. On TCP and Unix sockets the first bytes of a connection tell them apart: `mqtt` is MQTT 3.1, 3.1.1 and \
          5.0; `http` the console, the API, server-sent events and metrics; `websocket` MQTT on `/mqtt` and JSON on \
-         `/ws`; `json` one JSON object per line. On UDP `json` is one JSON object per datagram; `mqtt-sn` is \
-         MQTT-SN 1.2, which needs a UDP listener for itself.",
+         `/ws`; `json` one JSON object per line. On UDP `json` is one JSON object per datagram, `rooms` are datagram channels, and the first byte tells them apart; `mqtt-sn` is \
+         MQTT-SN 1.2, which needs a UDP listener for itself. `framed` is what `framing` says, and has its listener for \
+         itself.",
     ),
     setting(
         Listener,

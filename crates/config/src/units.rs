@@ -114,9 +114,16 @@ impl fmt::Display for Kind {
                  \"udp://127.0.0.1:1883\" or \"unix:///run/trefoil.sock\"",
             ),
             Kind::Text => f.write_str("text that is not empty"),
+            Kind::Texts => f.write_str("a list of texts, or one text"),
+            Kind::Escaped => f.write_str(ESCAPED),
+            Kind::EscapedList => write!(f, "a list, or one, of this: {ESCAPED}"),
         }
     }
 }
+
+/// How bytes are written.
+const ESCAPED: &str = "text in which \\r, \\n, \\t, \\0, \\\\ and \\x02 stand for the bytes of these names, or bytes in \
+                       hexadecimal such as \"0x020D\"";
 
 fn write_words(f: &mut fmt::Formatter<'_>, start: &str, words: &[&str]) -> fmt::Result {
     f.write_str(start)?;

@@ -41,6 +41,9 @@ pub(crate) enum Value {
     Origins(Origins),
     Bind(Bind),
     Text(String),
+    Texts(Vec<String>),
+    Bytes(Vec<u8>),
+    ByteList(Vec<Vec<u8>>),
 }
 
 /// Holds `raw` against `setting`. What is wrong goes to `problems`, a list's entries one by one.
@@ -68,6 +71,21 @@ pub(crate) fn read(
             let listed = read_list(setting, read, raw, place, problems)?;
             let all = listed.iter().any(|origin| origin == "*");
             return Some(Value::Origins(Origins { all, listed }));
+        }
+        Kind::Texts | Kind::EscapedList => {
+            // A list of one may be written as that one.
+            let one;
+            let raw = match raw {
+                Raw::Text(text) => {
+                    one = Raw::List(vec![(Raw::Text(text), place.clone())]);
+                    &one
+                }
+                raw => raw,
+            };
+            return match setting.kind {
+                Kind::Texts => read_list(setting, text_with_blanks, raw, place, problems).map(Value::Texts),
+                _ => read_list(setting, escaped, raw, place, problems).map(Value::ByteList),
+            };
         }
         _ => {}
     }
@@ -116,7 +134,13 @@ fn read_single(kind: Kind, raw: &Raw<'_>) -> Result<Value, Wrong> {
             Raw::Untyped(text) if !text.trim().is_empty() => Ok(Value::Text(text.trim().to_owned())),
             _ => Err(Wrong::Kind),
         },
-        Kind::Choices(_) | Kind::Networks | Kind::Origins => unreachable!("lists are read by read_list"),
+        Kind::Escaped => match raw {
+            Raw::Text(_) | Raw::Untyped(_) => escaped(raw).map(Value::Bytes).map_err(Wrong::Because),
+            _ => Err(Wrong::Kind),
+        },
+        Kind::Choices(_) | Kind::Networks | Kind::Origins | Kind::Texts | Kind::EscapedList => {
+            unreachable!("lists are read by read_list")
+        }
     }
 }
 
@@ -152,6 +176,63 @@ fn text_of<'a>(raw: &'a Raw<'_>) -> Result<&'a str, String> {
         Raw::Text(text) | Raw::Untyped(text) => Ok(text.trim()),
         _ => Err("it must be text".into()),
     }
+}
+
+fn text_with_blanks(raw: &Raw<'_>) -> Result<String, String> {
+    match raw {
+        Raw::Text(text) if !text.is_empty() => Ok((*text).to_owned()),
+        Raw::Text(_) => Err("it must not be empty".into()),
+        _ => Err("it must be text".into()),
+    }
+}
+
+/// Bytes as people write them.
+fn escaped(raw: &Raw<'_>) -> Result<Vec<u8>, String> {
+    let text = match raw {
+        Raw::Text(text) => text,
+        Raw::Untyped(text) => text.trim(),
+        _ => return Err("it must be text".into()),
+    };
+    let bytes = match text.strip_prefix("0x") {
+        Some(digits) => {
+            let digits: Vec<char> = digits.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+            let pairs = digits.chunks(2).map(|pair| hex(pair.first().copied(), pair.get(1).copied()));
+            pairs.collect::<Option<Vec<u8>>>().ok_or("behind 0x each byte has two hexadecimal digits")?
+        }
+        None => unescape(text)?,
+    };
+    if bytes.is_empty() { Err("it must have at least one byte".into()) } else { Ok(bytes) }
+}
+
+fn unescape(text: &str) -> Result<Vec<u8>, String> {
+    let (mut bytes, mut chars) = (Vec::new(), text.chars());
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            continue;
+        }
+        bytes.push(match chars.next() {
+            Some('r') => b'\r',
+            Some('n') => b'\n',
+            Some('t') => b'\t',
+            Some('0') => 0,
+            Some('\\') => b'\\',
+            Some('x') => {
+                hex(chars.next(), chars.next()).ok_or("\\x is followed by two hexadecimal digits")?
+            }
+            other => {
+                let shown = other.map_or(String::new(), |c| c.escape_debug().to_string());
+                return Err(format!(
+                    "\\{shown} stands for nothing; known are \\r, \\n, \\t, \\0, \\x02 and \\\\"
+                ));
+            }
+        });
+    }
+    Ok(bytes)
+}
+
+fn hex(high: Option<char>, low: Option<char>) -> Option<u8> {
+    Some((high?.to_digit(16)? << 4 | low?.to_digit(16)?) as u8)
 }
 
 fn read_list<T: PartialEq>(

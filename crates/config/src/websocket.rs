@@ -42,8 +42,8 @@ pub(crate) const TABLE: &[Setting] = &[
         "mqtt_compression",
         Bool,
         Preset::Bool(false),
-        "The same on `/mqtt`, where what leaves at one time is compressed for each client by itself. That costs many times \
-         what sending it costs, and is worth it on slow networks only.",
+        "The same on `/mqtt`. What goes to several clients at QoS 0 is compressed once for all of them, all else for each client \
+         by itself. That costs many times what sending it costs, and is worth it on slow networks only.",
     ),
     setting(
         "compression_level",

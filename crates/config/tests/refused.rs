@@ -73,12 +73,12 @@ fn values_of_another_type() {
     assert_eq!(
         refused("[[listener]]\nbind = \"127.0.0.1:1\"\nprotocols = \"mqtt\""),
         "t.toml:3:13: `protocols` is \"mqtt\"; it must be a list of any of \"mqtt\", \"http\", \"websocket\", \"json\", \
-         \"mqtt-sn\""
+         \"rooms\", \"mqtt-sn\", \"framed\""
     );
     assert_eq!(
         refused("[[listener]]\nbind = \"127.0.0.1:1\"\nprotocols = [[\"mqtt\"]]"),
         "t.toml:3:14: an entry of `protocols` is a list; it must be one of \"mqtt\", \"http\", \"websocket\", \"json\", \
-         \"mqtt-sn\""
+         \"rooms\", \"mqtt-sn\", \"framed\""
     );
     assert_eq!(
         refused("limits = 5"),
@@ -204,7 +204,7 @@ fn combinations_that_cannot_be() {
     assert_eq!(
         refused("[[listener]]\nbind = \"127.0.0.1:1\"\nprotocols = []"),
         "t.toml:3:13: `protocols` is an empty list; it must be a list of any of \"mqtt\", \"http\", \"websocket\", \
-         \"json\", \"mqtt-sn\", and at least one"
+         \"json\", \"rooms\", \"mqtt-sn\", \"framed\", and at least one"
     );
     assert_eq!(
         refused("[[listener]]\nbind = \"127.0.0.1:1\"\n[[listener]]\nbind = \"tcp://localhost:1\""),
@@ -217,9 +217,9 @@ fn protocols_that_are_not_known() {
     assert_eq!(
         refused("[[listener]]\nbind = \"127.0.0.1:1\"\nprotocols = [\"mqqt\", \"json\", \"coap\"]"),
         "t.toml:3:14: an entry of `protocols` is \"mqqt\"; did you mean `mqtt`? It must be one of \"mqtt\", \"http\", \
-         \"websocket\", \"json\", \"mqtt-sn\"\n\
+         \"websocket\", \"json\", \"rooms\", \"mqtt-sn\", \"framed\"\n\
          t.toml:3:30: an entry of `protocols` is \"coap\"; it must be one of \"mqtt\", \"http\", \"websocket\", \
-         \"json\", \"mqtt-sn\""
+         \"json\", \"rooms\", \"mqtt-sn\", \"framed\""
     );
 }
 
@@ -320,7 +320,7 @@ fn variables_of_the_environment() {
             &[("TREFOIL_LISTENER_0_BIND", "127.0.0.1:1"), ("TREFOIL_LISTENER_0_PROTOCOLS", "mqtt, htp")]
         ),
         "environment variable TREFOIL_LISTENER_0_PROTOCOLS: an entry of `protocols` is \"htp\"; did you mean `http`? \
-         It must be one of \"mqtt\", \"http\", \"websocket\", \"json\", \"mqtt-sn\""
+         It must be one of \"mqtt\", \"http\", \"websocket\", \"json\", \"rooms\", \"mqtt-sn\", \"framed\""
     );
 }
 
@@ -344,7 +344,7 @@ fn sections_of_which_there_may_be_several() {
     );
     assert_eq!(
         refused("pattern = \"x\""),
-        "t.toml:1:1: `pattern` is not known at the top level; it belongs into a [[rewrite]]"
+        "t.toml:1:1: `pattern` is not known at the top level; it belongs into a [[listener]], a [[dial]] or a [[rewrite]]"
     );
     assert!(
         refused_environment("", &[("TREFOIL_LISTENER_0_PORT", "1883")])

@@ -1,18 +1,22 @@
 //! Streams into frames.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{FrameError, InvalidFraming};
 use crate::length::LengthPrefix;
+use crate::start::{Begin, begin, cut_start};
 use crate::stuffing::{SLIP_END, cobs_stuffed_bytes_max, cobs_unstuff, slip_unstuff};
 use crate::until::{Cut, Until};
-use crate::{DELIMITER_BYTES_MAX, Framing};
+use crate::{DELIMITER_BYTES_MAX, Framing, HEAD_BYTES_MAX, START_BYTES_MAX};
 
 /// Takes frames out of one stream of bytes.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     frame_bytes_max: usize,
+    /// What frames begin with; shared by all decoders of a kind.
+    start: Option<Arc<[u8]>>,
     state: State,
 }
 
@@ -21,6 +25,9 @@ pub struct Decoder {
 pub struct Step<'a> {
     /// This many bytes at the beginning are done with; the next call is shown what follows them.
     pub consumed: usize,
+    /// So many of them were part of no frame, since frames [begin with a mark](Decoder::starting_with) and there was
+    /// none.
+    pub skipped: usize,
     /// A frame, or what is wrong with one. `None` with nothing consumed means that more bytes are needed (for an
     /// [idle gap](Framing::IdleGap): or time); `None` with something consumed means to come again with the rest.
     pub found: Option<Result<Cow<'a, [u8]>, FrameError>>,
@@ -30,6 +37,7 @@ pub struct Step<'a> {
 enum State {
     Marked(Until, Marked),
     Length(LengthPrefix),
+    Field(usize, LengthPrefix),
     Fixed(usize),
     Gap(Gap),
     /// The place in the stream is lost for good.
@@ -76,6 +84,12 @@ impl Decoder {
             }
             Framing::Delimiter(_) => return Err(InvalidFraming::Delimiter),
             Framing::LengthPrefix(prefix) => State::Length(prefix),
+            Framing::LengthField { head_bytes, length }
+                if head_bytes <= HEAD_BYTES_MAX && head_bytes < frame_bytes_max =>
+            {
+                State::Field(head_bytes, length)
+            }
+            Framing::LengthField { .. } => return Err(InvalidFraming::Head),
             Framing::Fixed { frame_bytes } if (1..=frame_bytes_max).contains(&frame_bytes) => {
                 State::Fixed(frame_bytes)
             }
@@ -88,34 +102,71 @@ impl Decoder {
             Framing::Slip => marked(Marked::Slip, &[SLIP_END], frame_bytes_max.saturating_mul(2)),
             Framing::Cobs => marked(Marked::Cobs, &[0], cobs_stuffed_bytes_max(frame_bytes_max)),
         };
-        Ok(Decoder { frame_bytes_max, state })
+        Ok(Decoder { frame_bytes_max, start: None, state })
+    }
+
+    /// The same for frames that begin with a mark, of 1 to [`START_BYTES_MAX`] bytes. What comes before it is
+    /// [skipped](Step::skipped), and so is what would be a frame and has none. It is part of the frame, except with a
+    /// [length prefix](Framing::LengthPrefix): there it stands before the length.
+    ///
+    /// # Errors
+    ///
+    /// The mark is no such mark.
+    pub fn starting_with(self, mark: Arc<[u8]>) -> Result<Decoder, InvalidFraming> {
+        let room = match self.state {
+            State::Fixed(len) => len,
+            State::Length(_) => usize::MAX,
+            _ => self.frame_bytes_max,
+        };
+        if mark.is_empty() || mark.len() > START_BYTES_MAX || mark.len() > room {
+            return Err(InvalidFraming::Start);
+        }
+        Ok(Decoder { start: Some(mark), ..self })
     }
 
     /// Looks for the next frame. `buf` is what has come and not been consumed: the same bytes as in the last call
     /// without those it consumed, and any new ones behind them. `now` is the time since any moment that stays the
     /// same; only the [idle gap](Framing::IdleGap) looks at it, and its bytes must be shown as they come.
     pub fn next<'a>(&mut self, buf: &'a [u8], now: Duration) -> Step<'a> {
+        let (start, frame_bytes_max) = (self.start.as_deref(), self.frame_bytes_max);
         let step = match &mut self.state {
             State::Marked(until, kind) => {
                 let mark_bytes = until.mark_len();
                 match until.cut(buf) {
                     Cut::More => Step::more(),
-                    Cut::Skip(consumed) => Step { consumed, found: None },
-                    Cut::TooLong(consumed) => {
-                        Step::error(consumed, FrameError::TooLong { frame_bytes_max: self.frame_bytes_max })
-                    }
+                    Cut::Skip(consumed) => Step { consumed, skipped: 0, found: None },
+                    Cut::TooLong(consumed) => Step::error(consumed, FrameError::TooLong { frame_bytes_max }),
                     Cut::Frame(len) => {
-                        let found = unpack(*kind, &buf[..len], self.frame_bytes_max);
-                        Step { consumed: len + mark_bytes, found }
+                        let found = unpack(*kind, &buf[..len], frame_bytes_max);
+                        Step::begun(len + mark_bytes, found, start)
                     }
                 }
             }
-            State::Length(prefix) => next_by_length(*prefix, buf, self.frame_bytes_max),
-            State::Fixed(len) => match buf.split_at_checked(*len) {
-                Some((frame, _)) => Step::frame(*len, frame),
-                None => Step::more(),
-            },
-            State::Gap(gap) => gap.next(buf, now, self.frame_bytes_max),
+            State::Length(prefix) => {
+                let next = |buf| next_by_length(*prefix, buf, frame_bytes_max);
+                match start {
+                    None => next(buf),
+                    Some(mark) => behind_mark(mark, buf, |buf| next(&buf[mark.len()..]).behind(mark.len())),
+                }
+            }
+            State::Field(head_bytes, length) => {
+                let next = |buf| next_by_field(*head_bytes, *length, buf, frame_bytes_max);
+                match start {
+                    None => next(buf),
+                    Some(mark) => behind_mark(mark, buf, next),
+                }
+            }
+            State::Fixed(len) => {
+                let next = |buf| next_fixed(*len, buf);
+                match start {
+                    None => next(buf),
+                    Some(mark) => behind_mark(mark, buf, next),
+                }
+            }
+            State::Gap(gap) => {
+                let Step { consumed, found, .. } = gap.next(buf, now, frame_bytes_max);
+                Step::begun(consumed, found, start)
+            }
             State::Lost(error) => Step::error(0, *error),
         };
         if let Some(Err(error)) = step.found
@@ -139,7 +190,7 @@ impl Decoder {
     /// worth. The decoder is of no use afterwards.
     pub fn finish<'a>(&mut self, rest: &'a [u8]) -> Option<Result<Cow<'a, [u8]>, FrameError>> {
         let ended = State::Lost(FrameError::Truncated);
-        match std::mem::replace(&mut self.state, ended) {
+        let found = match std::mem::replace(&mut self.state, ended) {
             State::Lost(_) => None,
             State::Marked(until, _) if until.is_skipping() => None,
             State::Gap(gap) if gap.skipping => None,
@@ -149,22 +200,61 @@ impl Decoder {
             }
             State::Gap(_) if rest.len() <= self.frame_bytes_max => Some(Ok(Cow::Borrowed(rest))),
             State::Gap(_) => Some(Err(FrameError::TooLong { frame_bytes_max: self.frame_bytes_max })),
-            State::Marked(..) | State::Length(_) | State::Fixed(_) => Some(Err(FrameError::Truncated)),
-        }
+            State::Marked(..) | State::Length(_) | State::Field(..) | State::Fixed(_) => {
+                Some(Err(FrameError::Truncated))
+            }
+        };
+        Step::begun(0, found, self.start.as_deref()).found
     }
 }
 
 impl<'a> Step<'a> {
     fn more() -> Self {
-        Step { consumed: 0, found: None }
+        Step { consumed: 0, skipped: 0, found: None }
     }
 
     fn frame(consumed: usize, frame: &'a [u8]) -> Self {
-        Step { consumed, found: Some(Ok(Cow::Borrowed(frame))) }
+        Step { consumed, skipped: 0, found: Some(Ok(Cow::Borrowed(frame))) }
     }
 
     fn error(consumed: usize, error: FrameError) -> Self {
-        Step { consumed, found: Some(Err(error)) }
+        Step { consumed, skipped: 0, found: Some(Err(error)) }
+    }
+
+    /// One whose frame has yet to be cut to where it begins.
+    fn begun(
+        consumed: usize,
+        found: Option<Result<Cow<'a, [u8]>, FrameError>>,
+        start: Option<&[u8]>,
+    ) -> Self {
+        match (start, found) {
+            (Some(mark), Some(Ok(frame))) => {
+                let (skipped, frame) = cut_start(mark, frame);
+                Step { consumed, skipped, found: frame.map(Ok) }
+            }
+            (_, found) => Step { consumed, skipped: 0, found },
+        }
+    }
+
+    /// The same for bytes that stand behind `before` others.
+    fn behind(self, before: usize) -> Self {
+        let consumed = if self.consumed > 0 { self.consumed + before } else { 0 };
+        Step { consumed, ..self }
+    }
+}
+
+/// What `next` finds at a start mark, which is looked for.
+fn behind_mark<'a>(mark: &[u8], buf: &'a [u8], next: impl FnOnce(&'a [u8]) -> Step<'a>) -> Step<'a> {
+    match begin(mark, buf) {
+        Begin::Skip(0) => Step::more(),
+        Begin::Skip(skipped) => Step { consumed: skipped, skipped, found: None },
+        Begin::Here => match next(buf) {
+            // Without its first byte it is not found again.
+            Step { found: Some(Err(_)), .. } => {
+                Step { consumed: 1, skipped: 1, found: Some(Err(FrameError::FalseStart)) }
+            }
+            step => step,
+        },
     }
 }
 
@@ -203,6 +293,27 @@ fn next_by_length(prefix: LengthPrefix, buf: &[u8], frame_bytes_max: usize) -> S
     }
 }
 
+fn next_by_field(head_bytes: usize, length: LengthPrefix, buf: &[u8], frame_bytes_max: usize) -> Step<'_> {
+    let Some(from_length) = buf.get(head_bytes..) else { return Step::more() };
+    match length.frame_bytes(head_bytes, from_length) {
+        Ok(None) => Step::more(),
+        Err(error) => Step::error(0, error),
+        Ok(Some(frame_bytes)) => match usize::try_from(frame_bytes) {
+            Ok(whole) if whole <= frame_bytes_max => {
+                buf.get(..whole).map_or_else(Step::more, |frame| Step::frame(whole, frame))
+            }
+            _ => Step::error(0, FrameError::LengthTooLong { frame_bytes, frame_bytes_max }),
+        },
+    }
+}
+
+fn next_fixed(len: usize, buf: &[u8]) -> Step<'_> {
+    match buf.split_at_checked(len) {
+        Some((frame, _)) => Step::frame(len, frame),
+        None => Step::more(),
+    }
+}
+
 impl Gap {
     fn next<'a>(&mut self, buf: &'a [u8], now: Duration, frame_bytes_max: usize) -> Step<'a> {
         let passed = now.saturating_sub(self.last) >= self.gap;
@@ -218,7 +329,7 @@ impl Gap {
             self.seen = buf.len();
         }
         if self.skipping {
-            return Step { consumed: std::mem::take(&mut self.seen), found: None };
+            return Step { consumed: std::mem::take(&mut self.seen), skipped: 0, found: None };
         }
         if self.seen > frame_bytes_max {
             self.skipping = true;

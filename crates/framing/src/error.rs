@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::DELIMITER_BYTES_MAX;
+use crate::{DELIMITER_BYTES_MAX, HEAD_BYTES_MAX, START_BYTES_MAX};
 
 /// Why a framing cannot be used: its settings contradict themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub enum InvalidFraming {
     FixedLength,
     /// The gap is zero.
     Gap,
+    /// The head before a length is longer than [`HEAD_BYTES_MAX`], or leaves a frame no room for the length.
+    Head,
+    /// The start mark is empty, longer than [`START_BYTES_MAX`], or longer than a frame may be.
+    Start,
 }
 
 impl fmt::Display for InvalidFraming {
@@ -31,6 +35,14 @@ impl fmt::Display for InvalidFraming {
                 f.write_str("frames of fixed length must have at least 1 byte and at most frame_bytes_max")
             }
             InvalidFraming::Gap => f.write_str("the idle gap is 0; it must be longer"),
+            InvalidFraming::Head => write!(
+                f,
+                "before the length there may be at most {HEAD_BYTES_MAX} bytes, and fewer than a frame may have"
+            ),
+            InvalidFraming::Start => write!(
+                f,
+                "the start mark must have 1 to {START_BYTES_MAX} bytes, and no more than a frame may have"
+            ),
         }
     }
 }
@@ -60,6 +72,9 @@ pub enum FrameError {
     BadEscape,
     /// A COBS frame has a code that points beyond its end. It is skipped.
     BadCode,
+    /// What follows a start mark is no length that a frame can have, so that the mark was none. The next one is looked
+    /// for.
+    FalseStart,
     /// The stream ended inside a frame.
     Truncated,
 }
@@ -69,7 +84,10 @@ impl FrameError {
     pub fn is_final(&self) -> bool {
         match self {
             FrameError::LengthTooLong { .. } | FrameError::BadLength | FrameError::Truncated => true,
-            FrameError::TooLong { .. } | FrameError::BadEscape | FrameError::BadCode => false,
+            FrameError::TooLong { .. }
+            | FrameError::BadEscape
+            | FrameError::BadCode
+            | FrameError::FalseStart => false,
         }
     }
 }
@@ -88,6 +106,9 @@ impl fmt::Display for FrameError {
             FrameError::BadCode => {
                 f.write_str("a COBS frame has a code that points beyond its end, and was skipped")
             }
+            FrameError::FalseStart => f.write_str(
+                "what follows a start mark is no length that a frame can have; the next mark is looked for",
+            ),
             FrameError::Truncated => f.write_str("the stream ended inside a frame"),
         }
     }
@@ -110,6 +131,13 @@ pub enum EncodeError {
     },
     /// The frame is longer than its prefix can say.
     TooLongForPrefix,
+    /// The frame is longer than frames may be.
+    TooLong {
+        /// What is allowed.
+        frame_bytes_max: usize,
+    },
+    /// The length that stands in the frame is not the frame's.
+    WrongLength,
 }
 
 impl fmt::Display for EncodeError {
@@ -125,6 +153,10 @@ impl fmt::Display for EncodeError {
             EncodeError::TooLongForPrefix => {
                 f.write_str("the frame is longer than its length prefix can say")
             }
+            EncodeError::TooLong { frame_bytes_max } => {
+                write!(f, "the frame is longer than the {frame_bytes_max} bytes allowed")
+            }
+            EncodeError::WrongLength => f.write_str("the length that stands in the frame is not the frame's"),
         }
     }
 }

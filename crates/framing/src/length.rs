@@ -49,6 +49,22 @@ impl LengthPrefix {
         Ok(Some(Length { prefix_bytes, frame_bytes }))
     }
 
+    /// The bytes of a whole frame whose length stands at the beginning of `from_length`, behind a head of `head_bytes`; or
+    /// `None` when it is not all there.
+    pub(crate) fn frame_bytes(
+        self,
+        head_bytes: usize,
+        from_length: &[u8],
+    ) -> Result<Option<u64>, FrameError> {
+        let Some((length_bytes, number)) = self.form.read(from_length)? else { return Ok(None) };
+        let before = (head_bytes + length_bytes) as u64;
+        match self.inclusive {
+            true if number < before => Err(FrameError::BadLength),
+            true => Ok(Some(number)),
+            false => Ok(Some(before + number)),
+        }
+    }
+
     /// Writes the length of a frame.
     pub(crate) fn write(self, frame_bytes: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let number = |prefix_bytes: usize| {

@@ -9,7 +9,10 @@
 //!
 //! Where a framing marks the ends of its frames (line, delimiter, SLIP, COBS, idle gap), a frame that is too long or
 //! malformed costs that frame only: it is reported once, skipped, and the next one is found. With length prefixes
-//! there is no way back after a wrong length, and the error stays ([`FrameError::is_final`]).
+//! there is no way back after a wrong length, and the error stays ([`FrameError::is_final`]), unless frames begin with a
+//! start mark ([`Decoder::starting_with`]): then the next mark is looked for.
+//!
+//! Terminal servers put the bytes of a serial line into the telnet protocol; [`Telnet`] takes them out of it.
 //!
 //! ```
 //! use std::time::Duration;
@@ -41,14 +44,18 @@ mod decoder;
 mod encode;
 mod error;
 mod length;
+mod start;
 mod stuffing;
+mod telnet;
 mod until;
 
 use std::time::Duration;
 
 pub use decoder::{Decoder, Step};
+pub use encode::Encoder;
 pub use error::{EncodeError, FrameError, InvalidFraming};
 pub use length::{LengthForm, LengthPrefix};
+pub use telnet::Telnet;
 
 /// How frames are told apart in a stream of bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +68,15 @@ pub enum Framing {
     Delimiter(Vec<u8>),
     /// A frame is preceded by its length.
     LengthPrefix(LengthPrefix),
+    /// A frame has its own length in it, behind a head of so many bytes; head and length are part of the frame. A length
+    /// that includes itself counts the whole frame, another one what follows it. The head has at most
+    /// [`HEAD_BYTES_MAX`].
+    LengthField {
+        /// Bytes before the length.
+        head_bytes: usize,
+        /// How it is written.
+        length: LengthPrefix,
+    },
     /// Every frame has this many bytes, at least 1.
     Fixed {
         /// The length of every frame.
@@ -79,3 +95,9 @@ pub enum Framing {
 
 /// The longest delimiter.
 pub const DELIMITER_BYTES_MAX: usize = 16;
+
+/// The longest start mark.
+pub const START_BYTES_MAX: usize = 16;
+
+/// The longest head before a length.
+pub const HEAD_BYTES_MAX: usize = 64;

@@ -4,13 +4,24 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use trefoil_framing::{Decoder, EncodeError, FrameError, Framing, InvalidFraming, LengthForm, LengthPrefix};
+use trefoil_framing::{
+    Decoder, EncodeError, Encoder, FrameError, Framing, InvalidFraming, LengthForm, LengthPrefix,
+};
 
 type Found = Result<Vec<u8>, FrameError>;
 
 /// Shows a decoder the pieces one after the other, as a connection would, and gives all that it found.
 fn decode(framing: &Framing, frame_bytes_max: usize, pieces: &[&[u8]]) -> Vec<Found> {
-    let mut decoder = Decoder::new(framing.clone(), frame_bytes_max).unwrap();
+    decode_by(Decoder::new(framing.clone(), frame_bytes_max).unwrap(), frame_bytes_max, pieces)
+}
+
+/// The same where frames begin with a mark.
+fn decode_from(mark: &[u8], framing: &Framing, frame_bytes_max: usize, pieces: &[&[u8]]) -> Vec<Found> {
+    let decoder = Decoder::new(framing.clone(), frame_bytes_max).unwrap().starting_with(mark.into()).unwrap();
+    decode_by(decoder, frame_bytes_max, pieces)
+}
+
+fn decode_by(mut decoder: Decoder, frame_bytes_max: usize, pieces: &[&[u8]]) -> Vec<Found> {
     let (mut buffer, mut found) = (Vec::new(), Vec::new());
     let bound = buffer_bytes_max(frame_bytes_max);
     for piece in pieces {
@@ -39,7 +50,7 @@ fn decode(framing: &Framing, frame_bytes_max: usize, pieces: &[&[u8]]) -> Vec<Fo
 
 /// More than this no decoder may leave unconsumed.
 fn buffer_bytes_max(frame_bytes_max: usize) -> usize {
-    frame_bytes_max * 2 + 16 + 5
+    frame_bytes_max * 2 + 16 + 5 + 16
 }
 
 fn lengths() -> impl Iterator<Item = Framing> {
@@ -61,7 +72,16 @@ fn framings() -> Vec<Framing> {
         Framing::Cobs,
     ];
     all.extend(lengths());
+    all.extend(fields());
     all
+}
+
+/// Lengths that are part of the frame.
+fn fields() -> impl Iterator<Item = Framing> {
+    [LengthForm::U8, LengthForm::U16Be, LengthForm::Varint].into_iter().flat_map(|form| {
+        [false, true]
+            .map(|inclusive| Framing::LengthField { head_bytes: 2, length: LengthPrefix { form, inclusive } })
+    })
 }
 
 /// Bytes with many of those that mean something to one framing or another.
@@ -114,6 +134,46 @@ proptest! {
         prop_assert_eq!(&decode(&framing, 5, &single), &whole);
         for frame in whole.into_iter().flatten() {
             prop_assert!(frame.len() <= 5);
+        }
+    }
+
+    #[test]
+    fn with_a_mark_too_the_frames_do_not_depend_on_the_cuts(
+        framing in prop::sample::select(framings()),
+        mark in prop::sample::select(vec![&b"\x01"[..], b"ab", b"aab"]),
+        stream in bytes(0..120),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let whole = decode_from(mark, &framing, 9, &[&stream]);
+        prop_assert_eq!(&decode_from(mark, &framing, 9, &split(&stream, &cuts)), &whole);
+        for frame in whole.into_iter().flatten() {
+            prop_assert!(matches!(framing, Framing::LengthPrefix(_)) || frame.starts_with(mark));
+        }
+    }
+
+    #[test]
+    fn what_was_encoded_with_a_mark_comes_out_of_noise_without_one(
+        framing in prop::sample::select(framings()),
+        frames in prop::collection::vec(bytes(0..20), 0..8),
+        noise in prop::collection::vec(b'p'..b'z', 0..9),
+    ) {
+        let mark: std::sync::Arc<[u8]> = b"\x02\x07"[..].into();
+        let encoder = Encoder::new(framing.clone(), 20, Some(mark.clone()));
+        let is_prefix = matches!(framing, Framing::LengthPrefix(_));
+        let (mut stream, mut expected) = (Vec::new(), Vec::new());
+        // Noise is skipped between frames; before the end of a stream nothing but a mark tells it from a frame.
+        for frame in frames {
+            stream.extend_from_slice(&noise);
+            let before = stream.len();
+            match encoder.encode(&frame, &mut stream) {
+                Ok(()) if is_prefix => expected.push(Ok(frame)),
+                Ok(()) => expected.push(Ok([&mark, &frame[..]].concat())),
+                Err(_) => prop_assert_eq!(stream.len(), before),
+            }
+        }
+        // Stuffed frames have their marks inside, where noise is one with them.
+        if !matches!(framing, Framing::Cobs | Framing::Slip) || noise.is_empty() {
+            prop_assert_eq!(decode_from(&mark, &framing, 200, &[&stream]), expected);
         }
     }
 
@@ -175,6 +235,56 @@ fn a_wrong_length_is_final_and_waits_for_nothing() {
         let error = FrameError::LengthTooLong { frame_bytes: 255, frame_bytes_max: 10 };
         assert_eq!((step.consumed, step.found), (0, Some(Err(error))));
     }
+}
+
+#[test]
+fn with_a_mark_there_is_a_way_back_from_a_wrong_length() {
+    let framing = Framing::LengthPrefix(LengthPrefix { form: LengthForm::U8, inclusive: false });
+    let found = decode_from(b"\x7E", &framing, 10, &[b"..\x7E\xFFxx\x7E\x02ok\x7E\x01!"]);
+    assert_eq!(found, [Err(FrameError::FalseStart), Ok(b"ok".to_vec()), Ok(b"!".to_vec())]);
+    let mut decoder = Decoder::new(framing, 10).unwrap().starting_with(b"\x7E"[..].into()).unwrap();
+    let step = decoder.next(b"abc\x7E", Duration::ZERO);
+    assert_eq!((step.consumed, step.skipped, step.found), (3, 3, None));
+}
+
+#[test]
+fn what_stands_before_the_mark_is_no_part_of_the_frame() {
+    let found = decode_from(b"$", &Framing::Line, 20, &[b"noise$GPRMC,1\n\r\nnone\n$GPGGA,2\n"]);
+    assert_eq!(found, ok(&["$GPRMC,1", "$GPGGA,2"]));
+    let mut decoder = Decoder::new(Framing::Line, 20).unwrap().starting_with(b"$"[..].into()).unwrap();
+    assert_eq!(decoder.next(b"none\n", Duration::ZERO).skipped, 4);
+    assert_eq!(decoder.next(b"ab$c\n", Duration::ZERO).skipped, 2);
+}
+
+#[test]
+fn a_length_behind_a_head_is_part_of_its_frame() {
+    // As Modbus/TCP has it: transaction, protocol, length, and what the length counts.
+    let length = LengthPrefix { form: LengthForm::U16Be, inclusive: false };
+    let framing = Framing::LengthField { head_bytes: 4, length };
+    let (one, two) = (b"\0\x01\0\0\0\x03\x01\x83\x02", b"\0\x02\0\0\0\x00");
+    let stream = [&one[..], two].concat();
+    assert_eq!(decode(&framing, 20, &[&stream[..5], &stream[5..]]), [Ok(one.to_vec()), Ok(two.to_vec())]);
+    let mut out = Vec::new();
+    assert_eq!(framing.encode(one, &mut out), Ok(()));
+    assert_eq!(framing.encode(&one[..8], &mut out), Err(EncodeError::WrongLength));
+    assert_eq!(framing.encode(b"\0\x01", &mut out), Err(EncodeError::WrongLength));
+    assert_eq!(out, one);
+    let length = LengthPrefix { form: LengthForm::U8, inclusive: true };
+    let framing = Framing::LengthField { head_bytes: 1, length };
+    assert_eq!(decode(&framing, 20, &[b"a\x03x"]), [Ok(b"a\x03x".to_vec())]);
+    assert_eq!(decode(&framing, 20, &[b"a\x01x"]), [Err(FrameError::BadLength)]);
+}
+
+#[test]
+fn an_encoder_counts_what_it_puts_in_front() {
+    let line = |start: Option<&[u8]>| Encoder::new(Framing::Line, 3, start.map(Into::into));
+    let mut out = Vec::new();
+    assert_eq!(line(None).encode(b"abc", &mut out), Ok(()));
+    assert_eq!(line(Some(b"$")).encode(b"ab", &mut out), Ok(()));
+    let too_long = Err(EncodeError::TooLong { frame_bytes_max: 3 });
+    assert_eq!(line(None).encode(b"abcd", &mut out), too_long);
+    assert_eq!(line(Some(b"$")).encode(b"abc", &mut out), too_long);
+    assert_eq!(out, b"abc\n$ab\n");
 }
 
 #[test]
@@ -272,4 +382,12 @@ fn settings_that_contradict_themselves_are_refused() {
     assert_eq!(new(Framing::Delimiter(vec![1; 17]), 9), Some(InvalidFraming::Delimiter));
     assert_eq!(new(Framing::Fixed { frame_bytes: 10 }, 9), Some(InvalidFraming::FixedLength));
     assert_eq!(new(Framing::IdleGap { gap: Duration::ZERO }, 9), Some(InvalidFraming::Gap));
+    let length = LengthPrefix { form: LengthForm::U8, inclusive: false };
+    assert_eq!(new(Framing::LengthField { head_bytes: 9, length }, 9), Some(InvalidFraming::Head));
+    assert_eq!(new(Framing::LengthField { head_bytes: 65, length }, 99), Some(InvalidFraming::Head));
+    let start = |framing, mark: &[u8]| Decoder::new(framing, 9).unwrap().starting_with(mark.into()).err();
+    assert_eq!(start(Framing::Line, b""), Some(InvalidFraming::Start));
+    assert_eq!(start(Framing::Line, b"0123456789"), Some(InvalidFraming::Start));
+    assert_eq!(start(Framing::Fixed { frame_bytes: 1 }, b"ab"), Some(InvalidFraming::Start));
+    assert_eq!(start(Framing::LengthPrefix(length), b"0123456789"), None);
 }

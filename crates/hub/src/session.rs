@@ -10,6 +10,7 @@ use crate::presence::ClientKind;
 use crate::slow_reader::SlowReader;
 use crate::subscriptions::Filters;
 use crate::time::Time;
+use crate::topic::Topic;
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
@@ -78,6 +79,11 @@ pub(crate) struct Rare {
     pub(crate) exclusives: HashSet<Box<str>, RandomState>,
     /// How far it has been given the histories of topics, if it follows them.
     pub(crate) follower: Option<Box<Follower>>,
+    /// Of a client that speaks JSON, and whose session outlasts its connections: by which it is taken up from another
+    /// address.
+    pub(crate) token: Option<[u8; 16]>,
+    /// Where the answers to the client's requests go, as long as its connection lasts.
+    pub(crate) replies: Option<Topic>,
     /// The user name, where a rule asks for it.
     pub(crate) user_name: Option<Box<str>>,
     /// What the client says of itself, as JSON.

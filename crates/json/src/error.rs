@@ -35,11 +35,19 @@ pub enum Code {
     NoResponder,
     /// Nobody has answered a request in time.
     Timeout,
+    /// Nobody listens on the name of a stream.
+    NoListener,
+    /// Who listens on it does not want the caller.
+    Refused,
+    /// Somebody listens on the name already.
+    Taken,
+    /// The caller to be accepted or refused does not wait any more.
+    NoCaller,
 }
 
 impl Code {
     /// Every code, in the order of the reference page.
-    pub const ALL: [Code; 13] = [
+    pub const ALL: [Code; 17] = [
         Code::BadJson,
         Code::BadField,
         Code::MissingField,
@@ -53,6 +61,10 @@ impl Code {
         Code::Unavailable,
         Code::NoResponder,
         Code::Timeout,
+        Code::NoListener,
+        Code::Refused,
+        Code::Taken,
+        Code::NoCaller,
     ];
 
     /// The name on the wire.
@@ -71,6 +83,10 @@ impl Code {
             Code::Unavailable => "unavailable",
             Code::NoResponder => "no_responder",
             Code::Timeout => "timeout",
+            Code::NoListener => "no_listener",
+            Code::Refused => "refused",
+            Code::Taken => "taken",
+            Code::NoCaller => "no_caller",
         }
     }
 

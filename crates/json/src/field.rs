@@ -77,13 +77,33 @@ fields! {
     Clients = "clients",
     Partial = "partial",
     Kind = "kind",
+    Connect = "connect",
+    Listen = "listen",
+    Accept = "accept",
+    Refuse = "refuse",
+    Stream = "stream",
+    Call = "call",
+    Token = "token",
+    From = "from",
+    Peer = "peer",
+    WaitS = "wait_s",
+    Exclusive = "exclusive",
+    Once = "once",
+    End = "end",
+    Room = "room",
+    ExpiresS = "expires_s",
+    SessionS = "session_s",
+    Resume = "resume",
+    Resumed = "resumed",
+    HeartbeatS = "heartbeat_s",
+    Help = "help",
 }
 
 /// A set of fields, one bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FieldSet(u64);
+pub(crate) struct FieldSet(u128);
 
-const _: () = assert!(Field::ALL.len() <= u64::BITS as usize);
+const _: () = assert!(Field::ALL.len() <= u128::BITS as usize);
 
 impl FieldSet {
     pub(crate) const fn of(fields: &[Field]) -> FieldSet {

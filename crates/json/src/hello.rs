@@ -19,6 +19,12 @@ pub const CLIENT_BYTES_MAX: usize = 256;
 /// The longest `info`, in bytes as it is written.
 pub const INFO_BYTES_MAX: usize = 1024;
 
+/// How long the hub may be asked to be silent at most before it says something, in seconds.
+pub const HEARTBEAT_S_MAX: u32 = 3600;
+
+/// The longest token by which a session is taken up from another address, in bytes.
+pub const RESUME_BYTES_MAX: usize = 64;
+
 /// What a client says of itself: all of it may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HelloRequest<'a> {
@@ -30,6 +36,12 @@ pub struct HelloRequest<'a> {
     pub batch: bool,
     /// Whether messages come in binary frames whose payloads are not UTF-8.
     pub binary: bool,
+    /// For how many seconds the session is to outlast its connection. None: it begins empty and ends with it.
+    pub session_s: Option<u32>,
+    /// The token that came with the session, by which it is taken up from another address.
+    pub resume: Option<Cow<'a, str>>,
+    /// After how many seconds without anything else the hub says that it is there: 1 to [`HEARTBEAT_S_MAX`].
+    pub heartbeat_s: Option<u32>,
     /// What the answer carries as `ack`.
     pub id: Option<u64>,
 }
@@ -45,6 +57,33 @@ pub struct Welcome<'a> {
     pub connection: Cow<'a, str>,
     /// The longest line, frame or datagram that the hub takes.
     pub request_bytes_max: u64,
+    /// What the hub says of the session, if the client has asked for one that outlasts its connection.
+    pub session: Option<Stay<'a>>,
+    /// After how many seconds without anything else the hub says that it is there, if it was asked to.
+    pub heartbeat_s: Option<u32>,
+}
+
+/// How a session outlasts its connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stay<'a> {
+    /// It was there already, and has kept what was subscribed to and what came.
+    pub resumed: bool,
+    /// For how many seconds it will outlast the connection: what was asked for, within the hub's limit.
+    pub session_s: u32,
+    /// By which it is taken up from another address; none if it ends with the connection.
+    pub resume: Option<Cow<'a, str>>,
+}
+
+impl Stay<'_> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(if self.resumed { b",\"resumed\":true" } else { b",\"resumed\":false" });
+        out.extend_from_slice(b",\"session_s\":");
+        push_u64(self.session_s.into(), out);
+        if let Some(token) = &self.resume {
+            out.extend_from_slice(b",\"resume\":");
+            push_str(token, out);
+        }
+    }
 }
 
 impl Welcome<'_> {
@@ -58,7 +97,15 @@ impl Welcome<'_> {
         push_str(&self.connection, out);
         out.extend_from_slice(b",\"limits\":{\"request_bytes_max\":");
         push_u64(self.request_bytes_max, out);
-        out.extend_from_slice(b"}}");
+        out.push(b'}');
+        if let Some(session) = &self.session {
+            session.encode(out);
+        }
+        if let Some(heartbeat_s) = self.heartbeat_s {
+            out.extend_from_slice(b",\"heartbeat_s\":");
+            push_u64(heartbeat_s.into(), out);
+        }
+        out.push(b'}');
         push_ack_and_end(id, out);
     }
 }
@@ -81,6 +128,18 @@ pub fn encode_hello(hello: &HelloRequest<'_>, out: &mut Vec<u8>) {
     if hello.binary {
         out.extend_from_slice(b",\"binary\":true");
     }
+    if let Some(session_s) = hello.session_s {
+        out.extend_from_slice(b",\"session_s\":");
+        push_u64(session_s.into(), out);
+    }
+    if let Some(token) = &hello.resume {
+        out.extend_from_slice(b",\"resume\":");
+        push_str(token, out);
+    }
+    if let Some(heartbeat_s) = hello.heartbeat_s {
+        out.extend_from_slice(b",\"heartbeat_s\":");
+        push_u64(heartbeat_s.into(), out);
+    }
     if out.len() > start {
         out.remove(start);
     }
@@ -95,7 +154,15 @@ impl<'a> Reader<'_, 'a> {
         let mut inner = Members::default();
         read(json.as_bytes(), &mut inner).map_err(|_| bad_value(Field::Hello, json, "an object"))?;
         let inner = Reader { members: &inner, limits: self.limits, behind: None };
-        let fields = FieldSet::of(&[Field::Client, Field::Info, Field::Batch, Field::Binary]);
+        let fields = FieldSet::of(&[
+            Field::Client,
+            Field::Info,
+            Field::Batch,
+            Field::Binary,
+            Field::SessionS,
+            Field::Resume,
+            Field::HeartbeatS,
+        ]);
         inner.check_fields("hello", fields)?;
         let client = inner.topic_like(Field::Client, CLIENT_BYTES_MAX)?;
         let info = inner.json(Field::Info)?;
@@ -103,11 +170,27 @@ impl<'a> Reader<'_, 'a> {
             let reason = format!("info is longer than {INFO_BYTES_MAX} bytes");
             return Err(RequestError::new(Code::TooLarge, reason).field(Field::Info.name()));
         }
+        let session_s = inner.unsigned(Field::SessionS, u32::MAX.into())?.map(|given| given as u32);
+        let resume = inner.topic_like(Field::Resume, RESUME_BYTES_MAX)?;
+        if resume.is_some() && session_s.is_none() {
+            let reason =
+                "resume takes a session up, so it needs session_s, which says for how long it is kept";
+            return Err(RequestError::new(Code::MissingField, reason).field(Field::SessionS.name()));
+        }
+        if session_s.is_some_and(|given| given > 0) && client.is_none() {
+            let reason =
+                "a session that outlasts its connection needs a client id, by which it is found: client";
+            return Err(RequestError::new(Code::MissingField, reason).field(Field::Client.name()));
+        }
+        let heartbeat_s = inner.unsigned_in(Field::HeartbeatS, 1..=HEARTBEAT_S_MAX.into())?;
         Ok(HelloRequest {
             client,
             info,
             batch: inner.boolean(Field::Batch, false)?,
             binary: inner.boolean(Field::Binary, false)?,
+            session_s,
+            resume,
+            heartbeat_s: heartbeat_s.map(|given| given as u32),
             id: self.id()?,
         })
     }
@@ -143,6 +226,17 @@ impl<'a> Reader<'_, 'a> {
             client: inner.plain_string(Field::Client)?.ok_or_else(|| missing(Field::Client))?,
             connection: inner.plain_string(Field::Connection)?.ok_or_else(|| missing(Field::Connection))?,
             request_bytes_max: number(&limits, Field::RequestBytesMax)?,
+            session: inner.stay()?,
+            heartbeat_s: inner.unsigned(Field::HeartbeatS, HEARTBEAT_S_MAX.into())?.map(|given| given as u32),
         })
+    }
+
+    fn stay(&self) -> Outcome<Option<Stay<'a>>> {
+        let Some(session_s) = self.unsigned(Field::SessionS, u32::MAX.into())? else { return Ok(None) };
+        Ok(Some(Stay {
+            resumed: self.boolean(Field::Resumed, false)?,
+            session_s: session_s as u32,
+            resume: self.plain_string(Field::Resume)?,
+        }))
     }
 }

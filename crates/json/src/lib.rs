@@ -11,15 +11,16 @@
 //! - [`parse_batch`] takes an array of requests apart, and [`parse_binary`] reads one with its payload behind it.
 //! - [`encode_message`] writes a [`MessageView`] for a subscriber; [`Delivery`] is what differs from one subscriber
 //!   to the next, and can be put at the end of text that was encoded once for all of them.
+//! - [`encode_help`] and [`help_text`] say what can be asked for.
 //! - [`encode_ack`], [`encode_subscribed`], [`encode_unsubscribed`], [`encode_pong`] and [`RequestError::encode`]
 //!   write the answers, [`Welcome::encode`] and [`encode_answer`] those to `hello` and `req`; [`encode_followed`] and
 //!   [`encode_gap`] say what is there of the histories of topics, and [`encode_presence`], [`encode_join`] and
-//!   [`encode_leave`] who is on one.
+//!   [`encode_leave`] who is on one. [`StreamReply::encode`] writes what is said of streams.
 //!
 //! The client's half:
 //!
 //! - [`encode_publish`], [`encode_subscribe`], [`encode_unsubscribe`], [`encode_ping`] and, to confirm a delivery,
-//!   [`encode_ack`] write requests.
+//!   [`encode_ack`] write requests, [`StreamRequest::encode`] those for streams.
 //! - [`parse_reply`] turns what the hub sends into a [`Reply`].
 //!
 //! Every encoder appends to a `Vec<u8>`, writes one object without a line break, and leaves the end of the line to
@@ -58,6 +59,7 @@ mod error;
 mod extras;
 mod field;
 mod hello;
+mod help;
 mod members;
 mod message;
 mod outgoing;
@@ -66,7 +68,9 @@ mod presence;
 mod reader;
 mod reply;
 mod request;
+mod room;
 mod since;
+mod stream;
 mod value;
 mod write;
 
@@ -82,7 +86,11 @@ pub use binary::{
 };
 pub use error::{Code, RequestError};
 pub use extras::{Extras, ExtrasRef};
-pub use hello::{CLIENT_BYTES_MAX, HelloRequest, INFO_BYTES_MAX, VERSION, Welcome, encode_hello};
+pub use hello::{
+    CLIENT_BYTES_MAX, HEARTBEAT_S_MAX, HelloRequest, INFO_BYTES_MAX, RESUME_BYTES_MAX, Stay, VERSION,
+    Welcome, encode_hello,
+};
+pub use help::{encode_help, encode_help_question, help_text};
 pub use message::{Delivery, MessageView, encode_message};
 pub use outgoing::{
     PublishView, SubscribeView, encode_auth, encode_ping, encode_publish, encode_subscribe,
@@ -94,5 +102,10 @@ pub use presence::{
 };
 pub use reply::{Answer, MalformedReply, Message, Refusal, Reply, parse_reply};
 pub use request::{Limits, PublishRequest, Request, SlowReader, SubscribeRequest, parse, parse_publish};
+pub use room::{encode_room, encode_room_token};
 pub use since::{Followed, Place, Since, parse_epoch, push_epoch};
+pub use stream::{
+    Caller, REASON_BYTES_MAX, STREAM_NAME_BYTES_MAX, StreamReply, StreamRequest, WAIT_S_MAX,
+    check_stream_name,
+};
 pub use value::STRING_BYTES_MAX;

@@ -9,8 +9,8 @@ use crate::field::{Field, FieldSet};
 use crate::members::Members;
 use crate::request::Limits;
 use crate::value::{
-    NotText, Pair, STRING_BYTES_MAX, Unsound, base64, boolean, check_sound, excerpt, pairs, text, texts,
-    unsigned,
+    NotText, Pair, STRING_BYTES_MAX, Unsound, base64, boolean, check_sound, excerpt, has_byte, pairs, text,
+    texts, unsigned,
 };
 
 pub(crate) type Outcome<T> = Result<T, RequestError>;
@@ -223,7 +223,7 @@ fn check_string(field: Field, text: &str, code: Code) -> Outcome<()> {
     if text.len() > STRING_BYTES_MAX {
         return Err(too_long(field, if code == Code::BadTopic { code } else { Code::TooLarge }));
     }
-    if text.as_bytes().contains(&0) {
+    if has_byte(text, 0) {
         let reason = format!("{} has the character U+0000 in it", field.name());
         return Err(RequestError::new(code, reason).field(field.name()));
     }

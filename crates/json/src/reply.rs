@@ -12,6 +12,7 @@ use crate::presence::PresentClient;
 use crate::reader::{Outcome, Reader, bad, bad_value};
 use crate::request::Limits;
 use crate::since::{Followed, Place, followed};
+use crate::stream::StreamReply;
 
 /// One text from the hub, borrowed from it wherever it holds no escapes and no base64.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +83,17 @@ pub enum Reply<'a> {
         /// Whether the filters stood in an array.
         many: bool,
     },
+    /// A token for a datagram channel.
+    Room {
+        /// The channel.
+        room: Cow<'a, str>,
+        /// The token.
+        token: Cow<'a, str>,
+        /// For how many seconds it can be used.
+        expires_s: u32,
+        /// The request's id, if it had one.
+        ack: Option<u64>,
+    },
     /// The client is this user from now on.
     Auth {
         /// The user name in the hub's form.
@@ -100,8 +112,19 @@ pub enum Reply<'a> {
     Answer(Answer<'a>),
     /// The answer to a ping: the text of the JSON value that came in it.
     Pong(&'a str),
+    /// The hub says that it is there, and would like to hear the same: `{"pong":…}` with this JSON value, or anything.
+    Ping(&'a str),
+    /// What can be asked for.
+    Help {
+        /// The text of a JSON object, for people.
+        help: &'a str,
+        /// The request's id, if it had one.
+        ack: Option<u64>,
+    },
     /// The hub has refused a request.
     Error(Refusal<'a>),
+    /// What the hub says of a stream.
+    Stream(StreamReply<'a>),
 }
 
 /// A message that was delivered.
@@ -220,6 +243,9 @@ impl<'a> Reader<'_, 'a> {
         if let Some(pong) = self.json(Field::Pong)? {
             return Ok(Reply::Pong(pong));
         }
+        if let Some(ping) = self.json(Field::Ping)? {
+            return Ok(Reply::Ping(ping));
+        }
         if let Some(id) = self.unsigned(Field::Res, u64::MAX)? {
             return Ok(Reply::Answer(Answer { id, payload: self.payload()?, extras: self.extras()? }));
         }
@@ -231,6 +257,12 @@ impl<'a> Reader<'_, 'a> {
             return Ok(Reply::Sub { filters, qos, followed: followed(self)?, ack, many });
         }
         if let Some(reply) = self.presence(ack)? {
+            return Ok(reply);
+        }
+        if let Some(reply) = self.stream_reply(ack)? {
+            return Ok(Reply::Stream(reply));
+        }
+        if let Some(reply) = self.room_token(ack)? {
             return Ok(reply);
         }
         if self.members.present.contains(Field::Unsub) {
@@ -246,10 +278,13 @@ impl<'a> Reader<'_, 'a> {
         if let Some(hello) = self.members.get(Field::Hello) {
             return Ok(Reply::Hello { welcome: self.welcome(hello)?, ack });
         }
+        if let Some(help) = self.json(Field::Help)? {
+            return Ok(Reply::Help { help, ack });
+        }
         ack.map(Reply::Ack).ok_or_else(|| {
             RequestError::new(
                 Code::UnknownOperation,
-                "none of topic, ack, sub, unsub, auth, hello, res, presence, join, leave, pong, gap and error is there",
+                "none of topic, ack, sub, unsub, auth, hello, res, presence, join, leave, room, stream, listen, call, pong, ping, gap, help and error is there",
             )
         })
     }
@@ -339,7 +374,7 @@ mod tests {
     fn what_is_no_reply_is_refused() {
         assert_eq!(
             reason("{}"),
-            "none of topic, ack, sub, unsub, auth, hello, res, presence, join, leave, pong, gap and error is there"
+            "none of topic, ack, sub, unsub, auth, hello, res, presence, join, leave, room, stream, listen, call, pong, ping, gap, help and error is there"
         );
         assert_eq!(
             reason(r#"{"sub":["a","b"],"qos":[0]}"#),

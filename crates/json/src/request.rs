@@ -10,6 +10,7 @@ use crate::hello::HelloRequest;
 use crate::members::{Members, read};
 use crate::reader::{Outcome, Reader, bad, bad_topic, check_not_empty};
 use crate::since::Since;
+use crate::stream::StreamRequest;
 
 pub(crate) const DEPTH_MAX_DEFAULT: usize = 64;
 
@@ -53,8 +54,24 @@ pub enum Request<'a> {
         /// What the answer carries as `ack`.
         id: Option<u64>,
     },
+    /// `{"room":…}`: a token for a datagram channel.
+    Room {
+        /// Its name, any text.
+        room: Cow<'a, str>,
+        /// What the answer carries as `ack`.
+        id: Option<u64>,
+    },
     /// `{"ping":…}`: any JSON value, as its text, which the answer repeats.
     Ping(&'a str),
+    /// `{"pong":…}`: any JSON value, in answer to a ping of the hub.
+    Pong(&'a str),
+    /// `{"help":…}`: what can be asked for?
+    Help {
+        /// The operation that more is to be said of; none: what there is.
+        operation: Option<Cow<'a, str>>,
+        /// What the answer carries as `ack`.
+        id: Option<u64>,
+    },
     /// `{"auth":{"user":…,"password":…}}`: who the client is.
     Auth {
         /// The user name, any text.
@@ -70,6 +87,8 @@ pub enum Request<'a> {
     Ask(AskRequest<'a>),
     /// `{"ack":…}`: the client has taken the delivery with this id.
     Ack(u64),
+    /// `{"connect":…}` and what else belongs to streams.
+    Stream(StreamRequest<'a>),
 }
 
 /// What a client wants to hear.
@@ -190,10 +209,22 @@ const OPERATIONS: FieldSet = FieldSet::of(&[
     Field::Hello,
     Field::Req,
     Field::Presence,
+    Field::Connect,
+    Field::Listen,
+    Field::Accept,
+    Field::Refuse,
+    Field::Room,
+    Field::Pong,
+    Field::Help,
 ]);
 
+#[cfg(test)]
+pub(crate) fn operations() -> FieldSet {
+    OPERATIONS
+}
+
 /// The fields that an operation has, itself among them.
-const fn fields_of(operation: Field) -> FieldSet {
+pub(crate) const fn fields_of(operation: Field) -> FieldSet {
     use Field::*;
     match operation {
         Pub => FieldSet::of(&[
@@ -215,6 +246,12 @@ const fn fields_of(operation: Field) -> FieldSet {
         Hello => FieldSet::of(&[Hello, Id]),
         Req => FieldSet::of(&[Req, Data, DataBase64, Qos, Id, TimeoutS, ContentType, Expiry, UserProperties]),
         Presence => FieldSet::of(&[Presence, Id]),
+        Connect => FieldSet::of(&[Connect, WaitS, Id]),
+        Listen => FieldSet::of(&[Listen, Exclusive, Once, Id]),
+        Accept => FieldSet::of(&[Accept, Id]),
+        Refuse => FieldSet::of(&[Refuse, Reason, Id]),
+        Room => FieldSet::of(&[Room, Id]),
+        Help => FieldSet::of(&[Help, Id]),
         other => FieldSet::of(&[other]),
     }
 }
@@ -232,6 +269,12 @@ impl<'a> Reader<'_, 'a> {
             Field::Hello => self.hello().map(Request::Hello),
             Field::Req => self.ask().map(Request::Ask),
             Field::Presence => self.presence_question(),
+            Field::Connect | Field::Listen | Field::Accept | Field::Refuse => {
+                self.stream_request(operation).map(Request::Stream)
+            }
+            Field::Room => self.room(),
+            Field::Help => self.help(),
+            Field::Pong => self.json(Field::Pong).map(|pong| Request::Pong(pong.unwrap_or_default())),
             Field::Ping => self.json(Field::Ping).map(|ping| Request::Ping(ping.unwrap_or_default())),
             _ => self.unsigned(Field::Ack, u64::MAX).map(|id| Request::Ack(id.unwrap_or_default())),
         }
@@ -272,7 +315,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn no_operation(&self) -> RequestError {
-        let reason = "no operation is named: one of pub, sub, unsub, req, ping, ack, auth, hello, presence";
+        let reason = "no operation is named: one of pub, sub, unsub, req, ping, pong, ack, auth, hello, presence, room, connect, listen, accept, refuse, help";
         let meant = self.members.unknown.as_deref().and_then(|name| Some((name, nearest(name, OPERATIONS)?)));
         match meant {
             Some((name, operation)) => {

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use trefoil_json::{
     Answer, AskRequest, BINARY_HEADER_BYTES_MAX, CLIENT_BYTES_MAX, Code, Delivery, Extras, ExtrasRef,
     HelloRequest, INFO_BYTES_MAX, Limits, MessageView, PublishRequest, PublishView, Reply, Request,
-    RequestError, SlowReader, TIMEOUT_S_DEFAULT, VERSION, Welcome, encode_answer, encode_ask, encode_binary,
-    encode_binary_header, encode_binary_publish, encode_hello, is_batch, is_text, parse, parse_batch,
-    parse_binary, parse_binary_reply, parse_reply, push_binary_prefix,
+    RequestError, SlowReader, Stay, TIMEOUT_S_DEFAULT, VERSION, Welcome, encode_answer, encode_ask,
+    encode_binary, encode_binary_header, encode_binary_publish, encode_hello, is_batch, is_text, parse,
+    parse_batch, parse_binary, parse_binary_reply, parse_reply, push_binary_prefix,
 };
 
 fn ok(text: &str) -> Request<'_> {
@@ -34,9 +34,12 @@ fn hello_may_say_nothing_and_everything() {
         info: Some(r#"{"name": "Ann"}"#),
         batch: true,
         binary: true,
+        session_s: Some(3600),
+        resume: Some("0f".into()),
+        heartbeat_s: Some(30),
         id: Some(4),
     };
-    let text = r#"{"hello":{"info":{"name": "Ann"},"client":"a\"b","binary":true,"batch":true},"id":4}"#;
+    let text = r#"{"hello":{"info":{"name": "Ann"},"client":"a\"b","binary":true,"batch":true,"heartbeat_s":30,"resume":"0f","session_s":3600},"id":4}"#;
     assert_eq!(ok(text), Request::Hello(hello.clone()));
     for hello in [hello, HelloRequest::default(), HelloRequest { binary: true, ..HelloRequest::default() }] {
         let text = String::from_utf8(written(|out| encode_hello(&hello, out))).unwrap();
@@ -67,11 +70,18 @@ fn the_hub_says_hello_too() {
         client: "ann".into(),
         connection: "2-4f1c".into(),
         request_bytes_max: 1_048_576,
+        session: None,
+        heartbeat_s: None,
     };
     let text = written(|out| welcome.encode(Some(1), out));
     let expected = br#"{"hello":{"version":1,"client":"ann","connection":"2-4f1c","limits":{"request_bytes_max":1048576}},"ack":1}"#;
     assert_eq!(text, expected);
-    assert_eq!(parse_reply(&text), Ok(Reply::Hello { welcome, ack: Some(1) }));
+    assert_eq!(parse_reply(&text), Ok(Reply::Hello { welcome: welcome.clone(), ack: Some(1) }));
+    let stay = Stay { resumed: true, session_s: 60, resume: Some("0f".into()) };
+    let welcome = Welcome { session: Some(stay), heartbeat_s: Some(30), ..welcome };
+    let text = written(|out| welcome.encode(None, out));
+    assert!(text.ends_with(br#"},"resumed":true,"session_s":60,"resume":"0f","heartbeat_s":30}}"#));
+    assert_eq!(parse_reply(&text), Ok(Reply::Hello { welcome, ack: None }));
     let error = parse_reply(br#"{"hello":{"version":1,"client":"a","connection":"0-1"}}"#).unwrap_err();
     assert_eq!(error.reason, "hello has no limits");
 }

@@ -243,7 +243,7 @@ fn invalid_utf8_is_bad_json_and_says_where() {
 #[test]
 fn an_operation_must_be_named_and_only_one() {
     use Code::{BadField, UnknownOperation};
-    let none = "no operation is named: one of pub, sub, unsub, req, ping, ack, auth, hello, presence";
+    let none = "no operation is named: one of pub, sub, unsub, req, ping, pong, ack, auth, hello, presence, room, connect, listen, accept, refuse, help";
     refuses("{}", UnknownOperation, None, None, none);
     refuses(r#"{"id":1,"data":2}"#, UnknownOperation, None, 1, none);
     refuses(

@@ -2,63 +2,25 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod schemas;
+
+use schemas::{SCHEMA, Schemas};
 use std::collections::BTreeSet;
 
-use jsonschema::Validator;
 use serde_json::{Value, json};
 use trefoil_json::{
-    Code, Delivery, ExtrasRef, Followed, HelloRequest, Limits, MessageView, Place, PresentClient,
-    PublishView, Reply, Request, RequestError, SlowReader, SubscribeRequest, SubscribeView, VERSION, Welcome,
-    encode_ack, encode_answer, encode_ask, encode_auth, encode_authenticated, encode_followed, encode_gap,
-    encode_hello, encode_join, encode_leave, encode_message, encode_ping, encode_pong, encode_presence,
-    encode_presence_count, encode_presence_question, encode_publish, encode_subscribe, encode_subscribed,
-    encode_unsubscribe, encode_unsubscribed, is_batch, parse, parse_batch, parse_reply,
+    Caller, Code, Delivery, ExtrasRef, Followed, HelloRequest, Limits, MessageView, Place, PresentClient,
+    PublishView, Reply, Request, RequestError, SlowReader, Stay, StreamReply, StreamRequest,
+    SubscribeRequest, SubscribeView, VERSION, WAIT_S_MAX, Welcome, encode_ack, encode_answer, encode_ask,
+    encode_auth, encode_authenticated, encode_followed, encode_gap, encode_hello, encode_help,
+    encode_help_question, encode_join, encode_leave, encode_message, encode_ping, encode_pong,
+    encode_presence, encode_presence_count, encode_presence_question, encode_publish, encode_room,
+    encode_room_token, encode_subscribe, encode_subscribed, encode_unsubscribe, encode_unsubscribed,
+    is_batch, parse, parse_batch, parse_reply,
 };
 
-const SCHEMA: &str = include_str!("../../../docs/json-protocol.schema.json");
 const PAGE: &str = include_str!("../../../docs/json-protocol.md");
 const ASYNCAPI: &str = include_str!("../../../docs/json-protocol.asyncapi.yaml");
-
-struct Schemas {
-    request: Validator,
-    reply: Validator,
-}
-
-impl Schemas {
-    fn load() -> Schemas {
-        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-        jsonschema::meta::validate(&schema).unwrap_or_else(|error| panic!("the schema itself: {error}"));
-        let part = |name: &str| {
-            let mut schema = schema.clone();
-            let object = schema.as_object_mut().unwrap();
-            object.remove("anyOf");
-            object.insert("$ref".to_owned(), json!(format!("#/$defs/{name}")));
-            jsonschema::draft202012::new(&schema).unwrap_or_else(|error| panic!("{name}: {error}"))
-        };
-        Schemas { request: part("request"), reply: part("reply") }
-    }
-
-    /// Both the schema and the code take this as a request.
-    #[track_caller]
-    fn check_request(&self, text: &str) {
-        valid(&self.request, text);
-        parse(text.as_bytes(), Limits::default()).unwrap_or_else(|error| panic!("{text}: {error}"));
-    }
-
-    /// Both the schema and the code take this as a reply.
-    #[track_caller]
-    fn check_reply(&self, text: &str) {
-        valid(&self.reply, text);
-        parse_reply(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
-    }
-}
-
-#[track_caller]
-fn valid(schema: &Validator, text: &str) {
-    let value: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    let errors: Vec<String> = schema.iter_errors(&value).map(|error| error.to_string()).collect();
-    assert!(errors.is_empty(), "{text}: {errors:?}");
-}
 
 fn written(encode: impl FnOnce(&mut Vec<u8>)) -> String {
     let mut out = Vec::new();
@@ -143,16 +105,33 @@ fn every_encoder_writes_what_the_schema_describes() {
     }
     for (client, info, is, id) in [(None, None, false, None), (Some("é"), Some("[1,\n2]"), true, Some(1))] {
         let client = client.map(Into::into);
-        let hello = HelloRequest { client, info, batch: is, binary: is, id };
+        let (session_s, resume) = (is.then_some(3600), is.then(|| "6f1e".into()));
+        let heartbeat_s = is.then_some(30);
+        let hello = HelloRequest { client, info, batch: is, binary: is, session_s, resume, heartbeat_s, id };
         schemas.check_request(&written(|out| encode_hello(&hello, out)));
-        let welcome =
-            Welcome { version: VERSION, client: "c".into(), connection: "0-1f".into(), request_bytes_max: 1 };
+        let session = is.then(|| Stay { resumed: false, session_s: 3600, resume: Some("6f1e".into()) });
+        let welcome = Welcome {
+            version: VERSION,
+            client: "c".into(),
+            connection: "0-1f".into(),
+            request_bytes_max: 1,
+            session,
+            heartbeat_s,
+        };
         schemas.check_reply(&written(|out| welcome.encode(id, out)));
     }
     for raw in ["null", "[1,\n\"x\"]"] {
         schemas.check_request(&written(|out| encode_ping(raw, out)));
         schemas.check_reply(&written(|out| encode_pong(raw, out)));
+        // A heartbeat of the hub, and what it is answered.
+        schemas.check_reply(&written(|out| encode_ping(raw, out)));
+        schemas.check_request(&written(|out| encode_pong(raw, out)));
     }
+    for name in [None, Some("sub"), Some("hello")] {
+        schemas.check_request(&written(|out| encode_help_question(name, out)));
+        schemas.check_reply(&written(|out| encode_help(name, name.map(|_| 1), out)));
+    }
+    schemas.check_reply(r#"{"help":null}"#);
     for next in [None, Some(Place { epoch: (1 << 48) - 1, offset: 1 })] {
         schemas.check_reply(&written(|out| encode_gap("a/é", next, out)));
     }
@@ -171,8 +150,34 @@ fn every_encoder_writes_what_the_schema_describes() {
         }
         schemas.check_reply(&written(|out| encode_join("a/é", &client, 7, out)));
     }
+    for id in [None, Some(u64::MAX)] {
+        schemas.check_request(&written(|out| encode_room("pong/7", id, out)));
+        schemas.check_reply(&written(|out| encode_room_token("pong/7", "AQ-_", 3600, id, out)));
+    }
     schemas.check_reply(&written(|out| encode_presence_count("a", usize::MAX, out)));
     schemas.check_reply(&written(|out| encode_leave("a", "ann", "1-2f", 0, out)));
+    let ann = Caller { client: Some("ann".into()), user: None, peer: Some("[::1]:9".into()) };
+    for id in [None, Some(0)] {
+        let (name, token) = (|| "a/é b".into(), || "0123456789abcdef0123456789abcdef".into());
+        let wait_s = id.map_or(0, |_| WAIT_S_MAX);
+        let (exclusive, reason) = (id.is_some(), id.map(|_| "not \"now\"".into()));
+        for request in [
+            StreamRequest::Connect { name: name(), wait_s, id },
+            StreamRequest::Listen { name: name(), exclusive, once: !exclusive, id },
+            StreamRequest::Accept { token: token(), id },
+            StreamRequest::Refuse { token: token(), reason, id },
+        ] {
+            schemas.check_request(&written(|out| request.encode(out)));
+        }
+        for reply in [
+            StreamReply::Joined { name: name(), from: id.map(|_| ann.clone()), ack: id },
+            StreamReply::Listening { name: name(), ack: id },
+            StreamReply::Call { name: name(), token: token(), from: Caller::default() },
+            StreamReply::Refused { token: token(), ack: id },
+        ] {
+            schemas.check_reply(&written(|out| reply.encode(out)));
+        }
+    }
     let ack = written(|out| encode_ack(u64::MAX, out));
     schemas.check_request(&ack);
     schemas.check_reply(&ack);
@@ -246,6 +251,18 @@ fn what_the_code_refuses_the_schema_refuses() {
         r#"{"hello":{"binary":"true"}}"#,
         r#"{"hello":{"user":"ann"}}"#,
         r#"{"hello":{},"qos":1}"#,
+        r#"{"hello":{"session_s":1}}"#,
+        r#"{"hello":{"client":"c","session_s":-1}}"#,
+        r#"{"hello":{"client":"c","session_s":4294967296}}"#,
+        r#"{"hello":{"client":"c","resume":"a"}}"#,
+        r#"{"hello":{"client":"c","session_s":1,"resume":""}}"#,
+        r#"{"hello":{"heartbeat_s":0}}"#,
+        r#"{"hello":{"heartbeat_s":3601}}"#,
+        r#"{"help":false}"#,
+        r#"{"help":"x"}"#,
+        r#"{"help":null}"#,
+        r#"{"help":true,"sub":"t"}"#,
+        r#"{"pong":1,"id":1}"#,
         r#"{"unsub":"t","qos":1}"#,
         r#"{"unsub":null}"#,
         r#"{"auth":null}"#,
@@ -253,6 +270,19 @@ fn what_the_code_refuses_the_schema_refuses() {
         r#"{"auth":{"user":"ann","password":7}}"#,
         r#"{"auth":{"user":"ann","password":"x","token":"y"}}"#,
         r#"{"auth":{"user":"ann","password":"x"},"qos":1}"#,
+        r#"{"connect":""}"#,
+        r#"{"connect":"a/../b"}"#,
+        r#"{"connect":"a//b"}"#,
+        r#"{"connect":"a\u0000"}"#,
+        r#"{"connect":"a/#"}"#,
+        r#"{"connect":"a","wait_s":0}"#,
+        r#"{"connect":"a","wait_s":3601}"#,
+        r#"{"connect":"a","once":true}"#,
+        r#"{"listen":"a","wait_s":1}"#,
+        r#"{"listen":"a","once":1}"#,
+        r#"{"accept":1}"#,
+        r#"{"accept":"t","reason":"x"}"#,
+        r#"{"refuse":"t","reason":1}"#,
         r#"{"ping":1,"id":1}"#,
         r#"{"ack":"1"}"#,
         r#"{"ack":1,"id":1}"#,
@@ -280,6 +310,9 @@ fn what_the_code_refuses_the_schema_refuses() {
         r#"{"res":1,"data":1,"topic":"t"}"#,
         r#"{"hello":{"version":1,"client":"c","connection":"1"}}"#,
         r#"{"hello":{"version":2,"client":"c","connection":"0-1","limits":{"request_bytes_max":1}}}"#,
+        r#"{"hello":{"version":1,"client":"c","connection":"0-1","limits":{"request_bytes_max":1},"resumed":true}}"#,
+        r#"{"help":{"operation":"sub"}}"#,
+        r#"{"ping":1,"ack":1}"#,
         r#"{"topic":"t","data":1,"offset":7}"#,
         r#"{"gap":{"epoch":"0123456789ab","offset":7}}"#,
         r#"{"gap":{"topic":"t","offset":7}}"#,
@@ -374,7 +407,28 @@ fn answer(request: &Request<'_>, reply: Option<&str>) -> Option<String> {
         }
         Request::Auth { user, id, .. } => Some(written(|out| encode_authenticated(user, *id, out))),
         Request::Ping(raw) => Some(written(|out| encode_pong(raw, out))),
-        Request::Ack(_) | Request::Presence { .. } => None,
+        Request::Stream(stream) => {
+            let Reply::Stream(said) = parse_reply(reply?.as_bytes()).unwrap() else { return None };
+            Some(written(|out| stream_answer(stream, said).encode(out)))
+        }
+        // A token is the hub's own.
+        Request::Room { .. } => reply.map(ToOwned::to_owned),
+        // What is said there is for people, and the page does not repeat it.
+        Request::Help { .. } => reply.map(ToOwned::to_owned),
+        Request::Ack(_) | Request::Pong(_) | Request::Presence { .. } => None,
+    }
+}
+
+/// What a request for a stream is answered with. Who calls is what the page says.
+fn stream_answer<'a>(request: &StreamRequest<'a>, said: StreamReply<'a>) -> StreamReply<'a> {
+    match (request.clone(), said) {
+        (StreamRequest::Connect { name, id, .. }, _) => StreamReply::Joined { name, from: None, ack: id },
+        (StreamRequest::Listen { name, id, .. }, _) => StreamReply::Listening { name, ack: id },
+        (StreamRequest::Accept { id, .. }, StreamReply::Joined { name, from, .. }) => {
+            StreamReply::Joined { name, from, ack: id }
+        }
+        (StreamRequest::Refuse { token, id, .. }, _) => StreamReply::Refused { token, ack: id },
+        (_, said) => said,
     }
 }
 
@@ -388,6 +442,10 @@ fn the_examples_of_the_page_are_what_the_code_does() {
         Code::Unavailable,
         Code::NoResponder,
         Code::Timeout,
+        Code::NoListener,
+        Code::Refused,
+        Code::Taken,
+        Code::NoCaller,
     ];
     let mut codes_seen = BTreeSet::new();
     let mut operations_seen = BTreeSet::new();
@@ -427,8 +485,15 @@ fn the_examples_of_the_page_are_what_the_code_does() {
                     Request::Hello(_) => "hello",
                     Request::Ask(_) => "req",
                     Request::Ping(_) => "ping",
+                    Request::Pong(_) => "pong",
+                    Request::Help { .. } => "help",
                     Request::Ack(_) => "ack",
                     Request::Presence { .. } => "presence",
+                    Request::Room { .. } => "room",
+                    Request::Stream(StreamRequest::Connect { .. }) => "connect",
+                    Request::Stream(StreamRequest::Listen { .. }) => "listen",
+                    Request::Stream(StreamRequest::Accept { .. }) => "accept",
+                    Request::Stream(StreamRequest::Refuse { .. }) => "refuse",
                 });
                 match error {
                     None if matches!(request, Request::Presence { .. }) => {
@@ -445,7 +510,10 @@ fn the_examples_of_the_page_are_what_the_code_does() {
     }
     assert_eq!(
         operations_seen,
-        BTreeSet::from(["ack", "auth", "hello", "ping", "presence", "pub", "req", "sub", "unsub"])
+        BTreeSet::from([
+            "accept", "ack", "auth", "connect", "hello", "help", "listen", "ping", "pong", "presence", "pub",
+            "refuse", "req", "room", "sub", "unsub"
+        ])
     );
     assert!(batches > 0, "the page has lost its batch");
     assert_eq!(codes_seen, Code::ALL.map(Code::name).into());

@@ -5,6 +5,7 @@ use crate::keeper::Keeper;
 use crate::keeper::report::StoreSummary;
 use crate::mail::Mailbox;
 use crate::shard::mqtt_sn::Gateway;
+use crate::shard::rooms::Lobby;
 use crate::stats::{ListenerSummary, Stats, Summary};
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
@@ -22,14 +23,20 @@ pub(crate) struct Context {
     pub(crate) mqtt: Mqtt,
     /// What all shards know of the MQTT-SN gateway.
     pub(crate) gateway: Gateway,
+    /// What all shards know of rooms.
+    pub(crate) lobby: Lobby,
     /// The figures below `$SYS/broker`.
     pub(crate) sys: Sys,
     /// Who may connect; `None`: nobody is asked.
     pub(crate) access: Option<Access>,
     /// Who may not.
     pub(crate) bans: Bans,
-    /// The listeners, by number.
+    /// Who has failed too often to prove who it is.
+    pub(crate) failures: crate::access::Failures,
+    /// The listeners, by number, and behind them a number for each device that the hub connects to.
     pub(crate) listeners: Vec<ListenerContext>,
+    /// These devices.
+    pub(crate) dials: Vec<crate::dial::DialContext>,
     /// What the shards share of the hub.
     pub(crate) hub: std::sync::Arc<trefoil_hub::Shared>,
     /// The shards' mailboxes, by number.
@@ -42,6 +49,8 @@ pub(crate) struct Context {
     pub(crate) connections: AtomicUsize,
     /// Those of them that are channels.
     pub(crate) channels: AtomicUsize,
+    /// Who listens and who calls, and who is joined.
+    pub(crate) streams: crate::streams::Streams,
     /// How many open files there may be.
     pub(crate) descriptors: crate::descriptors::Descriptors,
     /// How much memory there may be, and how much there is.
@@ -74,6 +83,10 @@ pub(crate) struct ListenerContext {
     pub(crate) connections_max: usize,
     /// Connections now.
     pub(crate) connections: AtomicUsize,
+    /// What a framed one does with bytes.
+    pub(crate) framed: Option<std::sync::Arc<crate::framed::Profile>>,
+    /// It is no listener: the hub has made its connections itself.
+    pub(crate) is_dial: bool,
 }
 
 impl Context {
@@ -98,8 +111,15 @@ impl Context {
             bind: l.bind.to_string(),
             protocols: l.protocols.names().collect(),
         };
-        let listeners = self.listeners.iter().map(listener).collect();
+        let listeners = self.listeners.iter().filter(|l| !l.is_dial).map(listener).collect();
+        let dials = self.dials.iter().map(crate::dial::DialContext::summary).collect();
         let (uptime_s, retained) = (self.started.elapsed().as_secs(), self.hub.retained.size().0);
-        Summary::of(&self.stats, listeners, uptime_s, retained, StoreSummary::of(self.keeper.as_deref()))
+        Summary::of(
+            &self.stats,
+            (listeners, dials),
+            uptime_s,
+            retained,
+            StoreSummary::of(self.keeper.as_deref()),
+        )
     }
 }

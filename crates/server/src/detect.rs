@@ -76,8 +76,14 @@ pub fn detect(input: &[u8], allowed: Protocols) -> Result<Option<Detected>, Refu
             None => return Ok(None),
         },
         TLS_HANDSHAKE if blank == 0 => return Err(Refused::Tls),
-        // One object, or several in an array.
-        b'{' | b'[' => (Detected::Json, "JSON lines", allowed.json),
+        // One object, or several in an array; or a line of help that has been pasted.
+        b'{' | b'[' | b'#' => (Detected::Json, "JSON lines", allowed.json),
+        _ if allowed.json && starts_word(&input[blank..]) != Some(false) => {
+            match starts_word(&input[blank..]) {
+                Some(true) => (Detected::Json, "JSON lines", true),
+                _ => return Ok(None),
+            }
+        }
         _ => match starts_request(&input[blank..]) {
             Some(true) => (Detected::Http, "HTTP", allowed.http || allowed.websocket),
             // More may come of it.
@@ -107,6 +113,26 @@ fn starts_connect(input: &[u8]) -> Option<bool> {
     }
 }
 
+/// Words by which somebody who types asks for help, or leaves, with what may follow.
+const WORDS: [&[u8]; 4] = [b"help", b"?", b"quit", b"exit"];
+
+/// Whether this is the start of a line with one of the words that JSON lines know: the word as a whole, and what ends it.
+fn starts_word(input: &[u8]) -> Option<bool> {
+    let is_cut =
+        WORDS.iter().any(|word| input.len() <= word.len() && word[..input.len()].eq_ignore_ascii_case(input));
+    let is_whole = WORDS.iter().any(|word| {
+        let rest = input.get(word.len()..).filter(|_| input[..word.len()].eq_ignore_ascii_case(word));
+        rest.and_then(<[u8]>::first).is_some_and(u8::is_ascii_whitespace)
+    });
+    if is_whole {
+        Some(true)
+    } else if is_cut {
+        None
+    } else {
+        Some(false)
+    }
+}
+
 fn starts_request(input: &[u8]) -> Option<bool> {
     let starts =
         |method: &[u8]| input.iter().zip(method).all(|(a, b)| a == b).then_some(input.len() >= method.len());
@@ -132,7 +158,7 @@ impl std::fmt::Display for Refused {
             ),
             Refused::Unknown => f.write_str(
                 "these first bytes are no protocol that is spoken here: start with an MQTT CONNECT packet, \
-                 an HTTP request, or a JSON object such as {\"sub\":\"#\"}",
+                 an HTTP request, or a JSON object such as {\"sub\":\"#\"}; or type help",
             ),
             Refused::Narrowed(name, allowed) => {
                 write!(f, "{name} is not spoken on this listener, which is configured for: {allowed}")
@@ -147,11 +173,12 @@ impl std::error::Error for Refused {}
 mod tests {
     use super::*;
 
-    const ALL: Protocols = Protocols { mqtt: true, http: true, websocket: true, json: true, mqtt_sn: false };
+    const ALL: Protocols =
+        Protocols { mqtt: true, http: true, websocket: true, json: true, ..Protocols::NONE };
 
     #[test]
     fn each_protocol_is_known_by_its_first_bytes() {
-        let cases: [(&[u8], Detected); 9] = [
+        let cases: [(&[u8], Detected); 14] = [
             (b"\x10\x10\0\x04MQTT\x04", Detected::Mqtt),
             (b"\x10\x90\x01\0\x04MQTT\x05", Detected::Mqtt),
             (b"\x10\x12\0\x06MQIsdp\x03", Detected::Mqtt),
@@ -161,6 +188,11 @@ mod tests {
             (b"\r\n {", Detected::Json),
             (b" [{\"sub\":", Detected::Json),
             (b"\nGET / HTTP/1.1\r\n", Detected::Http),
+            (b"help\n", Detected::Json),
+            (b"HELP sub\r\n", Detected::Json),
+            (b" ?\n", Detected::Json),
+            (b"quit\n", Detected::Json),
+            (b"HEAD / HTTP/1.1\r\n", Detected::Http),
         ];
         for (input, expected) in cases {
             assert_eq!(detect(input, ALL), Ok(Some(expected)), "{}", input.escape_ascii());
@@ -184,6 +216,8 @@ mod tests {
             b"PROXY TCP4 ",
             b"\r\n\r\n\0\r\nQUIT\n\x21",
             b"(1)",
+            b"helpless",
+            b"?x",
         ] {
             assert!(detect(input, ALL).is_err(), "{}", input.escape_ascii());
         }

@@ -17,6 +17,10 @@ const BACKLOG: i32 = 4096;
 /// Bytes of datagrams that the kernel is asked to hold for each socket until the shard takes them.
 const RECEIVE_BYTES: usize = 4 << 20;
 
+/// Bytes of datagrams that the kernel is asked to hold for each socket until the network takes them: what is said in a room
+/// leaves for all of it at once.
+const SEND_BYTES: usize = 1 << 20;
+
 /// After this long without a word from a peer the kernel asks whether it is still there: protocols without a
 /// keep-alive of their own would never notice a machine that was switched off.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -128,6 +132,7 @@ pub(crate) fn prepare(socket: &Socket) -> io::Result<()> {
         Socket::Udp(socket) => {
             // What does not fit is lost, so as much as the kernel gives; less is no error.
             let _ = SockRef::from(socket).set_recv_buffer_size(RECEIVE_BYTES);
+            let _ = SockRef::from(socket).set_send_buffer_size(SEND_BYTES);
             socket.set_nonblocking(true)
         }
     }

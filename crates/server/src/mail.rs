@@ -6,8 +6,10 @@
 use crate::access::kept::Kind as KeptKind;
 use crate::access::{Purge, Verdict};
 use crate::proxied::Proxied;
+use crate::shard::json::led::Led;
 use crate::shard::mqtt_sn::{Forwarded, Parted};
-use crate::shard::{Deflate, Opening};
+use crate::shard::rooms;
+use crate::shard::{Deflate, FramedForwarded, FramedGone, FramedInput, Opening};
 use crate::stream::Stream;
 use bytes::Bytes;
 use mio::Waker;
@@ -53,6 +55,24 @@ pub(crate) enum Mail {
     SnGone(Box<Parted>),
     /// The address of an MQTT-SN client here has become another's.
     SnUnbound(Box<Parted>),
+    /// Somebody who may join a room that is here.
+    RoomJoin(Box<rooms::Asking>),
+    /// Datagrams of peers in rooms that are here.
+    RoomDatagrams(Box<rooms::Bundle>),
+    /// A peer that this shard leads an address to is not there any more.
+    RoomGone(Box<rooms::Parted>),
+    /// The address of a peer here has become another's.
+    RoomLost(Box<rooms::Parted>),
+    /// Which rooms are there?
+    Rooms { rooms_max: usize, reply: oneshot::Sender<Vec<rooms::RoomReport>> },
+    /// A datagram of a JSON client that belongs here.
+    JsonDatagram(Box<Led>),
+    /// A JSON client that this shard leads an address to is not there any more.
+    JsonGone(Box<Parted>),
+    /// A datagram of a framed peer that belongs here.
+    FramedDatagram(Box<FramedForwarded>),
+    /// A framed peer whose datagrams come in here is not at another shard any more.
+    FramedGone(Box<FramedGone>),
     /// What came of a password: `user` is who it belongs to, if it was right. The connection may be gone by now.
     Verdict { connection: ConnectionKey, serial: u32, verdict: Verdict },
     /// Batches of this shard up to this one are on disk.
@@ -65,6 +85,8 @@ pub(crate) enum Mail {
     Fence(u64),
     /// Accept nothing more, and say so when it is done; who is here stays.
     StopListening(std::sync::mpsc::Sender<()>),
+    /// Something about a stream, for a connection of this shard.
+    Stream(Box<crate::streams::Letter>),
     /// The connections go to another process.
     Handover(crate::handover::Step),
     /// Stop: close listeners, say goodbye to clients, and end when all is sent.
@@ -86,9 +108,18 @@ impl Mail {
                 Mail::Run(wire) => wire.len(),
                 Mail::Arrival(arrival) => arrival.input.len(),
                 Mail::SnDatagram(forwarded) => forwarded.datagram.len(),
+                Mail::FramedDatagram(forwarded) => forwarded.datagram.len(),
                 Mail::Keep { key, value, .. } => key.len() + value.len(),
+                Mail::RoomDatagrams(bundle) => bundle.bytes(),
+                Mail::JsonDatagram(led) => led.datagram.len(),
                 Mail::SnGone(_)
+                | Mail::JsonGone(_)
                 | Mail::SnUnbound(_)
+                | Mail::RoomJoin(_)
+                | Mail::RoomGone(_)
+                | Mail::RoomLost(_)
+                | Mail::Rooms { .. }
+                | Mail::FramedGone(_)
                 | Mail::Verdict { .. }
                 | Mail::Survey { .. }
                 | Mail::Presence { .. }
@@ -99,6 +130,7 @@ impl Mail {
                 | Mail::Checkpoint { .. }
                 | Mail::Fence(_)
                 | Mail::StopListening(_)
+                | Mail::Stream(_)
                 | Mail::Handover(_)
                 | Mail::Stop => 0,
             }
@@ -133,8 +165,12 @@ pub(crate) enum Stage {
     MqttWebSocket { receiver: Box<Receiver>, connect: Vec<u8>, deflate: Deflate },
     /// It asks for a channel; `input` starts with the body of the request.
     Channel(Opening),
+    /// Its bytes are frames.
+    Framed(Box<FramedInput>),
     /// It is JSON, over WebSocket if there is a receiver; `requests` is a batch that starts with its hello.
     Json { receiver: Option<Box<Receiver>>, requests: Vec<u8>, deflate: Deflate },
+    /// It is to be joined with a connection of this shard.
+    Stream(Box<crate::shard::stream::Waiting>, crate::streams::End),
 }
 
 /// A shard's mailbox.

@@ -14,6 +14,9 @@ pub(crate) const LINK_BYTES_MIN: usize = 1024;
 /// A copied piece does not grow beyond this, so that written memory is given back.
 const PIECE_BYTES_MAX: usize = 64 << 10;
 
+/// A piece of so many bytes is moved to make room for the head of its frame.
+const MOVED_BYTES_MAX: usize = 1024;
+
 /// Pieces given to one write.
 pub(crate) const PIECES_PER_WRITE: usize = 64;
 
@@ -70,8 +73,16 @@ impl Pool {
         self.0 = Vec::new();
     }
 
+    fn give_piece(&mut self, piece: Piece) {
+        if let PieceBytes::Copied(bytes) = piece.bytes {
+            self.give(bytes);
+        }
+    }
+
     fn give(&mut self, mut bytes: Vec<u8>) {
-        if self.0.len() < POOLED_MAX && bytes.capacity() <= PIECE_BYTES_MAX {
+        // Whoever takes a small one would have to make it larger at once.
+        let is_useful = (PIECE_BYTES_START..=PIECE_BYTES_MAX).contains(&bytes.capacity());
+        if self.0.len() < POOLED_MAX && is_useful {
             bytes.clear();
             self.0.push(bytes);
         }
@@ -145,12 +156,10 @@ impl Outbox {
 
     /// Puts one WebSocket frame around all that has been appended since the last call. The boundaries of frames mean
     /// nothing to MQTT [MQTT-6.0.0-3], so one head serves all that leaves in a tick. `head` writes it for a length.
-    pub(crate) fn frame(&mut self, head: impl FnOnce(usize, &mut Vec<u8>)) {
-        if self.unframed_bytes > 0 {
-            let mut bytes = Vec::new();
-            head(self.unframed_bytes, &mut bytes);
-            self.bytes += bytes.len();
-            self.pieces.insert(self.framed, Piece { bytes: PieceBytes::Copied(bytes), messages: 0 });
+    pub(crate) fn frame(&mut self, pool: &mut Pool, head: impl FnOnce(usize, &mut Vec<u8>)) {
+        let len = self.unframed_bytes;
+        if len > 0 {
+            self.put_head(pool, |out| head(len, out));
         }
         self.mark_framed();
     }
@@ -162,14 +171,15 @@ impl Outbox {
 
     /// The same as [`frame`](Self::frame), where the frame does not hold what has been appended as it is: `write` gets all
     /// of it, and writes the whole frame.
-    pub(crate) fn replace_unframed(&mut self, write: impl FnOnce(&[u8], &mut Vec<u8>)) {
+    pub(crate) fn replace_unframed(&mut self, pool: &mut Pool, write: impl FnOnce(&[u8], &mut Vec<u8>)) {
         let (mut plain, mut messages) = (Vec::with_capacity(self.unframed_bytes), 0);
         // Of what stands in no frame nothing has been written.
         for piece in self.pieces.drain(self.framed..) {
             plain.extend_from_slice(piece.bytes.as_slice());
             messages += piece.messages;
+            pool.give_piece(piece);
         }
-        let mut bytes = Vec::new();
+        let mut bytes = pool.take();
         write(&plain, &mut bytes);
         self.bytes = self.bytes - self.unframed_bytes + bytes.len();
         self.pieces.push_back(Piece { bytes: PieceBytes::Copied(bytes), messages });
@@ -196,19 +206,18 @@ impl Outbox {
             self.cut_comma();
             let brackets = if objects > 1 { 2 } else { 0 };
             let text_bytes = self.unframed_bytes + brackets;
-            let mut bytes = Vec::new();
-            head(text_bytes, &mut bytes);
             if objects > 1 {
-                bytes.push(b'[');
                 self.copy(b"]", 0, pool);
             }
             if !end.is_empty() {
                 self.copy(end, 0, pool);
             }
-            if !bytes.is_empty() {
-                self.bytes += bytes.len();
-                self.pieces.insert(self.framed, Piece { bytes: PieceBytes::Copied(bytes), messages: 0 });
-            }
+            self.put_head(pool, |out| {
+                head(text_bytes, out);
+                if objects > 1 {
+                    out.push(b'[');
+                }
+            });
         }
         self.mark_framed();
     }
@@ -279,6 +288,32 @@ impl Outbox {
         }
     }
 
+    /// Puts what `head` writes before all that stands in no frame.
+    fn put_head(&mut self, pool: &mut Pool, head: impl FnOnce(&mut Vec<u8>)) {
+        let is_alone = self.framed + 1 == self.pieces.len();
+        match self.pieces.back_mut() {
+            // To move a little costs less than to write two pieces.
+            Some(Piece { bytes: PieceBytes::Copied(bytes), .. })
+                if is_alone && bytes.len() <= MOVED_BYTES_MAX =>
+            {
+                let before = bytes.len();
+                head(bytes);
+                let added = bytes.len() - before;
+                bytes.rotate_right(added);
+                self.bytes += added;
+            }
+            _ => {
+                let mut bytes = pool.take();
+                head(&mut bytes);
+                if bytes.is_empty() {
+                    return pool.give(bytes);
+                }
+                self.bytes += bytes.len();
+                self.pieces.insert(self.framed, Piece { bytes: PieceBytes::Copied(bytes), messages: 0 });
+            }
+        }
+    }
+
     fn pop(&mut self, pool: &mut Pool) {
         let Some(piece) = self.pieces.pop_front() else { return };
         self.messages -= piece.messages as usize;
@@ -287,9 +322,7 @@ impl Outbox {
         } else {
             self.unframed_bytes -= piece.bytes.as_slice().len();
         }
-        if let PieceBytes::Copied(bytes) = piece.bytes {
-            pool.give(bytes);
-        }
+        pool.give_piece(piece);
     }
 
     fn tail(&mut self, pool: &mut Pool) -> &mut Piece {
@@ -345,17 +378,31 @@ mod tests {
             let (mut outbox, mut pool) = (Outbox::default(), Pool::default());
             outbox.copy(b"ab", 1, &mut pool);
             outbox.link(Bytes::from_static(b"cde"), 1);
-            outbox.frame(head);
-            outbox.frame(head);
+            outbox.frame(&mut pool, head);
+            outbox.frame(&mut pool, head);
             outbox.advance(1, &mut pool);
             outbox.copy(b"f", 1, &mut pool);
-            outbox.frame(head);
+            outbox.frame(&mut pool, head);
             outbox.copy(b"<pong>", 0, &mut pool);
             outbox.mark_framed();
             assert_eq!(written(&mut outbox, at_once, &mut pool), b"5]abcde[1]f<pong>");
             outbox.copy(b"g", 1, &mut pool);
-            outbox.frame(head);
+            outbox.frame(&mut pool, head);
             assert_eq!(written(&mut outbox, at_once, &mut pool), b"[1]g");
+        }
+    }
+
+    /// A head takes a write of its own only where there is much to move.
+    #[test]
+    fn a_head_stands_in_the_piece_if_that_is_short() {
+        for (bytes, pieces) in [(1, 1), (MOVED_BYTES_MAX, 1), (MOVED_BYTES_MAX + 1, 2)] {
+            let (mut outbox, mut pool) = (Outbox::default(), Pool::default());
+            outbox.copy(&vec![b'x'; bytes], 1, &mut pool);
+            outbox.frame(&mut pool, |len, out| out.extend_from_slice(format!("[{len}]").as_bytes()));
+            assert_eq!(outbox.pieces.len(), pieces);
+            let expected = format!("[{bytes}]{}", "x".repeat(bytes));
+            assert_eq!(outbox.bytes(), expected.len());
+            assert_eq!(written(&mut outbox, 700, &mut pool), expected.as_bytes());
         }
     }
 
@@ -395,13 +442,13 @@ mod tests {
             outbox.copy(b"ab", 1, &mut pool);
             outbox.link(Bytes::from_static(b"cde"), 2);
             assert_eq!(outbox.unframed_bytes(), 5);
-            outbox.replace_unframed(|all, out| {
+            outbox.replace_unframed(&mut pool, |all, out| {
                 assert_eq!(all, b"abcde");
                 out.extend_from_slice(b"{5}");
             });
             assert_eq!((outbox.bytes(), outbox.messages(), outbox.unframed_bytes()), (8, 3, 0));
             outbox.copy(b"f", 1, &mut pool);
-            outbox.frame(|len, out| out.extend_from_slice(format!("[{len}]").as_bytes()));
+            outbox.frame(&mut pool, |len, out| out.extend_from_slice(format!("[{len}]").as_bytes()));
             assert_eq!(written(&mut outbox, at_once, &mut pool), b"ping>{5}[1]f");
             assert_eq!((outbox.bytes(), outbox.messages()), (0, 0));
         }

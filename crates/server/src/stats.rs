@@ -1,6 +1,7 @@
 //! What the hub counts, and where it can be read while it runs.
 
 use crate::keeper::report::StoreSummary;
+use crate::shard::rooms::RoomFigures;
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,10 +31,12 @@ pub(crate) enum Drop {
     NoRequest,
     /// Memory was short, and the receiver's socket took no more.
     Memory,
+    /// The receiver's framing cannot carry it.
+    Unframed,
 }
 
 impl Drop {
-    pub(crate) const ALL: [(Drop, &'static str); 11] = [
+    pub(crate) const ALL: [(Drop, &'static str); 12] = [
         (Drop::OutboxFull, "outbox_full"),
         (Drop::TooLarge, "too_large"),
         (Drop::QueueFull, "queue_full"),
@@ -45,6 +48,7 @@ impl Drop {
         (Drop::TotalFull, "total_full"),
         (Drop::NoRequest, "no_request"),
         (Drop::Memory, "memory"),
+        (Drop::Unframed, "unframed"),
     ];
 }
 
@@ -60,7 +64,14 @@ pub(crate) enum Kind {
     EchoWebSocket,
     JsonTcp,
     JsonUdp,
+    /// Joined with another connection.
+    Stream,
+    /// The same over WebSocket, or on its way there.
+    StreamWebSocket,
     MqttSn,
+    /// Frames over TCP, whoever made the connection.
+    FramedTcp,
+    FramedUdp,
     Sse,
     /// A channel whose readers are answered one by one.
     Poll,
@@ -68,7 +79,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [(Kind, &'static str); 11] = [
+    pub(crate) const ALL: [(Kind, &'static str); 15] = [
         (Kind::New, "new"),
         (Kind::Mqtt, "mqtt"),
         (Kind::MqttWebSocket, "mqtt_ws"),
@@ -76,7 +87,11 @@ impl Kind {
         (Kind::EchoWebSocket, "echo_ws"),
         (Kind::JsonTcp, "json_tcp"),
         (Kind::JsonUdp, "json_udp"),
+        (Kind::Stream, "stream"),
+        (Kind::StreamWebSocket, "stream_ws"),
         (Kind::MqttSn, "mqtt_sn"),
+        (Kind::FramedTcp, "framed_tcp"),
+        (Kind::FramedUdp, "framed_udp"),
         (Kind::Sse, "sse"),
         (Kind::Poll, "poll"),
         (Kind::Http, "http"),
@@ -184,6 +199,12 @@ pub(crate) struct Stats {
     pub(crate) mqtt_sn_resends: Figure,
     /// MQTT-SN clients that fell silent or did not answer.
     pub(crate) mqtt_sn_lost: Figure,
+    /// What is of rooms.
+    pub(crate) rooms: RoomFigures,
+    /// Frames, or bytes, that came to nothing, by [`Fault`](crate::framed::Fault).
+    pub(crate) framed_faults: [Figure; crate::framed::Fault::ALL.len()],
+    /// Bytes before start marks.
+    pub(crate) framed_skipped_bytes: Figure,
     /// Times that the shard went round its loop.
     pub(crate) ticks: Figure,
 }
@@ -194,6 +215,8 @@ pub(crate) struct Summary {
     pub(crate) uptime_s: u64,
     pub(crate) version: &'static str,
     pub(crate) listeners: Vec<ListenerSummary>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) dials: Vec<DialSummary>,
     pub(crate) connections: std::collections::BTreeMap<&'static str, u64>,
     pub(crate) sessions: u64,
     pub(crate) subscriptions: u64,
@@ -214,6 +237,16 @@ pub(crate) struct ListenerSummary {
     pub(crate) protocols: Vec<&'static str>,
 }
 
+/// A device that the hub connects to.
+#[derive(Serialize, Clone, Debug)]
+pub(crate) struct DialSummary {
+    pub(crate) address: String,
+    pub(crate) name: String,
+    pub(crate) connected: bool,
+    /// Attempts that came to nothing.
+    pub(crate) failures: u64,
+}
+
 /// Adds up one figure.
 pub(crate) fn total(all: &[Stats], figure: impl Fn(&Stats) -> &Figure) -> u64 {
     all.iter().map(|s| figure(s).get()).fold(0, u64::wrapping_add)
@@ -223,7 +256,7 @@ impl Summary {
     /// Adds up what all have counted.
     pub(crate) fn of(
         all: &[Stats],
-        listeners: Vec<ListenerSummary>,
+        (listeners, dials): (Vec<ListenerSummary>, Vec<DialSummary>),
         uptime_s: u64,
         retained: usize,
         store: StoreSummary,
@@ -234,6 +267,7 @@ impl Summary {
             uptime_s,
             version: env!("CARGO_PKG_VERSION"),
             listeners,
+            dials,
             connections: connections
                 .map(|&(k, name)| (name, total(all, |s| &s.connections[k as usize])))
                 .collect(),

@@ -1,5 +1,13 @@
 //! What may be written on the command line, and the help that it answers with.
 
+mod files;
+mod room;
+mod stream;
+
+pub(crate) use files::{Receive, Send};
+pub(crate) use room::Room;
+pub(crate) use stream::{Connect, Hub, Listen};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use trefoil_auth::scram;
@@ -95,6 +103,18 @@ Examples:
 Quote filters: a shell has its own ideas of # and *. A payload is printed as it is, with a line end
 behind it; --raw leaves the line end out.";
 
+const REQ_EXAMPLES: &str = "\
+Examples:
+  trefoil req svc/time                  ask, and print what is answered first
+  trefoil req svc/add '[1,2]' -W 2      wait no longer than 2 seconds
+  trefoil req --file photo.jpg svc/scale --raw > small.jpg
+  trefoil req --url tcp://127.0.0.1:1883 svc/add '[1,2]'
+
+Who answers is subscribed to the topic, and publishes to the response topic of the message, with its
+correlation. Asking takes JSON (ws://, tcp://, udp://) or MQTT 5.
+
+Exit code 4 says that nobody is subscribed, 5 that nobody has answered in time.";
+
 /// One server for MQTT, WebSocket and plain sockets.
 ///
 /// Trefoil is a hub: who publishes to a topic reaches everybody who subscribes to it, whatever each of them speaks.
@@ -119,6 +139,18 @@ pub(crate) enum Command {
     Pub(Box<Pub>),
     /// Subscribe, and print the messages that come
     Sub(Box<Sub>),
+    /// Ask whoever is subscribed to a topic, and print the answer
+    Req(Box<Req>),
+    /// Wait under a name for callers, and be joined with each of them into a stream of bytes
+    Listen(Box<Listen>),
+    /// Be joined with whoever listens under a name into a stream of bytes
+    Connect(Box<Connect>),
+    /// Send files and folders to one person, encrypted from end to end
+    Send(Box<Send>),
+    /// Receive what somebody sends
+    Receive(Box<Receive>),
+    /// Join a datagram channel: lines become datagrams, and datagrams lines
+    Room(Box<Room>),
     /// Look for mistakes in a configuration, without starting anything
     Check(Check),
     /// Look at what a hub has kept on disk, or repair it
@@ -250,6 +282,31 @@ pub(crate) struct Sub {
     /// End after SECONDS, with exit code 5
     #[arg(short = 'W', long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<std::time::Duration>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// Arguments of `trefoil req`.
+#[derive(Debug, Args)]
+#[command(after_help = REQ_EXAMPLES, after_long_help = format!("{REQ_EXAMPLES}\n\n{EXIT_CODES}"))]
+pub(crate) struct Req {
+    /// What to ask, such as svc/add
+    pub(crate) topic: String,
+    /// What to send along [without it: nothing]; `-` is all of standard input
+    #[arg(conflicts_with = "file", allow_hyphen_values = true)]
+    pub(crate) data: Option<String>,
+    /// Send the whole of FILE along; `-` is standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// 0: sent once. 1: the hub acknowledges. 2: exactly once (MQTT). Over MQTT it is known at once from 1 on that nobody could answer
+    #[arg(short, long, value_name = "0|1|2", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub(crate) qos: u8,
+    /// Print no line end behind the answer: its bytes exactly as they are
+    #[arg(long, visible_alias = "no-newline")]
+    pub(crate) raw: bool,
+    /// Wait no longer than SECONDS for the answer, at most 300
+    #[arg(short = 'W', long, value_name = "SECONDS", default_value = "10", value_parser = answer_seconds)]
+    pub(crate) timeout: std::time::Duration,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
@@ -401,6 +458,15 @@ fn seconds(text: &str) -> Result<std::time::Duration, String> {
         Ok(_) => Err("it must be more than 0 and at most a year".into()),
         Err(_) => Err("it is not a number of seconds, such as 5 or 0.5".into()),
     }
+}
+
+/// The same for an answer, for which the hub waits five minutes at most.
+fn answer_seconds(text: &str) -> Result<std::time::Duration, String> {
+    let timeout = seconds(text)?;
+    if timeout.as_secs_f64() > f64::from(trefoil_json::TIMEOUT_S_MAX) {
+        return Err(format!("it must be at most {}", trefoil_json::TIMEOUT_S_MAX));
+    }
+    Ok(timeout)
 }
 
 #[cfg(test)]

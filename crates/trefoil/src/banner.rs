@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(
             shown(&listening),
             "listening on tcp://127.0.0.1:1883  mqtt, http, websocket, json\n\
-             listening on udp://127.0.0.1:1883  json\n\
+             listening on udp://127.0.0.1:1883  json, rooms\n\
              listening on udp://127.0.0.1:1884  mqtt-sn\n\
              listening on tcp://127.0.0.1:8080  http, websocket\n\n\
              To try it, in other terminals:\n  \

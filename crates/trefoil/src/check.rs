@@ -58,7 +58,7 @@ mod tests {
             String::from_utf8_lossy(&out),
             "hub.toml is fine: the hub would listen on\n  \
              tcp://127.0.0.1:1883  mqtt, http, websocket, json, echo, anonymous\n  \
-             udp://127.0.0.1:1883  json, anonymous\nand would know 2 users\n"
+             udp://127.0.0.1:1883  json, rooms, anonymous\nand would know 2 users\n"
         );
     }
 }

@@ -26,6 +26,11 @@ impl Failure {
         Failure { code: 3, message: message.to_string() }
     }
 
+    /// The hub, or whoever is at the other end, said no.
+    pub(crate) fn refused(message: impl ToString) -> Failure {
+        Failure { code: 4, message: message.to_string() }
+    }
+
     /// Time was up.
     pub(crate) fn timed_out(message: impl ToString) -> Failure {
         Failure { code: 5, message: message.to_string() }

@@ -10,6 +10,11 @@ use trefoil_server::Server;
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+/// Ports for MQTT and all else, for HTTP, and for MQTT-SN.
+const USUAL: [u16; 3] = [1883, 8080, 1884];
+const PICKED: [u16; 3] = [0; 3];
+/// The listeners of a hub without settings.
+const LISTENERS: usize = 4;
 
 /// Which hub to use. Without a word about it: the one on this machine's usual ports, and if none runs there, one that
 /// the example starts itself.
@@ -39,6 +44,10 @@ pub struct Hub {
     pub websocket: String,
     /// Where it speaks MQTT-SN, if it was started here.
     pub mqtt_sn: Option<SocketAddr>,
+    /// Where it takes datagrams of JSON and of rooms, if it was started here.
+    pub udp: Option<SocketAddr>,
+    /// The listeners that the example's settings have added, in their order.
+    pub more: Vec<SocketAddr>,
     /// The one that was started here.
     own: Option<Server>,
 }
@@ -59,18 +68,42 @@ impl HubArguments {
     pub async fn find_or_start_with(&self, settings: &str) -> io::Result<Hub> {
         let websocket = self.websocket.clone();
         if let Some(mqtt) = &self.mqtt {
-            return Ok(Hub { mqtt: mqtt.clone(), websocket, mqtt_sn: None, own: None });
+            return Ok(Hub {
+                mqtt: mqtt.clone(),
+                websocket,
+                mqtt_sn: None,
+                udp: None,
+                more: Vec::new(),
+                own: None,
+            });
         }
-        let usual = SocketAddr::new(LOCAL, 1883);
+        let usual = SocketAddr::new(LOCAL, USUAL[0]);
         if self.own_hub {
-            return self.start([0, 0, 0], settings);
+            return self.start(PICKED, settings);
         }
         if TcpStream::connect(usual).await.is_ok() {
             let mqtt = format!("mqtt://{usual}");
             writeln!(io::stdout(), "using the hub that runs at {mqtt}")?;
-            return Ok(Hub { mqtt, websocket, mqtt_sn: None, own: None });
+            return Ok(Hub { mqtt, websocket, mqtt_sn: None, udp: None, more: Vec::new(), own: None });
         }
-        self.start([usual.port(), 8080, 1884], settings)
+        self.start(USUAL, settings)
+    }
+
+    /// Starts a hub for this program, also where another runs already: on the usual ports if nobody has them, else on
+    /// ones that the system picks. `settings` may bring listeners of its own and is told whether the ports are usual.
+    ///
+    /// # Errors
+    /// As [`find_or_start`](Self::find_or_start).
+    pub async fn start_own(&self, settings: impl Fn(bool) -> String) -> io::Result<Hub> {
+        if !self.own_hub {
+            match self.start(USUAL, &settings(true)) {
+                Ok(hub) => return Ok(hub),
+                Err(error) => {
+                    writeln!(io::stdout(), "{error}\nso this program's hub has ports that the system picks")?;
+                }
+            }
+        }
+        self.start(PICKED, &settings(false))
     }
 
     /// Where to serve a page that was to be served there.
@@ -102,8 +135,9 @@ impl HubArguments {
             SocketAddr::new(LOCAL, server.listening()[listener].bind.addr().expect("it has a port").port())
         };
         let (mqtt, websocket) = (format!("mqtt://{}", reached(0)), format!("ws://{}/ws", reached(1)));
-        let mqtt_sn = Some(reached(2));
-        Ok(Hub { mqtt, websocket, mqtt_sn, own: Some(server) })
+        let (mqtt_sn, udp) = (Some(reached(2)), Some(reached(3)));
+        let more = (LISTENERS..server.listening().len()).map(reached).collect();
+        Ok(Hub { mqtt, websocket, mqtt_sn, udp, more, own: Some(server) })
     }
 }
 
@@ -121,6 +155,21 @@ fn configuration(ip: IpAddr, [mqtt, web, mqtt_sn]: [u16; 3], settings: &str) -> 
 }
 
 impl Hub {
+    /// The address of its MQTT listener, where a hub speaks all else that the first bytes can tell apart.
+    ///
+    /// # Errors
+    /// When its name stands for no address.
+    pub async fn address(&self) -> io::Result<SocketAddr> {
+        let host = self.mqtt.split_once("://").map_or(&*self.mqtt, |(_, host)| host);
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host).trim_end_matches('/');
+        let found = if host.contains(':') {
+            tokio::net::lookup_host(host).await?.next()
+        } else {
+            tokio::net::lookup_host((host, 1883)).await?.next()
+        };
+        found.ok_or_else(|| io::Error::other(format!("{host} stands for no address")))
+    }
+
     /// Stops the hub if it was started here. It says goodbye to its clients first.
     pub async fn stop(self) {
         if let Some(server) = self.own {
@@ -140,7 +189,7 @@ mod tests {
     async fn starts_a_hub_with_its_settings_and_uses_one_that_is_named() {
         let own = HubArguments { mqtt: None, websocket: String::new(), own_hub: true, lan: false };
         let hub = own.find_or_start_with("[limits]\nreceive_max = 10\n").await.unwrap();
-        TcpStream::connect(hub.mqtt.strip_prefix("mqtt://").unwrap()).await.unwrap();
+        TcpStream::connect(hub.address().await.unwrap()).await.unwrap();
         let (mqtt, websocket) = (Some(hub.mqtt.clone()), hub.websocket.clone());
         let named =
             HubArguments { mqtt, websocket, own_hub: false, lan: false }.find_or_start().await.unwrap();

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use tokio::net::TcpListener;
 
 use crate::HubArguments;
@@ -54,6 +54,12 @@ impl Page {
             router = router.route(path, get(move || answer(content_type(path), text.to_owned())));
         }
         Ok(Page { listener, router })
+    }
+
+    /// The same with something more to serve, beside the files.
+    #[must_use]
+    pub fn route(self, path: &str, method: MethodRouter) -> Page {
+        Page { router: self.router.route(path, method), ..self }
     }
 
     /// Where the page is.

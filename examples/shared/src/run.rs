@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use crate::{File, Hub, HubArguments, Page, stopped};
 
-/// Finds a hub, or starts one with these settings; serves the page, which is told where the hub is; and does `live`, until
+/// Finds a hub, or starts one with these settings; serves the page, which is told where the hub is (its WebSocket, and the port for all else); and does `live`, until
 /// SIGINT or SIGTERM.
 ///
 /// # Errors
@@ -19,7 +19,7 @@ pub async fn run(
     live: impl AsyncFnOnce(&Hub) -> Infallible,
 ) -> io::Result<()> {
     let hub = arguments.find_or_start_with(settings).await?;
-    let configuration = serde_json::json!({ "hub": hub.websocket });
+    let configuration = serde_json::json!({ "hub": hub.websocket, "port": hub.address().await?.port() });
     let page = Page::bind(arguments.page_address(page), &configuration, files).await?;
     page.announce(arguments)?;
     let ended = tokio::select! {

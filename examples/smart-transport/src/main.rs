@@ -83,7 +83,7 @@ async fn main() -> io::Result<ExitCode> {
 /// The whole of a day.
 async fn serve(arguments: &Arguments, hub: &Hub, page: Page) -> io::Result<Report> {
     let network = Arc::new(Network::new(arguments.quality(), arguments.seed));
-    let (prefix, address) = resolve(&hub.mqtt).await?;
+    let (prefix, address) = (before_the_address(&hub.mqtt), hub.address().await?);
     let mut fleet = Vec::new();
     for number in 0..usize::from(arguments.vehicles) {
         let link = network.tcp(address, number as u64).await?;
@@ -138,19 +138,10 @@ async fn serve(arguments: &Arguments, hub: &Hub, page: Page) -> io::Result<Repor
     }
 }
 
-/// Where the hub is, and what stands before its address in its URL: scheme, user name and password.
-async fn resolve(hub: &str) -> io::Result<(String, SocketAddr)> {
-    let prefix = hub.find("://").map_or(0, |scheme| scheme + 3);
-    let host = hub.rfind('@').map_or(prefix, |at| at + 1);
-    let (prefix, host) = hub.split_at(host);
-    let host = host.trim_end_matches('/');
-    let found = if host.contains(':') {
-        tokio::net::lookup_host(host).await?.next()
-    } else {
-        tokio::net::lookup_host((host, 1883)).await?.next()
-    };
-    let address = found.ok_or_else(|| io::Error::other(format!("{host} stands for no address")))?;
-    Ok((prefix.to_owned(), address))
+/// What stands before the hub's address in its URL: scheme, user name and password.
+fn before_the_address(hub: &str) -> &str {
+    let scheme = hub.find("://").map_or(0, |scheme| scheme + 3);
+    &hub[..hub.rfind('@').map_or(scheme, |at| at + 1)]
 }
 
 /// Where the hub speaks MQTT-SN.

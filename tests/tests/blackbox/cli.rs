@@ -212,3 +212,41 @@ fn a_subscriber_says_what_goes_if_it_is_too_slow() {
     let bad = trefoil(["sub", "--url", url]).words("--slow-reader drop_all t").run();
     assert!(bad.failure(2).contains("latest_per_topic"));
 }
+
+#[test]
+fn a_request_is_answered_over_every_protocol_that_has_them() {
+    let hub = Hub::start();
+    let mut service = trefoil_tests::lines::Connection::new(hub.tcp_port());
+    service.ask(r#"{"sub":"svc","id":1}"#);
+    let serving = std::thread::spawn(move || {
+        for _ in 0..5 {
+            let request = service.receive();
+            let answer = serde_json::json!({
+                "pub": request["response_topic"], "correlation_base64": request["correlation_base64"],
+                "data": format!("{} to you", request["data"].as_str().unwrap()),
+            });
+            service.send(answer.to_string());
+        }
+        service
+    });
+    let urls = [
+        format!("mqtt://127.0.0.1:{}", hub.tcp_port()),
+        format!("ws://127.0.0.1:{}/mqtt", hub.http_port()),
+        format!("ws://127.0.0.1:{}/ws", hub.http_port()),
+        format!("tcp://127.0.0.1:{}", hub.tcp_port()),
+        format!("udp://127.0.0.1:{}", hub.udp_port()),
+    ];
+    for url in &urls {
+        let found = trefoil(["req", "--url", url, "svc", "good morning", "-W", "60"]).run().success();
+        assert_eq!(found, "good morning to you\n", "{url}");
+        let nobody = trefoil(["req", "--url", url, "nobody", "-W", "60"]).run().failure(4);
+        assert!(nobody.contains("nobody is subscribed to this topic"), "{nobody}");
+    }
+    let mut service = serving.join().unwrap();
+    for url in &urls {
+        trefoil(["req", "--url", url, "svc", "x", "--timeout", "0.2"]).run().failure(5);
+        assert_eq!(service.receive()["data"], "x");
+    }
+    trefoil(["req", "--url", &urls[0], "--mqtt", "3.1.1", "svc"]).run().failure(2);
+    trefoil(["req", "--url", &urls[0], "svc", "--timeout", "301"]).run().failure(2);
+}

@@ -265,3 +265,34 @@ fn histories_outlive_the_hub() {
     assert_eq!(page["messages"][0]["epoch"], before["messages"][0]["epoch"]);
     assert_eq!(page["messages"][0]["offset"], json!((1u64 << 32) + 7), "no place is given twice");
 }
+
+#[test]
+fn what_is_followed_already_does_not_begin_anew() {
+    let hub = Hub::with_config(&config("messages = 100"));
+    publish(&hub, "h/1", numbers(1, 3));
+    let mut line = lines::Connection::new(hub.tcp_port());
+    // Nothing of the topic has come yet: then both get it, once.
+    line.ask(r#"{"sub":"h/+","id":1}"#);
+    assert_eq!(line.ask(r#"{"sub":"h/1","history":2,"id":2}"#)["ack"], 2);
+    assert_eq!((line.receive()["data"].clone(), line.receive()["data"].clone()), (json!(2), json!(3)));
+    line.ask(r#"{"unsub":"h/1","id":3}"#);
+    // What has come would come again, or behind what is newer.
+    let refused = line.ask(r#"{"sub":"h/1","history":3,"id":4}"#);
+    assert_eq!(
+        (&refused["error"]["code"], &refused["error"]["field"]),
+        (&json!("bad_field"), &json!("history"))
+    );
+    // The first subscription goes on as it did.
+    publish(&hub, "h/1", numbers(4, 4));
+    let message = line.receive();
+    assert_eq!(message["data"], 4);
+    // By its place it is asked for in so many words.
+    let place = json!({"epoch": message["epoch"], "offset": message["offset"].as_u64().unwrap() - 2});
+    assert_eq!(line.ask(json!({"sub": "h/1", "since": place, "id": 5}).to_string())["ack"], 5);
+    assert_eq!((line.receive()["data"].clone(), line.receive()["data"].clone()), (json!(3), json!(4)));
+    let shared = line.ask(r#"{"sub":"$share/g/h/1","history":3,"id":6}"#);
+    assert_eq!(
+        (&shared["error"]["code"], &shared["error"]["field"]),
+        (&json!("bad_field"), &json!("history"))
+    );
+}

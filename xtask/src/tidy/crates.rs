@@ -7,15 +7,17 @@ use std::path::Path;
 
 /// Which crates of the workspace each crate may depend on. Arrows go down only: a crate names none that
 /// stands further down in this list than itself.
-const ARROWS: [(&str, &[&str]); 26] = [
+const ARROWS: &[(&str, &[&str])] = &[
     ("trefoil-auth", &[]),
     ("trefoil-mqtt", &[]),
     ("trefoil-mqtt-sn", &[]),
     ("trefoil-websocket", &[]),
     ("trefoil-framing", &[]),
+    ("trefoil-room", &[]),
     ("trefoil-json", &[]),
+    ("trefoil-transfer", &[]),
     ("trefoil-hub", &["trefoil-mqtt"]),
-    ("trefoil-config", &["trefoil-hub"]),
+    ("trefoil-config", &["trefoil-hub", "trefoil-framing"]),
     ("trefoil-store", &["trefoil-hub"]),
     ("trefoil-cluster", &["trefoil-hub", "trefoil-store"]),
     (
@@ -26,6 +28,7 @@ const ARROWS: [(&str, &[&str]); 26] = [
             "trefoil-mqtt-sn",
             "trefoil-websocket",
             "trefoil-framing",
+            "trefoil-room",
             "trefoil-json",
             "trefoil-config",
             "trefoil-hub",
@@ -41,16 +44,32 @@ const ARROWS: [(&str, &[&str]); 26] = [
             "trefoil-mqtt-sn",
             "trefoil-websocket",
             "trefoil-framing",
+            "trefoil-room",
             "trefoil-json",
         ],
     ),
-    ("trefoil", &["trefoil-auth", "trefoil-server", "trefoil-client", "trefoil-config", "trefoil-json"]),
+    (
+        "trefoil",
+        &[
+            "trefoil-auth",
+            "trefoil-server",
+            "trefoil-client",
+            "trefoil-config",
+            "trefoil-json",
+            "trefoil-transfer",
+        ],
+    ),
     ("example-shared", &["trefoil-server", "trefoil-client", "trefoil-config"]),
     ("smart-home", &["example-shared", "trefoil-client"]),
     ("market-quotes", &["example-shared", "trefoil-client"]),
     ("device-dashboard", &["example-shared", "trefoil-client"]),
     ("news-push", &["example-shared", "trefoil-client"]),
     ("chat", &["example-shared", "trefoil-client"]),
+    ("talk", &["example-shared", "trefoil-client"]),
+    ("legacy-devices", &["example-shared", "trefoil-client"]),
+    ("pong", &["example-shared", "trefoil-client"]),
+    ("file-drop", &["example-shared", "trefoil-client"]),
+    ("behind-nat", &["example-shared", "trefoil-client"]),
     ("smart-manufacturing", &["example-shared", "trefoil-client"]),
     ("telemetry", &["example-shared", "trefoil-client", "trefoil-mqtt", "trefoil-json"]),
     ("smart-transport", &["example-shared", "trefoil-client", "trefoil-mqtt-sn"]),
@@ -64,13 +83,15 @@ const ARROWS: [(&str, &[&str]); 26] = [
 ];
 
 /// Bytes and time go in, bytes and effects come out: no socket, no clock, no thread.
-const SANS_IO: [&str; 8] = [
+const SANS_IO: [&str; 10] = [
     "trefoil-auth",
     "trefoil-mqtt",
     "trefoil-mqtt-sn",
     "trefoil-websocket",
     "trefoil-framing",
+    "trefoil-room",
     "trefoil-json",
+    "trefoil-transfer",
     "trefoil-hub",
     "trefoil-model",
 ];

@@ -15,12 +15,19 @@ pub(crate) struct Resend {
     text: Box<[u8]>,
     at: Instant,
     resends: u32,
+    /// Until when it is sent again, where that is not a matter of how often.
+    until: Option<Instant>,
 }
 
 impl Resend {
     /// For a text that was just sent.
     pub(crate) fn new(text: Box<[u8]>, now: Instant) -> Resend {
-        Resend { text, at: now + FIRST_WAIT, resends: 0 }
+        Resend { text, at: now + FIRST_WAIT, resends: 0, until: None }
+    }
+
+    /// For a text whose answer may take longer than a datagram does to arrive: it is sent again until then.
+    pub(crate) fn until(self, until: Instant) -> Resend {
+        Resend { until: Some(until), ..self }
     }
 
     /// When to look again.
@@ -38,11 +45,15 @@ impl Resend {
         if now < self.at {
             return None;
         }
-        if self.resends == RESENDS_MAX {
+        let is_over = match self.until {
+            Some(until) => until <= now,
+            None => self.resends == RESENDS_MAX,
+        };
+        if is_over {
             return Some(Err(()));
         }
         self.resends += 1;
-        self.at = now + FIRST_WAIT * 2u32.pow(self.resends);
+        self.at = now + FIRST_WAIT * 2u32.pow(self.resends.min(RESENDS_MAX));
         Some(Ok(&self.text))
     }
 }
@@ -70,5 +81,22 @@ mod tests {
         };
         assert_eq!(sent_after_ms, [300, 900, 2100, 4500]);
         assert_eq!(given_up.as_millis(), 9300);
+    }
+
+    #[test]
+    fn what_takes_long_is_sent_again_until_its_time_is_over() {
+        let start = Instant::now();
+        let until = start + Duration::from_secs(60);
+        let mut resend = Resend::new(b"x"[..].into(), start).until(until);
+        let mut count = 0;
+        let given_up = loop {
+            let now = resend.at();
+            match resend.due(now) {
+                Some(Ok(_)) => count += 1,
+                Some(Err(())) => break now,
+                None => panic!("its time has come"),
+            }
+        };
+        assert!(given_up >= until && count > RESENDS_MAX, "{count}");
     }
 }

@@ -41,6 +41,7 @@ impl Hub {
             allowed_origins: Default::default(),
             slow_reader: Default::default(),
             connections_max: 0,
+            framed: None,
         };
         let any = "127.0.0.1:0".parse().unwrap();
         let mut config = Config {

@@ -3,6 +3,10 @@
 //! Sessions and messages go by numbers that no other one ever has. Moments are milliseconds since 1970, since the clock
 //! of the hub begins anew with each start.
 
+mod delivery;
+
+use delivery::{decode_group, encode_group};
+
 use super::facts::{FACT, Fact};
 use super::history::{self, HistoryEntry};
 use super::wire::{Reader, Unreadable, put_bytes, put_number, put_optional, put_optional_text};
@@ -192,6 +196,12 @@ pub(crate) enum Entry<'a> {
         filter: Option<FilterRef<'a>>,
         policy: SlowReader,
     },
+    /// The session is that of a client which speaks JSON, and is taken up from another address with this token. It stands
+    /// behind [`Entry::Connect`], which without it speaks of any other client.
+    Token {
+        session: u64,
+        token: [u8; 16],
+    },
 }
 
 /// A message as it is written down: its properties and its payload as in a PUBLISH packet of MQTT 5.0.
@@ -251,14 +261,12 @@ impl Ids<'_> {
     }
 }
 
-/// The kinds of [`Entry::SlowReader`] and [`Entry::Left`].
+/// The kinds of [`Entry::SlowReader`], [`Entry::Left`] and [`Entry::Token`].
 const SLOW_READER: u8 = 33;
 const LEFT: u8 = 34;
+const TOKEN: u8 = 35;
 
-const RETAIN: u8 = 0b0100;
-const HAS_IDS: u8 = 0b1000;
 const HAS_GROUP: u8 = 0b1_0000;
-const TRIED: u8 = 0b10_0000;
 const NO_LOCAL: u8 = 0b0100;
 const AS_PUBLISHED: u8 = 0b1000;
 const EXCLUSIVE: u8 = 0b1_0000;
@@ -368,6 +376,10 @@ impl<'a> Entry<'a> {
             Entry::Exchange { session, packet_id } => numbers(32, &[*session, (*packet_id).into()]),
             Entry::Fact(fact) => fact.encode(out),
             Entry::Left { session, at } => numbers(LEFT, &[*session, *at]),
+            Entry::Token { session, token } => {
+                numbers(TOKEN, &[*session]);
+                out.extend_from_slice(token);
+            }
             Entry::SlowReader { session, filter, policy } => {
                 numbers(SLOW_READER, &[*session]);
                 let is_shared = filter.is_some_and(|filter| filter.share.is_some());
@@ -477,6 +489,7 @@ impl<'a> Entry<'a> {
             32 => Entry::Exchange { session: record.number()?, packet_id: record.small()? },
             FACT => Entry::Fact(Fact::decode(record)?),
             LEFT => Entry::Left { session: record.number()?, at: record.number()? },
+            TOKEN => Entry::Token { session: record.number()?, token: record.array()? },
             SLOW_READER => {
                 let (session, flags) = (record.number()?, record.byte()?);
                 let (policy, _) = SlowReader::ALL[usize::from(flags & 0b11)];
@@ -535,51 +548,6 @@ impl<'a> FilterRef<'a> {
         let share = if is_shared { Some(record.text()?) } else { None };
         Ok(FilterRef { share, pattern: record.text()? })
     }
-}
-
-impl<'a> Stored<'a> {
-    fn encode(&self, out: &mut Vec<u8>) {
-        put_number(self.message, out);
-        let ids = self.subscription_ids.as_slice();
-        let flags = self.qos as u8
-            | flag(RETAIN, self.retain)
-            | flag(HAS_IDS, !ids.is_empty())
-            | flag(HAS_GROUP, self.group.is_some())
-            | flag(TRIED, self.was_tried);
-        out.push(flags);
-        if !ids.is_empty() {
-            put_number(ids.len() as u64, out);
-            ids.iter().for_each(|&id| put_number(id.into(), out));
-        }
-        encode_group(self.group, out);
-    }
-
-    fn decode(record: &mut Reader<'a>) -> Result<Stored<'a>, Unreadable> {
-        let (message, flags) = (record.number()?, record.byte()?);
-        let mut ids = Vec::new();
-        if flags & HAS_IDS != 0 {
-            for _ in 0..record.number()? {
-                ids.push(record.small()?);
-            }
-        }
-        let group = decode_group(record, flags)?;
-        let (qos, retain, was_tried) = (qos(flags)?, flags & RETAIN != 0, flags & TRIED != 0);
-        Ok(Stored { message, qos, retain, was_tried, subscription_ids: Ids::Read(ids), group })
-    }
-}
-
-fn encode_group(group: Option<(&str, &str)>, out: &mut Vec<u8>) {
-    if let Some((name, filter)) = group {
-        put_bytes(name.as_bytes(), out);
-        put_bytes(filter.as_bytes(), out);
-    }
-}
-
-fn decode_group<'a>(record: &mut Reader<'a>, flags: u8) -> Result<Option<(&'a str, &'a str)>, Unreadable> {
-    Ok(match flags & HAS_GROUP {
-        0 => None,
-        _ => Some((record.text()?, record.text()?)),
-    })
 }
 
 fn flag(bit: u8, is_set: bool) -> u8 {

@@ -76,6 +76,8 @@ pub(crate) struct KeptSession {
     pub(crate) identity: Option<Box<str>>,
     pub(crate) user_name: Option<Box<str>>,
     pub(crate) will: Option<Will>,
+    /// Of a client that speaks JSON: by which the session is taken up from another address.
+    pub(crate) token: Option<[u8; 16]>,
     pub(crate) slow_reader: SlowReader,
     pub(crate) is_connected: bool,
     pub(crate) ends_at: Option<Time>,
@@ -391,6 +393,7 @@ impl Image {
             | Entry::Incoming { session, .. }
             | Entry::Released { session, .. }
             | Entry::Left { session, .. }
+            | Entry::Token { session, .. }
             | Entry::SlowReader { session, .. } => *session,
             _ => return Ok(()),
         };
@@ -451,6 +454,7 @@ impl KeptSession {
             identity: client.identity.map(Into::into),
             user_name: client.user_name.map(Into::into),
             will,
+            token: None,
             slow_reader: SlowReader::default(),
             is_connected: true,
             ends_at: None,
@@ -471,7 +475,7 @@ impl KeptSession {
         self.identity = client.identity.map(Into::into);
         self.user_name = client.user_name.map(Into::into);
         self.will = will;
-        self.slow_reader = SlowReader::default();
+        (self.slow_reader, self.token) = (SlowReader::default(), None);
         (self.is_connected, self.ends_at, self.will_at, self.left_ms) = (true, None, None, None);
     }
 
@@ -547,6 +551,7 @@ impl KeptSession {
             Entry::Incoming { packet_id, .. } => drop(self.incoming.insert(*packet_id)),
             Entry::Released { packet_id, .. } => drop(self.incoming.remove(packet_id)),
             Entry::Left { at, .. } => self.left_ms = at.checked_signed_diff(start_ms),
+            Entry::Token { token, .. } => self.token = Some(*token),
             Entry::SlowReader { filter: None, policy, .. } => self.slow_reader = *policy,
             Entry::SlowReader { filter: Some(filter), policy, .. } => {
                 let filter =

@@ -78,6 +78,10 @@ impl<'a> Reader<'a> {
         self.take(len)
     }
 
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
+        self.take(N)?.try_into().map_err(|_| Unreadable("it ends early"))
+    }
+
     pub(super) fn text(&mut self) -> Result<&'a str, Unreadable> {
         text(self.bytes()?)
     }

@@ -32,6 +32,8 @@ pub enum ClientKind {
     Udp,
     /// MQTT-SN.
     MqttSn,
+    /// Frames over TCP, UDP or a Unix socket.
+    Raw,
     /// A stream of server-sent events.
     Sse,
     /// JSON by plain HTTP requests.
@@ -47,6 +49,7 @@ impl ClientKind {
             ClientKind::Tcp => "tcp",
             ClientKind::Udp => "udp",
             ClientKind::MqttSn => "mqtt_sn",
+            ClientKind::Raw => "raw",
             ClientKind::Sse => "sse",
             ClientKind::Poll => "poll",
         }

@@ -37,6 +37,9 @@ pub struct Connect<'a> {
     pub follows: bool,
     /// What it is, for those who watch who is on a topic.
     pub kind: ClientKind,
+    /// By which its session is taken up from another address, if it speaks JSON and the session is to outlast the
+    /// connection. With it the session is that of a JSON client, and without it is not any more.
+    pub token: Option<[u8; 16]>,
     /// Tells its connection from all others of this shard.
     pub tag: NonZeroU32,
     /// What it says of itself, as JSON.
@@ -59,6 +62,7 @@ impl<'a> Connect<'a> {
             slow_reader: SlowReader::default(),
             follows: false,
             kind: ClientKind::default(),
+            token: None,
             tag: NonZeroU32::MIN,
             info: None,
         }

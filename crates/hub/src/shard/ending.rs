@@ -39,6 +39,7 @@ impl Shard {
         let Some(link) = session.link.take() else { return };
         self.connected -= 1;
         self.note_presence_lost(key, link, ending);
+        self.take_no_replies(key);
         let session = self.session_mut(key);
         session.left_ms = now.as_ms() as i64;
         if let Some(outgoing) = &mut session.outgoing {

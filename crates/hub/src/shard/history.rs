@@ -207,6 +207,18 @@ impl Shard {
         Some(following)
     }
 
+    /// Whether a filter is for one topic, and other subscriptions of the session follow that already: what is kept of it could
+    /// only be given behind what they have been given of it, or twice.
+    pub fn is_followed_already(&mut self, key: SessionKey, filter: &str) -> bool {
+        let rewritten = self.rewritten_filter(key, filter);
+        let pattern = rewritten.as_deref().unwrap_or(filter);
+        let Some(history) = self.shared.history.find(pattern).filter(|_| !has_wildcard(pattern)) else {
+            return false;
+        };
+        let Some(follower) = self.follower(key) else { return false };
+        follower.subscription(pattern).is_none() && follower.knows(&history)
+    }
+
     /// Gives a message that has a place to a session that follows: at once if it is the next one there, else the session goes
     /// on from where it is. False if the session does not follow that topic.
     pub(super) fn follow(

@@ -12,7 +12,7 @@ use crate::session::Will;
 use crate::slow_reader::SlowReader;
 use crate::subscriptions::SubscriptionOptions;
 use crate::time::Time;
-use crate::topic::Filter;
+use crate::topic::{Filter, is_reply};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use trefoil_mqtt::QoS;
@@ -160,6 +160,9 @@ impl Shard {
         if session.is_kept && session.slow_reader != SlowReader::default() {
             let policy = session.slow_reader;
             Entry::SlowReader { session: session.number, filter: None, policy }.encode(&mut record);
+        }
+        if let Some(token) = rare.and_then(|rare| rare.token).filter(|_| session.is_kept) {
+            Entry::Token { session: session.number, token }.encode(&mut record);
         }
         self.journal.write_encoded(&record);
     }
@@ -410,6 +413,10 @@ impl Shard {
         }
         for &node in session.filters.nodes().iter().filter(|_| session.is_kept) {
             let Some((filter, options)) = self.subscriptions.get(key, node) else { continue };
+            if is_reply(&filter) {
+                // It ends with the connection.
+                continue;
+            }
             let is_exclusive = rare.is_some_and(|rare| rare.exclusives.contains(&*filter));
             let filter = FilterRef { share: None, pattern: &filter };
             journal.note(&Entry::Subscribe { session: number, filter, options, is_exclusive });

@@ -16,6 +16,7 @@ mod restore;
 mod retain;
 mod share;
 mod slow;
+mod stay;
 mod subscribe_error;
 #[cfg(test)]
 mod tests;
@@ -40,7 +41,7 @@ use crate::shared::Shared;
 use crate::slow_reader::SlowReader;
 use crate::subscriptions::{Added, Audience, Filters, Removed, SubscriptionOptions, Subscriptions};
 use crate::time::Time;
-use crate::topic::{Filter, TopicError, is_reply};
+use crate::topic::{Filter, Topic, TopicError, is_reply};
 use crate::wheel::Wheel;
 use foldhash::fast::FixedState;
 use slab::Slab;
@@ -293,11 +294,14 @@ impl Shard {
         // [MQTT-3.1.3-9]
         if let Some(rare) = &mut session.rare {
             (rare.will_at, rare.ends_at, rare.will, rare.user_name) = (None, None, None, None);
-            rare.info = None;
+            (rare.info, rare.token) = (None, None);
         }
         // [MQTT-3.1.2-7] [v3 MQTT-3.1.2-8]
         if will.is_some() {
             session.rare().will = will;
+        }
+        if connect.token.is_some() {
+            session.rare().token = connect.token;
         }
         if connect.identity.is_some() {
             session.rare().identity = connect.identity;
@@ -392,9 +396,10 @@ impl Shard {
 
     /// Lets a session have the messages to one topic below [`REPLY_TOPICS`](crate::topic::REPLY_TOPICS), at QoS 0, until it
     /// ends. The caller has made the topic up, such that nobody can guess it, and tells it only to those who are to answer.
-    pub fn take_replies(&mut self, key: SessionKey, topic: &str) {
+    pub fn take_replies(&mut self, key: SessionKey, topic: &Topic) {
         debug_assert!(is_reply(topic));
         self.subscribe_own(key, topic, SubscriptionOptions::default());
+        self.session_mut(key).rare().replies = Some(topic.clone());
     }
 
     fn join_group(&mut self, key: SessionKey, share: &str, pattern: &str, options: SubscriptionOptions) {

@@ -187,11 +187,12 @@ impl Shard {
             || kept.will.is_some()
             || kept.identity.is_some()
             || kept.user_name.is_some()
+            || kept.token.is_some()
             || !kept.incoming.is_empty();
         if is_rare {
             let rare = session.rare();
             rare.identity = kept.identity.as_deref().map(Into::into);
-            rare.user_name = kept.user_name;
+            (rare.user_name, rare.token) = (kept.user_name, kept.token);
             rare.incoming = kept.incoming.iter().copied().collect();
             (rare.will, rare.will_at, rare.ends_at) = (kept.will, will_at, ends_at);
             self.set_timer(key);

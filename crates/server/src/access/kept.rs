@@ -14,6 +14,8 @@ pub(crate) enum Kind {
     Ban = 1,
     /// A user.
     User = 2,
+    /// The key of tokens for rooms, so that they outlast the process.
+    RoomKey = 3,
 }
 
 /// Has the first shard keep a value, in the order in which this is called; an empty one says that there is none any more.

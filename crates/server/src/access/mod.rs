@@ -48,7 +48,6 @@ pub(crate) struct Access {
     secret: Secret,
     /// How many may be added.
     users_max: usize,
-    pub(crate) failures: Failures,
 }
 
 /// What a change of the users is to come to.
@@ -89,9 +88,8 @@ impl Access {
         let secret =
             Secret::new(random().map_err(|error| format!("the system gives no randomness: {error}"))?);
         let users = read(&path, secret.clone())?;
-        let failures = Failures::new(config.failures_max, config.failures_window_s);
         let (users, users_max) = (RwLock::new(Arc::new(users)), config.users_max);
-        Ok(Some(Access { path, users, secret, users_max, failures }))
+        Ok(Some(Access { path, users, secret, users_max }))
     }
 
     /// The users as of now.
@@ -174,11 +172,10 @@ pub(crate) fn judge(
     now: Time,
     user: Option<Arc<str>>,
 ) -> Verdict {
-    let Some(access) = &context.access else { return user.map_or(Verdict::Wrong, Verdict::Right) };
-    let verdict = access.failures.judge(address, now, user);
+    let verdict = context.failures.judge(address, now, user);
     if verdict == Verdict::Wrong
         && let Some(address) = address.filter(|_| context.bans.failures_ban_s() > 0)
-        && access.failures.is_barred(Some(address), now)
+        && context.failures.is_barred(Some(address), now)
     {
         ban_who_failed(context, address);
     }

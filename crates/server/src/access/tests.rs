@@ -46,7 +46,7 @@ fn who_fails_too_often_is_banned_where_that_is_set() {
     let folder = tempfile::tempdir().expect("a folder");
     let auth = trefoil_config::Auth { failures_max: 2, ..Default::default() };
     let bans = trefoil_config::Bans { failures_ban_s: 60, ..Default::default() };
-    let bench = Bench::with_access(access(&folder, auth.clone()), &bans);
+    let bench = Bench::with_access(access(&folder, auth.clone()), &auth, &bans);
     let refuses = |address: &str| bench.context.bans.refuses_address(ip(address));
     judge(&bench.context, Some(ip("192.0.2.7")), now(), None);
     assert!(!refuses("192.0.2.7"), "one failure is none too many");
@@ -61,7 +61,7 @@ fn who_fails_too_often_is_banned_where_that_is_set() {
         assert!(!refuses(loopback));
     }
 
-    let bench = Bench::with_access(access(&folder, auth), &Default::default());
+    let bench = Bench::with_access(access(&folder, auth.clone()), &auth, &Default::default());
     assert_eq!(fail(&bench, "192.0.2.7"), (Vec::new(), 0), "where it is not set, it is only not listened to");
 }
 

@@ -117,9 +117,9 @@ async fn check(
         return Ok(user);
     }
     let stats = site.context.stats_beside();
-    if access.failures.is_barred(caller.address, site.context.now()) {
+    if site.context.failures.is_barred(caller.address, site.context.now()) {
         stats.auth_throttled.shared_add(1);
-        return Err(barred(site, access, caller));
+        return Err(barred(site, caller));
     }
     let Some(Credentials { user_name, password }) = Credentials::read(header.as_bytes()) else {
         return Err(Refusal::unauthorized("the Authorization header is not that of Basic authentication"));
@@ -152,13 +152,13 @@ async fn check(
         }
         Verdict::Barred => {
             stats.auth_throttled.shared_add(1);
-            Err(barred(site, access, caller))
+            Err(barred(site, caller))
         }
     }
 }
 
-fn barred(site: &Site, access: &Access, caller: &Caller) -> Refusal {
-    let after_s = access.failures.barred_s(caller.address, site.context.now());
+fn barred(site: &Site, caller: &Caller) -> Refusal {
+    let after_s = site.context.failures.barred_s(caller.address, site.context.now());
     let why = "too many attempts from this address have failed (auth.failures_max); wait";
     Refusal::new(StatusCode::TOO_MANY_REQUESTS, Code::Quota, why).retry_after(after_s)
 }

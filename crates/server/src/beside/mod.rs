@@ -21,8 +21,10 @@ mod presence;
 mod publish;
 mod refusal;
 mod rewind;
+mod rooms;
 mod routes;
 mod sessions;
+mod streams;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -142,6 +144,16 @@ impl Beside {
 }
 
 impl Hands {
+    /// Where tasks run.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.0.runtime
+    }
+
+    /// Whether they are to end.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.0.stopping.clone()
+    }
+
     /// Where passwords are looked at.
     pub(crate) fn passwords(&self) -> &Passwords {
         &self.0.passwords

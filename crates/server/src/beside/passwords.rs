@@ -131,11 +131,7 @@ impl Drop for Place {
 fn judge(context: &Context, question: &Question) -> Verdict {
     let check = || question.users.check(&question.user_name, &question.password);
     // Who failed too often while this waited has no more time spent on it.
-    if context
-        .access
-        .as_ref()
-        .is_some_and(|access| access.failures.is_barred(question.address, context.now()))
-    {
+    if context.failures.is_barred(question.address, context.now()) {
         return Verdict::Barred;
     }
     let user = check();

@@ -3,7 +3,7 @@
 use super::admin::{bans, users};
 use super::passwords::Passwords;
 use super::refusal::Refusal;
-use super::{access, channel, console, guard, history, metrics, presence, publish, sessions};
+use super::{access, channel, console, guard, history, metrics, presence, publish, rooms, sessions, streams};
 use crate::context::{Context, ListenerContext};
 use crate::keeper;
 use crate::stats::Summary;
@@ -28,8 +28,11 @@ pub(super) fn router(context: &Arc<Context>, passwords: &Passwords, listener: us
             .route("/api/v1/stats", get(stats))
             .route("/api/v1/history", get(history::page))
             .route("/api/v1/presence", get(presence::on_topic))
+            .route("/api/v1/streams", get(streams::list))
             .route("/api/v1/sessions", get(sessions::list))
             .route("/api/v1/sessions/{*client_id}", delete(sessions::end))
+            .route("/api/v1/rooms", get(rooms::list))
+            .route("/api/v1/rooms/{*rest}", post(rooms::token))
             .route("/api/v1/bans", get(bans::list).post(bans::set))
             .route("/api/v1/bans/{kind}/{*whom}", delete(bans::take_back))
             .route("/api/v1/users", get(users::list).post(users::add))
@@ -51,6 +54,9 @@ pub(super) fn router(context: &Arc<Context>, passwords: &Passwords, listener: us
     };
     for path in sockets {
         router = router.route(path, any(upgrade_required));
+    }
+    if protocols.websocket {
+        router = router.route("/stream/{*name}", any(upgrade_required));
     }
     router
         .method_not_allowed_fallback(method_not_allowed)
@@ -77,14 +83,15 @@ impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let http = "GET / (console), GET /trefoil.js, GET /trefoil.mjs, POST /api/v1/publish, GET /api/v1/stats, \
                     GET /api/v1/history?topic=TOPIC, \
-                    GET /api/v1/sessions, DELETE /api/v1/sessions/CLIENT_ID, GET and POST /api/v1/bans, \
+                    GET /api/v1/streams, GET /api/v1/sessions, DELETE /api/v1/sessions/CLIENT_ID, GET /api/v1/rooms, \
+                    POST /api/v1/rooms/NAME/tokens, GET and POST /api/v1/bans, \
                     DELETE /api/v1/bans/KIND/WHOM, GET and POST /api/v1/users, \
                     PUT and DELETE /api/v1/users/NAME, GET /healthz, GET /livez, GET /metrics, \
                     GET /sse?topic=FILTER, POST /channel";
         let ListenerContext { protocols, echo, .. } = self.listener();
         let all = [
             (protocols.http, http),
-            (protocols.websocket, "WebSocket on /mqtt (MQTT) and /ws (JSON)"),
+            (protocols.websocket, "WebSocket on /mqtt (MQTT), /ws (JSON) and /stream/NAME"),
             (protocols.websocket && *echo, "WebSocket on /ws/echo"),
         ];
         for (i, (_, text)) in all.into_iter().filter(|(is_on, _)| *is_on).enumerate() {

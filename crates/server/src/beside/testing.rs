@@ -16,7 +16,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
-use trefoil_config::{Limits, Protocols};
+use trefoil_config::{Auth, Limits, Protocols};
 use trefoil_hub::{Message, Published, Shared};
 
 /// Where passwords are looked at. It outlives all tests, since not all of them run in one.
@@ -41,7 +41,7 @@ pub(super) struct Reply {
 impl Bench {
     /// Everything is served.
     pub(super) fn new() -> Bench {
-        Bench::with(Protocols { mqtt: true, http: true, websocket: true, json: true, mqtt_sn: false })
+        Bench::with(Protocols { mqtt: true, http: true, websocket: true, json: true, ..Protocols::NONE })
     }
 
     pub(super) fn with(protocols: Protocols) -> Bench {
@@ -49,18 +49,19 @@ impl Bench {
     }
 
     pub(super) fn limited(protocols: Protocols, limits: Limits) -> Bench {
-        Bench::build(protocols, limits, None, &Default::default())
+        Bench::build(protocols, limits, (None, &Auth::default()), &Default::default())
     }
 
     /// With users, and bans by these settings.
-    pub(crate) fn with_access(access: Access, bans: &trefoil_config::Bans) -> Bench {
-        Bench::build(Protocols { http: true, ..Protocols::NONE }, Limits::default(), Some(access), bans)
+    pub(crate) fn with_access(access: Access, auth: &Auth, bans: &trefoil_config::Bans) -> Bench {
+        let protocols = Protocols { http: true, ..Protocols::NONE };
+        Bench::build(protocols, Limits::default(), (Some(access), auth), bans)
     }
 
     fn build(
         protocols: Protocols,
         limits: Limits,
-        access: Option<Access>,
+        (access, auth): (Option<Access>, &Auth),
         bans: &trefoil_config::Bans,
     ) -> Bench {
         let poll = mio::Poll::new().unwrap();
@@ -76,6 +77,8 @@ impl Bench {
             slow_reader: Default::default(),
             connections_max: 10,
             connections: AtomicUsize::new(0),
+            framed: None,
+            is_dial: false,
         };
         let context = Arc::new(Context {
             websocket: Default::default(),
@@ -84,8 +87,12 @@ impl Bench {
             sys: Default::default(),
             limits,
             gateway: crate::shard::mqtt_sn::Gateway::new(&trefoil_config::Config::default()),
+            lobby: crate::shard::rooms::Lobby::new(trefoil_config::Rooms::default(), [7; 32])
+                .expect("the system has randomness"),
             access,
             bans: Bans::new(bans, std::iter::empty()),
+            failures: crate::access::Failures::new(auth.failures_max, auth.failures_window_s),
+            dials: Vec::new(),
             keeper: None,
             listeners: vec![listener],
             hub: Arc::new(Shared::new(1, 0, trefoil_hub::Limits::default())),
@@ -93,6 +100,7 @@ impl Bench {
             stats: vec![Stats::default(), Stats::default()],
             connections: AtomicUsize::new(0),
             channels: AtomicUsize::new(0),
+            streams: crate::streams::Streams::default(),
             descriptors: crate::descriptors::Descriptors::new(1),
             memory: crate::memory::Memory::new(Default::default()),
             started: Instant::now(),

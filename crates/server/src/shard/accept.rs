@@ -1,6 +1,7 @@
 //! Listeners of a shard, and the connections that come in by them.
 
 use super::connection::{Connection, Input, Link};
+use super::framed;
 use super::mqtt_sn::Place;
 use super::{READ_AND_WRITE, ShardLoop};
 use crate::listener::{Share, tune};
@@ -13,6 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::Ordering;
+use trefoil_config::Protocols;
 use trefoil_hub::ConnectionKey;
 
 /// Connections accepted in one tick by one listener, so that those who are here already get their turn.
@@ -32,11 +34,16 @@ pub(super) enum Listener {
     Unix(Vec<UnixListener>),
     Udp {
         sockets: Datagrams,
-        peers: HashMap<SocketAddr, ConnectionKey, foldhash::fast::RandomState>,
+        peers: HashMap<SocketAddr, Place, foldhash::fast::RandomState>,
     },
     MqttSn {
         sockets: Datagrams,
         places: HashMap<SocketAddr, Place, foldhash::fast::RandomState>,
+    },
+    /// Frames.
+    Framed {
+        sockets: Datagrams,
+        places: HashMap<SocketAddr, framed::Place, foldhash::fast::RandomState>,
     },
     /// The hub stops.
     Closed,
@@ -60,7 +67,7 @@ impl Listener {
     /// On UDP nothing tells protocols apart but the listener.
     pub(super) fn new(
         share: Share,
-        is_mqtt_sn: bool,
+        protocols: Protocols,
         token: Token,
         registry: &Registry,
     ) -> io::Result<Listener> {
@@ -86,9 +93,14 @@ impl Listener {
                     registry.register(socket, token, interest)?;
                 }
                 let sockets = Datagrams { sockets, is_read };
-                match is_mqtt_sn {
-                    true => Listener::MqttSn { sockets, places: HashMap::default() },
-                    false => Listener::Udp { sockets, peers: HashMap::default() },
+                match protocols {
+                    Protocols { mqtt_sn: true, .. } => {
+                        Listener::MqttSn { sockets, places: HashMap::default() }
+                    }
+                    Protocols { framed: true, .. } => {
+                        Listener::Framed { sockets, places: HashMap::default() }
+                    }
+                    _ => Listener::Udp { sockets, peers: HashMap::default() },
                 }
             }
         })
@@ -103,7 +115,7 @@ impl Listener {
             Listener::Unix(sockets) => {
                 sockets[socket].accept().map(|(stream, _)| (Stream::Unix(stream), None))
             }
-            Listener::Udp { .. } | Listener::MqttSn { .. } | Listener::Closed => {
+            Listener::Udp { .. } | Listener::MqttSn { .. } | Listener::Framed { .. } | Listener::Closed => {
                 Err(io::ErrorKind::WouldBlock.into())
             }
         }
@@ -114,7 +126,9 @@ impl Listener {
         match self {
             Listener::Tcp(sockets) => Some(sockets[socket].as_fd()),
             Listener::Unix(sockets) => Some(sockets[socket].as_fd()),
-            Listener::Udp { .. } | Listener::MqttSn { .. } | Listener::Closed => None,
+            Listener::Udp { .. } | Listener::MqttSn { .. } | Listener::Framed { .. } | Listener::Closed => {
+                None
+            }
         }
     }
 
@@ -130,7 +144,9 @@ impl Listener {
 
     fn datagrams(&self) -> Option<&Datagrams> {
         match self {
-            Listener::Udp { sockets, .. } | Listener::MqttSn { sockets, .. } => Some(sockets),
+            Listener::Udp { sockets, .. }
+            | Listener::MqttSn { sockets, .. }
+            | Listener::Framed { sockets, .. } => Some(sockets),
             Listener::Tcp(_) | Listener::Unix(_) | Listener::Closed => None,
         }
     }
@@ -151,7 +167,9 @@ impl ShardLoop {
     pub(super) fn listener_is_ready(&mut self, number: usize) {
         match &self.listeners[number] {
             Listener::Tcp(_) | Listener::Unix(_) => self.accept(number),
-            Listener::Udp { .. } | Listener::MqttSn { .. } => self.receive_datagrams(number),
+            Listener::Udp { .. } | Listener::MqttSn { .. } | Listener::Framed { .. } => {
+                self.receive_datagrams(number);
+            }
             Listener::Closed => {}
         }
     }
@@ -187,9 +205,14 @@ impl ShardLoop {
                     self.is_crowded = self.net.context.descriptors.is_spare(stream.as_fd().as_raw_fd());
                     tune(&stream);
                     self.net.stats().accepted.add(1);
-                    let is_proxied = self.net.context.listeners[number].proxy_protocol;
-                    if let Some(key) = self.add_stream(stream, number).filter(|_| is_proxied) {
-                        self.set_input(key, Kind::New, Input::ProxyHeader);
+                    let own = &self.net.context.listeners[number];
+                    let (is_proxied, is_framed) =
+                        (own.proxy_protocol, own.framed.is_some() && own.tls.is_none());
+                    match self.add_stream(stream, number) {
+                        Some(key) if is_proxied => self.set_input(key, Kind::New, Input::ProxyHeader),
+                        // Whoever connects is there, without having said anything.
+                        Some(key) if is_framed => self.framed_begin(key, number, &[]),
+                        _ => {}
                     }
                 }
                 // There is no protocol yet in which to say why.

@@ -5,6 +5,7 @@
 
 use super::ShardLoop;
 use super::connection::{Input, Link, Wait, Waiting};
+use super::json::unknown;
 use crate::access::kept::USER_IS_BANNED;
 use crate::access::{self, Access, CHALLENGE, Credentials, Verdict};
 use crate::beside::passwords::Question;
@@ -13,6 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use trefoil_auth::Users;
 use trefoil_hub::ConnectionKey;
+use trefoil_json::RequestError;
 
 /// Why a client is not even listened to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +49,15 @@ impl ShardLoop {
             })
     }
 
+    /// Whether a client may be an end of the stream with this name. There are no permissions on names: whoever may connect may
+    /// use any of them.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub(super) fn may_use_stream(&self, key: ConnectionKey, _name: &str) -> Result<(), RequestError> {
+        if self.is_unknown(key) { Err(unknown()) } else { Ok(()) }
+    }
+
     /// Whether a password of the client is being looked at.
     pub(super) fn is_waiting(&self, key: ConnectionKey) -> bool {
         self.net.get(key).is_some_and(|c| c.waiting.is_some())
@@ -67,8 +78,7 @@ impl ShardLoop {
 
     /// Whether the client's address has failed too often.
     pub(super) fn check_barred(&self, key: ConnectionKey) -> Result<(), Unheard> {
-        let Some(access) = self.access() else { return Ok(()) };
-        if access.failures.is_barred(self.address_of(key), self.net.now) {
+        if self.net.context.failures.is_barred(self.address_of(key), self.net.now) {
             self.net.stats().auth_throttled.add(1);
             return Err(Unheard::Barred);
         }
@@ -167,12 +177,16 @@ impl ShardLoop {
             Waiting::Mqtt(connect) => self.mqtt_verdict(key, &connect, user),
             Waiting::Json(id) => self.json_verdict(key, id, user),
             Waiting::Http => self.http_verdict(key, user),
+            Waiting::Framed => self.framed_verdict(key, user),
         }
     }
 
     /// Reads on after a wait, first what has been read already.
     pub(super) fn go_on(&mut self, key: ConnectionKey) {
         if !self.json_go_on(key) {
+            if self.net.get(key).is_some_and(|connection| connection.is_udp()) {
+                return self.json_lead_away(key, &[]);
+            }
             let rest = self.net.get_mut(key).map(|connection| std::mem::take(&mut connection.rest));
             return self.leave_json_again(key, rest.unwrap_or_default());
         }
@@ -226,9 +240,7 @@ impl ShardLoop {
             Unheard::Busy => "503 Service Unavailable",
         };
         let after_s = match unheard {
-            Unheard::Barred => {
-                self.access().map_or(0, |access| access.failures.barred_s(self.address_of(key), self.net.now))
-            }
+            Unheard::Barred => self.net.context.failures.barred_s(self.address_of(key), self.net.now),
             Unheard::Busy => 1,
         };
         self.net.stats().protocol_errors.add(1);

@@ -14,15 +14,22 @@ impl ShardLoop {
     /// Takes a connection in that another thread has accepted.
     pub(super) fn arrive(&mut self, arrival: Arrival) {
         let Arrival { stream, listener, mut input, output, forwarded, user, stage } = arrival;
+        let partner = match &stage {
+            Stage::Stream(_, partner) => Some(*partner),
+            _ => None,
+        };
         if self.stop_at.is_some() {
             return self.dismiss(listener);
         }
         // It may have been banned while it was on its way.
         let address = forwarded.client().or_else(|| stream.peer().map(|peer| peer.ip()));
         if address.is_some_and(|address| self.net.context.bans.refuses_address(address)) {
+            partner.into_iter().for_each(|partner| self.stream_lost_on_the_way(partner));
             return self.dismiss(listener);
         }
-        let Some(key) = self.add_stream(stream, listener) else { return };
+        let Some(key) = self.add_stream(stream, listener) else {
+            return partner.into_iter().for_each(|partner| self.stream_lost_on_the_way(partner));
+        };
         if let Some(connection) = self.net.get_mut(key) {
             connection.user = user;
             connection.forwarded = forwarded.client().map(|_| Box::new(forwarded));
@@ -41,6 +48,12 @@ impl ShardLoop {
                 self.mqtt_bytes(key, &mut state, &connect);
                 self.put_back(key, Input::MqttWebSocket(receiver, state));
                 self.begin_pings(key);
+            }
+            Stage::Stream(waiting, partner) => self.stream_arrive(key, *waiting, partner, &output),
+            Stage::Framed(framed) => {
+                if !self.framed_arrive(key, framed) {
+                    return;
+                }
             }
             Stage::Channel(opening) => input = self.channel_arrive(key, opening, input),
             Stage::Json { receiver, requests, deflate } => {

@@ -2,11 +2,15 @@
 
 use super::channel::{Channel, Incoming, Parked, Reader};
 use super::deflate::Deflate;
+use super::framed::FramedInput;
+use super::json::answered::Answered;
 use super::json::ask::Asks;
 use super::json::own::{Own, Shape};
-use super::mqtt_sn::Client;
+use super::mqtt_sn::{Client, Way};
 use super::overflow::Overflow;
+use super::stream::{Half, Waiting as StreamWaiting};
 use super::trail::Trail;
+use crate::framed::Profile;
 use crate::outbox::{Outbox, Pool};
 use crate::proxied::Proxied;
 use crate::stats::Kind;
@@ -131,6 +135,21 @@ pub(super) struct Peer {
     pub(super) addr: SocketAddr,
     /// Deliveries at QoS 1 that it has not acknowledged.
     pub(super) unacknowledged: VecDeque<Unacknowledged>,
+    /// What it has been answered lately.
+    pub(super) answered: Answered,
+    /// It has said something that only who is sent what goes to this address can know.
+    pub(super) is_proven: bool,
+    /// The shard whose socket gets what it sends, if that is another one.
+    pub(super) way: Option<Way>,
+    /// The shard where its datagrams come in; of frames only.
+    pub(super) home: usize,
+}
+
+impl Peer {
+    pub(super) fn new(addr: SocketAddr, home: usize) -> Box<Peer> {
+        let (unacknowledged, answered) = (VecDeque::new(), Answered::default());
+        Box::new(Peer { addr, unacknowledged, answered, is_proven: false, way: None, home })
+    }
 }
 
 pub(super) struct Unacknowledged {
@@ -153,6 +172,7 @@ pub(super) enum Input {
     JsonLines,
     JsonWebSocket(Box<Receiver>),
     JsonDatagrams,
+    Framed(Box<FramedInput>),
     Echo(Box<Receiver>),
     /// The body of a request to a channel.
     ChannelBody(Box<Incoming>),
@@ -162,6 +182,10 @@ pub(super) enum Input {
     ChannelPost(Box<Parked>),
     /// A request that waits for what comes on a channel.
     ChannelReader(Box<Reader>),
+    /// It waits to be joined with another connection.
+    StreamWait(Box<StreamWaiting>),
+    /// It is joined with another connection, to which all goes that it sends.
+    Stream(Box<Half>),
     /// A WebSocket that has been said goodbye to: all that counts is the peer's close frame.
     Goodbye(Box<Receiver>),
     /// Nothing is expected; what comes is thrown away.
@@ -187,6 +211,8 @@ pub(super) enum Waiting {
     Json(Option<u64>),
     /// A request whose head is to be read again.
     Http,
+    /// What is in the connection's input.
+    Framed,
 }
 
 /// A client in the middle of proving who it is (MQTT 5.0 §4.12).
@@ -238,6 +264,8 @@ pub(super) enum Form {
     Sse(Option<Box<Trail>>),
     /// A datagram for each packet.
     MqttSn(Box<Client>),
+    /// A frame for each message.
+    Framed(Arc<Profile>),
 }
 
 pub(super) struct MqttForm {
@@ -460,7 +488,11 @@ impl Connection {
             (Link::Stream(_) | Link::Channel(_), _) => None,
         };
         let ping = self.ping_at.filter(|_| self.phase == Phase::Open);
-        let ask = self.json.as_ref().and_then(|own| own.asks.as_ref()?.next_at());
-        [silence, self.deadline, ping, resend, ask].into_iter().flatten().min()
+        let ask = self.json.as_ref().and_then(|own| own.next_at());
+        let frames = match &self.input {
+            Input::Framed(framed) => framed.next_at(),
+            _ => None,
+        };
+        [silence, self.deadline, ping, resend, ask, frames].into_iter().flatten().min()
     }
 }

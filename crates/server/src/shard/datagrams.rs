@@ -3,19 +3,20 @@
 use super::ShardLoop;
 use super::accept::Listener;
 use super::connection::{Form, Input, Link, Peer};
+use super::json::help::{Word, datagram_of_json, datagram_of_text};
+use super::json::led::Led;
 use super::json::{id_of, unknown};
+use super::mqtt_sn::{Place, Way};
 use crate::stats::Kind;
-use std::collections::VecDeque;
-use std::io;
+use crate::udp::Inbox;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use trefoil_hub::ConnectionKey;
 use trefoil_json::{Code, Limits, Request, RequestError, is_batch, parse_batch};
+use trefoil_room::is_room;
 
-/// Datagrams taken in one tick from one listener.
-const DATAGRAMS_PER_TICK: usize = 256;
-
-/// No datagram is longer.
-const DATAGRAM_BYTES_MAX: usize = 65_535;
+/// How often in one tick datagrams are taken from one socket, a batch each time.
+const BATCHES_PER_TICK: usize = 8;
 
 impl ShardLoop {
     pub(super) fn receive_datagrams(&mut self, number: usize) {
@@ -24,48 +25,78 @@ impl ShardLoop {
             self.retry_at = Some(self.net.now.plus_ms(super::RETRY_MS));
             return;
         }
-        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut inbox = std::mem::take(&mut self.inbox);
         for socket in 0..self.listeners[number].readable().len() {
-            if !self.receive_from(number, socket, &mut scratch) {
+            if !self.receive_from(number, socket, &mut inbox) {
                 self.retry_at = Some(self.net.now);
             }
         }
-        self.scratch = scratch;
+        self.inbox = inbox;
     }
 
     /// Takes datagrams from one socket. Returns whether it is empty now.
-    fn receive_from(&mut self, number: usize, socket: usize, scratch: &mut [u8]) -> bool {
-        for _ in 0..DATAGRAMS_PER_TICK {
+    fn receive_from(&mut self, number: usize, socket: usize, inbox: &mut Inbox) -> bool {
+        let listener = &self.net.context.listeners[number];
+        let (is_v4, protocols) = (listener.bind.addr().is_some_and(|at| at.is_ipv4()), listener.protocols);
+        for _ in 0..BATCHES_PER_TICK {
             let Some(socket) = self.listeners[number].readable().get(socket) else { return true };
-            match socket.recv_from(&mut scratch[..DATAGRAM_BYTES_MAX]) {
-                Ok((len, from)) => {
-                    self.net.stats().bytes_in.add(len as u64);
-                    match self.listeners[number] {
-                        Listener::MqttSn { .. } => self.sn_receive(number, from, &scratch[..len]),
-                        _ => self.receive_datagram(number, from, &scratch[..len]),
+            let is_empty = inbox.receive(socket, is_v4);
+            for (from, datagram) in inbox.iter() {
+                self.net.stats().bytes_in.add(datagram.len() as u64);
+                match self.listeners[number] {
+                    Listener::MqttSn { .. } => self.sn_receive(number, from, datagram),
+                    Listener::Framed { .. } => self.framed_receive(number, from, datagram),
+                    _ if protocols.rooms && (!protocols.json || is_room(datagram)) => {
+                        self.room_receive(number, from, datagram);
                     }
+                    _ => self.receive_datagram(number, from, datagram),
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-                // That of an earlier datagram to a peer which is gone.
-                Err(_) => {}
+            }
+            if is_empty {
+                return true;
             }
         }
         false
     }
 
+    /// Takes a datagram from the socket: the client of its address may be in another shard.
     fn receive_datagram(&mut self, number: usize, from: SocketAddr, datagram: &[u8]) {
-        let Listener::Udp { sockets, peers } = &self.listeners[number] else { return };
-        let socket = sockets.sender();
-        let known = peers.get(&from).copied();
-        if known.is_none() && self.net.context.bans.refuses_address(from.ip()) {
-            return;
+        match self.json_place(number, from) {
+            Some(Place::There { shard, serial }) => {
+                let way = Way { shard: self.net.number as u16, serial };
+                self.json_forward(
+                    shard,
+                    Led { listener: number, from, way, user: None, datagram: datagram.into() },
+                );
+            }
+            None if self.net.context.bans.refuses_address(from.ip()) => {}
+            _ => self.take_datagram(number, from, datagram, None),
         }
+    }
+
+    /// Deals with a datagram here. `led`: how it has come here, and whose it is, if the client of its address has moved.
+    pub(super) fn take_datagram(
+        &mut self,
+        number: usize,
+        from: SocketAddr,
+        datagram: &[u8],
+        led: Option<(Way, Option<Arc<str>>)>,
+    ) {
+        let Some(socket) = self.listeners[number].udp() else { return };
+        let known = match self.json_place(number, from) {
+            Some(Place::Here(key)) => Some(key),
+            _ => None,
+        };
         if datagram.len() > self.net.context.limits.json_bytes_max {
             return answer(
                 socket,
                 from,
                 &RequestError::new(Code::TooLarge, "the datagram is larger than limits.json_bytes_max"),
             );
+        }
+        let is_proven = known.is_some_and(|key| self.is_proven(key));
+        if let Some(Word::Help(name)) = Word::read(datagram) {
+            return send(socket, from, &datagram_of_text(name, datagram.len(), is_proven));
         }
         let texts = match is_batch(datagram) {
             true => parse_batch(datagram, Limits::default()).map(|_| None),
@@ -79,31 +110,45 @@ impl ShardLoop {
                 return answer(socket, from, &error);
             }
         };
+        if let Some(Request::Help { operation, id }) = &request {
+            return send(
+                socket,
+                from,
+                &datagram_of_json(operation.as_deref(), *id, datagram.len(), is_proven),
+            );
+        }
         let key = match known {
             Some(key) => key,
             // Nor for what may not be done without a name.
-            None if self.needs_name(number) && !starts_with_auth(request.as_ref(), datagram) => {
+            None if self.needs_name(number)
+                && led.as_ref().is_none_or(|(_, user)| user.is_none())
+                && !starts_with_auth(request.as_ref(), datagram) =>
+            {
                 self.net.stats().protocol_errors.add(1);
-                return answer(socket, from, &unknown().id(request.as_ref().and_then(id_of)));
+                answer(socket, from, &unknown().id(request.as_ref().and_then(id_of)));
+                return self.json_part(number, from, led.map(|(way, _)| way));
             }
-            None if self.admit(number) => self.add_peer(number, from),
+            None if self.admit(number) => self.add_peer(number, from, led.clone()),
             None => {
                 self.net.stats().refused.add(1);
                 let Some(socket) = self.listeners[number].udp() else { return };
-                return answer(
-                    socket,
-                    from,
-                    &RequestError::new(Code::Overloaded, "there are too many connections"),
-                );
+                answer(socket, from, &RequestError::new(Code::Overloaded, "there are too many connections"));
+                return self.json_part(number, from, led.map(|(way, _)| way));
             }
         };
         let now = self.net.now;
         if let Some(connection) = self.net.get_mut(key) {
             connection.heard_at = now;
+            if let (Link::Udp(peer), Some((way, _))) = (&mut connection.link, led) {
+                peer.way = Some(way);
+            }
         }
         match request {
             Some(request) => self.json_do(key, &request),
             None => self.json_batch(key, datagram),
+        }
+        if self.is_leaving.is_some() {
+            self.json_lead_away(key, datagram);
         }
     }
 
@@ -112,16 +157,30 @@ impl ShardLoop {
         self.access().is_some() && !self.net.context.listeners[listener].allow_anonymous
     }
 
-    fn add_peer(&mut self, number: usize, addr: SocketAddr) -> ConnectionKey {
-        let key = self.add(Link::Udp(Box::new(Peer { addr, unacknowledged: VecDeque::new() })), number);
-        if let Listener::Udp { peers, .. } = &mut self.listeners[number] {
-            peers.insert(addr, key);
-        }
+    fn add_peer(
+        &mut self,
+        number: usize,
+        addr: SocketAddr,
+        led: Option<(Way, Option<Arc<str>>)>,
+    ) -> ConnectionKey {
+        let mut peer = Peer::new(addr, self.net.number);
+        let (way, user) = led.unzip();
+        peer.way = way;
+        let key = self.add(Link::Udp(peer), number);
+        self.json_set_place(number, addr, Place::Here(key));
         self.net.stats().accepted.add(1);
+        if let Some(connection) = self.net.get_mut(key) {
+            connection.user = user.flatten();
+        }
         self.set_input(key, Kind::JsonUdp, Input::JsonDatagrams);
         self.json_open(key, Form::JsonDatagram);
         self.set_silence(key, self.net.context.limits.udp_idle_s.saturating_mul(1000));
         key
+    }
+
+    fn is_proven(&self, key: ConnectionKey) -> bool {
+        let peer = self.net.get(key).map(|connection| &connection.link);
+        matches!(peer, Some(Link::Udp(peer)) if peer.is_proven)
     }
 }
 
@@ -142,6 +201,10 @@ fn starts_with_auth(request: Option<&Request<'_>>, datagram: &[u8]) -> bool {
 fn answer(socket: &mio::net::UdpSocket, to: SocketAddr, error: &RequestError) {
     let mut text = Vec::new();
     error.encode(&mut text);
+    send(socket, to, &text);
+}
+
+fn send(socket: &mio::net::UdpSocket, to: SocketAddr, text: &[u8]) {
     // As any datagram it may be lost.
-    let _ = socket.send_to(&text, to);
+    let _ = socket.send_to(text, to);
 }

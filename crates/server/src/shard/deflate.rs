@@ -8,6 +8,7 @@ use super::ShardLoop;
 use super::connection::{Connection, Phase};
 use super::net::Net;
 use crate::context::Context;
+use crate::outbox;
 use crate::stats::Kind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -234,7 +235,12 @@ pub(super) fn agree<'a>(
     headers: impl Iterator<Item = &'a [u8]>,
 ) -> Result<(Option<Agreed>, Deflate), Refused> {
     let settings = &context.websocket;
-    let is_on = if kind == Kind::MqttWebSocket { settings.mqtt_compression } else { settings.compression };
+    let is_on = match kind {
+        Kind::MqttWebSocket => settings.mqtt_compression,
+        // What the bytes of a stream are is not known, and many will not become fewer.
+        Kind::StreamWebSocket => false,
+        _ => settings.compression,
+    };
     let take = || is_on.then(|| context.contexts.take(settings.contexts_max)).flatten();
     let (for_deflater, for_inflater) = (take(), take());
     let policy = Policy {
@@ -297,12 +303,15 @@ impl Net {
     }
 
     /// Puts one frame around all MQTT packets that have been appended to an outbox since the last.
-    pub(super) fn frame_packets(connection: &mut Connection, pool: &mut Pool) {
+    pub(super) fn frame_packets(connection: &mut Connection, pool: &mut Pool, buffers: &mut outbox::Pool) {
         let Connection { outbox, deflate, .. } = connection;
         if deflate.window_bits > 0 && pool.wants(outbox.unframed_bytes()) {
-            outbox.replace_unframed(|packets, out| pool.frame(deflate, Opcode::Binary, packets, out));
+            let frame = |packets: &[u8], out: &mut Vec<u8>| pool.frame(deflate, Opcode::Binary, packets, out);
+            outbox.replace_unframed(buffers, frame);
         } else {
-            outbox.frame(|len, out| trefoil_websocket::encode_header(true, Opcode::Binary, len, out));
+            let head =
+                |len, out: &mut Vec<u8>| trefoil_websocket::encode_header(true, Opcode::Binary, len, out);
+            outbox.frame(buffers, head);
         }
     }
 }

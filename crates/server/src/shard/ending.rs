@@ -46,6 +46,8 @@ impl ShardLoop {
                 let (code, close) = (Code::Unavailable, CloseCode::POLICY_VIOLATION);
                 self.dismiss_client(key, Dismissal { code, close, why: WHY });
             }
+            // There are no words to say why.
+            Form::Framed(_) => self.close(key),
             Form::Mqtt(_) | Form::Sse(_) | Form::None => {
                 self.mqtt_fail(key, ReasonCode::SessionTakenOver, WHY);
             }
@@ -71,6 +73,9 @@ impl ShardLoop {
             }
             Some(Link::Stream(_)) => LINGER_S,
         };
+        if self.stream_forget(key) {
+            return;
+        }
         let deadline = self.net.now.plus_s(deadline_s);
         let Some(connection) = self.net.get_mut(key) else { return };
         if connection.phase == Phase::Open {
@@ -121,12 +126,13 @@ impl ShardLoop {
 
     /// Forgets a connection and closes its socket.
     pub(super) fn remove(&mut self, key: ConnectionKey) {
-        let Some(connection) = self.net.connections.try_remove(key.0 as usize) else { return };
+        let Some(mut connection) = self.net.connections.try_remove(key.0 as usize) else { return };
         self.net.outbox_bytes = self.net.outbox_bytes.saturating_sub(connection.counted_bytes);
         debug_assert!(connection.session.is_none(), "a session does not lose its connection unseen");
         self.net.stats().connections[connection.kind as usize].add(1u64.wrapping_neg());
         let listener = usize::from(connection.listener);
         self.dismiss(listener);
+        self.stream_gone(key, &mut connection);
         if let Input::ChannelReader(reader) = &connection.input {
             self.channel_forget(reader, key);
         }
@@ -137,7 +143,11 @@ impl ShardLoop {
             }
             Link::Channel(channel) => self.channel_ended(*channel),
             Link::Udp(peer) => match (&mut self.listeners[listener], connection.form) {
-                (Listener::Udp { peers, .. }, _) => drop(peers.remove(&peer.addr)),
+                (Listener::Udp { peers, .. }, _) => {
+                    peers.remove(&peer.addr);
+                    self.json_part(listener, peer.addr, peer.way);
+                }
+                (Listener::Framed { .. }, _) => self.framed_depart(listener, &peer),
                 (_, Form::MqttSn(client)) => self.sn_depart(listener, peer.addr, client.way, key),
                 _ => {}
             },

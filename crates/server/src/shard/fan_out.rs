@@ -2,191 +2,18 @@
 
 use super::ShardLoop;
 use super::connection::{Connection, Form, Phase};
-use super::deflate::{Deflate, Pool};
+use super::forms::{Frames, RunForms, Whole, at_most_once, encode_text, view, whole};
 use super::json::write::{JOINED_BYTES_MAX, write_binary};
 use super::net::{DATAGRAM_BYTES_MAX, Json, Net, write_json};
 use super::run::{Size, messages};
 use crate::mail::Mail;
 use crate::memory::NO_QOS_0;
-use crate::outbox::LINK_BYTES_MIN;
 use crate::stats::Drop;
 use bytes::Bytes;
 use std::sync::Arc;
-use trefoil_hub::{
-    ConnectionKey, Delivery, Message, Outlet, Payload, Refusal, SessionKey, SlowReader, Topic,
-};
-use trefoil_json::{BINARY_HEADER_BYTES_MAX, MessageView, encode_binary, encode_binary_header, is_text};
+use trefoil_hub::{ConnectionKey, Delivery, Outlet, Refusal, SessionKey, SlowReader, Topic};
+use trefoil_json::{BINARY_HEADER_BYTES_MAX, encode_binary_header, is_text};
 use trefoil_mqtt::{Publish, QoS, SubscriptionIds, Version};
-use trefoil_websocket::{Opcode, encode_header};
-
-/// A run in the forms that its receivers want, each made when the first of them asks.
-pub(super) struct RunForms<'a> {
-    wire: &'a [u8],
-    size: Size,
-    /// Whether it is worth linking: several receivers, and enough bytes.
-    links: bool,
-    v3: Option<Bytes>,
-    v5: Option<Bytes>,
-    text: Option<Bytes>,
-    /// The same compressed, for each size of window that is asked for.
-    deflated: Vec<(u8, Bytes)>,
-    line: Option<Bytes>,
-    sse: Option<Bytes>,
-    /// Texts with a comma behind each, to be joined.
-    objects: Option<Bytes>,
-    /// Text and binary frames.
-    mixed: Option<Bytes>,
-    is_text: Option<bool>,
-    /// The messages one by one.
-    messages: Vec<Arc<Message>>,
-}
-
-impl<'a> RunForms<'a> {
-    /// `shared` is the same bytes as `wire`, if they have been made shareable already.
-    pub(super) fn new(wire: &'a [u8], shared: Option<Bytes>, size: Size, receivers: usize) -> RunForms<'a> {
-        let links = wire.len() >= LINK_BYTES_MIN && (receivers > 1 || shared.is_some());
-        RunForms {
-            wire,
-            size,
-            links,
-            v3: shared,
-            v5: None,
-            text: None,
-            deflated: Vec::new(),
-            line: None,
-            sse: None,
-            objects: None,
-            mixed: None,
-            is_text: None,
-            messages: Vec::new(),
-        }
-    }
-
-    fn v3(&mut self) -> Bytes {
-        self.v3.get_or_insert_with(|| Bytes::copy_from_slice(self.wire)).clone()
-    }
-
-    fn v5(&mut self) -> &Bytes {
-        self.v5.get_or_insert_with(|| {
-            let mut out = Vec::with_capacity(self.wire.len() + self.size.count as usize);
-            messages(self.wire).for_each(|publish| {
-                publish.encode(Version::V5, &mut out);
-            });
-            out.into()
-        })
-    }
-
-    fn text(&mut self) -> &Bytes {
-        self.text.get_or_insert_with(|| {
-            joined(self.wire, |text, out| {
-                encode_header(true, Opcode::Text, text.len(), out);
-                out.extend_from_slice(text);
-            })
-        })
-    }
-
-    /// Text frames, compressed for everybody with this window who keeps none from message to message.
-    fn deflated(&mut self, window_bits: u8, pool: &mut Pool) -> &Bytes {
-        let known = self.deflated.iter().position(|(bits, _)| *bits == window_bits);
-        let known = known.unwrap_or_else(|| {
-            let mut deflate = Deflate::shared(window_bits);
-            let frames = joined(self.wire, |text, out| pool.frame(&mut deflate, Opcode::Text, text, out));
-            self.deflated.push((window_bits, frames));
-            self.deflated.len() - 1
-        });
-        &self.deflated[known].1
-    }
-
-    fn line(&mut self) -> &Bytes {
-        self.line.get_or_insert_with(|| {
-            joined(self.wire, |text, out| {
-                out.extend_from_slice(text);
-                out.push(b'\n');
-            })
-        })
-    }
-
-    fn objects(&mut self) -> &Bytes {
-        self.objects.get_or_insert_with(|| {
-            joined(self.wire, |text, out| {
-                out.extend_from_slice(text);
-                out.push(b',');
-            })
-        })
-    }
-
-    /// Binary frames for the payloads that are not UTF-8, and text frames for the others.
-    fn mixed(&mut self) -> &Bytes {
-        self.mixed.get_or_insert_with(|| {
-            let (mut text, mut out) = (Vec::new(), Vec::with_capacity(self.wire.len() * 2));
-            for publish in messages(self.wire) {
-                text.clear();
-                let opcode = match encode_frame_of(&publish, &mut text) {
-                    true => Opcode::Binary,
-                    false => Opcode::Text,
-                };
-                encode_header(true, opcode, text.len(), &mut out);
-                out.extend_from_slice(&text);
-            }
-            out.into()
-        })
-    }
-
-    /// Whether all payloads are UTF-8.
-    fn is_text(&mut self) -> bool {
-        *self.is_text.get_or_insert_with(|| messages(self.wire).all(|publish| is_text(publish.payload)))
-    }
-
-    fn messages(&mut self) -> &[Arc<Message>] {
-        if self.messages.is_empty() {
-            let mut topic = None;
-            let each = messages(self.wire).filter_map(|publish| {
-                // A run has one topic, which is valid.
-                let topic = topic.get_or_insert_with(|| Topic::new(publish.topic, usize::MAX));
-                Some(Arc::new(at_most_once(topic.clone().ok()?, publish.payload)))
-            });
-            self.messages = each.collect();
-        }
-        &self.messages
-    }
-
-    fn sse(&mut self) -> &Bytes {
-        self.sse.get_or_insert_with(|| {
-            joined(self.wire, |text, out| {
-                out.extend_from_slice(b"data: ");
-                out.extend_from_slice(text);
-                out.extend_from_slice(b"\n\n");
-            })
-        })
-    }
-}
-
-fn joined(wire: &[u8], mut write: impl FnMut(&[u8], &mut Vec<u8>)) -> Bytes {
-    let (mut text, mut out) = (Vec::new(), Vec::with_capacity(wire.len() * 2));
-    for publish in messages(wire) {
-        text.clear();
-        encode(&publish, &mut text);
-        write(&text, &mut out);
-    }
-    out.into()
-}
-
-fn encode(publish: &Publish<'_>, out: &mut Vec<u8>) {
-    trefoil_json::encode_message(&view(publish), None, out);
-}
-
-/// Writes what stands in the frame of a message for somebody who takes binary ones. Returns whether it is one.
-fn encode_frame_of(publish: &Publish<'_>, out: &mut Vec<u8>) -> bool {
-    let is_binary = !is_text(publish.payload) && encode_binary(&view(publish), None, out);
-    if !is_binary {
-        encode(publish, out);
-    }
-    is_binary
-}
-
-fn view<'a>(publish: &Publish<'a>) -> MessageView<'a> {
-    MessageView { topic: publish.topic, payload: publish.payload, ..MessageView::default() }
-}
 
 impl Net {
     /// Delivers a run to a connection, with what the subscriptions that it is for say: their identifiers, and what happens
@@ -202,37 +29,51 @@ impl Net {
         if connection.phase != Phase::Open {
             return self.count_drop(Drop::OutboxFull, run.size.count.into());
         }
-        let count = run.size.count;
+        let size = run.size;
+        let (bits, pool) = (connection.deflate.window_bits, &mut self.deflate);
+        // What is put into a window that is kept is so for one connection, message by message or tick by tick.
+        let keeps_context = connection.deflate.keeps_context();
+        let mut is_framed = false;
+        let (mut count, mut payload_bytes) = (size.count, size.payload_bytes);
+        let (mut unframed, mut too_large) = (0, 0);
         let whole = match &connection.form {
             Form::None => return,
-            Form::Mqtt(form) if form.version != Version::V5 => match run.links {
-                true => Whole::Link(run.v3()),
-                false => Whole::Copy(run.wire),
-            },
             // An empty list of properties takes one byte more, and more than one where the length grows for it.
             Form::Mqtt(form)
-                if subscription_ids.is_empty()
-                    && form.aliases.is_none()
-                    && run.size.packet_bytes + 2 <= connection.packet_bytes_max as usize =>
+                if form.version != Version::V5
+                    || subscription_ids.is_empty()
+                        && form.aliases.is_none()
+                        && size.packet_bytes + 2 <= connection.packet_bytes_max as usize =>
             {
-                Whole::of(run.links, run.v5())
+                is_framed = connection.is_mqtt_in_websocket()
+                    && connection.held.is_none()
+                    && !keeps_context
+                    && run.frames_packets(bits, connection.outbox.is_empty(), pool);
+                match (is_framed, form.version) {
+                    (false, Version::V5) => run.v5(),
+                    (false, _) => run.v3(),
+                    (true, Version::V5) => run.frames(Frames::PacketsV5, bits, pool),
+                    (true, _) => run.frames(Frames::PacketsV3, bits, pool),
+                }
             }
-            Form::JsonText if connection.deflate.window_bits == 0 => Whole::of(run.links, run.text()),
-            Form::JsonText if !connection.deflate.keeps_context() => {
-                let links = run.links;
-                let frames = run.deflated(connection.deflate.window_bits, &mut self.deflate);
-                Whole::of(links && frames.len() >= LINK_BYTES_MIN, frames)
-            }
-            Form::JsonLine => Whole::of(run.links, run.line()),
-            Form::Sse(_) => Whole::of(run.links, run.sse()),
+            Form::JsonText if !keeps_context => run.frames(Frames::Texts, bits, pool),
+            Form::JsonLine => run.line(),
+            Form::Sse(_) => run.sse(),
             Form::JsonShaped(shape) if shape.is_joined => {
                 // One text of all is not to be long, and a binary frame cannot stand in it.
                 if shape.is_binary && !run.is_text() || run.objects().len() > JOINED_BYTES_MAX {
                     return self.deliver_one_by_one(to, run, subscription_ids, slow_reader);
                 }
-                Whole::of(run.links, run.objects())
+                run.objects()
             }
-            Form::JsonShaped(_) => Whole::of(run.links, run.mixed()),
+            Form::JsonShaped(_) if !keeps_context => run.frames(Frames::Mixed, bits, pool),
+            Form::Framed(profile) if !profile.is_udp => {
+                let links = run.links;
+                let frames = run.framed(profile);
+                (count, payload_bytes) = (frames.count, frames.payload_bytes);
+                (unframed, too_large) = (frames.unframed, frames.too_large);
+                whole(links, &frames.bytes)
+            }
             Form::MqttSn(_) => {
                 let delivery = of_a_run(subscription_ids, slow_reader);
                 for message in run.messages() {
@@ -240,28 +81,38 @@ impl Net {
                 }
                 return;
             }
-            // What is compressed for one connection only is so message by message.
-            Form::Mqtt(_) | Form::JsonDatagram | Form::JsonText => {
+            Form::Mqtt(_) | Form::JsonDatagram | Form::JsonText | Form::JsonShaped(_) | Form::Framed(_) => {
                 return self.deliver_one_by_one(to, run, subscription_ids, slow_reader);
             }
         };
         if connection.overflow.is_some()
             || self.memory_stage >= NO_QOS_0 && connection.is_blocked
-            || !self.fits(connection, count as usize, whole.as_slice().len())
+            || !self.fits(connection, size.count as usize, whole.len())
         {
             return self.deliver_one_by_one(to, run, subscription_ids, slow_reader);
         }
+        self.count_drop(Drop::Unframed, unframed);
+        self.count_drop(Drop::TooLarge, too_large);
+        if count == 0 {
+            return;
+        }
         let connection = &mut self.connections[to.0 as usize];
         if connection.is_joined() {
-            connection.make_room_in_array(whole.as_slice().len(), &mut self.pool);
-            connection.outbox.note_objects(count);
+            connection.make_room_in_array(whole.len(), &mut self.pool);
+            connection.outbox.note_objects(size.count);
+        }
+        if is_framed {
+            Net::frame_packets(connection, &mut self.deflate, &mut self.pool);
         }
         match whole {
             Whole::Copy(bytes) => connection.open_rope().copy(bytes, count, &mut self.pool),
             Whole::Link(bytes) => connection.open_rope().link(bytes, count),
         }
+        if is_framed {
+            connection.outbox.mark_framed();
+        }
         self.stats().messages_out.add(count.into());
-        self.stats().payload_out.add(run.size.payload_bytes as u64);
+        self.stats().payload_out.add(payload_bytes as u64);
         self.mark_dirty(to);
         self.relieve(to);
     }
@@ -274,6 +125,7 @@ impl Net {
         slow_reader: Option<SlowReader>,
     ) {
         let (mut sent, mut sent_bytes, mut full, mut too_large, mut short) = (0, 0, 0, 0, 0);
+        let mut unframed = 0;
         let wire = run.wire;
         for (place, publish) in messages(wire).enumerate() {
             let connection = &self.connections[to.0 as usize];
@@ -291,6 +143,18 @@ impl Net {
                 }
                 continue;
             }
+            if matches!(connection.form, Form::Framed(_)) {
+                match self.put_frame(to, publish.payload) {
+                    Ok(()) => {
+                        sent += 1;
+                        sent_bytes += publish.payload.len() as u64;
+                    }
+                    Err(Drop::TooLarge) => too_large += 1,
+                    Err(_) => unframed += 1,
+                }
+                self.relieve(to);
+                continue;
+            }
             let connection = &mut self.connections[to.0 as usize];
             let is_sent = match &connection.form {
                 Form::Mqtt(_) => send_mqtt(connection, &publish, subscription_ids, &mut self.pool),
@@ -304,7 +168,7 @@ impl Net {
                         }
                         false => {
                             self.text.clear();
-                            encode(&publish, &mut self.text);
+                            encode_text(&publish, &mut self.text);
                             let json = Json { text: &self.text, deflated: None, acknowledgement: None };
                             write_json(connection, json, None, &mut self.pool, &mut self.deflate);
                         }
@@ -313,7 +177,7 @@ impl Net {
                 }
                 _ => {
                     self.text.clear();
-                    encode(&publish, &mut self.text);
+                    encode_text(&publish, &mut self.text);
                     let fits = !connection.is_udp() || self.text.len() <= DATAGRAM_BYTES_MAX;
                     if fits {
                         let json = Json { text: &self.text, deflated: None, acknowledgement: None };
@@ -332,6 +196,7 @@ impl Net {
         self.count_drop(Drop::OutboxFull, full);
         self.count_drop(Drop::TooLarge, too_large);
         self.count_drop(Drop::Memory, short);
+        self.count_drop(Drop::Unframed, unframed);
         self.mark_dirty(to);
     }
 }
@@ -377,35 +242,6 @@ fn send_mqtt(
         publish.encode(version, out);
     });
     true
-}
-
-fn at_most_once(topic: Topic, payload: &[u8]) -> Message {
-    Message {
-        topic,
-        payload: Payload::copy_from_slice(payload),
-        qos: QoS::AtMostOnce,
-        retain: false,
-        expires_at: None,
-        properties: None,
-    }
-}
-
-enum Whole<'a> {
-    Copy(&'a [u8]),
-    Link(Bytes),
-}
-
-impl<'a> Whole<'a> {
-    fn of(links: bool, bytes: &'a Bytes) -> Whole<'a> {
-        if links { Whole::Link(bytes.clone()) } else { Whole::Copy(bytes) }
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Whole::Copy(bytes) => bytes,
-            Whole::Link(bytes) => bytes,
-        }
-    }
 }
 
 impl ShardLoop {

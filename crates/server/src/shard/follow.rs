@@ -133,7 +133,7 @@ impl Net {
             }
             Form::JsonDatagram => out.extend_from_slice(&text),
             // They follow nothing.
-            Form::None | Form::Mqtt(_) | Form::MqttSn(_) => {}
+            Form::None | Form::Mqtt(_) | Form::MqttSn(_) | Form::Framed(_) => {}
         });
         if connection.is_udp() {
             connection.outbox.seal();

@@ -81,6 +81,7 @@ impl ShardLoop {
     /// Says goodbye to whoever cannot be handed over.
     fn part(&mut self) {
         self.handover.stage = Stage::Parting;
+        self.rooms_end();
         self.finish_run();
         let stays = self.net.connections.iter().filter(|(_, connection)| !can_go(connection));
         let keys: Vec<_> = stays.map(|(key, _)| ConnectionKey(key as u32)).collect();

@@ -5,6 +5,7 @@ use super::ShardLoop;
 use super::connection::{Form, Input, MqttInput};
 use super::deflate;
 use super::scarce;
+use super::stream::Wish;
 use crate::access::Credentials;
 use crate::beside::hand_back::{is_channel, is_for_shard};
 use crate::beside::{HandOver, origin};
@@ -21,6 +22,10 @@ const HEADERS_MAX: usize = 64;
 const MQTT_PROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
 /// The subprotocol of JSON over WebSocket; it may be left out.
 const JSON_PROTOCOLS: [&str; 1] = ["trefoil.v1.json"];
+/// That of streams; it may be left out, too.
+const STREAM_PROTOCOLS: [&str; 1] = ["trefoil.v1.stream"];
+/// What stands before the name of a stream.
+const STREAM_PATH: &str = "/stream/";
 /// What a client offers beside it that cannot set headers: user name and password follow.
 const AUTH_PROTOCOL: &[u8] = b"trefoil.auth.";
 
@@ -48,6 +53,10 @@ impl ShardLoop {
                 if !self.take_forwarded(key, request.headers) {
                     return (input.len(), true);
                 }
+                if let Some(why) = ambiguous(minor, !is_upgrade && is_channel(plain_path), request.headers) {
+                    self.http_refuse(key, "400 Bad Request", why);
+                    return (input.len(), true);
+                }
                 if !is_upgrade && is_channel(plain_path) {
                     return self.channel_request(key, &request, len, input);
                 }
@@ -58,14 +67,15 @@ impl ShardLoop {
                     return (input.len(), true);
                 }
                 // Who speaks MQTT or JSON in a WebSocket can say who it is in there.
-                let has_other_way = is_upgrade && plain_path != "/ws/echo";
+                let has_other_way =
+                    is_upgrade && plain_path != "/ws/echo" && !plain_path.starts_with(STREAM_PATH);
                 let credentials = credentials(plain_path, request.headers);
                 if !self.http_authenticate(key, credentials, has_other_way) {
                     let consumed = if self.is_waiting(key) { 0 } else { input.len() };
                     return (consumed, false);
                 }
                 if is_upgrade {
-                    self.websocket_begin(key, method, minor, plain_path, request.headers);
+                    self.websocket_begin(key, (method, minor), path, request.headers);
                 } else {
                     self.sse_begin(key, path, request.headers);
                 }
@@ -110,11 +120,16 @@ impl ShardLoop {
     fn websocket_begin(
         &mut self,
         key: ConnectionKey,
-        method: &str,
-        minor: u8,
+        (method, minor): (&str, u8),
         path: &str,
         headers: &Headers<'_>,
     ) {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let wish = path.strip_prefix(STREAM_PATH).map(|name| Wish::read(name, query)).transpose();
+        let wish = match wish {
+            Ok(wish) => wish,
+            Err(reason) => return self.websocket_refuse(key, Refused { status: 400, reason }),
+        };
         let Some(connection) = self.net.get(key) else { return };
         let listener = &self.net.context.listeners[usize::from(connection.listener)];
         let (is_spoken, echo, allowed) =
@@ -128,12 +143,13 @@ impl ShardLoop {
                 return self.websocket_refuse(key, Refused { status: 404, reason: why });
             }
             "/ws" => (Kind::JsonWebSocket, &JSON_PROTOCOLS),
+            path if path.starts_with(STREAM_PATH) => (Kind::StreamWebSocket, &STREAM_PROTOCOLS),
             "/ws/echo" if echo => (Kind::EchoWebSocket, &[]),
             "/mqtt" => (Kind::MqttWebSocket, mqtt),
             // Where other brokers serve MQTT on any path, clients ask for this one.
             "/" if offers(mqtt[0]) => (Kind::MqttWebSocket, mqtt),
             _ => {
-                let why = "no WebSocket here: /ws speaks JSON, /mqtt speaks MQTT";
+                let why = "no WebSocket here: /ws speaks JSON, /mqtt speaks MQTT, /stream/NAME is a stream";
                 return self.websocket_refuse(key, Refused { status: 404, reason: why });
             }
         };
@@ -164,7 +180,10 @@ impl ShardLoop {
         }
         let is_old_mqtt = accepted.protocol == Some(MQTT_PROTOCOLS[1]);
         self.set_deadline(key, None);
-        self.websocket_open(key, kind, is_old_mqtt, is_deflated);
+        match wish {
+            Some(wish) => self.stream_websocket_open(key, wish),
+            None => self.websocket_open(key, kind, is_old_mqtt, is_deflated),
+        }
         self.begin_pings(key);
     }
 
@@ -222,13 +241,22 @@ fn credentials(path: &str, headers: &Headers<'_>) -> Option<Option<Credentials>>
         return Some(Credentials::read(header));
     }
     let encoded = offered(headers).find_map(|offered| offered.strip_prefix(AUTH_PROTOCOL));
-    encoded.filter(|_| path == "/ws").map(Credentials::read_url)
+    encoded.filter(|_| path == "/ws" || path.starts_with(STREAM_PATH)).map(Credentials::read_url)
 }
 
 /// The subprotocols that a client offers.
 fn offered<'a>(headers: &Headers<'a>) -> impl Iterator<Item = &'a [u8]> {
     let lists = values(headers, "sec-websocket-protocol");
     lists.flat_map(|list| list.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
+}
+
+/// What is wrong with the headers of a request of which one can be taken for another: HTTP/1.1 has to say which host it means
+/// (RFC 9112 §3.2), and a page has one origin.
+fn ambiguous(minor: u8, needs_host: bool, headers: &Headers<'_>) -> Option<&'static str> {
+    if needs_host && minor > 0 && values(headers, "host").count() != 1 {
+        return Some("a request of HTTP/1.1 has one Host header");
+    }
+    (values(headers, "origin").count() > 1).then_some("a request has at most one Origin header")
 }
 
 /// The values of all headers of a name.

@@ -21,6 +21,9 @@ const REST_BYTES_READ: usize = SCRATCH_BYTES / 2;
 /// complete, which is what a keep-alive asks for.
 const HEARD_BYTES_MIN: usize = 1024;
 
+/// The same from who may send only so many frames in a second.
+const THROTTLED_BYTES_READ: usize = 4096;
+
 /// What a peer may go on sending after it has been said goodbye to, so that it finds time to read that.
 const DISCARDED_BYTES_MAX: usize = 1 << 20;
 
@@ -37,16 +40,31 @@ impl ShardLoop {
             if connection.is_udp() || is_frozen && connection.phase == Phase::Open {
                 continue;
             }
-            if connection.waiting.is_some() || matches!(connection.input, Input::ChannelPost(_)) {
+            if let Input::Stream(_) = connection.input {
+                self.stream_go_on(key);
+                continue;
+            }
+            if connection.waits_unread() && connection.is_half_closed {
+                self.probe(key);
+            }
+            let Some(connection) = self.net.get(key) else { continue };
+            if connection.waiting.is_some()
+                || connection.waits_unread()
+                || matches!(connection.input, Input::ChannelPost(_))
+            {
                 // Whoever only closed its own side still wants the answer.
                 if connection.is_gone {
                     self.lose(key);
                 }
                 continue;
             }
+            if matches!(&connection.input, Input::Framed(framed) if framed.resume_at().is_some()) {
+                // It has sent as much as it may, and is read from when its time has come.
+                continue;
+            }
             if connection.waiting().0 > outbox_bytes_max {
                 // Who does not read what it is sent is not read from: see `after_flush`.
-                connection.is_held = true;
+                self.net.connections[key.0 as usize].is_held = true;
                 continue;
             }
             self.watch_memory();
@@ -72,7 +90,7 @@ impl ShardLoop {
         }
     }
 
-    fn read(&mut self, key: ConnectionKey) {
+    pub(super) fn read(&mut self, key: ConnectionKey) {
         let now = self.net.now;
         let Some(connection) = self.net.get_mut(key) else { return };
         let mut rest = std::mem::take(&mut connection.rest);
@@ -85,6 +103,14 @@ impl ShardLoop {
         } else {
             scratch[..kept].copy_from_slice(&rest);
             &mut scratch[kept..]
+        };
+        let room = match &connection.input {
+            // What it has to wait with is to be in the kernel.
+            Input::Framed(framed) if framed.is_throttled() => {
+                let least = room.len().min(THROTTLED_BYTES_READ);
+                &mut room[..least]
+            }
+            _ => room,
         };
         let wanted = room.len();
         let Link::Stream(stream) = &mut connection.link else { return };
@@ -190,9 +216,26 @@ impl ShardLoop {
                     }
                     (used, self.put_back(key, Input::JsonWebSocket(receiver)))
                 }
+                Input::Framed(mut framed) => {
+                    let used = self.framed(key, &mut framed, rest);
+                    if self.is_leaving.is_some() {
+                        self.leave_framed(key, framed, rest[used..].to_vec());
+                        return input.len();
+                    }
+                    let is_timed = framed.next_at().is_some();
+                    let again = self.put_back(key, Input::Framed(framed));
+                    if is_timed {
+                        self.set_timer(key);
+                    }
+                    (used, again)
+                }
                 Input::Echo(mut receiver) => {
                     let used = self.echo_frames(key, &mut receiver, rest);
                     (used, self.put_back(key, Input::Echo(receiver)))
+                }
+                state @ (Input::StreamWait(_) | Input::Stream(_)) => {
+                    self.put_back(key, state);
+                    (self.stream_input(key, rest), false)
                 }
                 Input::ChannelBody(incoming) => self.channel_body(key, incoming, rest),
                 Input::ChannelReader(reader) => self.channel_interrupt(key, reader, rest),
@@ -230,10 +273,20 @@ impl ShardLoop {
     /// Looks at the first bytes. Returns how much of them is done with, and whether they said what the connection speaks.
     fn decide(&mut self, key: ConnectionKey, input: &[u8]) -> (usize, bool) {
         let Some(connection) = self.net.get(key) else { return (0, true) };
-        let listener = &self.net.context.listeners[usize::from(connection.listener)];
+        let number = usize::from(connection.listener);
+        let listener = &self.net.context.listeners[number];
         let tls = listener.tls.as_ref().filter(|_| !connection.is_tls());
+        let is_open = matches!(&connection.link, Link::Stream(stream) if stream.is_open());
         let detected = match tls {
+            Some(_) if input.is_empty() => Ok(None),
             Some(tls) if tls.is_required && !begins_tls(input) => Err(Refused::Plain),
+            Some(_) if listener.framed.is_some() && begins_tls(input) => Err(Refused::Tls),
+            _ if listener.framed.is_some() && !is_open => Ok(None),
+            // Whoever has connected is there, without having said anything.
+            _ if listener.framed.is_some() => {
+                self.framed_begin(key, number, input);
+                return (0, true);
+            }
             _ => detect(input, listener.protocols),
         };
         match detected {
@@ -297,6 +350,8 @@ impl ShardLoop {
         let Some(connection) = self.net.get_mut(key) else { return };
         match (connection.kind, connection.phase) {
             (_, Phase::Lingering) => self.remove(key),
+            // Both sides of it may well be closed: it was told of the other end's.
+            (Kind::Stream, Phase::Open) => self.stream_ended(key),
             _ if connection.is_gone => self.lose(key),
             (_, Phase::Closing)
                 if matches!(connection.input, Input::Goodbye(_)) && connection.has_sent_all() =>
@@ -306,6 +361,7 @@ impl ShardLoop {
             }
             (_, Phase::Closing) => {}
             (Kind::JsonTcp, Phase::Open) => self.end_json_lines(key),
+            (Kind::FramedTcp, Phase::Open) => self.framed_peer_closed(key),
             // Answers that only wait for the disk are owed to it as much as those that have gone out.
             _ if connection.held.is_some() => self.close(key),
             // As is whoever has asked for something, has been answered, and asks for nothing more.

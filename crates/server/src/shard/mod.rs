@@ -16,10 +16,12 @@ mod encode;
 mod ending;
 mod fan_out;
 mod follow;
+mod forms;
+mod framed;
 mod handover;
 mod http;
 mod input;
-mod json;
+pub(crate) mod json;
 mod keep;
 mod mqtt;
 pub(crate) mod mqtt_sn;
@@ -29,12 +31,14 @@ mod pings;
 mod presence;
 mod proxied;
 mod purge;
+pub(crate) mod rooms;
 pub(crate) mod run;
 mod scarce;
 mod sessions;
 mod slow;
 mod sse;
 mod stop;
+pub(crate) mod stream;
 mod timers;
 mod trail;
 mod websocket;
@@ -43,6 +47,7 @@ mod write;
 pub(crate) use channel::Opening;
 pub(crate) use deflate::{Contexts, Deflate};
 pub(crate) use follow::json_place;
+pub(crate) use framed::{Dialled, Forwarded as FramedForwarded, FramedInput, Gone as FramedGone};
 pub(crate) use presence::view;
 
 use crate::beside::Hands;
@@ -52,6 +57,7 @@ use crate::mail::{Mail, Mailbox};
 use crate::outbox::Pool;
 use crate::stats::Drop;
 use crate::sys::Tree;
+use crate::udp::Inbox;
 use accept::Listener;
 use encode::Encodings;
 use mio::{Events, Interest, Poll, Token};
@@ -119,6 +125,12 @@ pub(crate) struct ShardLoop {
     sweep_at: Option<Time>,
     /// What is of the MQTT-SN gateway only.
     sn: mqtt_sn::Own,
+    /// Datagram channels.
+    rooms: rooms::Rooms,
+    /// Datagrams that have come; kept for its memory.
+    inbox: Inbox,
+    /// What is of framed connections only.
+    framed: framed::Own,
     /// To which shard the connection that is being read has to move.
     is_leaving: Option<usize>,
     /// When the last connection is closed, if the hub stops.
@@ -139,6 +151,8 @@ pub(crate) struct ShardLoop {
     scarce: scarce::Scarce,
     /// Connections that go to another process, or come from one.
     handover: handover::Handover,
+    /// What is for streams only.
+    streams: stream::Own,
 }
 
 impl ShardLoop {
@@ -155,11 +169,12 @@ impl ShardLoop {
             .into_iter()
             .enumerate()
             .map(|(n, share)| {
-                let is_mqtt_sn = context.listeners[n].protocols.mqtt_sn;
-                Listener::new(share, is_mqtt_sn, accept::token(n), poll.registry())
+                let protocols = context.listeners[n].protocols;
+                Listener::new(share, protocols, accept::token(n), poll.registry())
             })
             .collect::<io::Result<_>>()?;
         let mail = context.mailboxes.iter().map(|_| Vec::new()).collect();
+        let rooms = rooms::Rooms::new(context.mailboxes.len());
         let sn = mqtt_sn::Own::new(number, &context.gateway);
         let is_limited = context.memory.is_limited();
         let deflate = deflate::Pool::new(&context.websocket);
@@ -218,6 +233,9 @@ impl ShardLoop {
             tree,
             sweep_at: (number == 0).then(Time::default),
             sn,
+            rooms,
+            inbox: Inbox::default(),
+            framed: framed::Own::default(),
             is_leaving: None,
             stop_at: None,
             held_replies: VecDeque::new(),
@@ -228,6 +246,7 @@ impl ShardLoop {
             look_at: Time::default(),
             scarce: scarce::Scarce::new(number == 0 && is_limited),
             handover: handover::Handover::default(),
+            streams: stream::Own::default(),
         })
     }
 
@@ -256,8 +275,10 @@ impl ShardLoop {
         self.go_on_with_checkpoint();
         self.go_on_with_surveys();
         self.go_on_with_purges();
+        self.go_on_with_streams();
         self.hand_batch_over();
         self.end_checkpoint();
+        self.room_post();
         self.post_mail();
     }
 
@@ -282,6 +303,7 @@ impl ShardLoop {
         }
         self.mail = mail;
         self.finish_run();
+        self.go_on_with_streams();
         if messages > 0 {
             self.mailbox().count_delivered(messages);
         }
@@ -294,6 +316,7 @@ impl ShardLoop {
     pub(crate) fn give_out(&mut self) {
         self.end_slow();
         self.end_answered();
+        self.room_flush();
         self.flush_all();
         while let Some(key) = self.net.untimed.pop() {
             self.set_timer(key);
@@ -319,6 +342,7 @@ impl ShardLoop {
             || !self.surveys.is_empty()
             || !self.purges.is_empty()
             || !self.net.answered.is_empty()
+            || self.streams.has_work()
             || !self.net.too_slow.is_empty();
         if has_work || self.is_stopped() {
             return Some(Duration::ZERO);
@@ -339,6 +363,7 @@ impl ShardLoop {
             until(self.sweep_at),
             until(self.scarce.look_at),
             until(self.sn.advertise_at),
+            until(self.rooms.sweep_at),
             until(self.stop_at),
         ];
         timers.into_iter().flatten().min().map(Duration::from_millis)
@@ -373,6 +398,13 @@ impl ShardLoop {
             }
             let key = ConnectionKey(token.0 as u32);
             let Some(connection) = self.net.get_mut(key) else { continue };
+            let mut reader = None;
+            if let connection::Input::Stream(half) = &mut connection.input {
+                half.can_read |= event.is_readable() || event.is_read_closed();
+                half.is_broken |= event.is_error();
+                // Its partner has waited for room.
+                reader = (event.is_writable() && connection.is_blocked).then(|| half.partner());
+            }
             if event.is_readable() || event.is_read_closed() || event.is_write_closed() || event.is_error() {
                 connection.is_half_closed |= event.is_read_closed() || event.is_error();
                 connection.is_gone |= event.is_write_closed() || event.is_error();
@@ -383,6 +415,9 @@ impl ShardLoop {
             if event.is_writable() && connection.is_blocked {
                 connection.is_blocked = false;
                 self.net.mark_dirty(key);
+            }
+            if let Some(reader) = reader {
+                self.note_readable(reader);
             }
         }
     }
@@ -416,12 +451,23 @@ impl ShardLoop {
             Mail::SnDatagram(forwarded) => self.sn_take(&forwarded),
             Mail::SnGone(parted) => self.sn_forget(&parted),
             Mail::SnUnbound(parted) => self.sn_lose_way(&parted),
+            Mail::RoomJoin(asking) => self.room_enter(*asking),
+            Mail::RoomDatagrams(bundle) => self.room_take(&bundle),
+            Mail::RoomGone(parted) => self.room_forget(&parted),
+            Mail::RoomLost(parted) => self.room_lost(&parted),
+            Mail::Rooms { rooms_max, reply } => self.report_rooms(rooms_max, reply),
+            Mail::JsonDatagram(led) => self.json_take_led(*led),
+            Mail::JsonGone(parted) => self.json_forget(&parted),
+            Mail::FramedDatagram(forwarded) => self.framed_take(&forwarded),
+            Mail::FramedGone(gone) => self.framed_forget(&gone),
             Mail::Verdict { connection, serial, verdict } => self.take_verdict(connection, serial, verdict),
             Mail::StopListening(done) => {
                 self.stop_listening();
+                self.rooms_are_succeeded();
                 // Nobody waits for it any more if it took too long.
                 let _ = done.send(());
             }
+            Mail::Stream(letter) => self.take_letter(*letter),
             Mail::Handover(step) => self.take_step(step),
             Mail::Stop => self.begin_stop(),
             Mail::Run(_) => unreachable!("runs are delivered without ending another"),

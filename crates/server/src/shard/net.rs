@@ -141,7 +141,7 @@ impl Net {
     pub(super) fn answer_frame(&mut self, key: ConnectionKey, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(connection) = self.connections.get_mut(key.0 as usize) else { return };
         if connection.is_mqtt_in_websocket() {
-            Net::frame_packets(connection, &mut self.deflate);
+            Net::frame_packets(connection, &mut self.deflate, &mut self.pool);
         } else if connection.is_joined() {
             connection.join(&mut self.pool);
         }
@@ -273,7 +273,9 @@ impl Net {
         }
         if let (Link::Udp(peer), true, true) = (&mut connection.link, fits, delivery.packet_id > 0) {
             let mut datagram = Vec::new();
-            close_json(text, acknowledgement, &mut datagram);
+            // As it is if it is sent again.
+            let again = acknowledgement.map(|delivery| trefoil_json::Delivery { dup: true, ..delivery });
+            close_json(text, again, &mut datagram);
             let resend_at = self.now.plus_s(self.context.limits.udp_resend_s.into());
             let packet_id = delivery.packet_id;
             peer.unacknowledged.push_back(Unacknowledged {
@@ -324,6 +326,7 @@ impl Net {
             Form::None => return Delivered::Dropped,
             Form::Mqtt(_) => self.send_mqtt(to, message, delivery),
             Form::MqttSn(_) => self.send_mqtt_sn(to, message, delivery),
+            Form::Framed(_) => self.send_framed(to, message),
             _ => self.send_json(to, message, delivery),
         };
         match sent {
@@ -347,7 +350,9 @@ impl Outlet for Net {
         let Some(connection) = self.get(to) else { return false };
         let is_ready = match &connection.form {
             Form::MqttSn(client) => client.has_room(),
-            _ => true,
+            Form::Mqtt(_) => true,
+            // What waits in a session comes behind the answer to its hello.
+            _ => !connection.holds_all,
         };
         // At QoS 0 it would go behind what waits for the outbox, or be dropped while memory is short.
         let is_late = connection.overflow.is_some() || self.memory_stage >= NO_QOS_0 && connection.is_blocked;
@@ -486,7 +491,7 @@ pub(super) fn write_json(
                 close_json(text, acknowledgement, out);
                 out.push(b'\n');
             }
-            Form::JsonDatagram | Form::None | Form::Mqtt(_) | Form::MqttSn(_) => {
+            Form::JsonDatagram | Form::None | Form::Mqtt(_) | Form::MqttSn(_) | Form::Framed(_) => {
                 close_json(text, acknowledgement, out)
             }
         }

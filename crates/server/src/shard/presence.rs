@@ -30,6 +30,7 @@ impl ShardLoop {
             Some(Kind::JsonTcp) => ClientKind::Tcp,
             Some(Kind::JsonUdp) => ClientKind::Udp,
             Some(Kind::MqttSn) => ClientKind::MqttSn,
+            Some(Kind::FramedTcp | Kind::FramedUdp) => ClientKind::Raw,
             Some(Kind::Sse) => ClientKind::Sse,
             Some(Kind::Poll) => ClientKind::Poll,
             _ => ClientKind::Mqtt,

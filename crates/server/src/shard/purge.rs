@@ -50,6 +50,7 @@ impl ShardLoop {
             Target::Address(network) => self.forget_ways(|address| network.contains(address)),
             _ => {}
         }
+        purging.ended += self.room_purge(&purge);
         self.purges.0.push_back(purging);
     }
 

@@ -230,7 +230,9 @@ impl ShardLoop {
             return false;
         }
         self.watch_memory();
-        let can_wait = |c: &Connection| matches!(c.kind, Kind::Mqtt | Kind::JsonTcp) && c.waiting.is_none();
+        let can_wait = |c: &Connection| {
+            matches!(c.kind, Kind::Mqtt | Kind::JsonTcp | Kind::FramedTcp) && c.waiting.is_none()
+        };
         let is_far_ahead = self.is_far_ahead();
         if !is_far_ahead && self.net.memory_stage < NO_PUBLISH || !self.net.get(key).is_some_and(can_wait) {
             return false;

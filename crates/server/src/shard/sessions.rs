@@ -98,12 +98,15 @@ impl ShardLoop {
                 self.flush(key);
                 self.lose(key);
             }
+            Form::Framed(_) => self.framed_end(key, "dismissed"),
             Form::Sse(_) | Form::None => {
                 self.say_close(key, close, why);
                 self.close(key);
             }
             Form::JsonLine | Form::JsonDatagram | Form::JsonText | Form::JsonShaped(_) => {
-                self.json_answer(key, |out| RequestError::new(code, why).encode(out));
+                // A goodbye waits for nothing that is to be kept.
+                self.net.waits_for = 0;
+                self.net.put_json(key, |out| RequestError::new(code, why).encode(out));
                 self.say_close(key, close, why);
                 if kind == Kind::JsonUdp {
                     self.flush(key);

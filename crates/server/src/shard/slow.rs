@@ -140,6 +140,7 @@ impl ShardLoop {
             match (&connection.form, connection.kind) {
                 (Form::Mqtt(_), _) => self.mqtt_fail(key, ReasonCode::QuotaExceeded, WHY),
                 (Form::MqttSn(_) | Form::None, _) | (_, Kind::JsonUdp) => self.lose(key),
+                (Form::Framed(_), _) => self.framed_end(key, "too_slow"),
                 (Form::Sse(_), _) => self.close(key),
                 _ => {
                     self.json_answer(key, |out| RequestError::new(Code::Quota, WHY).encode(out));

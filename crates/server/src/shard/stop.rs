@@ -25,6 +25,7 @@ impl ShardLoop {
         }
         self.stop_at = Some(self.net.now.plus_s(drain_s));
         self.stop_listening();
+        self.rooms_end();
         self.finish_run();
         let keys: Vec<_> = self.net.connections.iter().map(|(key, _)| ConnectionKey(key as u32)).collect();
         for &key in &keys {
@@ -53,7 +54,9 @@ impl ShardLoop {
                     }
                 }
                 // Peers are told with its last datagrams.
-                udp @ (Listener::Udp { .. } | Listener::MqttSn { .. }) => *listener = udp,
+                udp @ (Listener::Udp { .. } | Listener::MqttSn { .. } | Listener::Framed { .. }) => {
+                    *listener = udp;
+                }
                 Listener::Closed => {}
             }
         }
@@ -102,6 +105,7 @@ impl ShardLoop {
                 self.net.put_json(key, |out| goodbye.encode(out));
             }
             (Form::MqttSn(_), _) => self.sn_say_goodbye(key),
+            (Form::Framed(_), _) => self.framed_offline(key, "hub_stopped"),
             (_, _) => {}
         }
         self.say_close(key, CloseCode::GOING_AWAY, "the hub stops");

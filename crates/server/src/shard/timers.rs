@@ -58,6 +58,7 @@ impl ShardLoop {
             self.sn.advertise_at = Some(now.plus_s(advertise_s.into()));
             self.sn_advertise();
         }
+        self.room_sweep();
         if self.tree.as_ref().is_some_and(|tree| tree.at <= now) {
             self.publish_tree();
         }
@@ -112,8 +113,11 @@ impl ShardLoop {
                     self.finish(key);
                 }
                 (Phase::Open, Input::HttpHead) => self.http_timeout(key),
+                (Phase::Open, Input::StreamWait(_)) => self.stream_wait_due(key),
+                (Phase::Open, Input::Stream(_)) => self.stream_idle_due(key),
                 (Phase::Open, Input::ChannelBody(_)) => self.channel_body_timeout(key),
                 (Phase::Open, Input::ChannelReader(_)) => self.channel_reader_is_due(key),
+                (Phase::Open, Input::Framed(_)) => self.framed_timeout(key),
                 (Phase::Open, Input::ProxyHeader) => {
                     self.refuse_unproxied(key, "the header of the PROXY protocol did not come in time");
                 }
@@ -134,6 +138,10 @@ impl ShardLoop {
         }
         if connection.json.is_some() {
             self.json_asks_due(key);
+            self.json_heartbeat_due(key);
+        }
+        if self.framed_due(key) {
+            return;
         }
         let Some(connection) = self.net.get_mut(key) else { return };
         if connection.is_udp() && self.resend_datagrams(key) {
@@ -147,14 +155,12 @@ impl ShardLoop {
         }
         let silence = u64::from(connection.silence_ms_max);
         if silence > 0 && connection.heard_at.plus_ms(silence) <= now {
-            match &connection.form {
-                // [MQTT-3.1.2-22] [v3 MQTT-3.1.2-24]
-                Form::Mqtt(_) => self.mqtt_fail(
-                    key,
-                    ReasonCode::KeepAliveTimeout,
-                    "nothing came for one and a half keep-alives",
-                ),
-                _ => self.lose(key),
+            // [MQTT-3.1.2-22] [v3 MQTT-3.1.2-24]
+            if matches!(connection.form, Form::Mqtt(_)) {
+                let why = "nothing came for one and a half keep-alives";
+                self.mqtt_fail(key, ReasonCode::KeepAliveTimeout, why);
+            } else if !self.json_is_silent(key) {
+                self.lose(key);
             }
         }
     }
@@ -169,27 +175,25 @@ impl ShardLoop {
         let (Link::Udp(peer), Some(session)) = (&mut connection.link, connection.session) else {
             return false;
         };
+        // What is given up waits in a session that outlasts this, and comes again when the client does.
+        let is_kept = self.hub.expiry_s(session) > 0;
         let mut given_up = Vec::new();
         let mut was_due = false;
         while peer.unacknowledged.front().is_some_and(|u| u.resend_at <= now) {
             was_due = true;
             let Some(mut due) = peer.unacknowledged.pop_front() else { break };
+            if due.resends >= resends_max && is_kept {
+                self.lose(key);
+                return true;
+            }
             if due.resends >= resends_max {
                 given_up.push(due.packet_id);
                 continue;
             }
             due.resends += 1;
             due.resend_at = now.plus_s(resend_s);
-            let text = &due.datagram;
-            connection.outbox.append(0, &mut self.net.pool, |out| {
-                out.extend_from_slice(&text[..text.len() - 1]);
-                out.extend_from_slice(if due.resends == 1 { b",\"dup\":true}" } else { b"}" });
-            });
+            connection.outbox.append(0, &mut self.net.pool, |out| out.extend_from_slice(&due.datagram));
             connection.outbox.seal();
-            if due.resends == 1 {
-                let marked = [&text[..text.len() - 1], b",\"dup\":true}"].concat();
-                due.datagram = marked.into();
-            }
             peer.unacknowledged.push_back(due);
         }
         self.net.mark_dirty(key);

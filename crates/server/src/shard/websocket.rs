@@ -10,7 +10,7 @@ use trefoil_websocket::{
 };
 
 /// A whole message.
-enum Message<'a> {
+pub(super) enum Message<'a> {
     Text(&'a str),
     Binary(&'a [u8]),
 }
@@ -78,7 +78,7 @@ impl ShardLoop {
     }
 
     /// Takes the frames in `input`; returns how much of it they were.
-    fn frames(
+    pub(super) fn frames(
         &mut self,
         key: ConnectionKey,
         receiver: &mut Receiver,
@@ -180,6 +180,7 @@ impl ShardLoop {
 
     /// The peer closes: it gets its close frame back. To MQTT that is a network that fails, to JSON a goodbye.
     fn websocket_closed(&mut self, key: ConnectionKey, code: Option<CloseCode>) {
+        self.stream_websocket_closed(key, code);
         match code {
             Some(code) => self.say_close(key, code, ""),
             None => {
@@ -196,7 +197,7 @@ impl ShardLoop {
     }
 
     /// The peer broke a rule: it is told, and closed. Nothing that it says after that counts (RFC 6455 §7.1.7).
-    fn websocket_fail(&mut self, key: ConnectionKey, code: CloseCode, why: &str) {
+    pub(super) fn websocket_fail(&mut self, key: ConnectionKey, code: CloseCode, why: &str) {
         self.net.stats().protocol_errors.add(1);
         let is_json = self.net.get(key).is_some_and(|c| c.kind == Kind::JsonWebSocket);
         if is_json && code == CloseCode::MESSAGE_TOO_BIG {
@@ -232,18 +233,24 @@ pub(super) fn goodbye_input(limits: &trefoil_config::Limits, connection: &mut Co
         | Input::JsonWebSocket(receiver)
         | Input::Echo(receiver)
         | Input::Goodbye(receiver) => Input::Goodbye(receiver),
+        Input::StreamWait(waiting) => match waiting.into_receiver() {
+            Some(receiver) => Input::Goodbye(receiver),
+            None => Input::Goodbye(Box::new(receiver_between(limits, connection))),
+        },
         // It is being read, and stands between two messages.
-        Input::Taken => {
-            let bytes_max = limits.packet_bytes_max;
-            let limits = Limits { frame_bytes_max: bytes_max, message_bytes_max: bytes_max };
-            let receiver = Receiver::new(Role::Server, limits);
-            let is_deflated = connection.deflate.window_bits > 0;
-            Input::Goodbye(Box::new(if is_deflated { receiver.with_deflate() } else { receiver }))
-        }
+        Input::Taken => Input::Goodbye(Box::new(receiver_between(limits, connection))),
         _ => Input::Ignored,
     }
 }
 
+/// A receiver for a connection that stands between two messages.
+fn receiver_between(limits: &trefoil_config::Limits, connection: &Connection) -> Receiver {
+    let bytes_max = limits.packet_bytes_max;
+    let limits = Limits { frame_bytes_max: bytes_max, message_bytes_max: bytes_max };
+    let receiver = Receiver::new(Role::Server, limits);
+    if connection.deflate.window_bits > 0 { receiver.with_deflate() } else { receiver }
+}
+
 fn is_websocket(kind: Kind) -> bool {
-    matches!(kind, Kind::MqttWebSocket | Kind::JsonWebSocket | Kind::EchoWebSocket)
+    matches!(kind, Kind::MqttWebSocket | Kind::JsonWebSocket | Kind::EchoWebSocket | Kind::StreamWebSocket)
 }

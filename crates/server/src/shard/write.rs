@@ -48,6 +48,9 @@ impl ShardLoop {
     fn write_datagrams(&mut self, key: ConnectionKey) -> io::Result<()> {
         let net = &mut self.net;
         let Some(connection) = net.connections.get_mut(key.0 as usize) else { return Ok(()) };
+        if let Some(own) = &mut connection.json {
+            own.sent_at = net.now;
+        }
         let Link::Udp(peer) = &connection.link else { return Ok(()) };
         let Some(socket) = self.listeners[usize::from(connection.listener)].udp() else { return Ok(()) };
         while let Some(datagram) = connection.outbox.first() {
@@ -78,6 +81,9 @@ impl ShardLoop {
         let Some(connection) = self.net.get_mut(key) else { return };
         if connection.phase == Phase::Closing && connection.has_sent_all() {
             return self.all_is_sent(key);
+        }
+        if let Input::Stream(_) = connection.input {
+            return self.stream_flushed(key);
         }
         if connection.outbox.is_empty() && matches!(connection.input, Input::ChannelReader(_)) {
             return self.channel_reader_has_room(key);
@@ -110,9 +116,12 @@ impl Net {
         let net = self;
         let Some(connection) = net.connections.get_mut(key.0 as usize) else { return Ok(()) };
         if connection.is_mqtt_in_websocket() {
-            Net::frame_packets(connection, &mut net.deflate);
+            Net::frame_packets(connection, &mut net.deflate, &mut net.pool);
         } else if connection.is_joined() {
             connection.join(&mut net.pool);
+        }
+        if let Some(own) = &mut connection.json {
+            own.sent_at = net.now;
         }
         let Link::Stream(stream) = &mut connection.link else { return Ok(()) };
         if stream.has_unsent() {

@@ -12,15 +12,15 @@ const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 
 /// The client's half of it, by another library's names for the same things.
-struct Codec {
-    compress: Compress,
-    decompress: Decompress,
-    resets_compress: bool,
-    resets_decompress: bool,
+pub(super) struct Codec {
+    pub(super) compress: Compress,
+    pub(super) decompress: Decompress,
+    pub(super) resets_compress: bool,
+    pub(super) resets_decompress: bool,
 }
 
 impl Codec {
-    fn deflate(&mut self, message: &[u8]) -> Vec<u8> {
+    pub(super) fn deflate(&mut self, message: &[u8]) -> Vec<u8> {
         if self.resets_compress {
             self.compress.reset();
         }
@@ -31,51 +31,13 @@ impl Codec {
         out
     }
 
-    fn inflate(&mut self, payload: &[u8]) -> Vec<u8> {
+    pub(super) fn inflate(&mut self, payload: &[u8]) -> Vec<u8> {
         if self.resets_decompress {
             self.decompress.reset(false);
         }
         let mut out = Vec::with_capacity(4 << 20);
         self.decompress.decompress_vec(&[payload, &TAIL].concat(), &mut out, FlushDecompress::Sync).unwrap();
         out
-    }
-}
-
-/// What readers of the same thing offer.
-const OFFERS: [&str; 5] = [
-    "",
-    "Sec-WebSocket-Extensions: permessage-deflate\r\n",
-    "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n",
-    "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; server_max_window_bits=9\r\n",
-    "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; server_max_window_bits=12\r\n",
-];
-
-/// Somebody who has subscribed.
-struct Reader {
-    connection: Connection,
-    codec: Codec,
-}
-
-impl Reader {
-    fn new(hub: &Hub, offer: &str, sub: &str) -> Reader {
-        let mut connection = Connection::with_headers(hub.http_port(), "/ws", offer);
-        connection.send_text(sub);
-        assert!(connection.receive().unwrap().1.starts_with(b"{\"sub\""));
-        let codec = Codec {
-            compress: Compress::new(Compression::new(6), false),
-            decompress: Decompress::new(false),
-            resets_compress: true,
-            resets_decompress: connection.extensions.contains("server_no_context_takeover"),
-        };
-        Reader { connection, codec }
-    }
-
-    /// The next object, and whether it came compressed.
-    fn receive(&mut self) -> (bool, serde_json::Value) {
-        let (first_byte, payload) = self.connection.receive().unwrap();
-        let is_compressed = first_byte == 0xc1;
-        let text = if is_compressed { self.codec.inflate(&payload) } else { payload };
-        (is_compressed, serde_json::from_slice(&text).unwrap())
     }
 }
 
@@ -337,66 +299,6 @@ fn contexts_are_counted() {
     assert_eq!(three.extensions, none);
     drop(one);
     trefoil_tests::wait_until("its windows are free", || open().extensions == "permessage-deflate");
-}
-
-/// JSON messages to receivers of every kind: with windows of several sizes, with one of their own, and without
-/// compression; many at a time, acknowledged and not.
-#[test]
-fn one_message_to_many() {
-    let hub = Hub::with_config(&format!("{}\n[websocket]\ncontexts_max = 4\n", trefoil_tests::CONFIG));
-    for qos in [0, 1] {
-        let sub = format!("{{\"sub\":\"many/{qos}\",\"qos\":{qos}}}");
-        let mut readers: Vec<_> = OFFERS.iter().map(|offer| Reader::new(&hub, offer, &sub)).collect();
-        let mut publisher = Connection::new(hub.http_port(), "/ws");
-        let data = |n: usize| format!("no {n} {}", "and so on ".repeat(n * 7 % 100));
-        let frames: Vec<u8> = (0..100)
-            .flat_map(|n| {
-                frame(
-                    0x81,
-                    format!("{{\"pub\":\"many/{qos}\",\"data\":\"{}\",\"qos\":{qos},\"id\":{n}}}", data(n))
-                        .as_bytes(),
-                )
-            })
-            .collect();
-        publisher.send(&frames);
-        let mut compressed = [0; 5];
-        for (number, reader) in readers.iter_mut().enumerate() {
-            for n in 0..100 {
-                let (is_compressed, message) = reader.receive();
-                compressed[number] += usize::from(is_compressed);
-                assert_eq!(message["data"], data(n), "{}", OFFERS[number]);
-                if qos == 1 {
-                    reader.connection.send_text(&format!("{{\"ack\":{}}}", message["id"]));
-                }
-            }
-        }
-        assert_eq!(compressed[0], 0);
-        assert!(compressed[1..].iter().all(|&count| count > 50), "{compressed:?}");
-    }
-}
-
-/// Who comes to a topic is told to all that follow it, each in the way that it agreed on.
-#[test]
-fn presence_to_many() {
-    let hub = Hub::with_config(&format!("{}\n[websocket]\ncontexts_max = 4\n", trefoil_tests::CONFIG));
-    let sub = r#"{"sub":"room","presence":true}"#;
-    let mut readers: Vec<_> =
-        OFFERS.iter().flat_map(|offer| [0, 1].map(|_| (offer, Reader::new(&hub, offer, sub)))).collect();
-    let mut guest = Connection::new(hub.http_port(), "/ws");
-    let info = "here I am ".repeat(60);
-    guest.send_text(&format!("{{\"hello\":{{\"client\":\"guest\",\"info\":\"{info}\"}}}}"));
-    guest.send_text("{\"sub\":\"room\"}");
-    for (offer, reader) in &mut readers {
-        let (is_compressed, came) = loop {
-            let (is_compressed, object) = reader.receive();
-            if object["join"] == "room" && object["client"] == "guest" {
-                break (is_compressed, object);
-            }
-        };
-        assert_eq!(came["info"], info, "{offer}");
-        let is_shared = reader.connection.extensions.contains("server_no_context_takeover");
-        assert_eq!(is_compressed, is_shared, "{offer}");
-    }
 }
 
 /// MQTT in compressed frames: the packets of a tick in one, after a move between shards, too.

@@ -11,5 +11,6 @@ mod framing;
 mod handshake;
 mod lengths;
 mod text;
+mod to_many;
 
 pub(crate) use case::{Case, Cases, close_frame, frame_with};

@@ -60,22 +60,25 @@ fn acknowledge(id: u64, out: &mut Units) {
 }
 
 fn owned(message: trefoil_json::Message<'_>, qos: QoS) -> Message {
-    let extras = message.extras;
-    let user_properties = extras.user_properties.into_iter();
     Message {
         topic: message.topic.into_owned(),
         payload: message.payload.into_owned(),
         qos,
         retain: message.retain,
-        properties: Properties {
-            content_type: extras.content_type.map(Cow::into_owned),
-            response_topic: extras.response_topic.map(Cow::into_owned),
-            correlation_data: extras.correlation.map(Cow::into_owned),
-            expiry_s: extras.expiry_s,
-            user_properties: user_properties
-                .map(|(name, value)| (name.into_owned(), value.into_owned()))
-                .collect(),
-        },
+        properties: properties(message.extras),
+    }
+}
+
+pub(super) fn properties(extras: trefoil_json::Extras<'_>) -> Properties {
+    let user_properties = extras.user_properties.into_iter();
+    Properties {
+        content_type: extras.content_type.map(Cow::into_owned),
+        response_topic: extras.response_topic.map(Cow::into_owned),
+        correlation_data: extras.correlation.map(Cow::into_owned),
+        expiry_s: extras.expiry_s,
+        user_properties: user_properties
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect(),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::units::Units;
 use incoming::Incoming;
 use outgoing::Outgoing;
 use tokio::time::Instant;
-use trefoil_json::{Refusal, Reply, parse_reply};
+use trefoil_json::{Code, Refusal, Reply, parse_reply};
 
 /// What asks for a sign of life.
 const ALIVE: &str = "\"alive\"";
@@ -71,15 +71,19 @@ impl Json {
             Reply::Sub { qos, ack, .. } => self.outgoing.subscribed(ack, qos.first().copied().unwrap_or(0)),
             Reply::Unsub { ack, .. } => self.outgoing.unsubscribed(ack),
             Reply::Pong(END) => self.outgoing.ended(),
-            // It says no hello, sends no requests and asks for no history.
+            Reply::Ping(value) => out.add(|out| trefoil_json::encode_pong(value, out)),
+            Reply::Answer(answer) => self.outgoing.answered(answer),
+            // It says no hello, and asks for neither histories nor streams.
             Reply::Pong(_)
             | Reply::Auth { .. }
             | Reply::Gap { .. }
             | Reply::Hello { .. }
-            | Reply::Answer(_)
+            | Reply::Help { .. }
             | Reply::Presence { .. }
+            | Reply::Room { .. }
             | Reply::Join { .. }
-            | Reply::Leave { .. } => {}
+            | Reply::Leave { .. }
+            | Reply::Stream(_) => {}
             Reply::Error(refusal) => self.refused(&refusal)?,
         }
         self.has_heard = true;
@@ -87,7 +91,7 @@ impl Json {
     }
 
     pub(crate) fn is_settled(&self) -> bool {
-        self.outgoing.is_empty()
+        self.outgoing.is_settled()
     }
 
     pub(crate) fn begin_end(&mut self, now: Instant, out: &mut Units) {
@@ -108,7 +112,10 @@ impl Json {
             return Err(self.peer.refused("the connection", reason));
         }
         match refusal.id {
-            Some(id) => self.outgoing.refused(id, &reason, &self.peer),
+            Some(id) => {
+                let is_over = refusal.known_code() == Some(Code::Timeout);
+                self.outgoing.refused(id, &reason, is_over, &self.peer);
+            }
             None => {
                 self.unheard.get_or_insert_with(|| self.peer.refused("a message", reason));
             }

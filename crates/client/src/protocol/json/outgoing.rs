@@ -1,14 +1,15 @@
 //! What this client sends, until the hub has answered it.
 
+use super::incoming::properties;
 use super::{END, Json};
 use crate::command::{Command, Done};
 use crate::error::{Error, Peer};
-use crate::message::Message;
+use crate::message::{Answer, Message};
 use crate::protocol::resend::Resend;
 use crate::units::Units;
 use std::collections::BTreeMap;
 use tokio::time::Instant;
-use trefoil_json::{ExtrasRef, PublishView, SubscribeView};
+use trefoil_json::{ExtrasRef, PublishView, SubscribeView, TIMEOUT_S_MAX};
 use trefoil_mqtt::QoS;
 
 /// Over UDP no more is on its way than the other side's socket surely holds.
@@ -41,6 +42,7 @@ enum What {
     Publish { topic: String, done: Option<Done<()>> },
     Subscribe { filter: String, done: Done<QoS> },
     Unsubscribe { filter: String, done: Done<()> },
+    Ask { topic: String, done: Done<Answer> },
     End,
 }
 
@@ -52,8 +54,14 @@ impl What {
                 done.send(result.map(drop)).is_ok()
             }
             What::Subscribe { done, .. } => done.send(result).is_ok(),
+            // What it is answered is sent by who takes that in.
+            What::Ask { done, .. } => done.send(result.map(|_| Answer::default())).is_ok(),
             What::Publish { done: None, .. } | What::End => true,
         };
+    }
+
+    fn is_given_up(&self) -> bool {
+        matches!(self, What::Ask { done, .. } if done.is_closed())
     }
 
     fn name(&self) -> String {
@@ -61,6 +69,7 @@ impl What {
             What::Publish { topic, .. } => format!("the message to {topic}"),
             What::Subscribe { filter, .. } => format!("the subscription to {filter}"),
             What::Unsubscribe { filter, .. } => format!("the end of the subscription to {filter}"),
+            What::Ask { topic, .. } => format!("the request to {topic}"),
             What::End => "the goodbye".into(),
         }
     }
@@ -79,8 +88,9 @@ impl Outgoing {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+    /// Whether nothing waits any more but requests whose askers do not.
+    pub(super) fn is_settled(&self) -> bool {
+        self.waiting.values().all(|waiting| waiting.what.is_given_up())
     }
 
     pub(super) fn published(&mut self, id: u64) {
@@ -100,9 +110,24 @@ impl Outgoing {
         self.finish(END_ID, Ok(QoS::AtMostOnce));
     }
 
-    pub(super) fn refused(&mut self, id: u64, reason: &str, peer: &Peer) {
+    pub(super) fn answered(&mut self, answer: trefoil_json::Answer<'_>) {
+        if !matches!(self.waiting.get(&answer.id), Some(Waiting { what: What::Ask { .. }, .. })) {
+            return;
+        }
+        if let Some(Waiting { what: What::Ask { done, .. }, .. }) = self.waiting.remove(&answer.id) {
+            let (payload, properties) = (answer.payload.into_owned(), properties(answer.extras));
+            // Whether anybody still waits does not matter.
+            let _ = done.send(Ok(Answer { payload, properties }));
+        }
+    }
+
+    /// `is_over`: the hub has waited for long enough.
+    pub(super) fn refused(&mut self, id: u64, reason: &str, is_over: bool, peer: &Peer) {
         if let Some(waiting) = self.waiting.get(&id) {
-            let error = peer.refused(waiting.what.name(), reason);
+            let error = match is_over {
+                true => peer.timed_out(format!("{}: {reason}", waiting.what.name())),
+                false => peer.refused(waiting.what.name(), reason),
+            };
             self.finish(id, Err(error));
         }
     }
@@ -198,6 +223,18 @@ impl Json {
                     trefoil_json::encode_unsubscribe(&[&text], Some(id), out);
                 });
             }
+            Command::Ask { message, timeout, done } => {
+                outgoing.waiting.retain(|_, waiting| !waiting.what.is_given_up());
+                let id = outgoing.next_id();
+                let what = What::Ask { topic: message.topic.clone(), done };
+                let timeout_s = timeout.as_millis().div_ceil(1000).clamp(1, TIMEOUT_S_MAX.into()) as u32;
+                outgoing.send(id, what, now, out, |out| {
+                    with_view(&message, Some(id), |view| trefoil_json::encode_ask(view, timeout_s, out));
+                });
+                if let Some(waiting) = outgoing.waiting.get_mut(&id) {
+                    waiting.resend = waiting.resend.take().map(|resend| resend.until(now + timeout));
+                }
+            }
             Command::Close(_) => {}
         }
     }
@@ -230,6 +267,10 @@ impl Json {
 }
 
 fn encode_publish(message: &Message, id: Option<u64>, out: &mut Vec<u8>) {
+    with_view(message, id, |view| trefoil_json::encode_publish(view, out));
+}
+
+fn with_view(message: &Message, id: Option<u64>, write: impl FnOnce(&PublishView<'_>)) {
     let properties = &message.properties;
     let pairs = properties.user_properties.iter();
     let pairs: Vec<(&str, &str)> = pairs.map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -247,5 +288,5 @@ fn encode_publish(message: &Message, id: Option<u64>, out: &mut Vec<u8>) {
             user_properties: &pairs,
         },
     };
-    trefoil_json::encode_publish(&view, out);
+    write(&view);
 }

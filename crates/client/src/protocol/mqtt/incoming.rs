@@ -17,6 +17,13 @@ impl Mqtt {
             // No alias was allowed in CONNECT [MQTT-3.1.2-27].
             return Err(self.peer.stranger("it uses a topic alias that it was not allowed"));
         }
+        if self.asks.is_for(publish.topic) && publish.qos < QoS::ExactlyOnce {
+            self.asks.answer(message(publish));
+            if publish.qos == QoS::AtLeastOnce {
+                self.answer(PacketType::PubAck, publish.packet_id, out);
+            }
+            return Ok(None);
+        }
         let token = match publish.qos {
             QoS::AtMostOnce => None,
             QoS::AtLeastOnce => Some(Token { id: publish.packet_id.into(), qos: publish.qos }),

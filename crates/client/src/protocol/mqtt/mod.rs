@@ -1,5 +1,6 @@
 //! MQTT from the client's side.
 
+mod ask;
 mod connect;
 mod incoming;
 mod outgoing;
@@ -8,6 +9,7 @@ use crate::command::Delivery;
 use crate::error::{Error, Peer, shown};
 use crate::options::Options;
 use crate::units::Units;
+use ask::Asks;
 use connect::Welcome;
 use outgoing::{Outgoing, Step};
 use std::collections::HashSet;
@@ -27,6 +29,8 @@ pub(crate) struct Mqtt {
     /// What the next connection finds, if the program keeps it.
     kept: OwnedMutexGuard<Kept>,
     keeps_session: bool,
+    /// Requests that somebody is to answer.
+    asks: Asks,
     /// Messages of QoS 2 that came in and that nobody has taken yet: their repetitions are none. They are not kept,
     /// since the messages are not.
     untaken: HashSet<u16>,
@@ -50,6 +54,7 @@ impl Mqtt {
             scram: None,
             kept,
             keeps_session: options.session.is_some(),
+            asks: Asks::default(),
             untaken: HashSet::new(),
         }
     }
@@ -106,7 +111,7 @@ impl Mqtt {
 
     /// Nothing of ours waits for an answer, and the hub waits for none of ours.
     pub(crate) fn is_settled(&self) -> bool {
-        self.kept.outgoing.is_empty() && self.kept.received.is_empty()
+        self.kept.outgoing.is_empty() && self.kept.received.is_empty() && self.asks.is_settled()
     }
 
     pub(crate) fn say_goodbye(&mut self, out: &mut Units) -> Result<(), Error> {
@@ -117,6 +122,7 @@ impl Mqtt {
 
     /// The connection is over, and with it what does not belong to the session.
     pub(crate) fn end(&mut self, error: &Error) {
+        self.asks.fail(error);
         if self.keeps_session {
             self.kept.outgoing.fail_requests(error);
         } else {

@@ -155,11 +155,12 @@ impl Mqtt {
                 out.add(|out| unsubscribe.encode(self.version, out));
                 self.kept.outgoing.waiting.insert(packet_id, Waiting::Unsubscribe { filter, done });
             }
+            Command::Ask { message, done, .. } => self.ask(message, done, out),
             Command::Close(_) => {}
         }
     }
 
-    fn publish(&mut self, message: Message, done: Option<Done<()>>, out: &mut Units) {
+    pub(super) fn publish(&mut self, message: Message, done: Option<Done<()>>, out: &mut Units) {
         let packet_id = if message.qos == QoS::AtMostOnce { 0 } else { self.kept.outgoing.next_id() };
         if let Err(error) = self.send_publish(&message, packet_id, false, out) {
             match done {
@@ -254,6 +255,7 @@ impl Mqtt {
             // An answer that belongs to nothing; the right one is still to come.
             return;
         }
+        self.asks.acknowledged(&flight.message, reason, &self.peer);
         if came == Step::Receive && !reason.is_error() {
             flight.step = Step::Complete;
             return self.release(packet_id, out);

@@ -116,6 +116,7 @@ impl MqttSn {
                 | Command::Close(done) => drop(done.send(Err(error.clone()))),
                 Command::Subscribe { done, .. } => drop(done.send(Err(error.clone()))),
                 Command::Publish(_, None) => {}
+                Command::Ask { done, .. } => drop(done.send(Err(error.clone()))),
             }
         }
     }
@@ -218,6 +219,10 @@ impl MqttSn {
                 let msg_id = self.next_msg_id();
                 let packet = Packet::Unsubscribe(Unsubscribe { msg_id, topic: self.topics.filter(&filter) });
                 self.ask(Step::Unsubscribe(done), msg_id, &packet, now, out);
+            }
+            Command::Ask { done, .. } => {
+                // The handle has said so before.
+                let _ = done.send(Err(Error::usage("MQTT-SN has no requests")));
             }
             Command::Close(_) => unreachable!("the driver keeps it to itself"),
         }

@@ -44,6 +44,7 @@ fn what_is_written_is_read() {
     let client = Client { client_id: "c", expiry_s: u32::MAX, identity: Some(""), user_name: None };
     let entries = [
         Entry::Meta { seed: u64::MAX },
+        Entry::Token { session: 300, token: [0xa5; 16] },
         Entry::History(HistoryEntry::Append {
             message: 300,
             birth: 1,

@@ -52,13 +52,13 @@ impl Kept {
     }
 
     /// The place of the next record, and a number that nothing before it has.
-    fn mark(&self) -> (u64, u64) {
+    pub(super) fn mark(&self) -> (u64, u64) {
         (self.first + self.log.len() as u64, self.world.shards[0].shared().next_number())
     }
 
     /// Makes a checkpoint and drops what stands before a place, or before its own beginning. Returns how much was written
     /// for it.
-    fn checkpoint(&mut self, (place, boundary): (u64, u64), is_partial: bool) -> usize {
+    pub(super) fn checkpoint(&mut self, (place, boundary): (u64, u64), is_partial: bool) -> usize {
         let begun = self.mark().0;
         for shard in &mut self.world.shards {
             shard.set_place(begun);

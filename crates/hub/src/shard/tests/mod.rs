@@ -10,6 +10,7 @@ mod presence;
 mod replay;
 mod shared;
 mod slow;
+mod stay;
 
 use super::*;
 use crate::Language;

@@ -3,12 +3,15 @@
 mod history;
 mod presence;
 mod process;
+mod rooms;
 mod store;
+mod streams;
 #[cfg(test)]
 mod tests;
 
 use super::routes::Site;
 use crate::context::Context;
+use crate::framed::Fault;
 use crate::stats::{Drop, Figure, Kind, Stats, total};
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
@@ -60,6 +63,23 @@ impl Collector for Figures {
         self.totals(&mut page)?;
         page.gauges("connections", "Connections now, by what they speak.", "kind", self.connections())?;
         page.counters("dropped", "Deliveries dropped, by reason.", "reason", self.dropped())?;
+        page.counters(
+            "framed_faults",
+            "Frames of raw connections, and connections, that came to nothing, by reason.",
+            "reason",
+            self.framed_faults(),
+        )?;
+        let connected = context.dials.iter().filter(|dial| dial.is_connected()).count() as i64;
+        let waiting = context.dials.len() as i64 - connected;
+        let dials = [("connected", connected), ("waiting", waiting)];
+        page.gauges(
+            "dials",
+            "Devices that the hub connects to, by whether it is connected.",
+            "state",
+            dials,
+        )?;
+        let failures = context.dials.iter().map(crate::dial::DialContext::failures).sum();
+        page.counter("dial_failures", "Attempts to connect to a device that came to nothing.", failures)?;
         page.counters("shard_ticks", "Times that each shard went round its loop.", "shard", self.ticks())?;
         page.gauge("retained_messages", "Retained messages now.", retained_messages as i64)?;
         page.gauge("retained_bytes", "Bytes of all retained messages now.", retained_bytes as i64)?;
@@ -76,6 +96,8 @@ impl Collector for Figures {
         page.gauges("build_info", "What is running; always 1.", "version", [(env!("CARGO_PKG_VERSION"), 1)])?;
         history::figures(&context.hub.history, &mut page)?;
         presence::figures(&context.hub.presence, &mut page)?;
+        streams::figures(&context.streams, &mut page)?;
+        rooms::figures(&context.stats, &mut page)?;
         let (refused, disconnected) = context.bans.figures();
         page.gauge("bans", "Bans now.", context.bans.len() as i64)?;
         page.counter("bans_refused", "Clients and connections refused since they are banned.", refused)?;
@@ -124,7 +146,7 @@ impl Figures {
                 &s.queued_bytes
             }),
         ];
-        const COUNTERS: [(&str, &str, Read); 20] = [
+        const COUNTERS: [(&str, &str, Read); 21] = [
             ("connections_accepted", "Connections accepted.", |s| &s.accepted),
             ("connections_refused", "Connections refused since a limit was reached.", |s| &s.refused),
             ("connections_handed_over", "Connections taken over from the process before.", |s| {
@@ -161,6 +183,9 @@ impl Figures {
                 &s.mqtt_sn_resends
             }),
             ("mqtt_sn_lost", "MQTT-SN clients that fell silent or did not answer.", |s| &s.mqtt_sn_lost),
+            ("framed_skipped_bytes", "Bytes of raw connections before start marks.", |s| {
+                &s.framed_skipped_bytes
+            }),
             ("slow_disconnects", "Connections closed since their clients did not keep up.", |s| {
                 &s.slow_disconnects
             }),
@@ -191,6 +216,12 @@ impl Figures {
         Drop::ALL
             .iter()
             .map(|&(d, name)| (name.to_string(), total(&self.0.stats, |s| &s.dropped[d as usize])))
+    }
+
+    fn framed_faults(&self) -> impl Iterator<Item = (String, u64)> {
+        Fault::ALL
+            .iter()
+            .map(|&(f, name)| (name.to_string(), total(&self.0.stats, |s| &s.framed_faults[f as usize])))
     }
 
     fn ticks(&self) -> impl Iterator<Item = (String, u64)> {

@@ -9,7 +9,7 @@ use super::publish::check_publish;
 use crate::json_message::{self, bad_topic};
 use crate::refused;
 use crate::shard::ShardLoop;
-use crate::shard::connection::{Connection, Form, Input};
+use crate::shard::connection::{Connection, Form, Input, Link};
 use crate::shard::net::{DATAGRAM_BYTES_MAX, Net};
 use crate::stats::{Drop, Kind};
 use std::collections::HashMap;
@@ -99,6 +99,13 @@ impl ShardLoop {
         let nonce = u64::from_ne_bytes(random()?);
         let Some(connection) = self.net.get_mut(key) else { return Ok(()) };
         let is_udp = connection.is_udp();
+        if let Link::Udp(peer) = &connection.link
+            && let Some(text) = peer.answered.get(ask.id).map(Box::<[u8]>::from)
+        {
+            // It comes again since the answer has got lost.
+            self.json_answer(key, |out| out.extend_from_slice(&text));
+            return Ok(());
+        }
         let own = connection.json_own();
         let is_new = own.asks.is_none();
         let asks = match &mut own.asks {
@@ -240,6 +247,9 @@ impl Net {
                 text.clear();
                 RequestError::new(Code::TooLarge, why).id(Some(id)).encode(&mut text);
             }
+            if let Some(Link::Udp(peer)) = self.get_mut(to).map(|connection| &mut connection.link) {
+                peer.answered.note(id, &text);
+            }
             self.put_json(to, |out| out.extend_from_slice(&text));
         }
         self.text = text;
@@ -269,7 +279,7 @@ fn read_correlation(bytes: &[u8]) -> Option<(u64, u64)> {
     Some((u64::from_be_bytes(*id), u64::from_be_bytes(nonce.try_into().ok()?)))
 }
 
-fn random<const N: usize>() -> Result<[u8; N], RequestError> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N], RequestError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| {
         RequestError::new(Code::Unavailable, format!("the system has no random numbers: {error}"))

@@ -66,7 +66,7 @@ impl ShardLoop {
         if let Some(connection) = self.net.get_mut(key) {
             connection.user = Some(user.clone());
         }
-        if let Some(Err(error)) = name.map(|name| self.check_name(key, &name)) {
+        if let Some(Err(error)) = name.map(|name| self.check_name(key, &name, 0)) {
             self.json_error(key, &error.id(id));
             self.say_close(key, CloseCode::POLICY_VIOLATION, "the client id belongs to another user");
             return self.close(key);

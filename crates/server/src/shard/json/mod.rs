@@ -1,11 +1,17 @@
 //! The JSON protocol on a connection: text frames, lines and datagrams.
 
+pub(super) mod answered;
 pub(super) mod ask;
 mod auth;
 mod batch;
+mod heartbeat;
 mod hello;
+pub(super) mod help;
+pub(crate) mod led;
 pub(super) mod own;
 mod publish;
+mod room;
+mod stay;
 mod subscribe;
 pub(super) mod write;
 
@@ -14,7 +20,9 @@ use super::connection::{Form, Input, Link};
 use super::scarce;
 use crate::access::kept::CLIENT_ID_IS_BANNED;
 use crate::stats::Kind;
-use trefoil_hub::{Connect, ConnectionKey, Ending, Language, QoS, SessionKey};
+use help::Word;
+use stay::Wish;
+use trefoil_hub::{Connect, Connected, ConnectionKey, Ending, Language, QoS, SessionKey};
 use trefoil_json::{Code, Limits, Request, RequestError, is_batch};
 use trefoil_websocket::{CloseCode, Receiver};
 
@@ -45,14 +53,22 @@ impl ShardLoop {
 
     /// Gives a connection a session of its own, which ends with it.
     fn json_begin(&mut self, key: ConnectionKey) {
+        if let Some(connected) = self.json_connect(key, None) {
+            self.resume(key, connected.session);
+        }
+    }
+
+    /// Gives a connection the session that it wishes for; without a wish, one that ends with it.
+    fn json_connect(&mut self, key: ConnectionKey, wish: Option<&Wish>) -> Option<Connected> {
         self.finish_run();
         self.set_deadline(key, None);
-        let Some(connection) = self.net.get_mut(key) else { return };
+        let connection = self.net.get_mut(key)?;
         let user = connection.user.clone();
         let noted = connection.json.as_mut().and_then(|own| own.client.take());
         let client_id = noted.map_or_else(|| self.assign_client_id(self.json_kind(key)), Into::into);
         if self.net.context.bans.refuses_client_id(&client_id) {
-            return self.json_banned(key, None, CLIENT_ID_IS_BANNED);
+            self.json_banned(key, None, CLIENT_ID_IS_BANNED);
+            return None;
         }
         self.sn_before_takeover(&client_id);
         let connect = Connect {
@@ -60,7 +76,11 @@ impl ShardLoop {
             language: Some(Language::Json),
             identity: user.clone(),
             slow_reader: self.slow_reader(key),
-            follows: true,
+            // What is kept for a client that is away is no place in a history.
+            follows: wish.is_none(),
+            clean_start: wish.is_none_or(|wish| !wish.resumes),
+            expiry_s: wish.map_or(0, |wish| wish.session_s),
+            token: wish.map(|wish| wish.token),
             kind: self.client_kind(key),
             tag: self.connection_tag(key),
             info: self.json_info(key),
@@ -73,7 +93,7 @@ impl ShardLoop {
         if let Some(connection) = self.net.get_mut(key) {
             connection.session = Some(connected.session);
         }
-        self.resume(key, connected.session);
+        Some(connected)
     }
 
     /// What the names of connections begin with that have none of their own.
@@ -127,16 +147,22 @@ impl ShardLoop {
             consumed += end + 1;
             self.json_line(key, &rest[..end]);
         }
-        if self.is_waiting(key) || self.is_leaving.is_some() { consumed } else { input.len() }
+        let goes_on = self.is_waiting(key)
+            || self.is_leaving.is_some()
+            || self.net.get(key).is_some_and(|connection| connection.waits_unread());
+        if goes_on { consumed } else { input.len() }
     }
 
     fn json_line(&mut self, key: ConnectionKey, line: &[u8]) {
-        if !line.trim_ascii().is_empty() {
-            self.json_request(key, line);
+        match Word::read(line) {
+            Some(word) => self.json_word(key, word),
+            None if line.trim_ascii().is_empty() => {}
+            None => self.json_request(key, line),
         }
     }
 
-    /// The peer sends no more lines. If it listens, it goes on listening.
+    /// The peer sends no more lines. If it listens, it goes on listening; but whoever has a session that outlasts the
+    /// connection has gone, and will come back.
     pub(super) fn end_json_lines(&mut self, key: ConnectionKey) {
         let Some(connection) = self.net.get_mut(key) else { return };
         let last = std::mem::take(&mut connection.rest);
@@ -144,17 +170,21 @@ impl ShardLoop {
         if self.is_leaving.is_some() {
             return self.leave_json(key, None, Vec::new());
         }
-        let every_s = self.net.context.limits.half_closed_probe_s;
         let Some(connection) = self.net.get_mut(key).filter(|c| c.waiting.is_none()) else { return };
-        if connection.session.is_some_and(|session| self.hub.has_subscriptions(session)) {
+        let is_kept = connection.json.as_ref().is_some_and(|own| own.stay.is_some());
+        if !is_kept && connection.session.is_some_and(|session| self.hub.has_subscriptions(session)) {
             connection.input = Input::Ignored;
-            if let Link::Stream(stream) = &connection.link {
-                crate::listener::probe(stream, every_s);
-            }
-            return;
+            return self.probe(key);
         }
         self.end_session(key, Ending::Normal { expiry_s: None });
         self.finish(key);
+    }
+
+    /// Asks the system of a peer that has closed its side, now and then, whether it still listens.
+    pub(in crate::shard) fn probe(&self, key: ConnectionKey) {
+        if let Some(Link::Stream(stream)) = self.net.get(key).map(|connection| &connection.link) {
+            crate::listener::probe(stream, self.net.context.limits.half_closed_probe_s);
+        }
     }
 
     /// Takes one request, or a batch of them.
@@ -173,7 +203,10 @@ impl ShardLoop {
     fn json_one(&mut self, key: ConnectionKey, text: &[u8]) {
         match trefoil_json::parse(text, Limits::default()) {
             Ok(request) => self.json_do(key, &request),
-            Err(error) => self.json_refuse(key, &error),
+            Err(error) => {
+                let error = self.json_with_hint(key, error);
+                self.json_refuse(key, &error);
+            }
         }
     }
 
@@ -200,6 +233,12 @@ impl ShardLoop {
         let before = match request {
             Request::Auth { user, password, id } => self.json_auth(key, user, password, *id),
             Request::Hello(hello) => self.json_hello(key, hello),
+            Request::Help { operation, id } => {
+                self.json_help(key, operation.as_deref(), *id);
+                return;
+            }
+            // That it came is all that it is for.
+            Request::Pong(_) => return,
             _ if self.is_unknown(key) => Err(unknown()),
             _ => return self.json_do_known(key, request),
         };
@@ -215,14 +254,16 @@ impl ShardLoop {
         let Some(session) = connection.session else { return };
         self.net.stats().packets_in.add(1);
         let done = match request {
-            Request::Auth { .. } | Request::Hello(_) => Ok(()),
+            Request::Auth { .. } | Request::Hello(_) | Request::Help { .. } | Request::Pong(_) => Ok(()),
             Request::Publish(publish) => self.json_publish(key, session, publish),
             Request::Ask(ask) => self.json_ask(key, session, ask),
             Request::Subscribe(subscribe) => self.json_subscribe(key, session, subscribe),
             Request::Unsubscribe { filters, id, many } => self.json_unsubscribe(session, filters).map(|()| {
                 self.json_answer(key, |out| trefoil_json::encode_unsubscribed(filters, *id, *many, out));
             }),
+            Request::Stream(stream) => self.json_stream(key, session, stream),
             Request::Presence { topic, id } => self.json_presence(session, topic, *id),
+            Request::Room { room, id } => self.json_room(key, room, *id),
             Request::Ping(raw) => {
                 self.json_answer(key, |out| trefoil_json::encode_pong(raw, out));
                 Ok(())
@@ -282,8 +323,13 @@ pub(super) fn id_of(request: &Request<'_>) -> Option<u64> {
         Request::Ask(ask) => Some(ask.id),
         Request::Hello(hello) => hello.id,
         Request::Subscribe(subscribe) => subscribe.id,
-        Request::Unsubscribe { id, .. } | Request::Auth { id, .. } | Request::Presence { id, .. } => *id,
-        Request::Ping(_) | Request::Ack(_) => None,
+        Request::Stream(stream) => stream.id(),
+        Request::Unsubscribe { id, .. }
+        | Request::Auth { id, .. }
+        | Request::Presence { id, .. }
+        | Request::Room { id, .. }
+        | Request::Help { id, .. } => *id,
+        Request::Ping(_) | Request::Pong(_) | Request::Ack(_) => None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What only some connections have that speak JSON.
 
 use super::ask::Asks;
+use super::heartbeat::Heartbeat;
+use trefoil_hub::Time;
 
 /// What a connection has said in `hello`, and what it waits for.
 #[derive(Default)]
@@ -13,6 +15,22 @@ pub(in crate::shard) struct Own {
     pub(super) pending: Vec<u8>,
     /// Requests to which somebody is to answer.
     pub(in crate::shard) asks: Option<Box<Asks>>,
+    /// It is told of callers of streams.
+    pub(in crate::shard) is_listening: bool,
+    /// The session outlasts the connection. Whether it was there before.
+    pub(super) stay: Option<bool>,
+    /// How often the hub is to say that it is there.
+    pub(super) heartbeat: Option<Heartbeat>,
+    /// When something was last sent.
+    pub(in crate::shard) sent_at: Time,
+}
+
+impl Own {
+    /// When there is something to be done if nothing happens before.
+    pub(in crate::shard) fn next_at(&self) -> Option<Time> {
+        let asks = self.asks.as_ref().and_then(|asks| asks.next_at());
+        asks.into_iter().chain(self.heartbeat.as_ref().map(Heartbeat::at)).min()
+    }
 }
 
 /// In what shape a connection wants what it is sent, where that is not the plain one.

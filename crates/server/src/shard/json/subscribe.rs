@@ -5,7 +5,10 @@ use crate::refused;
 use crate::shard::ShardLoop;
 use std::borrow::Cow;
 use trefoil_hub::{ConnectionKey, Filter, QoS, RetainHandling, SessionKey, SlowReader, SubscriptionOptions};
-use trefoil_json::{RequestError, SubscribeRequest};
+use trefoil_json::{Code, RequestError, SubscribeRequest};
+
+/// What the filter of a shared subscription begins with.
+const SHARED: &str = "$share/";
 
 impl ShardLoop {
     pub(super) fn json_subscribe(
@@ -15,6 +18,7 @@ impl ShardLoop {
         request: &SubscribeRequest<'_>,
     ) -> Result<(), RequestError> {
         let SubscribeRequest { filters, qos, since, history, .. } = request;
+        self.check_follows(key, session, request)?;
         self.check_since(session, filters, since.as_ref())?;
         if request.presence {
             self.check_presence(session, filters)?;
@@ -29,6 +33,43 @@ impl ShardLoop {
             trefoil_json::encode_followed(filters, &granted, request.id, request.many, followed, out);
         });
         self.resume(key, session);
+        Ok(())
+    }
+
+    /// Whether a subscription may begin in the history of its topics.
+    fn check_follows(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionKey,
+        request: &SubscribeRequest<'_>,
+    ) -> Result<(), RequestError> {
+        let field = match (&request.since, request.history) {
+            (Some(_), _) => "since",
+            (None, 1..) => "history",
+            (None, 0) => return Ok(()),
+        };
+        let refuse = |why: &str| Err(RequestError::new(Code::BadField, why.to_owned()).field(field));
+        if request.filters.iter().any(|filter| filter.starts_with(SHARED)) {
+            return refuse(
+                "a shared subscription gets what its turn brings, and has no place in the history of a topic",
+            );
+        }
+        if self.net.get(key).and_then(|c| c.json.as_ref()).is_some_and(|own| own.stay.is_some()) {
+            return refuse(
+                "a session that outlasts its connection keeps messages itself, and has no place in the history of a topic; \
+                 say hello without session_s for that",
+            );
+        }
+        for filter in request.filters.iter().filter(|_| request.since.is_none()) {
+            if self.hub.is_followed_already(session, filter) {
+                let shown: String = filter.chars().take(80).collect();
+                let why = format!(
+                    "another subscription follows {shown:?} already, in the order of the offsets, and what is kept of it would \
+                     come behind that; end that one first, or give the place of this topic in since"
+                );
+                return Err(RequestError::new(Code::BadField, why).field(field));
+            }
+        }
         Ok(())
     }
 

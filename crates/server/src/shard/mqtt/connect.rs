@@ -178,7 +178,8 @@ impl ShardLoop {
             self.net.now,
             trefoil_hub::Connect {
                 // [MQTT-3.1.4-4] [v3 MQTT-3.1.4-3]
-                clean_start: connect.clean_start,
+                // A session that JSON has left is none of MQTT's.
+                clean_start: connect.clean_start || self.hub.token(self.net.now, client_id).is_some(),
                 expiry_s,
                 // [MQTT-3.3.4-9]
                 window_max: properties.receive_max.unwrap_or(u16::MAX),

@@ -6,7 +6,6 @@ use super::{Stage, Way};
 use crate::shard::ShardLoop;
 use crate::shard::connection::{Form, Input, Link, Peer};
 use crate::stats::Kind;
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use trefoil_hub::topic::HUB_TOPICS;
 use trefoil_hub::{ClientKind, ConnectionKey, Ending, Language, Message, Payload, SessionKey, Topic, Will};
@@ -53,7 +52,7 @@ impl ShardLoop {
             return None;
         }
         self.net.stats().accepted.add(1);
-        let key = self.add(Link::Udp(Box::new(Peer { addr: from, unacknowledged: VecDeque::new() })), number);
+        let key = self.add(Link::Udp(Peer::new(from, self.net.number)), number);
         self.set_input(key, Kind::MqttSn, Input::Ignored);
         if let Some(connection) = self.net.get_mut(key) {
             connection.form = Form::MqttSn(Box::new(Client::new()));
@@ -137,7 +136,7 @@ impl ShardLoop {
         let connected = self.hub.connect(
             now,
             trefoil_hub::Connect {
-                clean_start: wish.clean,
+                clean_start: wish.clean || self.hub.token(now, &wish.client_id).is_some(),
                 expiry_s,
                 // One message at a time, as the specification has it (§6.13).
                 window_max: 1,

@@ -42,7 +42,7 @@ use trefoil_mqtt_sn::Packet;
 /// What a shard has of the gateway for itself.
 pub(super) struct Own {
     /// Of the ways that begin here.
-    serial: u32,
+    pub(super) serial: u32,
     /// When the gateway advertises itself next; on the first shard only.
     pub(super) advertise_at: Option<Time>,
 }

@@ -1,0 +1,292 @@
+//! Framed UDP: each peer is a connection as long as it is heard from.
+//!
+//! The kernel gives all datagrams of an address to one shard, its home; the session belongs to the shard that the client id
+//! says. If that is another one, the home sends on what comes from the address. Each shard sends from its own socket, which
+//! has the same address.
+
+use super::begin::Opening;
+use super::{Fault, FramedInput, Stage, clock};
+use crate::framed::Profile;
+use crate::mail::Mail;
+use crate::shard::ShardLoop;
+use crate::shard::accept::Listener;
+use crate::shard::connection::{Input, Link, Peer};
+use crate::stats::Kind;
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use subtle::ConstantTimeEq;
+use trefoil_framing::{Decoder, FrameError};
+use trefoil_hub::{ConnectionKey, Time};
+
+/// Where the peer of an address is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::shard) enum Place {
+    Here(ConnectionKey),
+    There(u16),
+}
+
+/// A datagram on its way to the shard that owns its peer's session.
+pub(crate) struct Forwarded {
+    pub(crate) listener: usize,
+    pub(crate) from: SocketAddr,
+    pub(crate) home: usize,
+    pub(crate) datagram: Box<[u8]>,
+}
+
+/// A peer that is gone.
+pub(crate) struct Gone {
+    pub(crate) listener: usize,
+    pub(crate) addr: SocketAddr,
+}
+
+impl ShardLoop {
+    /// Takes a datagram from the socket.
+    pub(in crate::shard) fn framed_receive(&mut self, listener: usize, from: SocketAddr, datagram: &[u8]) {
+        match self.framed_place(listener, from) {
+            Some(Place::Here(key)) => self.framed_datagram(key, datagram),
+            Some(Place::There(shard)) => self.framed_forward(usize::from(shard), listener, from, datagram),
+            None => self.framed_stranger(listener, from, self.net.number, datagram),
+        }
+    }
+
+    /// Takes one that came in at another shard.
+    pub(in crate::shard) fn framed_take(&mut self, forwarded: &Forwarded) {
+        let &Forwarded { listener, from, home, ref datagram } = forwarded;
+        match self.framed_place(listener, from) {
+            Some(Place::Here(key)) => self.framed_datagram(key, datagram),
+            _ if self.stop_at.is_some() || self.is_parting() => {}
+            _ => self.framed_stranger(listener, from, home, datagram),
+        }
+    }
+
+    /// The peer of an address is not at another shard any more.
+    pub(in crate::shard) fn framed_forget(&mut self, gone: &Gone) {
+        let Listener::Framed { places, .. } = &mut self.listeners[gone.listener] else { return };
+        if matches!(places.get(&gone.addr), Some(Place::There(_))) {
+            places.remove(&gone.addr);
+        }
+    }
+
+    /// A connection is gone.
+    pub(in crate::shard) fn framed_depart(&mut self, listener: usize, peer: &Peer) {
+        let Listener::Framed { places, .. } = &mut self.listeners[listener] else { return };
+        places.remove(&peer.addr);
+        if peer.home != self.net.number {
+            self.net.mail[peer.home].push(Mail::FramedGone(Box::new(Gone { listener, addr: peer.addr })));
+        }
+    }
+
+    fn framed_place(&self, listener: usize, from: SocketAddr) -> Option<Place> {
+        let Listener::Framed { places, .. } = &self.listeners[listener] else { return None };
+        places.get(&from).copied()
+    }
+
+    fn framed_forward(&mut self, shard: usize, listener: usize, from: SocketAddr, datagram: &[u8]) {
+        let home = self.net.number;
+        let forwarded = Forwarded { listener, from, home, datagram: datagram.into() };
+        self.net.mail[shard].push(Mail::FramedDatagram(Box::new(forwarded)));
+    }
+
+    /// Somebody who is not known yet. Nobody gets a session for what may not come in.
+    fn framed_stranger(&mut self, listener: usize, from: SocketAddr, home: usize, datagram: &[u8]) {
+        let Some(profile) = self.profile(listener) else { return };
+        if self.net.context.bans.refuses_address(from.ip()) {
+            return;
+        }
+        let opening = match self.framed_opening_of(&profile, from, datagram) {
+            Ok(Some(opening)) => opening,
+            Ok(None) => return,
+            Err((fault, why)) => {
+                self.net.stats().refused.add(1);
+                let why = format!("a peer is refused, {why}");
+                return self.framed_fault_of(listener, Some(from.ip()), fault, &why);
+            }
+        };
+        let shard = self.hub.shared().shard_of(opening.client_id());
+        let is_here = shard == self.net.number;
+        if !is_here {
+            if home == self.net.number
+                && let Listener::Framed { places, .. } = &mut self.listeners[listener]
+            {
+                // There are no more than 64 of them.
+                places.insert(from, Place::There(shard as u16));
+            }
+            return self.framed_forward(shard, listener, from, datagram);
+        }
+        if !self.admit(listener) {
+            self.net.stats().refused.add(1);
+            if home != self.net.number {
+                let gone = Gone { listener, addr: from };
+                self.net.mail[home].push(Mail::FramedGone(Box::new(gone)));
+            }
+            return;
+        }
+        let key = self.add(Link::Udp(Peer::new(from, home)), listener);
+        if let Listener::Framed { places, .. } = &mut self.listeners[listener] {
+            places.insert(from, Place::Here(key));
+        }
+        self.net.stats().accepted.add(1);
+        self.set_input(key, Kind::FramedUdp, Input::Taken);
+        let mut framed = FramedInput::new(profile.clone(), None);
+        framed.stage = Stage::Opening(Box::new(opening));
+        let registers = profile.settings.register.is_some();
+        self.framed_begin_peer(key, &mut framed);
+        self.put_back(key, Input::Framed(Box::new(framed)));
+        match registers {
+            // The rest of a datagram that begins with who it is.
+            true => self.framed_datagram_from(key, datagram, 1),
+            false => self.framed_datagram(key, datagram),
+        }
+    }
+
+    /// What the templates come to for somebody, by what it says first where that counts.
+    fn framed_opening_of(
+        &mut self,
+        profile: &Profile,
+        from: SocketAddr,
+        datagram: &[u8],
+    ) -> Result<Option<Opening>, (Fault, String)> {
+        let settings = &profile.settings;
+        let (peer, peer_ip) = (from.to_string(), from.ip().to_canonical().to_string());
+        let levels_max = self.net.context.limits.topic_levels_max;
+        let bad_topic = |why| (Fault::BadTopic, why);
+        let Some(register) = &settings.register else {
+            return Opening::new(settings, (&peer, &peer_ip), None, levels_max).map(Some).map_err(bad_topic);
+        };
+        let mut frames = Frames::of(profile, datagram, self.net.now);
+        let mut first = None;
+        while let Some(piece) = frames.next() {
+            if let Piece::Frame(frame) = piece
+                && !profile.strip(&frame).is_empty()
+            {
+                first = Some(frame);
+                break;
+            }
+        }
+        let Some(first) = first else { return Ok(None) };
+        let first = profile.strip(&first);
+        let Some(captures) = register.pattern.0.captures(first) else {
+            let why = "the first frame is not what `register` asks for".to_owned();
+            return Err((Fault::Unregistered, why));
+        };
+        if let Some((number, secret)) = &register.secret {
+            let (context, now) = (self.net.context.clone(), self.net.now);
+            if context.failures.is_barred(Some(from.ip()), now) {
+                self.net.stats().auth_throttled.add(1);
+                return Err((Fault::WrongSecret, crate::shard::access::Unheard::Barred.why().to_owned()));
+            }
+            let said = captures.get(*number).map_or(&b""[..], |found| found.as_bytes());
+            let user = bool::from(said.ct_eq(secret.0.as_bytes())).then(|| "".into());
+            let verdict = crate::access::judge(&context, Some(from.ip()), now, user);
+            if !matches!(verdict, crate::access::Verdict::Right(_)) {
+                self.net.stats().auth_failures.add(1);
+                return Err((Fault::WrongSecret, "its secret is wrong".to_owned()));
+            }
+        }
+        Opening::new(settings, (&peer, &peer_ip), Some(&captures), levels_max).map(Some).map_err(bad_topic)
+    }
+
+    /// A datagram of a peer that is known.
+    fn framed_datagram(&mut self, key: ConnectionKey, datagram: &[u8]) {
+        self.framed_datagram_from(key, datagram, 0);
+    }
+
+    /// The same without the first `passed` frames that mean something.
+    fn framed_datagram_from(&mut self, key: ConnectionKey, datagram: &[u8], mut passed: usize) {
+        let now = self.net.now;
+        let Some(connection) = self.net.get_mut(key) else { return };
+        let mut framed = match std::mem::replace(&mut connection.input, Input::Taken) {
+            Input::Framed(framed) => framed,
+            other => {
+                connection.input = other;
+                return;
+            }
+        };
+        connection.heard_at = now;
+        let profile = framed.profile.clone();
+        let mut frames = Frames::of(&profile, datagram, now);
+        while let Some(piece) = frames.next() {
+            match piece {
+                Piece::Frame(frame) if passed > 0 => {
+                    passed -= usize::from(!profile.strip(&frame).is_empty());
+                }
+                Piece::Frame(frame) if framed.may_send(now).is_ok() => {
+                    framed.count_frame();
+                    self.framed_frame(key, &mut framed, &frame);
+                }
+                Piece::Frame(_) => {
+                    let why = "a peer sends more frames than `rate_max`, and they are dropped";
+                    self.framed_fault(key, Fault::Rate, &why);
+                }
+                Piece::Error(error) => self.framed_fault(key, Fault::of(error), &error),
+                Piece::Skipped(bytes) => self.framed_count_skipped(key, bytes),
+            }
+        }
+        self.put_back(key, Input::Framed(framed));
+    }
+}
+
+/// The frames of one datagram, which stands for itself.
+struct Frames<'a> {
+    profile: &'a Profile,
+    /// None where the datagram is one frame.
+    decoder: Option<Decoder>,
+    /// None at the end.
+    rest: Option<&'a [u8]>,
+    now: Time,
+}
+
+enum Piece<'a> {
+    Frame(Cow<'a, [u8]>),
+    Error(FrameError),
+    /// Bytes of no frame.
+    Skipped(usize),
+}
+
+impl<'a> Frames<'a> {
+    fn of(profile: &'a Profile, datagram: &'a [u8], now: Time) -> Frames<'a> {
+        Frames { profile, decoder: profile.decoder.clone(), rest: Some(datagram), now }
+    }
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        let rest = self.rest?;
+        let Some(decoder) = &mut self.decoder else {
+            self.rest = None;
+            return Some(whole(self.profile, rest));
+        };
+        let step = decoder.next(rest, clock(self.now));
+        self.rest = Some(&rest[step.consumed..]);
+        match step.found {
+            Some(Ok(frame)) => Some(Piece::Frame(frame)),
+            Some(Err(error)) => {
+                self.rest = self.rest.filter(|_| !error.is_final());
+                Some(Piece::Error(error))
+            }
+            None if step.skipped > 0 => Some(Piece::Skipped(step.skipped)),
+            None if step.consumed > 0 => self.next(),
+            None => {
+                self.rest = None;
+                match decoder.finish(rest)? {
+                    Ok(frame) => Some(Piece::Frame(frame)),
+                    Err(error) => Some(Piece::Error(error)),
+                }
+            }
+        }
+    }
+}
+
+/// A datagram that is a frame.
+fn whole<'a>(profile: &Profile, datagram: &'a [u8]) -> Piece<'a> {
+    let frame_bytes_max = profile.settings.frame_bytes_max;
+    let from = match &profile.settings.starts_with {
+        None => Some(0),
+        Some(mark) => memchr::memmem::find(datagram, mark),
+    };
+    match from {
+        None => Piece::Skipped(datagram.len()),
+        Some(from) if datagram.len() - from > frame_bytes_max => {
+            Piece::Error(FrameError::TooLong { frame_bytes_max })
+        }
+        Some(from) => Piece::Frame(Cow::Borrowed(&datagram[from..])),
+    }
+}

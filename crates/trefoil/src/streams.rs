@@ -1,0 +1,141 @@
+//! What both ends of `trefoil listen` and `trefoil connect` do: carry bytes in two directions at a time.
+
+use crate::failure::Failure;
+use socket2::SockRef;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+use trefoil_client::streams::Stream;
+
+/// What is read at once where the kernel does not carry it itself.
+const BUFFER_BYTES: usize = 128 << 10;
+
+/// Streams that one process carries at a time.
+const STREAMS_MAX: usize = 4096;
+
+/// Threads that carry streams, one each beside that of its other direction.
+#[derive(Clone, Default)]
+pub(crate) struct Workers(Arc<AtomicUsize>);
+
+impl Workers {
+    /// Starts a thread; waits for one to end while there are as many as may be.
+    pub(crate) fn start(&self, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+        while self.0.load(Ordering::Acquire) >= STREAMS_MAX {
+            thread::park_timeout(Duration::from_millis(20));
+        }
+        self.0.fetch_add(1, Ordering::AcqRel);
+        let count = self.0.clone();
+        let counted = move || {
+            work();
+            count.fetch_sub(1, Ordering::AcqRel);
+        };
+        thread::Builder::new().name("stream".into()).spawn(counted).map_err(no_thread)?;
+        Ok(())
+    }
+}
+
+/// Carries bytes between a stream and a local connection until both directions have ended.
+pub(crate) fn join(stream: Stream, local: TcpStream) -> io::Result<()> {
+    let _ = local.set_nodelay(true);
+    let (far, near) = (stream.try_clone()?, local.try_clone()?);
+    let is_broken = Arc::new(AtomicBool::new(false));
+    let is_broken_too = is_broken.clone();
+    let back = thread::Builder::new().name("stream-back".into()).spawn(move || {
+        let result = copy(&mut &far, &mut &near);
+        end(&result, &is_broken_too, (&far, &near), || near.shutdown(Shutdown::Write));
+        result
+    })?;
+    let forth = copy(&mut &local, &mut &stream);
+    end(&forth, &is_broken, (&stream, &local), || stream.shutdown(Shutdown::Write));
+    let back =
+        back.join().unwrap_or_else(|_| Err(io::Error::other("the thread of the other direction is gone")));
+    forth.and(back)
+}
+
+/// Carries bytes between a stream and standard input and output until the other end has sent all that it will. What
+/// standard input has goes on for as long as somebody takes it.
+pub(crate) fn standard(stream: Stream) -> Result<(), Failure> {
+    let far = stream.try_clone().map_err(Failure::failed)?;
+    // It may wait for a person at a keyboard, so nobody waits for it.
+    let forth = move || {
+        let sent = copy(&mut io::stdin().lock(), &mut &far);
+        if sent.is_ok() {
+            let _ = far.shutdown(Shutdown::Write);
+        }
+        sent
+    };
+    let sender = thread::Builder::new().name("standard-input".into()).spawn(forth).map_err(no_thread)?;
+    match copy(&mut &stream, &mut io::stdout().lock()) {
+        Ok(()) => {}
+        // Nobody reads standard output any more, which ends this well for whoever has cut it off.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+        Err(error) => return Err(broken(&error)),
+    }
+    // The other end has sent all, and may still be reading.
+    match sender.join() {
+        Ok(Err(error)) if error.kind() != ErrorKind::BrokenPipe => Err(broken(&error)),
+        _ => Ok(()),
+    }
+}
+
+/// Closes a connection so that its peer sees that something is missing.
+pub(crate) fn reset(local: &TcpStream) {
+    let _ = SockRef::from(local).set_linger(Some(Duration::ZERO));
+}
+
+/// Tells a person of one stream among many that has failed.
+pub(crate) fn tell(failure: &Failure) {
+    eprintln!("{}", failure.message());
+}
+
+/// Ends what a direction writes to, if it has read all. If it broke, the other direction cannot go on either, and neither
+/// side is to take what it has for the whole: both connections are reset once both directions have let go of them.
+fn end(
+    result: &io::Result<()>,
+    is_broken: &AtomicBool,
+    (stream, local): (&Stream, &TcpStream),
+    shut_down: impl FnOnce() -> io::Result<()>,
+) {
+    if result.is_ok() && !is_broken.load(Ordering::Acquire) {
+        // The other side may have gone, which its own direction finds out.
+        let _ = shut_down();
+        return;
+    }
+    is_broken.store(true, Ordering::Release);
+    reset(local);
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+    // Whoever waits for something to be read of them reads their end.
+    let _ = local.shutdown(Shutdown::Read);
+    let _ = stream.shutdown(Shutdown::Read);
+}
+
+fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return to.flush(),
+            Ok(count) => {
+                to.write_all(&buffer[..count])?;
+                to.flush()?;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn broken(error: &io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+            Failure::unreachable("the stream broke: the other end, or the hub, broke it off")
+        }
+        _ => Failure::failed(error),
+    }
+}
+
+fn no_thread(error: io::Error) -> Failure {
+    Failure::failed(format!("cannot start a thread: {error}"))
+}
