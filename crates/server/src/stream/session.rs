@@ -396,3 +396,7 @@ fn write_all(socket: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
     }
     Ok(written)
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
