@@ -1,7 +1,7 @@
 //! Connections to the hub on which JSON lines are spoken until one of them becomes a stream.
 
 use super::Stream;
-use super::tls::{self, Broken};
+use super::tls::{self, Bridge};
 use crate::address::{Address, Transport};
 use crate::error::{Error, Peer, shown};
 use crate::options::Options;
@@ -9,7 +9,7 @@ use crate::transport::in_words;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::time::Duration;
 use trefoil_json::{Reply, StreamReply, StreamRequest, check_stream_name, encode_auth, parse_reply};
 
@@ -41,7 +41,7 @@ pub(super) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
     /// One of a pair; the other is carried over TLS.
-    Tls(UnixStream, Broken),
+    Tls(UnixStream, Arc<Bridge>),
 }
 
 /// Whether a name can be that of a stream.
@@ -96,7 +96,7 @@ impl Dial {
         for to in found {
             if self.address.is_tls {
                 match tls::connect(&self.address, to, &self.options) {
-                    Ok((socket, broken)) => return Ok(Socket::Tls(socket, broken)),
+                    Ok((socket, bridge)) => return Ok(Socket::Tls(socket, bridge)),
                     Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                         last = self
                             .peer
@@ -196,7 +196,7 @@ impl Socket {
         match self {
             Socket::Tcp(socket) => Ok(Socket::Tcp(socket.try_clone()?)),
             Socket::Unix(socket) => Ok(Socket::Unix(socket.try_clone()?)),
-            Socket::Tls(socket, broken) => Ok(Socket::Tls(socket.try_clone()?, broken.clone())),
+            Socket::Tls(socket, bridge) => Ok(Socket::Tls(socket.try_clone()?, bridge.clone())),
         }
     }
 
@@ -228,10 +228,8 @@ impl Socket {
         match self {
             Socket::Tcp(socket) => (&*socket).read(room),
             Socket::Unix(socket) => (&*socket).read(room),
-            Socket::Tls(socket, broken) => match (&*socket).read(room) {
-                Ok(0) if !room.is_empty() && broken.load(Ordering::Acquire) => {
-                    Err(io::ErrorKind::ConnectionReset.into())
-                }
+            Socket::Tls(socket, bridge) => match (&*socket).read(room) {
+                Ok(0) if !room.is_empty() && bridge.is_broken() => Err(io::ErrorKind::ConnectionReset.into()),
                 result => result,
             },
         }

@@ -6,18 +6,41 @@ use crate::options::Options;
 use crate::transport::{Place, Socket};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 use tokio::io::{AsyncWriteExt, Interest, Ready};
 use tokio::net::UnixStream;
 
 /// What is on its way in each direction at most.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Whether the connection behind a pair of sockets broke.
-pub(super) type Broken = Arc<AtomicBool>;
+/// How long whoever lets go of a stream waits for the hub to take what was written.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// What is behind a pair of sockets. Letting go of the last one waits until all that was written has gone, since the process
+/// may end then, and its threads with it.
+#[derive(Debug)]
+pub(super) struct Bridge {
+    is_broken: Arc<AtomicBool>,
+    has_gone: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Bridge {
+    /// Whether the connection broke.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        // The thread says so, or has ended.
+        let _ = self.has_gone.get_mut().unwrap_or_else(PoisonError::into_inner).recv_timeout(LINGER);
+    }
+}
 
 /// Connects, and carries bytes until both directions have ended.
 ///
@@ -27,11 +50,12 @@ pub(super) fn connect(
     address: &Address,
     to: SocketAddr,
     options: &Options,
-) -> io::Result<(std::os::unix::net::UnixStream, Broken)> {
+) -> io::Result<(std::os::unix::net::UnixStream, Arc<Bridge>)> {
     let (near, far) = std::os::unix::net::UnixStream::pair()?;
     far.set_nonblocking(true)?;
-    let broken = Broken::default();
-    let (address, options, is_broken) = (address.clone(), options.clone(), broken.clone());
+    let (gone, has_gone) = mpsc::channel();
+    let bridge = Bridge { is_broken: Arc::default(), has_gone: Mutex::new(has_gone) };
+    let (address, options, is_broken) = (address.clone(), options.clone(), bridge.is_broken.clone());
     let (told, result) = mpsc::channel();
     thread::Builder::new().name("stream-tls".into()).spawn(move || {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -51,7 +75,7 @@ pub(super) fn connect(
                 Ok(far) => far,
                 Err(error) => return drop(told.send(Err(error))),
             };
-            if told.send(Ok(())).is_ok() && carry(&mut socket, &mut far).await.is_err() {
+            if told.send(Ok(())).is_ok() && carry(&mut socket, &mut far, &gone).await.is_err() {
                 // Before the pair is closed, or its end would be taken for the stream's.
                 is_broken.store(true, Ordering::Release);
             }
@@ -59,7 +83,7 @@ pub(super) fn connect(
         });
     })?;
     result.recv().unwrap_or_else(|_| Err(io::Error::other("the thread for TLS is gone")))?;
-    Ok((near, broken))
+    Ok((near, Arc::new(bridge)))
 }
 
 /// What is on its way in one direction.
@@ -120,7 +144,7 @@ impl Way {
     }
 }
 
-async fn carry(tls: &mut Socket, near: &mut UnixStream) -> io::Result<()> {
+async fn carry(tls: &mut Socket, near: &mut UnixStream, gone: &mpsc::Sender<()>) -> io::Result<()> {
     let (mut up, mut down) = (Way::default(), Way::default());
     loop {
         let mut has_moved = down.fill(|room| tls.try_read(room))?;
@@ -134,6 +158,8 @@ async fn carry(tls: &mut Socket, near: &mut UnixStream) -> io::Result<()> {
         tls.flush()?;
         if up.is_over() && !tls.has_unsent() {
             tls.shut_down().await?;
+            // Nobody may wait for it yet.
+            let _ = gone.send(());
             (up.is_told, has_moved) = (true, true);
         }
         if up.is_told && down.is_told {

@@ -28,9 +28,12 @@ impl ShardLoop {
             if end == key {
                 self.net.context.streams.part(&half.joined);
             }
-            match half.is_websocket {
-                true => self.finish(end),
-                false => self.remove(end),
+            let is_plain = |link: &Link| matches!(link, Link::Stream(stream) if stream.is_plain());
+            let is_out = self.net.get(end).is_some_and(|connection| is_plain(&connection.link));
+            // What TLS says at the end may have to wait for its socket.
+            match is_out && !half.is_websocket {
+                true => self.remove(end),
+                false => self.finish(end),
             }
         }
     }

@@ -257,6 +257,10 @@ impl ShardLoop {
         };
         let partner = half.partner;
         let Some(to) = self.net.get_mut(partner).filter(|to| to.has_sent_all()) else { return };
+        if matches!(&to.link, Link::Stream(sink) if sink.has_unsent()) {
+            // TLS has taken it, and the socket not all of it yet.
+            return;
+        }
         let (Input::Stream(other), Link::Stream(sink)) = (&mut to.input, &mut to.link) else { return };
         if !std::mem::replace(&mut other.is_told, true) {
             if other.is_websocket {
