@@ -72,12 +72,12 @@ fn values_of_another_type() {
     );
     assert_eq!(
         refused("[[listener]]\nbind = \"127.0.0.1:1\"\nprotocols = \"mqtt\""),
-        "t.toml:3:13: `protocols` is \"mqtt\"; it must be a list of any of \"mqtt\", \"http\", \"websocket\", \"json\", \
+        "t.toml:3:13: `protocols` is \"mqtt\"; it must be a list of any of \"mqtt\", \"http\", \"websocket\", \"json\", \"rooms\", \
          \"mqtt-sn\""
     );
     assert_eq!(
         refused("[[listener]]\nbind = \"127.0.0.1:1\"\nprotocols = [[\"mqtt\"]]"),
-        "t.toml:3:14: an entry of `protocols` is a list; it must be one of \"mqtt\", \"http\", \"websocket\", \"json\", \
+        "t.toml:3:14: an entry of `protocols` is a list; it must be one of \"mqtt\", \"http\", \"websocket\", \"json\", \"rooms\", \
          \"mqtt-sn\""
     );
     assert_eq!(
