@@ -151,12 +151,9 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /**
-   * Publishes a message. Without a connection it waits in a queue; when that is full, the promise rejects at once
-   * with `queue_full`, and with `bad_topic` for a topic that is empty or has a wildcard in it.
-   * At QoS 1 it is sent again after a reconnect until the hub acknowledges it.
+   * Publishes a message. Without a connection it waits in a queue; when that is full, the promise rejects at once with `queue_full`, and with `bad_topic` for a topic that is empty or has a wildcard in it. At QoS 1 it is sent again after a reconnect until the hub acknowledges it.
    */
   async publish(topic: string, payload?: Payload, options: PublishOptions = {}): Promise<void> {
-    // At QoS 0 the hub has no way to say which message it means.
     if (!topic || /[+#\0]/.test(topic)) throw new TrefoilError("bad_topic", "no topic to publish to: " + topic, "pub");
     const id = this.#nextId++;
     const { qos } = options;

@@ -7,6 +7,7 @@ mod bad_mqtt;
 mod bad_websocket;
 mod bans;
 mod broken_connections;
+mod channel_heads;
 mod channel_seam;
 mod channels;
 mod chaos;
