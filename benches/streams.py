@@ -100,7 +100,6 @@ class Hub:
 
     def line(self, request, answers):
         connection = socket.create_connection(("127.0.0.1", self.port))
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(json.dumps(request).encode() + b"\n")
         return connection, lambda: [self.read(connection) for _ in range(answers)]
 

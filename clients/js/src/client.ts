@@ -3,7 +3,7 @@ import { Emitter } from "./events.js";
 import type { Gap } from "./places.js";
 import { Subscription, type Handler, type SubscribeOptions } from "./subscription.js";
 import type { Connect, Frame, Transport } from "./transport.js";
-import { TrefoilError, decodeMessage, encode, fromBytes, inBytes, inText } from "./wire.js";
+import { TrefoilError, checkTopic, decodeMessage, encode, fromBytes, inBytes, inText } from "./wire.js";
 import type { Answer, Encoded, Hello, Incoming, Message, Payload, PresenceList, PublishOptions, RequestOptions } from "./wire.js";
 
 /** `connecting` before each attempt has an outcome, `waiting` between attempts, `closed` after `close()` or a final refusal. */
@@ -152,14 +152,11 @@ export class Client extends Emitter<ClientEvents> {
 
   /**
    * Publishes a message. Without a connection it waits in a queue; when that is full, the promise rejects at once
-   * with `queue_full`, and with `bad_topic` for a topic that is empty or has a wildcard in it.
-   * At QoS 1 it is sent again after a reconnect until the hub acknowledges it.
+   * with `queue_full`, and for a topic that cannot be one with `bad_topic`. At QoS 1 it is sent again until acknowledged.
    */
   async publish(topic: string, payload?: Payload, options: PublishOptions = {}): Promise<void> {
-    // At QoS 0 the hub has no way to say which message it means.
-    if (!topic || /[+#\0]/.test(topic)) throw new TrefoilError("bad_topic", "no topic to publish to: " + topic, "pub");
-    const id = this.#nextId++;
-    const { qos } = options;
+    checkTopic(topic);
+    const [id, qos] = [this.#nextId++, options.qos];
     await this.#queue(id, encode({ pub: topic, qos, id: qos ? id : undefined }, payload, options), qos ? ACKNOWLEDGED : SENT);
   }
 

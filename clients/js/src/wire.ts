@@ -153,6 +153,11 @@ export interface Encoded {
   asBytes?: Uint8Array | undefined;
 }
 
+/** Refuses what is no topic: at QoS 0 the hub has no way to say which message it means. */
+export function checkTopic(topic: string): void {
+  if (!topic || /[+#\0]/.test(topic)) throw new TrefoilError("bad_topic", "no topic to publish to: " + topic, "pub");
+}
+
 /** Encodes a publish, or another request that carries a payload. Members that are `undefined` are left out by JSON itself. */
 export function encode(request: object, payload: Payload, options: PublishOptions): Encoded {
   const asBytes = payload instanceof ArrayBuffer || payload instanceof Uint8Array ? new Uint8Array(payload) : undefined;

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod schemas;
+
+use schemas::{SCHEMA, Schemas};
 use std::collections::BTreeSet;
 
-use jsonschema::Validator;
 use serde_json::{Value, json};
 use trefoil_json::{
     Caller, Code, Delivery, ExtrasRef, Followed, HelloRequest, Limits, MessageView, Place, PresentClient,
@@ -17,50 +19,8 @@ use trefoil_json::{
     is_batch, parse, parse_batch, parse_reply,
 };
 
-const SCHEMA: &str = include_str!("../../../docs/json-protocol.schema.json");
 const PAGE: &str = include_str!("../../../docs/json-protocol.md");
 const ASYNCAPI: &str = include_str!("../../../docs/json-protocol.asyncapi.yaml");
-
-struct Schemas {
-    request: Validator,
-    reply: Validator,
-}
-
-impl Schemas {
-    fn load() -> Schemas {
-        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-        jsonschema::meta::validate(&schema).unwrap_or_else(|error| panic!("the schema itself: {error}"));
-        let part = |name: &str| {
-            let mut schema = schema.clone();
-            let object = schema.as_object_mut().unwrap();
-            object.remove("anyOf");
-            object.insert("$ref".to_owned(), json!(format!("#/$defs/{name}")));
-            jsonschema::draft202012::new(&schema).unwrap_or_else(|error| panic!("{name}: {error}"))
-        };
-        Schemas { request: part("request"), reply: part("reply") }
-    }
-
-    /// Both the schema and the code take this as a request.
-    #[track_caller]
-    fn check_request(&self, text: &str) {
-        valid(&self.request, text);
-        parse(text.as_bytes(), Limits::default()).unwrap_or_else(|error| panic!("{text}: {error}"));
-    }
-
-    /// Both the schema and the code take this as a reply.
-    #[track_caller]
-    fn check_reply(&self, text: &str) {
-        valid(&self.reply, text);
-        parse_reply(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
-    }
-}
-
-#[track_caller]
-fn valid(schema: &Validator, text: &str) {
-    let value: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    let errors: Vec<String> = schema.iter_errors(&value).map(|error| error.to_string()).collect();
-    assert!(errors.is_empty(), "{text}: {errors:?}");
-}
 
 fn written(encode: impl FnOnce(&mut Vec<u8>)) -> String {
     let mut out = Vec::new();

@@ -62,6 +62,8 @@ pub(crate) fn stream_options(hub: &Hub) -> Result<Options, Failure> {
         user_name: hub.user.clone(),
         password: password_of(hub.password.as_deref(), hub.password_file.as_deref())?,
         timeout: hub.patience,
+        tls_ca: hub.ca.clone(),
+        tls_insecure: hub.insecure,
         ..Options::default()
     })
 }

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use trefoil_tests::{CONFIG, DEADLINE, Hub, python_program};
+use trefoil_tests::{CONFIG, DEADLINE, Hub, Program, python_program};
 
 /// Beside [`CONFIG`]: the name of a listener, and its keys. Those whose name begins with `udp` are for datagrams.
 const LISTENERS: &[(&str, &str)] = &[
@@ -117,6 +117,58 @@ fn users_and_passwords() {
                 register = '^(?<user>\\w+) (?<client_id>\\S+) (?<password>\\S+)$'\n";
     let hub = Hub::with_users(&[("ann", "secret"), ("bob", "hunter2")], keys);
     run("users_and_passwords", &hub, &format!("user={}", hub.ports_of("framed")[0]));
+}
+
+#[test]
+fn a_device_in_tls_is_there_before_it_says_anything() {
+    let keys = "\n[[listener]]\nbind = '127.0.0.1:0'\ntls = true\nframing = 'line'\npublish = 'up/tls'\n\
+                subscribe = 'down/tls'\n[[listener]]\nbind = '127.0.0.1:0'\nframing = 'line'\npublish = 'up/plain'\n\
+                subscribe = 'down/tls'\n[tls]\ncertificate = 'cert.pem'\nkey = 'key.pem'\n";
+    let (hub, ca, _) = crate::tls::hub_with(&format!("{CONFIG}{keys}"));
+    let mut client = trefoil_tests::lines::Connection::new(hub.tcp_port());
+    client.ask("{\"pub\":\"down/tls\",\"data\":\"hello\",\"retain\":true,\"qos\":1,\"id\":1}");
+    client.ask("{\"sub\":\"up/#\",\"id\":2}");
+    let [tls, plain] = hub.ports_of("framed")[..] else { panic!("there are two") };
+    let at = format!("127.0.0.1:{tls}");
+    let openssl = Program::new("openssl").args(["s_client", "-quiet", "-verify_return_error", "-CAfile"]);
+    let mut openssl = openssl.args([&ca]).args(["-connect", &at]).open_stdin().spawn();
+    assert_eq!(openssl.lines(1), ["hello"]);
+    openssl.write("by openssl\n");
+    assert_eq!(client.receive(), serde_json::json!({"topic": "up/tls", "data": "by openssl"}));
+    // Where TLS is not asked for, any first byte is the device's own.
+    let mut device = trefoil_tests::connect(plain);
+    let mut found = [0; 6];
+    device.read_exact(&mut found).unwrap();
+    assert_eq!(&found, b"hello\n");
+    device.write_all(b"\x16abc\n").unwrap();
+    assert_eq!(client.receive()["data"], "\u{16}abc");
+}
+
+#[test]
+fn devices_on_a_unix_socket_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hub.sock");
+    let keys = format!(
+        "\n[[listener]]\nbind = 'unix://{}'\nname = 'here'\nframing = 'line'\npublish = 'up/{{client_id}}'\n\
+         subscribe = 'down'\n",
+        path.display()
+    );
+    let hub = Hub::resume(folder, &format!("{CONFIG}{keys}"));
+    let mut client = trefoil_tests::lines::Connection::new(hub.tcp_port());
+    client.ask("{\"sub\":\"up/#\",\"id\":1}");
+    let mut devices = [0, 1].map(|_| std::os::unix::net::UnixStream::connect(&path).unwrap());
+    let topics = [0, 1].map(|number| {
+        devices[number].write_all(b"here\n").unwrap();
+        client.receive()["topic"].as_str().unwrap().to_owned()
+    });
+    assert!(topics[0] != topics[1] && topics.iter().all(|topic| topic.starts_with("up/here-")), "{topics:?}");
+    client.ask("{\"pub\":\"down\",\"data\":\"go\",\"qos\":1,\"id\":2}");
+    for device in &mut devices {
+        device.set_read_timeout(Some(DEADLINE)).unwrap();
+        let mut found = [0; 3];
+        device.read_exact(&mut found).unwrap();
+        assert_eq!(&found, b"go\n");
+    }
 }
 
 /// A port of this machine that nobody listens on; the next one to ask for one gets another.

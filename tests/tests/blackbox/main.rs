@@ -8,6 +8,7 @@ mod bad_websocket;
 mod bans;
 mod behind_nat;
 mod broken_connections;
+mod channel_names;
 mod channel_seam;
 mod channels;
 mod chaos;

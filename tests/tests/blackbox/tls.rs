@@ -20,7 +20,7 @@ pub(crate) fn hub_with(config: &str) -> (Hub, PathBuf, Authority) {
     (Hub::resume(folder, config), ca, authority)
 }
 
-fn mosquitto(hub: &Hub, program: &str, ca: &PathBuf, arguments: &str) -> Program {
+fn mosquitto(hub: &Hub, program: &str, ca: &std::path::Path, arguments: &str) -> Program {
     let port = hub.tcp_port().to_string();
     Program::new(program)
         .args(["-h", "127.0.0.1", "-p", &port])
@@ -30,12 +30,12 @@ fn mosquitto(hub: &Hub, program: &str, ca: &PathBuf, arguments: &str) -> Program
 }
 
 /// Runs a scenario of `tests/python/tls_scenarios.py`.
-pub(crate) fn python(scenario: &str, hub: &Hub, ca: &PathBuf) {
+pub(crate) fn python(scenario: &str, hub: &Hub, ca: &std::path::Path) {
     let program = python_program("tls_scenarios", scenario, hub).env("TREFOIL_CA", ca.to_str().unwrap());
     program.run().success();
 }
 
-fn curl(ca: &PathBuf) -> Program {
+fn curl(ca: &std::path::Path) -> Program {
     Program::new("curl").args(["-sS", "--cacert"]).args([ca])
 }
 
@@ -141,7 +141,7 @@ fn a_megabyte_goes_through_the_program() {
 fn certificates_are_read_again_and_what_is_wrong_changes_nothing() {
     let (hub, ca, _) = hub("");
     let folder = hub.folder().to_owned();
-    let publish = |ca: &PathBuf| mosquitto(&hub, "mosquitto_pub", ca, "-t t -m x").run();
+    let publish = |ca: &std::path::Path| mosquitto(&hub, "mosquitto_pub", ca, "-t t -m x").run();
     let mut stays = mosquitto(&hub, "mosquitto_sub", &ca, "-t stays -C 1").spawn();
     wait_until("it has subscribed", || hub.metric("trefoil_subscriptions") == 1);
     let next = Authority::new("another who vouches");

@@ -1,12 +1,15 @@
 //! Connections to the hub on which JSON lines are spoken until one of them becomes a stream.
 
 use super::Stream;
+use super::tls::{self, Broken};
 use crate::address::{Address, Transport};
 use crate::error::{Error, Peer, shown};
 use crate::options::Options;
 use crate::transport::in_words;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use trefoil_json::{Reply, StreamReply, StreamRequest, check_stream_name, encode_auth, parse_reply};
 
@@ -36,6 +39,9 @@ pub(super) struct Line {
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpStream),
+    Unix(UnixStream),
+    /// One of a pair; the other is carried over TLS.
+    Tls(UnixStream, Broken),
 }
 
 /// Whether a name can be that of a stream.
@@ -47,8 +53,9 @@ pub(super) fn check_name(name: &str) -> Result<(), Error> {
 impl Dial {
     pub(super) fn new(address: &str, options: &Options) -> Result<Dial, Error> {
         let address = Address::parse(address)?;
-        if address.transport != Transport::Tcp {
-            return Err(Error::usage(format!("{address} carries no streams; use tcp:// instead")));
+        if !matches!(address.transport, Transport::Tcp | Transport::Unix) {
+            let why = format!("{address} carries no streams; use tcp://, tcps:// or unix:// instead");
+            return Err(Error::usage(why));
         }
         options.text_credentials(&address)?;
         let peer = Peer::new(&address.to_string());
@@ -78,11 +85,27 @@ impl Dial {
 
     fn connect(&self) -> Result<Socket, Error> {
         let Address { host, port, .. } = &self.address;
+        if self.address.transport == Transport::Unix {
+            let socket = UnixStream::connect(host);
+            return socket.map(Socket::Unix).map_err(|error| self.peer.unreachable(in_words(&error)));
+        }
         let found = (host.as_str(), *port).to_socket_addrs();
         let found = found
             .map_err(|error| self.peer.unreachable(format!("the name {host} is not known ({error})")))?;
         let mut last = self.peer.unreachable(format!("the name {host} stands for no address"));
         for to in found {
+            if self.address.is_tls {
+                match tls::connect(&self.address, to, &self.options) {
+                    Ok((socket, broken)) => return Ok(Socket::Tls(socket, broken)),
+                    Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                        last = self
+                            .peer
+                            .timed_out("is the address right, and does a firewall let this through?");
+                    }
+                    Err(error) => last = self.peer.unreachable(in_words(&error)),
+                }
+                continue;
+            }
             match TcpStream::connect_timeout(&to, self.options.timeout) {
                 Ok(socket) => {
                     // What is written leaves at once, as in any interactive protocol that a stream may carry.
@@ -172,48 +195,69 @@ impl Socket {
     pub(super) fn try_clone(&self) -> io::Result<Socket> {
         match self {
             Socket::Tcp(socket) => Ok(Socket::Tcp(socket.try_clone()?)),
+            Socket::Unix(socket) => Ok(Socket::Unix(socket.try_clone()?)),
+            Socket::Tls(socket, broken) => Ok(Socket::Tls(socket.try_clone()?, broken.clone())),
         }
     }
 
     pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match self {
             Socket::Tcp(socket) => socket.shutdown(how),
+            Socket::Unix(socket) => socket.shutdown(how),
+            Socket::Tls(socket, _) => socket.shutdown(how),
         }
     }
 
     pub(super) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {
             Socket::Tcp(socket) => socket.set_read_timeout(timeout),
+            Socket::Unix(socket) => socket.set_read_timeout(timeout),
+            Socket::Tls(socket, _) => socket.set_read_timeout(timeout),
         }
     }
 
     pub(super) fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {
             Socket::Tcp(socket) => socket.set_write_timeout(timeout),
+            Socket::Unix(socket) => socket.set_write_timeout(timeout),
+            Socket::Tls(socket, _) => socket.set_write_timeout(timeout),
         }
     }
 
     pub(super) fn read(&self, room: &mut [u8]) -> io::Result<usize> {
         match self {
             Socket::Tcp(socket) => (&*socket).read(room),
+            Socket::Unix(socket) => (&*socket).read(room),
+            Socket::Tls(socket, broken) => match (&*socket).read(room) {
+                Ok(0) if !room.is_empty() && broken.load(Ordering::Acquire) => {
+                    Err(io::ErrorKind::ConnectionReset.into())
+                }
+                result => result,
+            },
         }
     }
 
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Socket::Tcp(socket) => (&*socket).write(bytes),
+            Socket::Unix(socket) => (&*socket).write(bytes),
+            Socket::Tls(socket, _) => (&*socket).write(bytes),
         }
     }
 
     pub(super) fn write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Socket::Tcp(socket) => (&*socket).write_vectored(pieces),
+            Socket::Unix(socket) => (&*socket).write_vectored(pieces),
+            Socket::Tls(socket, _) => (&*socket).write_vectored(pieces),
         }
     }
 
     pub(super) fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Socket::Tcp(socket) => (&*socket).write_all(bytes),
+            Socket::Unix(socket) => (&*socket).write_all(bytes),
+            Socket::Tls(socket, _) => (&*socket).write_all(bytes),
         }
     }
 
@@ -222,6 +266,8 @@ impl Socket {
         use std::os::fd::AsFd;
         match self {
             Socket::Tcp(socket) => socket.as_fd(),
+            Socket::Unix(socket) => socket.as_fd(),
+            Socket::Tls(socket, _) => socket.as_fd(),
         }
     }
 }

@@ -26,6 +26,7 @@
 
 mod dial;
 mod listener;
+mod tls;
 
 pub use listener::{Call, Listener};
 

@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio::io::{Interest, Ready};
 
+pub(crate) use socket::Socket;
 pub(crate) use stream::in_words;
 pub(crate) use udp::DATAGRAM_BYTES_MAX;
 

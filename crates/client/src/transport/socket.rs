@@ -17,7 +17,7 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
-    pub(super) async fn connect(address: &Address, to: &Place, options: &Options) -> io::Result<Socket> {
+    pub(crate) async fn connect(address: &Address, to: &Place, options: &Options) -> io::Result<Socket> {
         match to {
             Place::Socket(to) => {
                 let socket = TcpStream::connect(to).await?;
@@ -33,7 +33,7 @@ impl Socket {
         }
     }
 
-    pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+    pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         match self {
             Socket::Tcp(socket) => socket.ready(interest).await,
             Socket::Unix(socket) => socket.ready(interest).await,
@@ -41,7 +41,7 @@ impl Socket {
         }
     }
 
-    pub(super) fn try_read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn try_read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         match self {
             Socket::Tcp(socket) => socket.try_read(room),
             Socket::Unix(socket) => socket.try_read(room),
@@ -49,7 +49,7 @@ impl Socket {
         }
     }
 
-    pub(super) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Socket::Tcp(socket) => socket.try_write(bytes),
             Socket::Unix(socket) => socket.try_write(bytes),
@@ -58,19 +58,19 @@ impl Socket {
     }
 
     /// Whether it has taken bytes that the system has not.
-    pub(super) fn has_unsent(&self) -> bool {
+    pub(crate) fn has_unsent(&self) -> bool {
         matches!(self, Socket::Tls(tls) if tls.has_unsent())
     }
 
     /// Gives the system what it has not taken, as far as it takes it now.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         match self {
             Socket::Tls(tls) => tls.flush(),
             Socket::Tcp(_) | Socket::Unix(_) => Ok(()),
         }
     }
 
-    pub(super) async fn shut_down(&mut self) -> io::Result<()> {
+    pub(crate) async fn shut_down(&mut self) -> io::Result<()> {
         match self {
             Socket::Tcp(socket) => socket.shutdown().await,
             Socket::Unix(socket) => socket.shutdown().await,

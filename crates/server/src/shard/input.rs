@@ -276,9 +276,13 @@ impl ShardLoop {
         let number = usize::from(connection.listener);
         let listener = &self.net.context.listeners[number];
         let tls = listener.tls.as_ref().filter(|_| !connection.is_tls());
+        let is_open = matches!(&connection.link, Link::Stream(stream) if stream.is_open());
         let detected = match tls {
+            Some(_) if input.is_empty() => Ok(None),
             Some(tls) if tls.is_required && !begins_tls(input) => Err(Refused::Plain),
             Some(_) if listener.framed.is_some() && begins_tls(input) => Err(Refused::Tls),
+            _ if listener.framed.is_some() && !is_open => Ok(None),
+            // Whoever has connected is there, without having said anything.
             _ if listener.framed.is_some() => {
                 self.framed_begin(key, number, input);
                 return (0, true);

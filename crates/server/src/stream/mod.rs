@@ -87,6 +87,14 @@ impl Stream {
         }
     }
 
+    /// Whether bytes can be written: with TLS once its handshake is over.
+    pub(crate) fn is_open(&self) -> bool {
+        match self {
+            Stream::Tls(tls) => tls.session.is_open(),
+            Stream::Tcp(_) | Stream::Unix(_) => true,
+        }
+    }
+
     /// Whether a read gives something, or the end, though the socket itself may have nothing.
     pub(crate) fn has_more(&self) -> bool {
         matches!(self, Stream::Tls(tls) if tls.session.has_opened())

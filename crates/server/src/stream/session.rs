@@ -132,6 +132,11 @@ impl Session {
         if got > 0 { Ok(got) } else { Err(io::ErrorKind::Interrupted.into()) }
     }
 
+    /// Whether the handshake is over.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.connection.is_handshaking()
+    }
+
     /// Whether a read gives something, or the end, though the socket may have nothing.
     pub(crate) fn has_opened(&self) -> bool {
         self.is_new || self.has_peer_closed || !self.opened.is_empty()

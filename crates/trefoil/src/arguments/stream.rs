@@ -68,7 +68,7 @@ pub(crate) struct Connect {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Hub {
-    /// Where the hub is: tcp://HOST:PORT (mqtt:// means the same here)
+    /// Where the hub is: tcp://HOST:PORT (mqtt:// means the same here), tcps:// for TLS, or unix:///PATH
     #[arg(long, env = "TREFOIL_URL", default_value = "tcp://127.0.0.1:1883")]
     pub(crate) url: String,
     /// User name
@@ -80,6 +80,12 @@ pub(crate) struct Hub {
     /// Read the password from the first line of FILE
     #[arg(long, value_name = "FILE", conflicts_with = "password")]
     pub(crate) password_file: Option<PathBuf>,
+    /// With TLS, trust the hub for which the certificates in FILE vouch (PEM) [without it: those that the system trusts]
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub(crate) ca: Option<PathBuf>,
+    /// With TLS, trust whoever answers. Whoever stands between can read and change everything
+    #[arg(long)]
+    pub(crate) insecure: bool,
     /// How long to wait for the hub to answer
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub(crate) patience: std::time::Duration,

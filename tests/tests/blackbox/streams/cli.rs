@@ -185,3 +185,30 @@ fn user_and_password_are_said() {
     });
     assert_eq!(listens.wait().success(), "hello");
 }
+
+#[test]
+fn streams_go_over_tls_and_unix_sockets() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hub.sock");
+    let (hub, _, _) = crate::tls::hub(&format!("\n[[listener]]\nbind = \"unix://{}\"\n", path.display()));
+    let unix = format!("unix://{}", path.display());
+    let tls = format!("tcps://127.0.0.1:{}", hub.tcp_port());
+    let plain = format!("tcp://127.0.0.1:{}", hub.tcp_port());
+    let (sent, answer) = (noise(3_000_001, 21), noise(2_000_000, 22));
+    for (listens_at, connects_at) in
+        [(&tls, &unix), (&unix, &tls), (&tls, &tls), (&unix, &plain), (&plain, &tls)]
+    {
+        let insecure = |url: &str| if url.starts_with("tcps") { " --insecure" } else { "" };
+        let listens = end(&hub, &format!("listen s --url {listens_at}{}", insecure(listens_at)));
+        let listens = listens.stdin(answer.clone()).spawn();
+        has_listener(&hub);
+        let connects = end(&hub, &format!("connect s --url {connects_at}{}", insecure(connects_at)));
+        let connects = connects.stdin(sent.clone()).run();
+        assert!(connects.status.success(), "{listens_at} {connects_at}: {connects:?}");
+        assert!(connects.stdout == answer, "{listens_at} {connects_at}");
+        assert!(listens.wait().stdout == sent, "{listens_at} {connects_at}");
+    }
+    // Whose certificate nobody vouches for is not spoken to.
+    let said = end(&hub, &format!("connect s --url {tls}")).run().failure(3);
+    assert!(said.contains("certificate"), "{said}");
+}

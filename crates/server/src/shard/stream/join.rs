@@ -189,6 +189,7 @@ impl ShardLoop {
             is_broken: false,
             pipe: None,
             piped_bytes: 0,
+            is_bulk: false,
             has_ended,
             is_told: false,
             moved_at: self.net.now,

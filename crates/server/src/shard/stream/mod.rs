@@ -73,6 +73,8 @@ pub(super) struct Half {
     /// What has been read of it and its partner's socket has not taken; none if nothing is in there.
     pipe: Option<Pipe>,
     piped_bytes: usize,
+    /// So much comes of it at a time that its partner's system may join what is left of one with the next.
+    is_bulk: bool,
     /// It sends no more.
     has_ended: bool,
     /// It has been told that the partner sends no more.

@@ -4,8 +4,9 @@
 //! put into the partner's outbox, and nothing more is read while that holds `limits.stream_buffer_bytes_max`. So a peer that
 //! does not read stops its partner, and nobody else.
 
-use super::ShardLoop;
+use super::{Half, ShardLoop};
 use crate::shard::connection::{Input, Link};
+use crate::stream::Stream;
 use std::io;
 use trefoil_hub::ConnectionKey;
 use trefoil_json::{Reply, StreamReply, parse_reply};
@@ -14,8 +15,27 @@ use trefoil_websocket::{CloseCode, Opcode, encode_header};
 /// What one direction of a stream may move in one round; then others have their turn.
 const BYTES_PER_TICK: usize = 2 << 20;
 
+/// A direction that brings so much at a time is one of bulk, until one time it brings no more than the other figure. What
+/// leaves over at the end of a piece may then wait for the next one (Nagle), since a packet for itself costs more than all else:
+/// without this, a GiB took 1.4 times the CPU time. What is not bulk leaves at once.
+const BULK_BYTES_MIN: usize = 256 << 10;
+const BULK_BYTES_END: usize = 64 << 10;
+
 /// How a stream that is idle is found: its counter is looked at so often in the time that it may be idle.
 const LOOKS_PER_IDLE: u64 = 4;
+
+impl Half {
+    /// Notes how much came at once, for whoever it goes to.
+    fn note_piece(&mut self, bytes: usize, sink: &Stream) {
+        let is_bulk = bytes >= BULK_BYTES_MIN || self.is_bulk && bytes > BULK_BYTES_END;
+        if is_bulk != std::mem::replace(&mut self.is_bulk, is_bulk)
+            && let Some(socket) = sink.tcp_options()
+        {
+            // What waits leaves with it. Failing costs only time.
+            let _ = socket.set_tcp_nodelay(!is_bulk);
+        }
+    }
+}
 
 /// What has come of moving bytes through a pipe.
 enum Step {
@@ -100,6 +120,7 @@ impl ShardLoop {
                 Ok(bytes) => {
                     half.piped_bytes = bytes;
                     filled += bytes;
+                    half.note_piece(bytes, sink);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => half.can_read = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
