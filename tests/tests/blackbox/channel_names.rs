@@ -1,7 +1,7 @@
 //! Who is behind a channel: users, names, and sessions that outlast it.
 
 use super::channels::status;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use trefoil_tests::channel::{Channel, Http, numbered};
 use trefoil_tests::{CONFIG, Hub, USERS_CONFIG, lines};
