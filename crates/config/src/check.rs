@@ -376,6 +376,15 @@ impl<'a> Check<'a> {
             );
             self.fail(place, reason);
         }
+        if let Some((words, place)) = answers.words(Section::Listener, "tls")
+            && words == ["optional"]
+        {
+            let reason = format!(
+                "{bind} has a `framing`, and a device may begin with any byte, so nothing tells TLS from frames; write `tls = \
+                 \"required\"` or `tls = \"off\"`"
+            );
+            self.fail(place, reason);
+        }
         if self.has_users && !asks && !self.allows_anonymous(answers) {
             let place = answers.place(Section::Listener, "bind").cloned();
             let reason = format!(

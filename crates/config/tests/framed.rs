@@ -119,6 +119,11 @@ fn keys_that_need_others() {
          out, or give each a listener of its own"
     );
     assert_eq!(
+        refused("framing = 'line'\npublish = 't'\ntls = 'optional'").lines().next().unwrap(),
+        "t.toml:5:7: tcp://127.0.0.1:1 has a `framing`, and a device may begin with any byte, so nothing tells TLS from \
+         frames; write `tls = \"required\"` or `tls = \"off\"`"
+    );
+    assert_eq!(
         refused("framing = 'datagram'\npublish = 't'"),
         "t.toml:2:8: framing = \"datagram\" is for UDP; a stream has none, choose another framing"
     );
