@@ -8,7 +8,15 @@ use trefoil_server::detect::{Detected, detect};
 fuzz_target!(|input: (u8, &[u8])| {
     let (flags, bytes) = input;
     let on = |bit: u8| flags & (1 << bit) != 0;
-    let allowed = Protocols { mqtt: on(0), http: on(1), websocket: on(2), json: on(3), mqtt_sn: on(4) };
+    let allowed = Protocols {
+        mqtt: on(0),
+        http: on(1),
+        websocket: on(2),
+        json: on(3),
+        mqtt_sn: on(4),
+        rooms: on(5),
+        framed: on(6),
+    };
     let mut said = None;
     for end in 0..=bytes.len() {
         let now = detect(&bytes[..end], allowed);
