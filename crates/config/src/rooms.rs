@@ -2,8 +2,9 @@
 
 use crate::extensions::Reader;
 use crate::settings::Kind::{Bytes, Count, Seconds, Text};
-use crate::settings::{Kind, Preset, Section, Setting};
+use crate::settings::{Preset, Section, Setting};
 use crate::sheet::{Answers, Entry};
+use crate::table::setting;
 use trefoil_hub::Filter;
 use trefoil_hub::topic::{HUB_TOPICS, check_topic};
 
@@ -40,16 +41,6 @@ pub struct RoomMirror {
     pub filter: String,
     /// The topic, with [`ROOM`] and [`PEER`] in it; valid with whatever stands for them.
     pub publish: String,
-}
-
-const fn setting(
-    section: Section,
-    key: &'static str,
-    kind: Kind,
-    preset: Preset,
-    help: &'static str,
-) -> Setting {
-    Setting { section, key, kind, preset, help }
 }
 
 pub(crate) const TABLE: &[Setting] = &[
