@@ -70,11 +70,11 @@ fn receive_with<S: SockaddrLike + Copy>(
     came: &mut Vec<(usize, SocketAddr)>,
     address: impl Fn(S) -> SocketAddr,
 ) -> bool {
-    let slot = |slot| -> [IoSliceMut<'_>; 1] {
-        let slot: &mut [u8] = slot;
+    let mut rest = buffer.chunks_exact_mut(STRIDE_BYTES);
+    let mut slots: [[IoSliceMut<'_>; 1]; BATCH] = std::array::from_fn(|_| {
+        let slot = rest.next().expect("the buffer has a slot for each datagram of a batch");
         [IoSliceMut::new(&mut slot[..DATAGRAM_BYTES_MAX])]
-    };
-    let mut slots: Vec<[IoSliceMut<'_>; 1]> = buffer.chunks_exact_mut(STRIDE_BYTES).map(slot).collect();
+    });
     match recvmmsg(socket.as_raw_fd(), headers, slots.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
         Ok(messages) => {
             let messages = messages.filter_map(|message| Some((message.bytes, address(message.address?))));
