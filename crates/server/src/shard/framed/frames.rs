@@ -5,7 +5,7 @@ use crate::memory::NO_PUBLISH;
 use crate::shard::ShardLoop;
 use crate::shard::connection::{Input, Phase};
 use std::sync::Arc;
-use trefoil_config::Known;
+use trefoil_config::{Framed, Known};
 use trefoil_framing::FrameError;
 use trefoil_hub::{ConnectionKey, Message, Payload, QoS, SessionKey, Topic};
 
@@ -125,8 +125,7 @@ impl ShardLoop {
         framed: &mut FramedInput,
         frame: &[u8],
     ) -> After {
-        let profile = framed.profile.clone();
-        let frame = profile.strip(frame);
+        let frame = framed.profile.strip(frame);
         if frame.is_empty() {
             // A sign of life, and no message.
             return After::Same;
@@ -141,22 +140,21 @@ impl ShardLoop {
         };
         let stats = self.net.stats();
         stats.packets_in.add(1);
+        let settings = &*framed.profile.settings;
         match &mut framed.target {
             Target::Nowhere => After::Same,
             Target::Topic(topic) => {
-                if let Some(pattern) = &profile.settings.pattern
+                if let Some(pattern) = &settings.pattern
                     && !pattern.0.is_match(frame)
                 {
                     self.framed_no_match(key);
                     return After::Same;
                 }
-                let topic = topic.clone();
-                self.framed_publish(key, session, framed, topic, frame)
+                self.framed_publish(key, session, settings, topic, frame)
             }
             Target::Each(each) => {
                 let (template, last) = &mut **each;
-                let captures =
-                    profile.settings.pattern.as_ref().and_then(|pattern| pattern.0.captures(frame));
+                let captures = settings.pattern.as_ref().and_then(|pattern| pattern.0.captures(frame));
                 let Some(captures) = captures else {
                     self.framed_no_match(key);
                     return After::Same;
@@ -169,10 +167,7 @@ impl ShardLoop {
                 };
                 self.framed.text = text;
                 match topic {
-                    Ok(topic) => {
-                        *last = Some(topic.clone());
-                        self.framed_publish(key, session, framed, topic, frame)
-                    }
+                    Ok(topic) => self.framed_publish(key, session, settings, last.insert(topic), frame),
                     Err(why) => {
                         self.framed_fault(key, Fault::BadTopic, &format!("a frame is dropped, {why}"));
                         After::Same
@@ -190,27 +185,23 @@ impl ShardLoop {
         &mut self,
         key: ConnectionKey,
         session: SessionKey,
-        framed: &FramedInput,
-        topic: Topic,
+        settings: &Framed,
+        topic: &Topic,
         frame: &[u8],
     ) -> After {
-        let settings = &framed.profile.settings;
         self.net.stats().messages_in.add(1);
-        if settings.qos == QoS::AtMostOnce && !settings.retain {
-            self.note_publisher(key);
-            if self.framed_has_memory(key) {
-                // If it is refused, nobody waits to hear that.
-                self.publish_plain(Some(session), &topic, frame, None);
-            }
-            return After::Look;
-        }
         self.note_publisher(key);
         if !self.framed_has_memory(key) {
             return After::Look;
         }
+        if settings.qos == QoS::AtMostOnce && !settings.retain {
+            // If it is refused, nobody waits to hear that.
+            self.publish_plain(Some(session), topic, frame, None);
+            return After::Look;
+        }
         self.begin_event();
         let message = Message {
-            topic,
+            topic: topic.clone(),
             payload: Payload::copy_from_slice(frame),
             qos: settings.qos,
             retain: settings.retain,
