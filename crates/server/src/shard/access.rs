@@ -78,7 +78,12 @@ impl ShardLoop {
 
     /// Whether the client's address has failed too often.
     pub(super) fn check_barred(&self, key: ConnectionKey) -> Result<(), Unheard> {
-        if self.net.context.failures.is_barred(self.address_of(key), self.net.now) {
+        self.check_barred_address(self.address_of(key))
+    }
+
+    /// The same for who has no connection yet.
+    pub(super) fn check_barred_address(&self, address: Option<IpAddr>) -> Result<(), Unheard> {
+        if self.net.context.failures.is_barred(address, self.net.now) {
             self.net.stats().auth_throttled.add(1);
             return Err(Unheard::Barred);
         }
@@ -91,8 +96,16 @@ impl ShardLoop {
         key: ConnectionKey,
         user: Option<Arc<str>>,
     ) -> Result<Option<Arc<str>>, Unheard> {
-        let verdict = access::judge(&self.net.context, self.address_of(key), self.net.now, user);
-        self.count_verdict(verdict)
+        self.judge_address(self.address_of(key), user)
+    }
+
+    /// The same for who has no connection yet.
+    pub(super) fn judge_address(
+        &self,
+        address: Option<IpAddr>,
+        user: Option<Arc<str>>,
+    ) -> Result<Option<Arc<str>>, Unheard> {
+        self.count_verdict(access::judge(&self.net.context, address, self.net.now, user))
     }
 
     fn count_verdict(&self, verdict: Verdict) -> Result<Option<Arc<str>>, Unheard> {

@@ -8,9 +8,10 @@ use crate::shard::access::Unheard;
 use crate::shard::connection::{Form, Input, Link, Waiting};
 use crate::stats::Kind;
 use regex::bytes::Captures;
+use std::net::IpAddr;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
-use trefoil_config::{Framed, Known, Template};
+use trefoil_config::{Framed, Known, Register, Template};
 use trefoil_hub::topic::HUB_TOPICS;
 use trefoil_hub::{Connect, ConnectionKey, QoS, RetainHandling, SubscriptionOptions, Topic};
 
@@ -215,21 +216,8 @@ impl ShardLoop {
     ) -> Result<Registered, (Fault, String)> {
         let settings = &framed.profile.settings;
         let Some(register) = &settings.register else { return Err((Fault::Unregistered, String::new())) };
-        let Some(captures) = register.pattern.0.captures(frame) else {
-            let why = "the first frame is not what `register` asks for".to_owned();
-            return Err((Fault::Unregistered, why));
-        };
-        let group = |number: usize| captures.get(number).map_or(&b""[..], |found| found.as_bytes());
-        if let Some((number, secret)) = &register.secret {
-            self.check_barred(key).map_err(|barred| (Fault::WrongSecret, barred.why().to_owned()))?;
-            let is_right = bool::from(group(*number).ct_eq(secret.0.as_bytes()));
-            let user = is_right.then(|| Arc::from(""));
-            match self.judge(key, user) {
-                Ok(Some(_)) => {}
-                Ok(None) => return Err((Fault::WrongSecret, "its secret is wrong".into())),
-                Err(unheard) => return Err((Fault::WrongSecret, unheard.why().into())),
-            }
-        }
+        let captures = self.framed_captures(register, self.address_of(key), frame)?;
+        let group = |number: usize| group(&captures, number);
         let opening =
             self.framed_opening(key, framed, Some(&captures)).map_err(|why| (Fault::BadTopic, why))?;
         Ok(match register.user {
@@ -239,6 +227,31 @@ impl ShardLoop {
                 Registered::Asks(opening, user, group(password).to_vec())
             }
         })
+    }
+
+    /// What a registration frame says of who comes from `address`, if it is one. A wrong secret is written down.
+    pub(super) fn framed_captures<'a>(
+        &self,
+        register: &Register,
+        address: Option<IpAddr>,
+        frame: &'a [u8],
+    ) -> Result<Captures<'a>, (Fault, String)> {
+        let Some(captures) = register.pattern.0.captures(frame) else {
+            let why = "the first frame is not what `register` asks for".to_owned();
+            return Err((Fault::Unregistered, why));
+        };
+        if let Some((number, secret)) = &register.secret {
+            let wrong = |why: &str| (Fault::WrongSecret, why.to_owned());
+            self.check_barred_address(address).map_err(|unheard| wrong(unheard.why()))?;
+            let is_right = bool::from(group(&captures, *number).ct_eq(secret.0.as_bytes()));
+            let user = is_right.then(|| Arc::from(""));
+            match self.judge_address(address, user) {
+                Ok(Some(_)) => {}
+                Ok(None) => return Err(wrong("its secret is wrong")),
+                Err(unheard) => return Err(wrong(unheard.why())),
+            }
+        }
+        Ok(captures)
     }
 
     /// The password of a registration frame has been looked at.
@@ -399,6 +412,11 @@ impl ShardLoop {
         self.framed_fault(key, fault, &format!("a connection is refused, {why}"));
         self.close(key);
     }
+}
+
+/// What a group has found; nothing where it has no part in what was found.
+fn group<'a>(captures: &Captures<'a>, number: usize) -> &'a [u8] {
+    captures.get(number).map_or(b"", |found| found.as_bytes())
 }
 
 fn connection_user(shard: &mut ShardLoop, key: ConnectionKey, user: Arc<str>) {

@@ -14,7 +14,6 @@ use crate::shard::connection::{Input, Link, Peer};
 use crate::stats::Kind;
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use subtle::ConstantTimeEq;
 use trefoil_framing::{Decoder, FrameError};
 use trefoil_hub::{ConnectionKey, Time};
 
@@ -141,7 +140,7 @@ impl ShardLoop {
 
     /// What the templates come to for somebody, by what it says first where that counts.
     fn framed_opening_of(
-        &mut self,
+        &self,
         profile: &Profile,
         from: SocketAddr,
         datagram: &[u8],
@@ -165,24 +164,7 @@ impl ShardLoop {
         }
         let Some(first) = first else { return Ok(None) };
         let first = profile.strip(&first);
-        let Some(captures) = register.pattern.0.captures(first) else {
-            let why = "the first frame is not what `register` asks for".to_owned();
-            return Err((Fault::Unregistered, why));
-        };
-        if let Some((number, secret)) = &register.secret {
-            let (context, now) = (self.net.context.clone(), self.net.now);
-            if context.failures.is_barred(Some(from.ip()), now) {
-                self.net.stats().auth_throttled.add(1);
-                return Err((Fault::WrongSecret, crate::shard::access::Unheard::Barred.why().to_owned()));
-            }
-            let said = captures.get(*number).map_or(&b""[..], |found| found.as_bytes());
-            let user = bool::from(said.ct_eq(secret.0.as_bytes())).then(|| "".into());
-            let verdict = crate::access::judge(&context, Some(from.ip()), now, user);
-            if !matches!(verdict, crate::access::Verdict::Right(_)) {
-                self.net.stats().auth_failures.add(1);
-                return Err((Fault::WrongSecret, "its secret is wrong".to_owned()));
-            }
-        }
+        let captures = self.framed_captures(register, Some(from.ip()), first)?;
         Opening::new(settings, (&peer, &peer_ip), Some(&captures), levels_max).map(Some).map_err(bad_topic)
     }
 

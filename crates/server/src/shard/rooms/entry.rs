@@ -2,10 +2,10 @@
 
 use super::{OpenRoom, Place, Seat, Way};
 use crate::access::kept::USER_IS_BANNED;
-use crate::access::{Verdict, judge};
 use crate::keeper::clock_ms;
 use crate::mail::Mail;
 use crate::shard::ShardLoop;
+use crate::shard::access::Unheard;
 use crate::udp::Target;
 use std::net::{IpAddr, SocketAddr};
 use trefoil_config::{PEER, ROOM};
@@ -84,25 +84,20 @@ impl ShardLoop {
         if join.token.is_empty() && !self.needs_name(listener) {
             return Ok(None);
         }
-        let (context, now) = (&self.net.context, self.net.now);
-        if self.access().is_some() && self.net.context.failures.is_barred(Some(from.ip()), now) {
-            self.net.stats().auth_throttled.add(1);
-            return Err((Refusal::Throttled, "too many attempts from this address have failed; wait".into()));
+        if self.access().is_some() {
+            self.check_barred_address(Some(from.ip())).map_err(throttled)?;
         }
         if join.token.is_empty() {
             return Err((Refusal::Token, "a token is needed: ask for one over JSON or HTTP".into()));
         }
-        let refusal = match context.lobby.tokens.check(join.room, join.token, clock_ms() / 1000) {
+        let refusal = match self.net.context.lobby.tokens.check(join.room, join.token, clock_ms() / 1000) {
             Ok(grant) => return Ok(Some(grant)),
             // It was right once, so nobody guesses.
             Err(error @ TokenError::Expired) => return Err((Refusal::Expired, error.to_string())),
             Err(error) => (Refusal::Token, error.to_string()),
         };
-        self.net.stats().auth_failures.add(1);
-        match judge(context, Some(from.ip()), now, None) {
-            Verdict::Barred => Err((Refusal::Throttled, "too many attempts have failed; wait".into())),
-            Verdict::Right(_) | Verdict::Wrong => Err(refusal),
-        }
+        self.judge_address(Some(from.ip()), None).map_err(throttled)?;
+        Err(refusal)
     }
 
     /// Lays the way from an address to the shard of a room.
@@ -302,6 +297,10 @@ impl ShardLoop {
             self.room_tell(listener, to, &Packet::Refused { nonce, refusal, text });
         }
     }
+}
+
+fn throttled(unheard: Unheard) -> (Refusal, String) {
+    (Refusal::Throttled, unheard.why().into())
 }
 
 /// What a cookie is bound to.
