@@ -280,7 +280,8 @@ impl ShardLoop {
         let detected = match tls {
             Some(_) if input.is_empty() => Ok(None),
             Some(tls) if tls.is_required && !begins_tls(input) => Err(Refused::Plain),
-            Some(_) if listener.framed.is_some() && begins_tls(input) => Err(Refused::Tls),
+            // There it is never a choice.
+            Some(_) if listener.framed.is_some() => Err(Refused::Tls),
             _ if listener.framed.is_some() && !is_open => Ok(None),
             // Whoever has connected is there, without having said anything.
             _ if listener.framed.is_some() => {
