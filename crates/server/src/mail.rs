@@ -6,10 +6,9 @@
 use crate::access::kept::Kind as KeptKind;
 use crate::access::{Purge, Verdict};
 use crate::proxied::Proxied;
-use crate::shard::json::led::Led;
-use crate::shard::mqtt_sn::{Forwarded, Parted};
 use crate::shard::rooms;
-use crate::shard::{Deflate, FramedForwarded, FramedGone, FramedInput, Opening};
+use crate::shard::ways::{Led, Parted};
+use crate::shard::{Deflate, FramedInput, Opening};
 use crate::stream::Stream;
 use bytes::Bytes;
 use mio::Waker;
@@ -49,10 +48,10 @@ pub(crate) enum Mail {
     Keep { kind: KeptKind, key: Box<str>, value: Box<[u8]>, reply: Option<oneshot::Sender<()>> },
     /// End connections; how many there were.
     Purge { purge: Arc<Purge>, reply: oneshot::Sender<usize> },
-    /// A datagram of an MQTT-SN client that belongs here.
-    SnDatagram(Box<Forwarded>),
-    /// An MQTT-SN client that this shard leads an address to is not there any more.
-    SnGone(Box<Parted>),
+    /// A datagram of somebody who belongs here.
+    Led(Box<Led>),
+    /// Whoever this shard leads an address to is not there any more.
+    WayEnded(Box<Parted>),
     /// The address of an MQTT-SN client here has become another's.
     SnUnbound(Box<Parted>),
     /// Somebody who may join a room that is here.
@@ -65,14 +64,6 @@ pub(crate) enum Mail {
     RoomLost(Box<rooms::Parted>),
     /// Which rooms are there?
     Rooms { rooms_max: usize, reply: oneshot::Sender<Vec<rooms::RoomReport>> },
-    /// A datagram of a JSON client that belongs here.
-    JsonDatagram(Box<Led>),
-    /// A JSON client that this shard leads an address to is not there any more.
-    JsonGone(Box<Parted>),
-    /// A datagram of a framed peer that belongs here.
-    FramedDatagram(Box<FramedForwarded>),
-    /// A framed peer whose datagrams come in here is not at another shard any more.
-    FramedGone(Box<FramedGone>),
     /// What came of a password: `user` is who it belongs to, if it was right. The connection may be gone by now.
     Verdict { connection: ConnectionKey, serial: u32, verdict: Verdict },
     /// Batches of this shard up to this one are on disk.
@@ -107,19 +98,15 @@ impl Mail {
                 Mail::Publish { message, .. } => message.cost_bytes(),
                 Mail::Run(wire) => wire.len(),
                 Mail::Arrival(arrival) => arrival.input.len(),
-                Mail::SnDatagram(forwarded) => forwarded.datagram.len(),
-                Mail::FramedDatagram(forwarded) => forwarded.datagram.len(),
                 Mail::Keep { key, value, .. } => key.len() + value.len(),
                 Mail::RoomDatagrams(bundle) => bundle.bytes(),
-                Mail::JsonDatagram(led) => led.datagram.len(),
-                Mail::SnGone(_)
-                | Mail::JsonGone(_)
+                Mail::Led(led) => led.datagram.len(),
+                Mail::WayEnded(_)
                 | Mail::SnUnbound(_)
                 | Mail::RoomJoin(_)
                 | Mail::RoomGone(_)
                 | Mail::RoomLost(_)
                 | Mail::Rooms { .. }
-                | Mail::FramedGone(_)
                 | Mail::Verdict { .. }
                 | Mail::Survey { .. }
                 | Mail::Presence { .. }

@@ -1,15 +1,13 @@
 //! Listeners of a shard, and the connections that come in by them.
 
 use super::connection::{Connection, Input, Link};
-use super::framed;
-use super::mqtt_sn::Place;
+use super::ways::Places;
 use super::{READ_AND_WRITE, ShardLoop};
 use crate::listener::{Share, tune};
 use crate::stats::Kind;
 use crate::stream::Stream;
 use mio::net::{TcpListener, UdpSocket, UnixListener};
 use mio::{Interest, Registry, Token};
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -32,19 +30,11 @@ pub(super) enum Listener {
     Tcp(Vec<TcpListener>),
     /// The same with a Unix socket, which is one for all shards.
     Unix(Vec<UnixListener>),
-    Udp {
-        sockets: Datagrams,
-        peers: HashMap<SocketAddr, Place, foldhash::fast::RandomState>,
-    },
-    MqttSn {
-        sockets: Datagrams,
-        places: HashMap<SocketAddr, Place, foldhash::fast::RandomState>,
-    },
+    /// JSON, rooms.
+    Udp(Datagrams),
+    MqttSn(Datagrams),
     /// Frames.
-    Framed {
-        sockets: Datagrams,
-        places: HashMap<SocketAddr, framed::Place, foldhash::fast::RandomState>,
-    },
+    Framed(Datagrams),
     /// The hub stops.
     Closed,
 }
@@ -54,6 +44,8 @@ pub(super) struct Datagrams {
     sockets: Vec<UdpSocket>,
     /// Whether what comes in by them is this shard's.
     is_read: bool,
+    /// Who has the addresses from which it comes, if not in a room.
+    pub(super) places: Places,
 }
 
 impl Datagrams {
@@ -92,15 +84,11 @@ impl Listener {
                 for socket in &mut sockets {
                     registry.register(socket, token, interest)?;
                 }
-                let sockets = Datagrams { sockets, is_read };
+                let datagrams = Datagrams { sockets, is_read, places: Places::default() };
                 match protocols {
-                    Protocols { mqtt_sn: true, .. } => {
-                        Listener::MqttSn { sockets, places: HashMap::default() }
-                    }
-                    Protocols { framed: true, .. } => {
-                        Listener::Framed { sockets, places: HashMap::default() }
-                    }
-                    _ => Listener::Udp { sockets, peers: HashMap::default() },
+                    Protocols { mqtt_sn: true, .. } => Listener::MqttSn(datagrams),
+                    Protocols { framed: true, .. } => Listener::Framed(datagrams),
+                    _ => Listener::Udp(datagrams),
                 }
             }
         })
@@ -115,7 +103,7 @@ impl Listener {
             Listener::Unix(sockets) => {
                 sockets[socket].accept().map(|(stream, _)| (Stream::Unix(stream), None))
             }
-            Listener::Udp { .. } | Listener::MqttSn { .. } | Listener::Framed { .. } | Listener::Closed => {
+            Listener::Udp(_) | Listener::MqttSn(_) | Listener::Framed(_) | Listener::Closed => {
                 Err(io::ErrorKind::WouldBlock.into())
             }
         }
@@ -126,9 +114,7 @@ impl Listener {
         match self {
             Listener::Tcp(sockets) => Some(sockets[socket].as_fd()),
             Listener::Unix(sockets) => Some(sockets[socket].as_fd()),
-            Listener::Udp { .. } | Listener::MqttSn { .. } | Listener::Framed { .. } | Listener::Closed => {
-                None
-            }
+            Listener::Udp(_) | Listener::MqttSn(_) | Listener::Framed(_) | Listener::Closed => None,
         }
     }
 
@@ -142,11 +128,20 @@ impl Listener {
         self.datagrams().filter(|datagrams| datagrams.is_read).map_or(&[], |datagrams| &datagrams.sockets)
     }
 
-    fn datagrams(&self) -> Option<&Datagrams> {
+    pub(super) fn datagrams(&self) -> Option<&Datagrams> {
         match self {
-            Listener::Udp { sockets, .. }
-            | Listener::MqttSn { sockets, .. }
-            | Listener::Framed { sockets, .. } => Some(sockets),
+            Listener::Udp(datagrams) | Listener::MqttSn(datagrams) | Listener::Framed(datagrams) => {
+                Some(datagrams)
+            }
+            Listener::Tcp(_) | Listener::Unix(_) | Listener::Closed => None,
+        }
+    }
+
+    pub(super) fn datagrams_mut(&mut self) -> Option<&mut Datagrams> {
+        match self {
+            Listener::Udp(datagrams) | Listener::MqttSn(datagrams) | Listener::Framed(datagrams) => {
+                Some(datagrams)
+            }
             Listener::Tcp(_) | Listener::Unix(_) | Listener::Closed => None,
         }
     }
@@ -167,7 +162,7 @@ impl ShardLoop {
     pub(super) fn listener_is_ready(&mut self, number: usize) {
         match &self.listeners[number] {
             Listener::Tcp(_) | Listener::Unix(_) => self.accept(number),
-            Listener::Udp { .. } | Listener::MqttSn { .. } | Listener::Framed { .. } => {
+            Listener::Udp(_) | Listener::MqttSn(_) | Listener::Framed(_) => {
                 self.receive_datagrams(number);
             }
             Listener::Closed => {}

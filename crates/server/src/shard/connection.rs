@@ -6,10 +6,11 @@ use super::framed::FramedInput;
 use super::json::answered::Answered;
 use super::json::ask::Asks;
 use super::json::own::{Own, Shape};
-use super::mqtt_sn::{Client, Way};
+use super::mqtt_sn::Client;
 use super::overflow::Overflow;
 use super::stream::{Half, Waiting as StreamWaiting};
 use super::trail::Trail;
+use super::ways::Way;
 use crate::framed::Profile;
 use crate::outbox::{Outbox, Pool};
 use crate::proxied::Proxied;
@@ -141,14 +142,12 @@ pub(super) struct Peer {
     pub(super) is_proven: bool,
     /// The shard whose socket gets what it sends, if that is another one.
     pub(super) way: Option<Way>,
-    /// The shard where its datagrams come in; of frames only.
-    pub(super) home: usize,
 }
 
 impl Peer {
-    pub(super) fn new(addr: SocketAddr, home: usize) -> Box<Peer> {
+    pub(super) fn new(addr: SocketAddr) -> Box<Peer> {
         let (unacknowledged, answered) = (VecDeque::new(), Answered::default());
-        Box::new(Peer { addr, unacknowledged, answered, is_proven: false, way: None, home })
+        Box::new(Peer { addr, unacknowledged, answered, is_proven: false, way: None })
     }
 }
 

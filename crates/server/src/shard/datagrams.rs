@@ -4,9 +4,8 @@ use super::ShardLoop;
 use super::accept::Listener;
 use super::connection::{Form, Input, Link, Peer};
 use super::json::help::{Word, datagram_of_json, datagram_of_text};
-use super::json::led::Led;
 use super::json::{id_of, unknown};
-use super::mqtt_sn::{Place, Way};
+use super::ways::{Led, Place, Way};
 use crate::stats::Kind;
 use crate::udp::Inbox;
 use std::net::SocketAddr;
@@ -44,8 +43,8 @@ impl ShardLoop {
             for (from, datagram) in inbox.iter() {
                 self.net.stats().bytes_in.add(datagram.len() as u64);
                 match self.listeners[number] {
-                    Listener::MqttSn { .. } => self.sn_receive(number, from, datagram),
-                    Listener::Framed { .. } => self.framed_receive(number, from, datagram),
+                    Listener::MqttSn(_) => self.sn_receive(number, from, datagram),
+                    Listener::Framed(_) => self.framed_receive(number, from, datagram),
                     _ if protocols.rooms && (!protocols.json || is_room(datagram)) => {
                         self.room_receive(number, from, datagram);
                     }
@@ -61,13 +60,10 @@ impl ShardLoop {
 
     /// Takes a datagram from the socket: the client of its address may be in another shard.
     fn receive_datagram(&mut self, number: usize, from: SocketAddr, datagram: &[u8]) {
-        match self.json_place(number, from) {
+        match self.place(number, from) {
             Some(Place::There { shard, serial }) => {
                 let way = Way { shard: self.net.number as u16, serial };
-                self.json_forward(
-                    shard,
-                    Led { listener: number, from, way, user: None, datagram: datagram.into() },
-                );
+                self.lead(shard, Led { listener: number, from, way, user: None, datagram: datagram.into() });
             }
             None if self.net.context.bans.refuses_address(from.ip()) => {}
             _ => self.take_datagram(number, from, datagram, None),
@@ -83,7 +79,7 @@ impl ShardLoop {
         led: Option<(Way, Option<Arc<str>>)>,
     ) {
         let Some(socket) = self.listeners[number].udp() else { return };
-        let known = match self.json_place(number, from) {
+        let known = match self.place(number, from) {
             Some(Place::Here(key)) => Some(key),
             _ => None,
         };
@@ -126,14 +122,14 @@ impl ShardLoop {
             {
                 self.net.stats().protocol_errors.add(1);
                 answer(socket, from, &unknown().id(request.as_ref().and_then(id_of)));
-                return self.json_part(number, from, led.map(|(way, _)| way));
+                return self.end_way(number, from, led.map(|(way, _)| way));
             }
             None if self.admit(number) => self.add_peer(number, from, led.clone()),
             None => {
                 self.net.stats().refused.add(1);
                 let Some(socket) = self.listeners[number].udp() else { return };
                 answer(socket, from, &RequestError::new(Code::Overloaded, "there are too many connections"));
-                return self.json_part(number, from, led.map(|(way, _)| way));
+                return self.end_way(number, from, led.map(|(way, _)| way));
             }
         };
         let now = self.net.now;
@@ -163,11 +159,11 @@ impl ShardLoop {
         addr: SocketAddr,
         led: Option<(Way, Option<Arc<str>>)>,
     ) -> ConnectionKey {
-        let mut peer = Peer::new(addr, self.net.number);
+        let mut peer = Peer::new(addr);
         let (way, user) = led.unzip();
         peer.way = way;
         let key = self.add(Link::Udp(peer), number);
-        self.json_set_place(number, addr, Place::Here(key));
+        self.set_place(number, addr, Place::Here(key));
         self.net.stats().accepted.add(1);
         if let Some(connection) = self.net.get_mut(key) {
             connection.user = user.flatten();

@@ -1,7 +1,6 @@
 //! The ways in which a connection ends.
 
 use super::ShardLoop;
-use super::accept::Listener;
 use super::channel;
 use super::connection::{Form, Input, Link, Phase};
 use super::sessions::Dismissal;
@@ -142,15 +141,14 @@ impl ShardLoop {
                 let _ = self.poll.registry().deregister(&mut stream);
             }
             Link::Channel(channel) => self.channel_ended(*channel),
-            Link::Udp(peer) => match (&mut self.listeners[listener], connection.form) {
-                (Listener::Udp { peers, .. }, _) => {
-                    peers.remove(&peer.addr);
-                    self.json_part(listener, peer.addr, peer.way);
-                }
-                (Listener::Framed { .. }, _) => self.framed_depart(listener, &peer),
-                (_, Form::MqttSn(client)) => self.sn_depart(listener, peer.addr, client.way, key),
-                _ => {}
-            },
+            Link::Udp(peer) => {
+                let way = match connection.form {
+                    Form::MqttSn(client) => client.way,
+                    _ => peer.way,
+                };
+                self.clear_place(listener, peer.addr, key);
+                self.end_way(listener, peer.addr, way);
+            }
         }
     }
 }

@@ -41,13 +41,14 @@ mod stop;
 pub(crate) mod stream;
 mod timers;
 mod trail;
+pub(crate) mod ways;
 mod websocket;
 mod write;
 
 pub(crate) use channel::Opening;
 pub(crate) use deflate::{Contexts, Deflate};
 pub(crate) use follow::json_place;
-pub(crate) use framed::{Dialled, Forwarded as FramedForwarded, FramedInput, Gone as FramedGone};
+pub(crate) use framed::{Dialled, FramedInput};
 pub(crate) use presence::view;
 
 use crate::beside::Hands;
@@ -123,6 +124,8 @@ pub(crate) struct ShardLoop {
     tree: Option<Tree>,
     /// When expired retained messages are looked for next; on the first shard only.
     sweep_at: Option<Time>,
+    /// Of the ways of datagrams that begin here.
+    way_serial: u32,
     /// What is of the MQTT-SN gateway only.
     sn: mqtt_sn::Own,
     /// Datagram channels.
@@ -232,6 +235,7 @@ impl ShardLoop {
             statistics_at: (number == 0).then(Time::default),
             tree,
             sweep_at: (number == 0).then(Time::default),
+            way_serial: 0,
             sn,
             rooms,
             inbox: Inbox::default(),
@@ -448,18 +452,14 @@ impl ShardLoop {
             Mail::NotKept => self.give_up_held(),
             Mail::Checkpoint(begun) => self.begin_checkpoint(begun),
             Mail::Fence(ticket) => self.take_fence(ticket),
-            Mail::SnDatagram(forwarded) => self.sn_take(&forwarded),
-            Mail::SnGone(parted) => self.sn_forget(&parted),
+            Mail::Led(led) => self.take_led(*led),
+            Mail::WayEnded(parted) => self.way_ended(&parted),
             Mail::SnUnbound(parted) => self.sn_lose_way(&parted),
             Mail::RoomJoin(asking) => self.room_enter(*asking),
             Mail::RoomDatagrams(bundle) => self.room_take(&bundle),
             Mail::RoomGone(parted) => self.room_forget(&parted),
             Mail::RoomLost(parted) => self.room_lost(&parted),
             Mail::Rooms { rooms_max, reply } => self.report_rooms(rooms_max, reply),
-            Mail::JsonDatagram(led) => self.json_take_led(*led),
-            Mail::JsonGone(parted) => self.json_forget(&parted),
-            Mail::FramedDatagram(forwarded) => self.framed_take(&forwarded),
-            Mail::FramedGone(gone) => self.framed_forget(&gone),
             Mail::Verdict { connection, serial, verdict } => self.take_verdict(connection, serial, verdict),
             Mail::StopListening(done) => {
                 self.stop_listening();

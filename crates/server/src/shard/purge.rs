@@ -1,9 +1,7 @@
 //! The ends of connections of those who are banned, or are users no more.
 
 use super::ShardLoop;
-use super::accept::Listener;
 use super::connection::Phase;
-use super::mqtt_sn::Place;
 use super::sessions::Dismissal;
 use crate::access::{Purge, Target};
 use std::collections::VecDeque;
@@ -109,8 +107,8 @@ impl ShardLoop {
     /// Nothing goes on to another shard any more that comes from one of these addresses.
     fn forget_ways(&mut self, is_meant: impl Fn(std::net::IpAddr) -> bool) {
         for listener in &mut self.listeners {
-            if let Listener::MqttSn { places, .. } = listener {
-                places.retain(|address, place| matches!(place, Place::Here(_)) || !is_meant(address.ip()));
+            if let Some(datagrams) = listener.datagrams_mut() {
+                datagrams.places.forget_ways(&is_meant);
             }
         }
     }

@@ -54,7 +54,7 @@ impl ShardLoop {
                     }
                 }
                 // Peers are told with its last datagrams.
-                udp @ (Listener::Udp { .. } | Listener::MqttSn { .. } | Listener::Framed { .. }) => {
+                udp @ (Listener::Udp(_) | Listener::MqttSn(_) | Listener::Framed(_)) => {
                     *listener = udp;
                 }
                 Listener::Closed => {}

@@ -1,129 +1,90 @@
 //! Framed UDP: each peer is a connection as long as it is heard from.
 //!
-//! The kernel gives all datagrams of an address to one shard, its home; the session belongs to the shard that the client id
-//! says. If that is another one, the home sends on what comes from the address. Each shard sends from its own socket, which
-//! has the same address.
+//! Its session belongs to the shard that its client id says. If that is another one, what comes from its address is led there
+//! ([`ways`](crate::shard::ways)).
 
 use super::begin::Opening;
 use super::{Fault, FramedInput, Stage, clock};
 use crate::framed::Profile;
-use crate::mail::Mail;
 use crate::shard::ShardLoop;
-use crate::shard::accept::Listener;
 use crate::shard::connection::{Input, Link, Peer};
+use crate::shard::ways::{Led, Place, Way};
 use crate::stats::Kind;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use trefoil_framing::{Decoder, FrameError};
 use trefoil_hub::{ConnectionKey, Time};
 
-/// Where the peer of an address is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::shard) enum Place {
-    Here(ConnectionKey),
-    There(u16),
-}
-
-/// A datagram on its way to the shard that owns its peer's session.
-pub(crate) struct Forwarded {
-    pub(crate) listener: usize,
-    pub(crate) from: SocketAddr,
-    pub(crate) home: usize,
-    pub(crate) datagram: Box<[u8]>,
-}
-
-/// A peer that is gone.
-pub(crate) struct Gone {
-    pub(crate) listener: usize,
-    pub(crate) addr: SocketAddr,
-}
-
 impl ShardLoop {
     /// Takes a datagram from the socket.
     pub(in crate::shard) fn framed_receive(&mut self, listener: usize, from: SocketAddr, datagram: &[u8]) {
-        match self.framed_place(listener, from) {
+        match self.place(listener, from) {
             Some(Place::Here(key)) => self.framed_datagram(key, datagram),
-            Some(Place::There(shard)) => self.framed_forward(usize::from(shard), listener, from, datagram),
-            None => self.framed_stranger(listener, from, self.net.number, datagram),
+            Some(Place::There { shard, serial }) => {
+                let way = Way { shard: self.net.number as u16, serial };
+                self.framed_lead(shard, listener, from, way, datagram);
+            }
+            None => self.framed_stranger(listener, from, None, datagram),
         }
     }
 
-    /// Takes one that came in at another shard.
-    pub(in crate::shard) fn framed_take(&mut self, forwarded: &Forwarded) {
-        let &Forwarded { listener, from, home, ref datagram } = forwarded;
-        match self.framed_place(listener, from) {
-            Some(Place::Here(key)) => self.framed_datagram(key, datagram),
+    /// Takes one that came in at another shard, or comes back from there.
+    pub(in crate::shard) fn framed_take(&mut self, led: &Led) {
+        let &Led { listener, from, way, ref datagram, .. } = led;
+        let is_back = usize::from(way.shard) == self.net.number;
+        match self.place(listener, from) {
+            Some(Place::Here(key)) if !is_back => {
+                if let Some(Link::Udp(peer)) = self.net.get_mut(key).map(|connection| &mut connection.link) {
+                    peer.way = Some(way);
+                }
+                self.framed_datagram(key, datagram);
+            }
             _ if self.stop_at.is_some() || self.is_parting() => {}
-            _ => self.framed_stranger(listener, from, home, datagram),
+            _ if is_back => self.framed_receive(listener, from, datagram),
+            _ => self.framed_stranger(listener, from, Some(way), datagram),
         }
     }
 
-    /// The peer of an address is not at another shard any more.
-    pub(in crate::shard) fn framed_forget(&mut self, gone: &Gone) {
-        let Listener::Framed { places, .. } = &mut self.listeners[gone.listener] else { return };
-        if matches!(places.get(&gone.addr), Some(Place::There(_))) {
-            places.remove(&gone.addr);
-        }
+    fn framed_lead(&mut self, shard: u16, listener: usize, from: SocketAddr, way: Way, datagram: &[u8]) {
+        self.lead(shard, Led { listener, from, way, user: None, datagram: datagram.into() });
     }
 
-    /// A connection is gone.
-    pub(in crate::shard) fn framed_depart(&mut self, listener: usize, peer: &Peer) {
-        let Listener::Framed { places, .. } = &mut self.listeners[listener] else { return };
-        places.remove(&peer.addr);
-        if peer.home != self.net.number {
-            self.net.mail[peer.home].push(Mail::FramedGone(Box::new(Gone { listener, addr: peer.addr })));
-        }
-    }
-
-    fn framed_place(&self, listener: usize, from: SocketAddr) -> Option<Place> {
-        let Listener::Framed { places, .. } = &self.listeners[listener] else { return None };
-        places.get(&from).copied()
-    }
-
-    fn framed_forward(&mut self, shard: usize, listener: usize, from: SocketAddr, datagram: &[u8]) {
-        let home = self.net.number;
-        let forwarded = Forwarded { listener, from, home, datagram: datagram.into() };
-        self.net.mail[shard].push(Mail::FramedDatagram(Box::new(forwarded)));
-    }
-
-    /// Somebody who is not known yet. Nobody gets a session for what may not come in.
-    fn framed_stranger(&mut self, listener: usize, from: SocketAddr, home: usize, datagram: &[u8]) {
+    /// Somebody who is not known yet. Nobody gets a session for what may not come in. `way`: how it has come here, if it came
+    /// in at another shard.
+    fn framed_stranger(&mut self, listener: usize, from: SocketAddr, way: Option<Way>, datagram: &[u8]) {
         let Some(profile) = self.profile(listener) else { return };
         if self.net.context.bans.refuses_address(from.ip()) {
-            return;
+            return self.end_way(listener, from, way);
         }
         let opening = match self.framed_opening_of(&profile, from, datagram) {
             Ok(Some(opening)) => opening,
-            Ok(None) => return,
+            Ok(None) => return self.end_way(listener, from, way),
             Err((fault, why)) => {
                 self.net.stats().refused.add(1);
+                self.end_way(listener, from, way);
                 let why = format!("a peer is refused, {why}");
                 return self.framed_fault_of(listener, Some(from.ip()), fault, &why);
             }
         };
-        let shard = self.hub.shared().shard_of(opening.client_id());
-        let is_here = shard == self.net.number;
-        if !is_here {
-            if home == self.net.number
-                && let Listener::Framed { places, .. } = &mut self.listeners[listener]
-            {
-                // There are no more than 64 of them.
-                places.insert(from, Place::There(shard as u16));
-            }
-            return self.framed_forward(shard, listener, from, datagram);
+        // There are no more than 64 of them.
+        let shard = self.hub.shared().shard_of(opening.client_id()) as u16;
+        if usize::from(shard) != self.net.number {
+            let Some(way) = way else {
+                let way = self.lay_way(listener, from, shard);
+                return self.framed_lead(shard, listener, from, way, datagram);
+            };
+            // Somebody else than who was here before. The shard where it comes in lays the way to where it belongs.
+            self.end_way(listener, from, Some(way));
+            return self.framed_lead(way.shard, listener, from, way, datagram);
         }
         if !self.admit(listener) {
             self.net.stats().refused.add(1);
-            if home != self.net.number {
-                let gone = Gone { listener, addr: from };
-                self.net.mail[home].push(Mail::FramedGone(Box::new(gone)));
-            }
-            return;
+            return self.end_way(listener, from, way);
         }
-        let key = self.add(Link::Udp(Peer::new(from, home)), listener);
-        if let Listener::Framed { places, .. } = &mut self.listeners[listener] {
-            places.insert(from, Place::Here(key));
-        }
+        let mut peer = Peer::new(from);
+        peer.way = way;
+        let key = self.add(Link::Udp(peer), listener);
+        self.set_place(listener, from, Place::Here(key));
         self.net.stats().accepted.add(1);
         self.set_input(key, Kind::FramedUdp, Input::Taken);
         let mut framed = FramedInput::new(profile.clone(), None);

@@ -12,8 +12,6 @@ mod ending;
 mod frames;
 mod send;
 
-pub(super) use datagrams::Place;
-pub(crate) use datagrams::{Forwarded, Gone};
 pub(super) use send::FramedRun;
 
 use super::ShardLoop;

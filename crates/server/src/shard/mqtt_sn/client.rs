@@ -2,6 +2,7 @@
 //! through a function that the caller gives; what they mean for the session is told by what the methods return.
 
 use super::topics::{Topics, Wire};
+use crate::shard::ways::Way;
 use crate::stats::Drop;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,15 +35,6 @@ pub(in crate::shard) struct Client {
 struct Held {
     flights: VecDeque<Flight>,
     bytes: usize,
-}
-
-/// Where the datagrams of an address come in: the kernel gives them to one shard, and the session may belong to another.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Way {
-    /// The shard whose socket gets them.
-    pub(crate) shard: u16,
-    /// Tells this use of the address from others in that shard.
-    pub(crate) serial: u32,
 }
 
 /// How far a client is.

@@ -1,10 +1,10 @@
 //! CONNECT with its questions for the will (§6.2, §6.3), and the changes of a will (§6.4).
 
+use super::Stage;
 use super::client::{Client, Step, WillTopic, Wish};
-use super::entry::Place;
-use super::{Stage, Way};
 use crate::shard::ShardLoop;
 use crate::shard::connection::{Form, Input, Link, Peer};
+use crate::shard::ways::{Place, Way};
 use crate::stats::Kind;
 use std::net::SocketAddr;
 use trefoil_hub::topic::HUB_TOPICS;
@@ -41,7 +41,7 @@ impl ShardLoop {
         if let Some(key) = self.sn_connection(client_id) {
             return Some(key);
         }
-        if let Some(Place::Here(key)) = self.sn_place(number, from)
+        if let Some(Place::Here(key)) = self.place(number, from)
             && let Some(Stage::Connecting(wish)) = self.sn_client(key).map(|client| &client.stage)
             && *wish.client_id == *client_id
         {
@@ -52,7 +52,7 @@ impl ShardLoop {
             return None;
         }
         self.net.stats().accepted.add(1);
-        let key = self.add(Link::Udp(Peer::new(from, self.net.number)), number);
+        let key = self.add(Link::Udp(Peer::new(from)), number);
         self.set_input(key, Kind::MqttSn, Input::Ignored);
         if let Some(connection) = self.net.get_mut(key) {
             connection.form = Form::MqttSn(Box::new(Client::new()));
@@ -227,7 +227,7 @@ impl ShardLoop {
 
     fn sn_refuse(&mut self, number: usize, from: SocketAddr, way: Way, return_code: ReturnCode) {
         self.sn_tell(number, from, &Packet::ConnAck(ConnAck { return_code }));
-        self.sn_part(number, from, way);
+        self.end_way(number, from, Some(way));
     }
 
     /// The wish of a client that is connecting; it is active from then on.

@@ -6,40 +6,14 @@
 
 use crate::mail::Mail;
 use crate::shard::ShardLoop;
-use crate::shard::accept::Listener;
-use crate::shard::mqtt_sn::Way;
+use crate::shard::ways::{Led, Parted, Place, Way};
 use std::net::SocketAddr;
-use trefoil_hub::ConnectionKey;
 use trefoil_mqtt_sn::{ConnAck, Connect, DecodeError, Packet, QoS, ReturnCode, decode};
-
-/// Where the client of an address is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::shard) enum Place {
-    /// In this shard.
-    Here(ConnectionKey),
-    /// In another one. The serial tells this use of the address from others.
-    There { shard: u16, serial: u32 },
-}
-
-/// A datagram on its way to the shard that owns its client.
-pub(crate) struct Forwarded {
-    pub(crate) listener: usize,
-    pub(crate) from: SocketAddr,
-    pub(crate) way: Way,
-    pub(crate) datagram: Box<[u8]>,
-}
-
-/// What becomes of an address.
-pub(crate) struct Parted {
-    pub(crate) listener: usize,
-    pub(crate) addr: SocketAddr,
-    pub(crate) serial: u32,
-}
 
 impl ShardLoop {
     /// Takes a datagram from the socket.
     pub(in crate::shard) fn sn_receive(&mut self, number: usize, from: SocketAddr, datagram: &[u8]) {
-        let place = self.sn_place(number, from);
+        let place = self.place(number, from);
         if place.is_none() && self.net.context.bans.refuses_address(from.ip()) {
             return;
         }
@@ -65,67 +39,34 @@ impl ShardLoop {
             }
             (_, Some(Place::Here(key))) => self.sn_packet(key, &packet),
             (_, Some(Place::There { shard, serial })) => {
-                let way = Way { shard: self.sn_shard(), serial };
-                self.sn_forward(shard, number, from, way, datagram);
+                let way = Way { shard: self.net.number as u16, serial };
+                self.lead(shard, Led { listener: number, from, way, user: None, datagram: datagram.into() });
             }
             (_, None) => self.sn_stranger(number, from, &packet),
         }
     }
 
     /// Takes a datagram that came in at another shard.
-    pub(in crate::shard) fn sn_take(&mut self, forwarded: &Forwarded) {
-        let &Forwarded { listener, from, way, ref datagram } = forwarded;
+    pub(in crate::shard) fn sn_take(&mut self, led: &Led) {
+        let &Led { listener, from, way, ref datagram, .. } = led;
         let Some(packet) = self.sn_read(listener, from, datagram) else { return };
-        match (&packet, self.sn_place(listener, from)) {
+        match (&packet, self.place(listener, from)) {
             (Packet::Connect(_) | Packet::PingReq(Some(_)), _) => {
                 self.sn_arrive(listener, from, way, &packet);
             }
             (_, Some(Place::Here(key))) => self.sn_packet(key, &packet),
             _ => {
                 self.sn_stranger(listener, from, &packet);
-                self.sn_part(listener, from, way);
+                self.end_way(listener, from, Some(way));
             }
-        }
-    }
-
-    /// The client of an address is gone, or has another address.
-    pub(in crate::shard) fn sn_forget(&mut self, parted: &Parted) {
-        let Listener::MqttSn { places, .. } = &mut self.listeners[parted.listener] else { return };
-        // The address may have been given to another client meanwhile.
-        if matches!(places.get(&parted.addr), Some(Place::There { serial, .. }) if *serial == parted.serial) {
-            places.remove(&parted.addr);
         }
     }
 
     /// An address has become another client's, of another shard.
     pub(in crate::shard) fn sn_lose_way(&mut self, parted: &Parted) {
-        let Some(Place::Here(key)) = self.sn_place(parted.listener, parted.addr) else { return };
+        let Some(Place::Here(key)) = self.place(parted.listener, parted.addr) else { return };
         if self.sn_client(key).and_then(|client| client.way).is_some_and(|way| way.serial == parted.serial) {
             self.sn_unbind(key);
-        }
-    }
-
-    /// Tells the shard where an address comes in that its client is not here any more.
-    pub(super) fn sn_part(&mut self, listener: usize, addr: SocketAddr, way: Way) {
-        if way.shard != self.sn_shard() {
-            let parted = Parted { listener, addr, serial: way.serial };
-            self.net.mail[usize::from(way.shard)].push(Mail::SnGone(Box::new(parted)));
-        }
-    }
-
-    /// The number of this shard, of which there are few.
-    fn sn_shard(&self) -> u16 {
-        self.net.number as u16
-    }
-
-    pub(super) fn sn_place(&self, number: usize, addr: SocketAddr) -> Option<Place> {
-        let Listener::MqttSn { places, .. } = &self.listeners[number] else { return None };
-        places.get(&addr).copied()
-    }
-
-    pub(super) fn sn_set_place(&mut self, number: usize, addr: SocketAddr, place: Place) {
-        if let Listener::MqttSn { places, .. } = &mut self.listeners[number] {
-            places.insert(addr, place);
         }
     }
 
@@ -154,26 +95,23 @@ impl ShardLoop {
         datagram: &[u8],
         packet: &Packet<'_>,
     ) {
-        let here = self.sn_shard();
+        let here = self.net.number as u16;
         let shard = self.hub.shared().shard_of(client_id) as u16;
-        match self.sn_place(number, from) {
+        match self.place(number, from) {
             Some(Place::Here(key)) if shard != here => self.sn_unbind(key),
             Some(Place::There { shard: old, serial }) if shard != old => {
                 let parted = Parted { listener: number, addr: from, serial };
                 self.net.mail[usize::from(old)].push(Mail::SnUnbound(Box::new(parted)));
-                if let Listener::MqttSn { places, .. } = &mut self.listeners[number] {
-                    places.remove(&from);
-                }
+                self.way_ended(&Parted { listener: number, addr: from, serial });
             }
             _ => {}
         }
-        self.sn.serial = self.sn.serial.wrapping_add(1);
-        let way = Way { shard: here, serial: self.sn.serial };
         if shard == here {
+            let way = self.new_way();
             return self.sn_arrive(number, from, way, packet);
         }
-        self.sn_set_place(number, from, Place::There { shard, serial: way.serial });
-        self.sn_forward(shard, number, from, way, datagram);
+        let way = self.lay_way(number, from, shard);
+        self.lead(shard, Led { listener: number, from, way, user: None, datagram: datagram.into() });
     }
 
     /// A client that names itself is in its shard.
@@ -183,11 +121,6 @@ impl ShardLoop {
             Packet::PingReq(Some(client_id)) => self.sn_wake(number, from, way, client_id),
             _ => {}
         }
-    }
-
-    fn sn_forward(&mut self, shard: u16, listener: usize, from: SocketAddr, way: Way, datagram: &[u8]) {
-        let forwarded = Forwarded { listener, from, way, datagram: datagram.into() };
-        self.net.mail[usize::from(shard)].push(Mail::SnDatagram(Box::new(forwarded)));
     }
 
     /// Something came from an address that no client has: it is told to connect. DISCONNECT is not answered, or two

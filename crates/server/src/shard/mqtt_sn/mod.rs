@@ -23,9 +23,6 @@ mod presence;
 mod topics;
 
 pub(super) use client::Client;
-pub(crate) use client::Way;
-pub(super) use entry::Place;
-pub(crate) use entry::{Forwarded, Parted};
 pub(crate) use gateway::{Gateway, join};
 
 use super::ShardLoop;
@@ -41,8 +38,6 @@ use trefoil_mqtt_sn::Packet;
 
 /// What a shard has of the gateway for itself.
 pub(super) struct Own {
-    /// Of the ways that begin here.
-    pub(super) serial: u32,
     /// When the gateway advertises itself next; on the first shard only.
     pub(super) advertise_at: Option<Time>,
 }
@@ -51,7 +46,7 @@ impl Own {
     pub(super) fn new(shard: usize, gateway: &Gateway) -> Own {
         let MqttSn { advertise_s, advertise_to, .. } = &gateway.settings;
         let advertises = shard == 0 && *advertise_s > 0 && advertise_to.is_some();
-        Own { serial: 0, advertise_at: advertises.then(Time::default) }
+        Own { advertise_at: advertises.then(Time::default) }
     }
 }
 

@@ -1,11 +1,9 @@
 //! Whether a client is here: its address, its sleep (§6.14), its goodbye (§6.12), its loss (§6.11).
 
-use super::Way;
 use super::client::{Client, Due, Stage};
-use super::entry::Place;
 use crate::shard::ShardLoop;
-use crate::shard::accept::Listener;
 use crate::shard::connection::{Form, Link};
+use crate::shard::ways::{Place, Way};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use trefoil_hub::{ConnectionKey, Ending};
@@ -15,7 +13,7 @@ impl ShardLoop {
     /// Gives a client its address. If it had another one, it takes its session along; if another client had this one,
     /// that client gets nothing there from now on.
     pub(super) fn sn_bind(&mut self, key: ConnectionKey, number: usize, from: SocketAddr, way: Way) {
-        if let Some(Place::Here(other)) = self.sn_place(number, from)
+        if let Some(Place::Here(other)) = self.place(number, from)
             && other != key
         {
             self.sn_unbind(other);
@@ -24,8 +22,8 @@ impl ShardLoop {
         let Some(client) = self.sn_client_mut(key) else { return };
         let old_way = client.way.replace(way);
         if let Some(old_way) = old_way.filter(|_| (old_number, old_addr) != (number, from)) {
-            self.sn_clear_place(old_number, old_addr, key);
-            self.sn_part(old_number, old_addr, old_way);
+            self.clear_place(old_number, old_addr, key);
+            self.end_way(old_number, old_addr, Some(old_way));
         }
         if old_number != number {
             let listeners = &self.net.context.listeners;
@@ -38,14 +36,14 @@ impl ShardLoop {
                 peer.addr = from;
             }
         }
-        self.sn_set_place(number, from, Place::Here(key));
+        self.set_place(number, from, Place::Here(key));
     }
 
     /// Somebody else has the address of a client, or may have it: nothing is sent there for it any more. It is not lost
     /// for that: it may sleep, and it has its keep-alive to come back from another address.
     pub(super) fn sn_unbind(&mut self, key: ConnectionKey) {
         let Some((number, addr)) = self.sn_address(key) else { return };
-        self.sn_clear_place(number, addr, key);
+        self.clear_place(number, addr, key);
         let Some(client) = self.sn_client_mut(key) else { return };
         client.way = None;
         let is_connecting = matches!(client.stage, Stage::Connecting(_));
@@ -67,11 +65,11 @@ impl ShardLoop {
         let now = self.net.now;
         let Some(key) = self.sn_connection(client_id) else {
             // It has no session, so it has to connect; and whoever had the address does not have it now.
-            if let Some(Place::Here(other)) = self.sn_place(number, from) {
+            if let Some(Place::Here(other)) = self.place(number, from) {
                 self.sn_unbind(other);
             }
             self.sn_tell(number, from, &Packet::Disconnect(None));
-            return self.sn_part(number, from, way);
+            return self.end_way(number, from, Some(way));
         };
         self.sn_bind(key, number, from, way);
         let Some(connection) = self.net.get_mut(key) else { return };
@@ -201,27 +199,6 @@ impl ShardLoop {
         self.sn_say_goodbye(key);
         self.flush(key);
         self.remove(key);
-    }
-
-    /// Where a client has its address, for [`ShardLoop::remove`].
-    pub(in crate::shard) fn sn_depart(
-        &mut self,
-        listener: usize,
-        addr: SocketAddr,
-        way: Option<Way>,
-        key: ConnectionKey,
-    ) {
-        if let Some(way) = way {
-            self.sn_clear_place(listener, addr, key);
-            self.sn_part(listener, addr, way);
-        }
-    }
-
-    fn sn_clear_place(&mut self, number: usize, addr: SocketAddr, key: ConnectionKey) {
-        let Listener::MqttSn { places, .. } = &mut self.listeners[number] else { return };
-        if places.get(&addr) == Some(&Place::Here(key)) {
-            places.remove(&addr);
-        }
     }
 
     fn sn_address(&self, key: ConnectionKey) -> Option<(usize, SocketAddr)> {
