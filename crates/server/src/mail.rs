@@ -59,9 +59,9 @@ pub(crate) enum Mail {
     /// Datagrams of peers in rooms that are here.
     RoomDatagrams(Box<rooms::Bundle>),
     /// A peer that this shard leads an address to is not there any more.
-    RoomGone(Box<rooms::Parted>),
+    RoomGone(Box<Parted>),
     /// The address of a peer here has become another's.
-    RoomLost(Box<rooms::Parted>),
+    RoomLost(Box<Parted>),
     /// Which rooms are there?
     Rooms { rooms_max: usize, reply: oneshot::Sender<Vec<rooms::RoomReport>> },
     /// What came of a password: `user` is who it belongs to, if it was right. The connection may be gone by now.

@@ -1,8 +1,5 @@
-//! Where datagrams come in, and how they find the shard that owns their client's session.
-//!
-//! The kernel gives all datagrams of an address to one shard, the session of a client belongs to the one that its name
-//! says. So CONNECT, and PINGREQ with a client id, lay a way: the first shard writes down which one has the client, and
-//! sends on what comes from that address. Each shard sends from its own socket, which has the same address.
+//! Where datagrams come in. CONNECT, and PINGREQ with a client id, lay a [way](crate::shard::ways) to the shard that owns
+//! their client's session.
 
 use crate::mail::Mail;
 use crate::shard::ShardLoop;

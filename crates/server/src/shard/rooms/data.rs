@@ -16,7 +16,7 @@ impl ShardLoop {
         let is_join = datagram.first() == Some(&JOIN);
         match place {
             Some(Place::There { shard, serial }) if !is_join => {
-                self.room_forward(shard, serial, (listener, from), datagram);
+                self.room_forward(usize::from(shard), serial, (listener, from), datagram);
             }
             Some(Place::Here { room, number }) if !is_join => self.room_packet(room, number, datagram),
             None if self.net.context.bans.refuses_address(from.ip()) => {}

@@ -1,11 +1,12 @@
 //! Who asks to join. Until it has repeated a cookie nothing is kept for it, and it is sent no more than it has sent.
 
-use super::{OpenRoom, Place, Seat, Way};
+use super::{OpenRoom, Place, Seat};
 use crate::access::kept::USER_IS_BANNED;
 use crate::keeper::clock_ms;
 use crate::mail::Mail;
 use crate::shard::ShardLoop;
 use crate::shard::access::Unheard;
+use crate::shard::ways::Way;
 use crate::udp::Target;
 use std::net::{IpAddr, SocketAddr};
 use trefoil_config::{PEER, ROOM};
@@ -64,7 +65,7 @@ impl ShardLoop {
         let asking = Asking {
             listener,
             from,
-            way: Way { shard: self.net.number, serial: 0 },
+            way: self.new_way(),
             nonce: join.nonce,
             room: join.room.into(),
             user: user.unwrap_or_default().into(),
@@ -101,10 +102,11 @@ impl ShardLoop {
     }
 
     /// Lays the way from an address to the shard of a room.
-    fn room_lead(&mut self, mut asking: Asking) {
-        let here = self.net.number;
+    fn room_lead(&mut self, asking: Asking) {
+        let here = self.net.number as u16;
         let (listener, from) = (asking.listener, asking.from);
-        let shard = self.hub.shared().shard_of(&asking.room);
+        // There are no more than 64 of them.
+        let shard = self.hub.shared().shard_of(&asking.room) as u16;
         match self.rooms.place(listener, from) {
             Some(Place::Here { room, number }) if shard != here => {
                 self.room_remove(room, number, Left::Replaced, None);
@@ -115,15 +117,13 @@ impl ShardLoop {
             }
             _ => {}
         }
-        self.rooms.serial = self.rooms.serial.wrapping_add(1);
-        asking.way.serial = self.rooms.serial;
         if shard == here {
             return self.room_enter(asking);
         }
         self.rooms.places.insert((listener, from), Place::There { shard, serial: asking.way.serial });
         // What it has said before comes first.
-        self.room_post_to(shard);
-        self.net.mail[shard].push(Mail::RoomJoin(Box::new(asking)));
+        self.room_post_to(usize::from(shard));
+        self.net.mail[usize::from(shard)].push(Mail::RoomJoin(Box::new(asking)));
     }
 
     /// Somebody who may join is in the shard of its room.

@@ -21,9 +21,10 @@ pub(crate) use entry::Asking;
 pub(crate) use figures::{DROPPED, RoomFigures};
 pub(crate) use lobby::{Lobby, Ungranted};
 pub(crate) use report::RoomReport;
-pub(crate) use ways::{Bundle, Parted};
+pub(crate) use ways::Bundle;
 
 use super::ShardLoop;
+use super::ways::Way;
 use crate::udp::Target;
 use foldhash::fast::RandomState;
 use slab::Slab;
@@ -50,8 +51,6 @@ pub(super) struct Rooms {
     bundles: Vec<Bundle>,
     /// Rooms with something to be sent.
     touched: Vec<usize>,
-    /// Of the ways that begin here.
-    serial: u32,
     /// When it is looked next who has fallen silent.
     pub(super) sweep_at: Option<Time>,
     /// Another process takes over: who is told to go may come back.
@@ -88,16 +87,8 @@ struct Pending {
 struct Seat {
     listener: usize,
     target: Target,
+    /// How its datagrams come here.
     way: Way,
-}
-
-/// How a peer's datagrams come here.
-#[derive(Clone, Copy, Debug)]
-struct Way {
-    /// The shard where they come in.
-    shard: usize,
-    /// By which this use of the address is told from others.
-    serial: u32,
 }
 
 /// Where the peer of an address is.
@@ -106,7 +97,7 @@ enum Place {
     /// In a room of this shard.
     Here { room: usize, number: u16 },
     /// In one of another shard.
-    There { shard: usize, serial: u32 },
+    There { shard: u16, serial: u32 },
 }
 
 impl Rooms {
@@ -118,7 +109,6 @@ impl Rooms {
             left: HashMap::default(),
             bundles: (0..shards).map(|_| Bundle::default()).collect(),
             touched: Vec::new(),
-            serial: 0,
             sweep_at: None,
             is_succeeded: false,
             topic: String::new(),

@@ -1,8 +1,9 @@
 //! How datagrams find the shard that has their peer.
 
-use super::{Place, Way};
+use super::Place;
 use crate::mail::Mail;
 use crate::shard::ShardLoop;
+use crate::shard::ways::{Parted, Way};
 use std::net::SocketAddr;
 
 /// Datagrams on their way to the shard that has their peers.
@@ -13,7 +14,7 @@ pub(crate) struct Bundle {
     /// Of each: where it came in, whence, by which way, and its length.
     heads: Vec<(usize, SocketAddr, u32, usize)>,
     /// The shard where they came in.
-    shard: usize,
+    shard: u16,
 }
 
 impl Bundle {
@@ -21,13 +22,6 @@ impl Bundle {
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len()
     }
-}
-
-/// What becomes of an address.
-pub(crate) struct Parted {
-    listener: usize,
-    address: SocketAddr,
-    serial: u32,
 }
 
 impl ShardLoop {
@@ -43,7 +37,7 @@ impl ShardLoop {
             return self.net.stats().rooms.dropped_mailbox.add(1);
         }
         let bundle = &mut self.rooms.bundles[shard];
-        bundle.shard = self.net.number;
+        bundle.shard = self.net.number as u16;
         bundle.bytes.extend_from_slice(datagram);
         bundle.heads.push((listener, from, serial, datagram.len()));
     }
@@ -84,22 +78,22 @@ impl ShardLoop {
 
     /// Tells the shard where an address comes in that its peer is not here any more.
     pub(super) fn room_part(&mut self, listener: usize, address: SocketAddr, way: Way) {
-        if way.shard != self.net.number {
-            let parted = Parted { listener, address, serial: way.serial };
-            self.net.mail[way.shard].push(Mail::RoomGone(Box::new(parted)));
+        if usize::from(way.shard) != self.net.number {
+            let parted = Parted { listener, addr: address, serial: way.serial };
+            self.net.mail[usize::from(way.shard)].push(Mail::RoomGone(Box::new(parted)));
         }
     }
 
     /// Tells the shard that had the peer of an address that another one has it now.
-    pub(super) fn room_lose(&mut self, shard: usize, listener: usize, address: SocketAddr, serial: u32) {
-        self.room_post_to(shard);
-        let parted = Parted { listener, address, serial };
-        self.net.mail[shard].push(Mail::RoomLost(Box::new(parted)));
+    pub(super) fn room_lose(&mut self, shard: u16, listener: usize, address: SocketAddr, serial: u32) {
+        self.room_post_to(usize::from(shard));
+        let parted = Parted { listener, addr: address, serial };
+        self.net.mail[usize::from(shard)].push(Mail::RoomLost(Box::new(parted)));
     }
 
     /// The peer of an address is gone, or has another address.
     pub(in crate::shard) fn room_forget(&mut self, parted: &Parted) {
-        let key = (parted.listener, parted.address);
+        let key = (parted.listener, parted.addr);
         // The address may have been given to another peer meanwhile.
         if matches!(self.rooms.places.get(&key), Some(Place::There { serial, .. }) if *serial == parted.serial)
         {
@@ -109,7 +103,7 @@ impl ShardLoop {
 
     /// An address has become another peer's, of another shard.
     pub(in crate::shard) fn room_lost(&mut self, parted: &Parted) {
-        let Some(Place::Here { room, number }) = self.rooms.place(parted.listener, parted.address) else {
+        let Some(Place::Here { room, number }) = self.rooms.place(parted.listener, parted.addr) else {
             return;
         };
         let peer = self.rooms.rooms.get(room).and_then(|room| room.members.get(number));
