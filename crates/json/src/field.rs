@@ -101,49 +101,73 @@ fields! {
 
 /// A set of fields, one bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FieldSet(u128);
+pub(crate) struct FieldSet([u64; WORDS]);
 
-const _: () = assert!(Field::ALL.len() <= u128::BITS as usize);
+/// Words rather than one number of 128 bits, which takes several instructions to shift: each member of each text is put into a set.
+const WORDS: usize = Field::ALL.len().div_ceil(u64::BITS as usize);
 
 impl FieldSet {
     pub(crate) const fn of(fields: &[Field]) -> FieldSet {
-        let mut bits = 0;
+        let mut set = FieldSet([0; WORDS]);
         let mut index = 0;
         while index < fields.len() {
-            bits |= 1 << fields[index] as u32;
+            set = set.with(fields[index]);
             index += 1;
         }
-        FieldSet(bits)
+        set
     }
 
-    pub(crate) fn contains(self, field: Field) -> bool {
-        self.0 & (1 << field as u32) != 0
+    pub(crate) const fn contains(self, field: Field) -> bool {
+        self.0[FieldSet::word(field)] & FieldSet::bit(field) != 0
     }
 
-    pub(crate) fn insert(&mut self, field: Field) {
-        self.0 |= 1 << field as u32;
+    pub(crate) const fn insert(&mut self, field: Field) {
+        self.0[FieldSet::word(field)] |= FieldSet::bit(field);
+    }
+
+    fn remove(&mut self, field: Field) {
+        self.0[FieldSet::word(field)] &= !FieldSet::bit(field);
     }
 
     pub(crate) fn intersection(self, other: FieldSet) -> FieldSet {
-        FieldSet(self.0 & other.0)
+        FieldSet(std::array::from_fn(|word| self.0[word] & other.0[word]))
     }
 
-    pub(crate) const fn with(self, field: Field) -> FieldSet {
-        FieldSet(self.0 | 1 << field as u32)
+    pub(crate) const fn with(mut self, field: Field) -> FieldSet {
+        self.insert(field);
+        self
     }
 
-    pub(crate) const fn without(self, other: FieldSet) -> FieldSet {
-        FieldSet(self.0 & !other.0)
+    pub(crate) const fn without(mut self, other: FieldSet) -> FieldSet {
+        let mut word = 0;
+        while word < WORDS {
+            self.0[word] &= !other.0[word];
+            word += 1;
+        }
+        self
+    }
+
+    /// The first in the order of their declaration.
+    pub(crate) fn first(self) -> Option<Field> {
+        let word = self.0.iter().position(|&bits| bits != 0)?;
+        Some(Field::ALL[word * u64::BITS as usize + self.0[word].trailing_zeros() as usize])
     }
 
     /// The fields in the order of their declaration.
-    pub(crate) fn iter(self) -> impl Iterator<Item = Field> {
-        let mut bits = self.0;
+    pub(crate) fn iter(mut self) -> impl Iterator<Item = Field> {
         std::iter::from_fn(move || {
-            let field = *Field::ALL.get(bits.trailing_zeros() as usize)?;
-            bits &= bits - 1;
+            let field = self.first()?;
+            self.remove(field);
             Some(field)
         })
+    }
+
+    const fn word(field: Field) -> usize {
+        field as usize / u64::BITS as usize
+    }
+
+    const fn bit(field: Field) -> u64 {
+        1 << (field as u32 % u64::BITS)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::json_hello::text;
 use serde_json::{Value, json};
 use trefoil_tests::datagrams::Peer;
-use trefoil_tests::{CONFIG, Hub, lines, mqtt, wait_until, websocket};
+use trefoil_tests::{CONFIG, Disk, Hub, lines, mqtt, wait_until, websocket};
 
 /// With two shards, some of so many names belong to either.
 const NAMES: usize = 6;
@@ -263,4 +263,62 @@ fn a_session_is_none_that_follows_histories() {
     let message = reader.receive();
     assert_eq!((&message["data"], &message["offset"]), (&json!(1), &Value::Null));
     assert_eq!(hub.metric("trefoil_subscriptions"), 1);
+}
+
+/// The next objects, which come alone or in arrays.
+fn objects(count: usize, mut next: impl FnMut() -> Value) -> Vec<Value> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        match next() {
+            Value::Array(some) => all.extend(some),
+            one => all.push(one),
+        }
+    }
+    all
+}
+
+/// What waits for nothing is in order, and whole, while the answer to hello waits for the disk.
+#[test]
+fn messages_at_qos_0_may_come_before_an_answer_to_hello_that_waits_for_the_disk() {
+    let disk = Disk::new();
+    let hub = disk.hub(&disk.config());
+    let mut publisher = lines::Connection::new(hub.tcp_port());
+    publisher.ask(r#"{"sub":"here","id":1}"#);
+    for (n, wishes) in [json!({}), json!({"batch": true})].into_iter().enumerate() {
+        for by_lines in [true, false] {
+            let (name, topic) = (format!("early-{n}-{by_lines}"), format!("t/{n}/{by_lines}"));
+            let (mut before, ..) = come(&hub, &name);
+            before.ask(json!({"sub": topic, "id": 2}).to_string());
+            drop(before);
+            wait_until("the hub notices", || hub.metric("trefoil_connections{kind=\"json_tcp\"}") == 1);
+            disk.fails("sync hold");
+            let mut hello = json!({"hello": {"client": name, "session_s": SESSION_S}, "id": 1});
+            hello["hello"].as_object_mut().unwrap().extend(wishes.as_object().unwrap().clone());
+            // It is known to be there once it speaks.
+            let here = r#"{"pub":"here"}"#;
+            let mut next: Box<dyn FnMut() -> Value> = if by_lines {
+                let mut line = lines::Connection::new(hub.tcp_port());
+                line.send(format!("{hello}\n{here}"));
+                Box::new(move || line.receive())
+            } else {
+                let mut socket = websocket::Connection::new(hub.http_port(), "/ws");
+                socket.send_text(&hello.to_string());
+                socket.send_text(here);
+                Box::new(move || text(&mut socket))
+            };
+            assert_eq!(publisher.receive()["topic"], "here");
+            // Some that can be delivered together, one that cannot, and some more.
+            let publish = |data: u64| json!({"pub": topic, "data": data});
+            let alone = json!({"pub": topic, "data": 3, "content_type": "text/plain"});
+            let all = [publish(1), publish(2), alone, publish(4), publish(5)].map(|one| one.to_string());
+            publisher.send(all.join("\n"));
+            let data: Vec<Value> =
+                objects(5, &mut next).iter().map(|object| object["data"].clone()).collect();
+            assert_eq!(data, [1, 2, 3, 4, 5].map(|data| json!(data)));
+            disk.works();
+            assert_eq!(objects(1, &mut next)[0]["hello"]["resumed"], true);
+            publisher.send(publish(6).to_string());
+            assert_eq!(objects(1, &mut next)[0]["data"], 6);
+        }
+    }
 }

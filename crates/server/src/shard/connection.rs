@@ -46,7 +46,8 @@ pub(super) struct Connection {
     pub(super) overflow: Option<Box<Overflow>>,
     /// What may only go out once something is on disk.
     pub(super) held: Option<Box<Held>>,
-    /// CONNACK is among what is held, so that nothing goes out before it.
+    /// CONNACK is among what is held, so that nothing goes out before it; or the answer to a hello that takes a session up, so
+    /// that nothing of what has waited in that does.
     pub(super) holds_all: bool,
     pub(super) session: Option<SessionKey>,
     /// Who the client proved to be.
@@ -383,11 +384,16 @@ impl Connection {
     }
 
     /// Where to put what waits for nothing: behind what is held, if CONNACK is among that, or a topic alias may be that
-    /// the client has not been told.
+    /// the client has not been told. To JSON the answer to hello is one like any other, and what is joined with others is so
+    /// in the outbox only.
     pub(super) fn open_rope(&mut self) -> &mut Outbox {
-        let has_aliases = matches!(&self.form, Form::Mqtt(form) if form.aliases.is_some());
+        let comes_behind = match &self.form {
+            Form::Mqtt(form) => self.holds_all || form.aliases.is_some(),
+            Form::MqttSn(_) => self.holds_all,
+            _ => false,
+        };
         match &mut self.held {
-            Some(held) if self.holds_all || has_aliases => match held.0.back_mut() {
+            Some(held) if comes_behind => match held.0.back_mut() {
                 Some((_, rope)) => rope,
                 None => &mut self.outbox,
             },

@@ -8,6 +8,7 @@ use crate::shard::connection::Link;
 use crate::stats::Kind;
 use std::borrow::Cow;
 use std::fmt::Write;
+use subtle::ConstantTimeEq;
 use trefoil_hub::{ConnectionKey, Ending};
 use trefoil_json::{Code, HelloRequest, RequestError, Stay};
 
@@ -171,8 +172,7 @@ fn text(token: &[u8; 16]) -> String {
 
 /// Compares in a time that does not tell how much of it was right.
 fn is_same(given: &str, token: &[u8; 16]) -> bool {
-    let token = text(token);
-    given.len() == token.len() && given.bytes().zip(token.bytes()).fold(0, |all, (a, b)| all | (a ^ b)) == 0
+    given.as_bytes().ct_eq(text(token).as_bytes()).into()
 }
 
 #[cfg(test)]
