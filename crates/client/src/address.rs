@@ -1,7 +1,8 @@
 //! URLs, as far as they are needed here.
 
-use crate::error::Error;
-use std::fmt;
+use crate::error::{Error, ErrorKind, Peer};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::{fmt, io};
 
 /// The port of the listener that speaks everything.
 pub(crate) const MQTT_PORT: u16 = 1883;
@@ -112,6 +113,58 @@ impl Address {
             user_name: user_name.map_err(bad)?,
             password: password.map_err(bad)?,
         })
+    }
+
+    /// Tries the addresses of the host one after the other, and gives the error of the last one.
+    ///
+    /// # Errors
+    /// When the name stands for no address, and what `attempt` fails with.
+    pub(crate) async fn try_each<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        peer: &Peer,
+        attempt: impl Fn(SocketAddr) -> F,
+    ) -> Result<T, Error> {
+        let found = self.found(tokio::net::lookup_host((self.host.as_str(), self.port)).await, peer)?;
+        let mut last = self.nowhere(peer);
+        for to in found {
+            match attempt(to).await {
+                Ok(done) => return Ok(done),
+                // Who has answered has answered for all addresses of the hub.
+                Err(error) if matches!(error.kind(), ErrorKind::Refused | ErrorKind::Usage) => {
+                    return Err(error);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// The same where the thread may wait.
+    ///
+    /// # Errors
+    /// As [`try_each`](Self::try_each).
+    pub(crate) fn try_each_waiting<T>(
+        &self,
+        peer: &Peer,
+        attempt: impl Fn(SocketAddr) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let found = self.found((self.host.as_str(), self.port).to_socket_addrs(), peer)?;
+        let mut last = self.nowhere(peer);
+        for to in found {
+            match attempt(to) {
+                Ok(done) => return Ok(done),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn found<T>(&self, found: io::Result<T>, peer: &Peer) -> Result<T, Error> {
+        found.map_err(|error| peer.unreachable(format!("the name {} is not known ({error})", self.host)))
+    }
+
+    fn nowhere(&self, peer: &Peer) -> Error {
+        peer.unreachable(format!("the name {} stands for no address", self.host))
     }
 
     /// The host as it stands in a URL: an IPv6 address in brackets.

@@ -4,7 +4,7 @@ use crate::address::{self, Address};
 use crate::client::{Asking, Client, Publisher, Receiver};
 use crate::command::Delivery;
 use crate::driver::{Driver, Handles};
-use crate::error::{Error, ErrorKind, Peer};
+use crate::error::{Error, Peer};
 use crate::keep_alive::KeepAlive;
 use crate::message::Message;
 use crate::options::Options;
@@ -61,19 +61,17 @@ pub async fn publish_unconnected(url: &str, options: &Options, message: &Message
     message.check()?;
     let datagram = unconnected(options, message)?;
     let peer = Peer::new(&address.to_string());
-    let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
-    let mut found = found
-        .map_err(|error| peer.unreachable(format!("the name {} is not known ({error})", address.host)))?;
-    let to = found
-        .next()
-        .ok_or_else(|| peer.unreachable(format!("the name {} stands for no address", address.host)))?;
-    let mut transport = Transport::connect(&address, &Place::Socket(to), options, &peer).await?;
-    transport.push(&datagram);
-    while transport.waiting_bytes() > 0 {
-        transport.ready(false, true).await.map_err(|error| peer.unreachable(in_words(&error)))?;
-        transport.flush()?;
-    }
-    Ok(())
+    let (address, datagram, peer) = (&address, &datagram, &peer);
+    let send = move |to| async move {
+        let mut transport = Transport::connect(address, &Place::Socket(to), options, peer).await?;
+        transport.push(datagram);
+        while transport.waiting_bytes() > 0 {
+            transport.ready(false, true).await.map_err(|error| peer.unreachable(in_words(&error)))?;
+            transport.flush()?;
+        }
+        Ok(())
+    };
+    address.try_each(peer, send).await
 }
 
 /// A connection whose hub has answered.
@@ -85,24 +83,13 @@ struct Opened {
     inbox: VecDeque<Delivery>,
 }
 
-/// Tries the addresses of the host one after the other, and gives the error of the last one.
 async fn open_any(address: &Address, options: &Options, peer: &Peer) -> Result<Opened, Error> {
     if address.transport == address::Transport::Unix {
         return open(address, &Place::Path(address.host.as_str().into()), options, peer).await;
     }
-    let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
-    let found = found
-        .map_err(|error| peer.unreachable(format!("the name {} is not known ({error})", address.host)))?;
-    let mut last = peer.unreachable(format!("the name {} stands for no address", address.host));
-    for to in found {
-        match open(address, &Place::Socket(to), options, peer).await {
-            Ok(opened) => return Ok(opened),
-            // Who has answered has answered for all addresses of the hub.
-            Err(error) if matches!(error.kind(), ErrorKind::Refused | ErrorKind::Usage) => return Err(error),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+    address
+        .try_each(peer, move |to| async move { open(address, &Place::Socket(to), options, peer).await })
+        .await
 }
 
 async fn open(address: &Address, to: &Place, options: &Options, peer: &Peer) -> Result<Opened, Error> {

@@ -49,6 +49,8 @@ pub(crate) enum Note {
     Join(End),
     /// Who was on the way to it has been lost.
     Alone,
+    /// Somebody listens now, and has until then to accept it.
+    Due(Time),
 }
 
 /// A note, and whom it is for.
@@ -289,10 +291,10 @@ impl Streams {
             for end in calls.unwrap_or_default() {
                 let Some(caller) = book.callers.remove(&end) else { continue };
                 caller.called.as_ref().map(|called| book.tokens.remove(&called.token));
-                match book.dispatch(end, Caller { called: None, ..caller }, now, limits, letters) {
-                    Ok(Found::Join(listener)) => letters.push((end, Note::Join(listener))),
-                    Ok(Found::Waits(_)) => {}
-                    Err(error) => letters.push((end, Note::Failed(self.refuse(error)))),
+                if let Err(error) =
+                    book.dispatch_again(end, Caller { called: None, ..caller }, now, limits, letters)
+                {
+                    letters.push((end, Note::Failed(self.refuse(error))));
                 }
             }
         }
@@ -410,6 +412,23 @@ impl Book {
         Err(too_many_wait(waiting_max))
     }
 
+    /// The same for a caller that has waited: it is told what has changed for it.
+    fn dispatch_again(
+        &mut self,
+        end: End,
+        caller: Caller,
+        now: Time,
+        limits: &Limits,
+        letters: &mut Vec<Letter>,
+    ) -> Result<(), RequestError> {
+        match self.dispatch(end, caller, now, limits, letters)? {
+            Found::Join(listener) => letters.push((end, Note::Join(listener))),
+            Found::Waits(Some(until)) => letters.push((end, Note::Due(until))),
+            Found::Waits(None) => {}
+        }
+        Ok(())
+    }
+
     fn let_wait(
         &mut self,
         end: End,
@@ -473,10 +492,8 @@ impl Book {
         for end in waiting {
             let Some(caller) = self.callers.remove(&end) else { continue };
             // There is a listener that is no once one; when it has heard of as many as may be, the others are refused.
-            match self.dispatch(end, caller, now, limits, letters) {
-                Ok(Found::Join(listener)) => letters.push((end, Note::Join(listener))),
-                Ok(Found::Waits(_)) => {}
-                Err(error) => letters.push((end, Note::Failed(error))),
+            if let Err(error) = self.dispatch_again(end, caller, now, limits, letters) {
+                letters.push((end, Note::Failed(error)));
             }
         }
         Ok(Found::Waits(None))

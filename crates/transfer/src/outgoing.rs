@@ -33,17 +33,17 @@ pub enum Task {
     },
     /// All has been sent. The receiver has yet to say that it is complete.
     Wait,
+    /// The receiver has everything. [`Message::Bye`] is to be sent, and then there is nothing left to do.
+    Done,
 }
 
 /// What the receiver said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// Nothing that changes anything.
+    /// Nothing to act on at once; [`Outgoing::next`] knows what it changes.
     Nothing,
     /// It wants what was offered. [`Outgoing::next`] has something to do.
     Accepted,
-    /// It has everything. [`Message::Bye`] is to be sent, and then there is nothing left to do.
-    Complete,
     /// It has given up.
     Failed(Fault, String),
 }
@@ -72,6 +72,8 @@ struct Link {
     is_ended: bool,
     hashes: blake3::Hasher,
     is_all_sent: bool,
+    /// The receiver has everything, and has said so.
+    is_complete: bool,
     done_bytes: u64,
 }
 
@@ -119,7 +121,10 @@ impl Outgoing {
                 self.link.is_accepted = true;
                 Ok(Notice::Accepted)
             }
-            Message::Complete if self.link.is_all_sent => Ok(Notice::Complete),
+            Message::Complete if self.link.is_all_sent => {
+                self.link.is_complete = true;
+                Ok(Notice::Nothing)
+            }
             _ => Err(Violation::new("the receiver sent something that is not its turn")),
         }
     }
@@ -261,6 +266,9 @@ impl Outgoing {
     }
 
     fn end(&mut self, record: &mut Vec<u8>) -> Task {
+        if self.link.is_complete {
+            return Task::Done;
+        }
         if std::mem::replace(&mut self.link.is_all_sent, true) {
             return Task::Wait;
         }

@@ -95,7 +95,7 @@ fn join(
                 }
             }
             Task::Ended { .. } => continue,
-            Task::Wait => panic!("the receiver answers to END at once"),
+            Task::Wait | Task::Done => panic!("the receiver answers to END at once"),
             Task::Send => {}
         }
         traffic.records += 1;
@@ -118,7 +118,8 @@ fn join(
     }
     let mut record = Vec::new();
     assert_eq!(out.next(&mut record), Task::Wait);
-    assert_eq!(out.handle(Message::Complete), Ok(Notice::Complete));
+    assert_eq!(out.handle(Message::Complete), Ok(Notice::Nothing));
+    assert_eq!(out.next(&mut record), Task::Done);
     assert_eq!(into.handle(Message::Bye), Ok(Arrival::Bye));
     (End::Complete, traffic)
 }
@@ -344,4 +345,19 @@ fn a_receiver_cannot_ask_for_more_than_there_is() {
     ] {
         assert!(said(&refused).is_err(), "{refused:.0?}");
     }
+}
+
+#[test]
+fn a_receiver_may_be_complete_before_the_sender_waits_for_that() {
+    let mut out = Outgoing::new(manifest(&[("dir", Kind::Folder)]));
+    out.connected().for_each(drop);
+    assert_eq!(out.handle(Message::Accept), Ok(Notice::Accepted));
+    let mut record = Vec::new();
+    assert_eq!(out.next(&mut record), Task::Send);
+    assert!(matches!(decode(&record), Message::End(_)));
+    assert_eq!(out.handle(Message::Complete), Ok(Notice::Nothing));
+    assert_eq!(out.next(&mut record), Task::Done);
+    // It is another matter over the next connection.
+    out.connected().for_each(drop);
+    assert!(out.handle(Message::Complete).is_err());
 }

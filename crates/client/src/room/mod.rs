@@ -112,20 +112,15 @@ impl Room {
             return Err(Error::usage("the token is longer than any is"));
         }
         let peer = Peer::new(&address.to_string());
-        let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
-        let found = found
-            .map_err(|error| peer.unreachable(format!("the name {} is not known ({error})", address.host)))?;
-        let mut last = peer.unreachable(format!("the name {} stands for no address", address.host));
-        for to in found {
-            let mut joining = Room::open(to, room, token, &peer).await?;
+        let peer = &peer;
+        let attempt = move |to| async move {
+            let mut joining = Room::open(to, room, token, peer).await?;
             match timeout(patience, joining.enter()).await {
-                Ok(Ok(())) => return Ok(joining),
-                Ok(Err(error)) if error.kind() == crate::ErrorKind::Refused => return Err(error),
-                Ok(Err(error)) => last = error.before_greeting(),
-                Err(_) => last = peer.timed_out("is the address right, and does a firewall let UDP through?"),
+                Ok(entered) => entered.map(|()| joining).map_err(Error::before_greeting),
+                Err(_) => Err(peer.timed_out("is the address right, and does a firewall let UDP through?")),
             }
-        }
-        Err(last)
+        };
+        address.try_each(peer, attempt).await
     }
 
     async fn open(to: SocketAddr, room: &str, token: &str, peer: &Peer) -> Result<Room, Error> {

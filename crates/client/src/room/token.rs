@@ -41,21 +41,11 @@ pub async fn room_token(url: &str, options: &Options, room: &str) -> Result<Room
 }
 
 async fn ask_any(address: &Address, options: &Options, room: &str, peer: &Peer) -> Result<RoomToken, Error> {
-    let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
-    let found = found
-        .map_err(|error| peer.unreachable(format!("the name {} is not known ({error})", address.host)))?;
-    let mut last = peer.unreachable(format!("the name {} stands for no address", address.host));
-    for to in found {
-        let transport = match Transport::connect(address, &Place::Socket(to), options, peer).await {
-            Ok(transport) => transport,
-            Err(error) => {
-                last = error;
-                continue;
-            }
-        };
-        return ask(transport, address, options, room, peer).await.map_err(Error::before_greeting);
-    }
-    Err(last)
+    let attempt = move |to| async move {
+        let transport = Transport::connect(address, &Place::Socket(to), options, peer).await?;
+        ask(transport, address, options, room, peer).await.map_err(Error::before_greeting)
+    };
+    address.try_each(peer, attempt).await
 }
 
 async fn ask(

@@ -7,7 +7,7 @@ use crate::error::{Error, Peer, shown};
 use crate::options::Options;
 use crate::transport::in_words;
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,41 +84,29 @@ impl Dial {
     }
 
     fn connect(&self) -> Result<Socket, Error> {
-        let Address { host, port, .. } = &self.address;
         if self.address.transport == Transport::Unix {
-            let socket = UnixStream::connect(host);
+            let socket = UnixStream::connect(&self.address.host);
             return socket.map(Socket::Unix).map_err(|error| self.peer.unreachable(in_words(&error)));
         }
-        let found = (host.as_str(), *port).to_socket_addrs();
-        let found = found
-            .map_err(|error| self.peer.unreachable(format!("the name {host} is not known ({error})")))?;
-        let mut last = self.peer.unreachable(format!("the name {host} stands for no address"));
-        for to in found {
-            if self.address.is_tls {
-                match tls::connect(&self.address, to, &self.options) {
-                    Ok((socket, bridge)) => return Ok(Socket::Tls(socket, bridge)),
-                    Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                        last = self
-                            .peer
-                            .timed_out("is the address right, and does a firewall let this through?");
-                    }
-                    Err(error) => last = self.peer.unreachable(in_words(&error)),
+        self.address.try_each_waiting(&self.peer, |to| {
+            self.connect_to(to).map_err(|error| match error.kind() {
+                io::ErrorKind::TimedOut => {
+                    self.peer.timed_out("is the address right, and does a firewall let this through?")
                 }
-                continue;
-            }
-            match TcpStream::connect_timeout(&to, self.options.timeout) {
-                Ok(socket) => {
-                    // What is written leaves at once, as in any interactive protocol that a stream may carry.
-                    let _ = socket.set_nodelay(true);
-                    return Ok(Socket::Tcp(socket));
-                }
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    last = self.peer.timed_out("is the address right, and does a firewall let this through?");
-                }
-                Err(error) => last = self.peer.unreachable(in_words(&error)),
-            }
+                _ => self.peer.unreachable(in_words(&error)),
+            })
+        })
+    }
+
+    fn connect_to(&self, to: SocketAddr) -> io::Result<Socket> {
+        if self.address.is_tls {
+            let (socket, bridge) = tls::connect(&self.address, to, &self.options)?;
+            return Ok(Socket::Tls(socket, bridge));
         }
-        Err(last)
+        let socket = TcpStream::connect_timeout(&to, self.options.timeout)?;
+        // What is written leaves at once, as in any interactive protocol that a stream may carry.
+        let _ = socket.set_nodelay(true);
+        Ok(Socket::Tcp(socket))
     }
 }
 

@@ -46,6 +46,15 @@ impl Story {
         }
     }
 
+    /// When the next letter tells a caller that its listener has to have accepted.
+    #[track_caller]
+    fn due(&mut self, caller: u32) -> Time {
+        match self.letters.remove(0) {
+            (to, Note::Due(until)) if to == end(caller) => until,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[track_caller]
     fn failed(&mut self, caller: u32, code: Code) {
         match self.letters.remove(0) {
@@ -101,6 +110,7 @@ fn listeners_take_turns_and_callers_of_one_that_leaves_go_to_the_next() {
     story.leave(2);
     story.leave(10);
     story.called(11);
+    story.due(1);
     story.failed(3, Code::Quota);
     story.leave(11);
     story.failed(4, Code::NoListener);
@@ -117,8 +127,10 @@ fn whoever_waits_for_a_listener_gets_the_first() {
     assert!(matches!(story.listen(10, false, true), Ok(Found::Join(caller)) if caller == end(1)));
     story.listen(11, true, false).unwrap();
     let token = story.called(11);
+    story.due(2);
     // It goes on waiting when that one leaves without an answer.
     story.leave(11);
+    story.due(2);
     assert!(story.streams.accept(token).is_none());
     assert!(matches!(story.listen(12, false, true), Ok(Found::Join(caller)) if caller == end(2)));
     story.is_empty();
@@ -157,6 +169,7 @@ fn time_is_up_for_listeners_and_for_those_who_do_not_accept() {
     story.listen(10, false, false).unwrap();
     assert_eq!(look(&story), Ok(Some(Time::from_ms(40_000))));
     let token = story.called(10);
+    assert_eq!(story.due(1), Time::from_ms(40_000));
     story.now = Time::from_ms(40_000);
     assert_eq!(look(&story).unwrap_err().code, Code::Timeout);
     assert!(story.streams.accept(token).is_none());

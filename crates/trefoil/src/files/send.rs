@@ -119,13 +119,17 @@ fn give_all(
     }
     while hear(channel.receive()?, outgoing, channel)? != Notice::Accepted {}
     loop {
-        while let Some(received) = channel.try_receive()? {
+        // One at a time: behind the last there may be the end of the connection, which then does no harm any more.
+        if let Some(received) = channel.try_receive()? {
             hear(received, outgoing, channel)?;
         }
         let mut record = channel.buffer();
         match outgoing.next(&mut record) {
             Task::Send => channel.send(record)?,
-            Task::Wait => break,
+            Task::Wait => {
+                hear(channel.receive()?, outgoing, channel)?;
+            }
+            Task::Done => return Ok(()),
             Task::Ended { file } => {
                 source.check_end(file).map_err(|error| cannot_send(outgoing, file, &error))?;
             }
@@ -141,8 +145,6 @@ fn give_all(
         }
         progress.at(outgoing.done_bytes());
     }
-    while hear(channel.receive()?, outgoing, channel)? != Notice::Complete {}
-    Ok(())
 }
 
 /// Takes what the receiver says.

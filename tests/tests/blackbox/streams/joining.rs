@@ -175,6 +175,14 @@ fn a_listener_that_does_not_answer_costs_its_caller_some_seconds() {
     assert_eq!(caller.refused(json!({"connect": "door", "wait_s": 600})), "timeout");
     let token = door.hear()["token"].clone();
     assert_eq!(End::new(&hub).refused(json!({"accept": token})), "no_caller");
+    drop(door);
+    wait_until("nobody listens", || hub.metric("trefoil_stream_listeners") == 0);
+    // It costs as much if the caller was there first.
+    caller.say(json!({"connect": "door", "wait_s": 600}));
+    wait_until("it waits", || hub.metric("trefoil_stream_callers") == 1);
+    let mut door = listener(&hub, "door");
+    assert_eq!(code(&caller.hear()), "timeout");
+    door.hear();
     // A caller that waits and loses its listener has the rest of its time.
     caller.say(json!({"connect": "door", "wait_s": 600}));
     door.hear();

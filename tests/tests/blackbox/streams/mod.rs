@@ -5,6 +5,7 @@ mod ends;
 mod foreign;
 mod joining;
 mod limits;
+mod meeting;
 mod websocket;
 
 use serde_json::{Value, json};

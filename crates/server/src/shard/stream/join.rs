@@ -7,7 +7,7 @@ use crate::shard::connection::{Form, Input, Phase};
 use crate::stats::Kind;
 use crate::streams::{End, Joined, Letter, Note};
 use std::sync::Arc;
-use trefoil_hub::{ConnectionKey, Ending};
+use trefoil_hub::{ConnectionKey, Ending, Time};
 use trefoil_json::{Code, RequestError, StreamReply};
 
 /// How long somebody may be on the way to a connection whose own time is over.
@@ -65,6 +65,13 @@ impl ShardLoop {
                 self.streams.moves.push((to, partner));
             }
             Note::Alone => self.stream_alone(key),
+            Note::Due(until) => {
+                let waits = self.waiting_mut(key).is_some_and(|w| matches!(w.role, Role::Caller { .. }));
+                let is_first = |at: Time| until < at;
+                if waits && self.net.get(key).is_some_and(|c| c.deadline.is_none_or(is_first)) {
+                    self.set_deadline(key, Some(until));
+                }
+            }
         }
     }
 
