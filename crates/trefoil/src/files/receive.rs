@@ -7,7 +7,7 @@ use super::progress::Progress;
 use super::target::{Conflicts, Target};
 use super::{Stop, count, given_up, human, question};
 use crate::arguments::Receive;
-use crate::connection;
+use crate::connection::access_options;
 use crate::failure::Failure;
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -84,7 +84,7 @@ enum Called {
 
 impl<'a> Caller<'a> {
     fn new(arguments: &'a Receive) -> Result<Caller<'a>, Failure> {
-        let options = connection::options(&arguments.connection)?;
+        let options = access_options(&arguments.hub.access)?;
         Ok(Caller { arguments, options, exposures: 0, wait: Patience::new(arguments.wait), reconnect: None })
     }
 
@@ -118,7 +118,7 @@ impl<'a> Caller<'a> {
 
     fn call(&mut self) -> Result<Called, Failure> {
         let code = &self.arguments.code;
-        let url = &self.arguments.connection.url;
+        let url = &self.arguments.hub.url;
         let is_first = self.reconnect.is_none();
         // Not much longer at a time: a connection on which nothing is said for long is forgotten by what it passes.
         let wait = self.patience().left().min(WAIT_MAX);
