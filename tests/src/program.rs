@@ -42,7 +42,7 @@ pub struct Running {
 impl Program {
     /// A program by its name or path.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        Self { command: Command::new(program), input: Some(Vec::new()), limit: DEADLINE }
+        Self::from(Command::new(program))
     }
 
     /// Adds arguments.
@@ -108,6 +108,13 @@ impl Program {
     /// Runs it to its end.
     pub fn run(self) -> Outcome {
         self.spawn().wait()
+    }
+}
+
+impl From<Command> for Program {
+    /// A command that has been prepared elsewhere.
+    fn from(command: Command) -> Self {
+        Self { command, input: Some(Vec::new()), limit: DEADLINE }
     }
 }
 

@@ -358,7 +358,7 @@ pub(crate) enum RecordKind {
     Argon2id,
 }
 
-/// How to reach the hub.
+/// How to reach the hub for messages.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
@@ -375,6 +375,23 @@ pub(crate) struct Connection {
     /// A topic that has a number at the MQTT-SN gateway beforehand; may be given several times
     #[arg(long, value_name = "NUMBER=TOPIC", value_parser = predefined)]
     pub(crate) topic_id: Vec<(u16, String)>,
+    #[command(flatten)]
+    pub(crate) access: Access,
+    /// How to prove who this is: password sends it; scram-sha-256 does not, and makes the hub prove itself (MQTT 5 only)
+    #[arg(long, value_name = "METHOD", default_value = "password")]
+    pub(crate) auth: AuthMethod,
+    /// Go on with the session of --client-id, and let the hub keep it for SECONDS after the end
+    #[arg(long, value_name = "SECONDS", requires = "client_id")]
+    pub(crate) session_expiry: Option<u32>,
+    /// After how many seconds of silence to ask whether the hub is still there; 0 for never
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) keep_alive: u16,
+}
+
+/// Who asks the hub, whom to take for the hub, and how long to wait for it: whatever is spoken.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Access {
     /// User name
     #[arg(long, env = "TREFOIL_USER", value_name = "NAME")]
     pub(crate) user: Option<String>,
@@ -390,16 +407,7 @@ pub(crate) struct Connection {
     /// With TLS, trust whoever answers. Whoever stands between can read and change everything
     #[arg(long)]
     pub(crate) insecure: bool,
-    /// How to prove who this is: password sends it; scram-sha-256 does not, and makes the hub prove itself (MQTT 5 only)
-    #[arg(long, value_name = "METHOD", default_value = "password")]
-    pub(crate) auth: AuthMethod,
-    /// Go on with the session of --client-id, and let the hub keep it for SECONDS after the end
-    #[arg(long, value_name = "SECONDS", requires = "client_id")]
-    pub(crate) session_expiry: Option<u32>,
-    /// After how many seconds of silence to ask whether the hub is still there; 0 for never
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    pub(crate) keep_alive: u16,
-    /// How long to wait for the hub: for the connection, and at the end for acknowledgements
+    /// How long to wait for the hub: for the connection and its answers, and at the end for acknowledgements
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub(crate) patience: std::time::Duration,
 }

@@ -1,7 +1,7 @@
 //! `trefoil connect`: the end of streams that calls.
 
 use crate::arguments::Connect;
-use crate::connection::stream_options;
+use crate::connection::access_options;
 use crate::failure::Failure;
 use crate::streams::{Workers, join, reset, standard, tell};
 use std::io::Write;
@@ -20,7 +20,7 @@ struct Call {
 
 pub(crate) fn run(arguments: &Connect) -> Result<(), Failure> {
     let (url, name, wait) = (arguments.hub.url.clone(), arguments.name.clone(), arguments.wait);
-    let call = Arc::new(Call { url, options: stream_options(&arguments.hub)?, name, wait });
+    let call = Arc::new(Call { url, options: access_options(&arguments.hub.access)?, name, wait });
     let Some(address) = &arguments.tcp else { return standard(call.make()?) };
     let bind = |error| Failure::failed(format!("cannot listen on {address}: {error}"));
     let listener = TcpListener::bind(address).map_err(bind)?;

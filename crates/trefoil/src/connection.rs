@@ -1,11 +1,10 @@
 //! From the arguments to a connected client, and the runtime that it lives in.
 
-use crate::arguments::{AuthMethod, Connection, Hub, MqttVersion};
+use crate::arguments::{Access, AuthMethod, Connection, MqttVersion};
 use crate::failure::Failure;
 use crate::passwd::first_line;
 use std::fs::File;
 use std::future::Future;
-use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 use trefoil_client::{Authentication, Client, Options, QoS, Version};
 
@@ -35,8 +34,6 @@ pub(crate) fn options(arguments: &Connection) -> Result<Options, Failure> {
             MqttVersion::V5 => Version::V5,
         },
         client_id: arguments.client_id.clone(),
-        user_name: arguments.user.clone(),
-        password: password(arguments)?,
         authentication: match arguments.auth {
             AuthMethod::Password => Authentication::Password,
             AuthMethod::ScramSha256 => Authentication::ScramSha256,
@@ -45,32 +42,27 @@ pub(crate) fn options(arguments: &Connection) -> Result<Options, Failure> {
         session_expiry_s: arguments.session_expiry.unwrap_or(0),
         keep_alive_s: arguments.keep_alive,
         predefined_topics: arguments.topic_id.clone(),
-        timeout: arguments.patience,
-        tls_ca: arguments.ca.clone(),
-        tls_insecure: arguments.insecure,
-        ..Options::default()
+        ..access_options(&arguments.access)?
     })
 }
 
-fn password(arguments: &Connection) -> Result<Option<Vec<u8>>, Failure> {
-    password_of(arguments.password.as_deref(), arguments.password_file.as_deref())
-}
-
-/// The options of who wants streams.
-pub(crate) fn stream_options(hub: &Hub) -> Result<Options, Failure> {
+/// The options that mean something whatever is spoken.
+pub(crate) fn access_options(access: &Access) -> Result<Options, Failure> {
     Ok(Options {
-        user_name: hub.user.clone(),
-        password: password_of(hub.password.as_deref(), hub.password_file.as_deref())?,
-        timeout: hub.patience,
-        tls_ca: hub.ca.clone(),
-        tls_insecure: hub.insecure,
+        user_name: access.user.clone(),
+        password: password(access)?,
+        timeout: access.patience,
+        tls_ca: access.ca.clone(),
+        tls_insecure: access.insecure,
         ..Options::default()
     })
 }
 
 /// A password, or the first line of a file.
-pub(crate) fn password_of(password: Option<&str>, file: Option<&Path>) -> Result<Option<Vec<u8>>, Failure> {
-    let Some(file) = file else { return Ok(password.map(|password| password.as_bytes().to_vec())) };
+fn password(access: &Access) -> Result<Option<Vec<u8>>, Failure> {
+    let Some(file) = &access.password_file else {
+        return Ok(access.password.clone().map(String::into_bytes));
+    };
     let read = File::open(file).map_err(|error| error.to_string()).and_then(first_line);
     let line = read.map_err(|why| Failure::usage(format!("{}: {why}", file.display())))?;
     Ok(Some(line.into_bytes()))

@@ -1,14 +1,14 @@
 //! `trefoil listen`: the end of streams that waits for callers.
 
 use crate::arguments::Listen;
-use crate::connection::stream_options;
+use crate::connection::access_options;
 use crate::failure::Failure;
 use crate::streams::{Workers, join, standard, tell};
 use std::net::TcpStream;
 use trefoil_client::streams::{Call, Listener};
 
 pub(crate) fn run(arguments: &Listen) -> Result<(), Failure> {
-    let options = stream_options(&arguments.hub)?;
+    let options = access_options(&arguments.hub.access)?;
     let mut listener = Listener::bind(&arguments.hub.url, options, &arguments.name, arguments.exclusive)?;
     let Some(to) = &arguments.tcp else {
         let stream = loop {

@@ -2,10 +2,10 @@
 //!
 //! [`arguments`] says what may be written on the command line; each subcommand has a module of its own with a `run`
 //! that comes to an end or to a [`Failure`], and a `Failure` knows its exit code. `serve` runs a
-//! [`trefoil_server::Server`], `check` only reads its configuration, `store` looks at what it has kept, `upgrade` lets a new process take over from
-//! it, `passwd` changes its file of users, `pub` and `sub` are a [`trefoil_client::Client`], `send` and
-//! `receive` bring files from one person to another.
-//! it, `passwd` changes its file of users, `pub`, `sub` and `req` are a [`trefoil_client::Client`].
+//! [`trefoil_server::Server`], `check` only reads its configuration, `store` looks at what it has kept, `upgrade` lets a
+//! new process take over from it, `passwd` changes its file of users. `pub`, `sub` and `req` are a
+//! [`trefoil_client::Client`], `listen` and `connect` the ends of [`trefoil_client::streams`], `room` a
+//! [`trefoil_client::Room`]; `send` and `receive` bring files from one person to another over streams.
 //!
 //! ```sh
 //! trefoil                          # the hub, with the settings of trefoil.toml if there is one

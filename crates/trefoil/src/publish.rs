@@ -69,7 +69,7 @@ async fn publish_one(arguments: &Pub, payload: Vec<u8>) -> Result<(), Failure> {
         return publish_unconnected(arguments, payload).await;
     }
     let client = connect(&arguments.connection).await?;
-    let patience = arguments.connection.patience;
+    let patience = arguments.connection.access.patience;
     match tokio::time::timeout(patience, client.publish(message(arguments, payload))).await {
         Ok(published) => published?,
         Err(_) => return Err(Failure::timed_out("the hub has not acknowledged the message in time")),

@@ -1,11 +1,11 @@
 //! `trefoil room`: lines to datagrams, and datagrams to lines.
 
 use crate::arguments::Room as Arguments;
-use crate::connection::{self, password_of, stop_signal};
+use crate::connection::{self, access_options, stop_signal};
 use crate::failure::Failure;
 use crate::input::Lines;
 use std::io::{self, ErrorKind, Write};
-use trefoil_client::{Options, Room, RoomDatagram, RoomEvent, room_token};
+use trefoil_client::{Room, RoomDatagram, RoomEvent, room_token};
 
 /// What ended it.
 enum End {
@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 async fn take_part(arguments: &Arguments) -> Result<(), Failure> {
     let stop = stop_signal()?;
     let token = token(arguments).await?;
-    let mut room = Room::join(&arguments.url, &arguments.name, &token, arguments.patience).await?;
+    let mut room = Room::join(&arguments.url, &arguments.name, &token, arguments.access.patience).await?;
     if arguments.verbose {
         eprintln!("this is peer {}; others: {:?}", room.number(), room.others());
     }
@@ -50,13 +50,10 @@ async fn take_part(arguments: &Arguments) -> Result<(), Failure> {
 
 /// What lets in: what was given, or what the hub gives to a user, or nothing.
 async fn token(arguments: &Arguments) -> Result<String, Failure> {
-    let Some(user) = &arguments.user else { return Ok(arguments.token.clone().unwrap_or_default()) };
-    let options = Options {
-        user_name: Some(user.clone()),
-        password: password_of(arguments.password.as_deref(), arguments.password_file.as_deref())?,
-        timeout: arguments.patience,
-        ..Options::default()
-    };
+    if arguments.access.user.is_none() {
+        return Ok(arguments.token.clone().unwrap_or_default());
+    }
+    let options = access_options(&arguments.access)?;
     let url = arguments.token_url.clone().unwrap_or_else(|| arguments.url.replacen("udp://", "tcp://", 1));
     Ok(room_token(&url, &options, &arguments.name).await?.token)
 }

@@ -1,28 +1,21 @@
 //! A parrot that lives in the lobby: an MQTT client like any other, which answers when it is spoken to.
 
 use std::convert::Infallible;
-use std::io::{self, Write};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use example_shared::forever;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 use trefoil_client::{Client, Error, Message, Options, QoS};
 
 const ROOM: &str = "chat/lobby/said";
 const NAME: &str = "Polly";
-const RETRY: Duration = Duration::from_secs(2);
 
 /// Parrots do not remember long sentences.
 const WORDS_MAX: usize = 12;
 
 /// Sits in the lobby as long as the hub is there, and waits for it when it is not.
 pub(crate) async fn live_forever(url: &str) -> Infallible {
-    loop {
-        let Err(error) = live(url).await;
-        // Nobody reads this program's errors after it has lost its terminal, so a failure to write is none.
-        let _ = writeln!(io::stderr(), "the parrot: {error}; trying again");
-        sleep(RETRY).await;
-    }
+    forever("the parrot", async || live(url).await).await
 }
 
 async fn live(url: &str) -> Result<Infallible, Error> {

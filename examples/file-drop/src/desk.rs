@@ -1,22 +1,20 @@
 //! What the page is told and may ask for: a client of the hub like any other.
 
 use std::convert::Infallible;
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use example_shared::desk;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
-use tokio::time::{interval, sleep};
-use trefoil_client::{Client, Error, Message, Options, QoS};
+use trefoil_client::Message;
 
 use crate::machine::{Machine, Network};
 use crate::transfer::{self, Parcel, Transfer};
 
 const PERIOD: Duration = Duration::from_millis(250);
-const RETRY: Duration = Duration::from_secs(2);
 
 pub(crate) struct Desk {
     network: Network,
@@ -46,29 +44,8 @@ impl Desk {
 
     /// Serves for as long as the hub is there, and waits for it when it is not.
     pub(crate) async fn run_forever(&self, url: &str) -> Infallible {
-        loop {
-            let Err(error) = self.run(url).await;
-            // Nobody reads this program's errors after it has lost its terminal, so a failure to write is none.
-            let _ = writeln!(io::stderr(), "desk: {error}; trying again");
-            sleep(RETRY).await;
-        }
-    }
-
-    async fn run(&self, url: &str) -> Result<Infallible, Error> {
-        let mut client = Client::connect(url, Options::default()).await?;
-        for what in ["cut", "rate", "again"] {
-            client.subscribe(&format!("file-drop/{what}"), QoS::AtMostOnce).await?;
-        }
-        let mut ticks = interval(PERIOD);
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => client.publish(Message::new("file-drop/state", self.state().to_string())).await?,
-                message = client.next_message() => match message {
-                    Some(message) => self.take(&message),
-                    None => return Err(client.error().expect("a connection that has ended says why")),
-                },
-            }
-        }
+        let filters = ["file-drop/cut", "file-drop/rate", "file-drop/again"];
+        desk(url, &filters, ("file-drop/state", PERIOD), || self.state(), |message| self.take(message)).await
     }
 
     fn take(&self, message: &Message) {

@@ -1,26 +1,17 @@
 //! Makes values of frames, and frames of what somebody wants: a client of the hub like any other.
 
 use std::convert::Infallible;
-use std::io::{self, Write};
-use std::time::Duration;
 
+use example_shared::forever;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 use trefoil_client::{Client, Error, Message, Options, QoS};
 
 use crate::registers::{self, RPM_MAX, SPEED, Said};
 use crate::{gauge, nmea};
 
-const RETRY: Duration = Duration::from_secs(2);
-
 /// Translates for as long as the hub is there, and waits for it when it is not.
 pub(crate) async fn run_forever(url: &str) -> Infallible {
-    loop {
-        let Err(error) = run(url).await;
-        // Nobody reads this program's errors after it has lost its terminal, so a failure to write is none.
-        let _ = writeln!(io::stderr(), "translator: {error}; trying again");
-        sleep(RETRY).await;
-    }
+    forever("translator", async || run(url).await).await
 }
 
 async fn run(url: &str) -> Result<Infallible, Error> {

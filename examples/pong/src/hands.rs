@@ -1,21 +1,20 @@
 //! What comes from the page, and what goes there beside the game: hands on paddles, the loss that is wanted, counts.
 
 use std::convert::Infallible;
-use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use example_shared::desk;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::{Instant, interval, sleep};
-use trefoil_client::{Client, Error, Message, Options, QoS};
+use tokio::time::Instant;
+use trefoil_client::Message;
 
 use crate::player::{SIDES, Tally};
 use crate::relay::Counts;
 
 const PERIOD: Duration = Duration::from_millis(500);
-const RETRY: Duration = Duration::from_secs(2);
 
 pub(crate) struct Desk {
     pub(crate) hands: [watch::Sender<Option<(f64, Instant)>>; 2],
@@ -27,29 +26,8 @@ pub(crate) struct Desk {
 impl Desk {
     /// Serves for as long as the hub is there, and waits for it when it is not.
     pub(crate) async fn run_forever(&self, url: &str) -> Infallible {
-        loop {
-            let Err(error) = self.run(url).await;
-            // Nobody reads this program's errors after it has lost its terminal, so a failure to write is none.
-            let _ = writeln!(io::stderr(), "desk: {error}; trying again");
-            sleep(RETRY).await;
-        }
-    }
-
-    async fn run(&self, url: &str) -> Result<Infallible, Error> {
-        let mut client = Client::connect(url, Options::default()).await?;
-        for filter in ["pong/hand/+", "pong/loss"] {
-            client.subscribe(filter, QoS::AtMostOnce).await?;
-        }
-        let mut ticks = interval(PERIOD);
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => client.publish(Message::new("pong/net", self.state().to_string())).await?,
-                message = client.next_message() => match message {
-                    Some(message) => self.take(&message),
-                    None => return Err(client.error().expect("a connection that has ended says why")),
-                },
-            }
-        }
+        let filters = ["pong/hand/+", "pong/loss"];
+        desk(url, &filters, ("pong/net", PERIOD), || self.state(), |message| self.take(message)).await
     }
 
     fn take(&self, message: &Message) {

@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::{self, Write};
-use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::sleep;
 use trefoil_client::{Client, Error, Message, Options, QoS};
 
-const RETRY: Duration = Duration::from_secs(2);
+use crate::forever;
 
 /// The plugs of all devices.
 pub struct FuseBox {
@@ -30,12 +28,7 @@ impl FuseBox {
 
     /// Listens for ever to the hub at this URL.
     pub async fn run(&self, url: &str) -> Infallible {
-        loop {
-            let Err(error) = self.listen(url).await;
-            // Nobody reads this program's errors after it has lost its terminal, so a failure to write is none.
-            let _ = writeln!(io::stderr(), "fuse box: {error}; trying again");
-            sleep(RETRY).await;
-        }
+        forever("fuse box", async || self.listen(url).await).await
     }
 
     async fn listen(&self, url: &str) -> Result<Infallible, Error> {

@@ -1,6 +1,9 @@
 //! What the examples have in common: a hub to talk to ([`HubArguments`]), a page ([`Page`]), plugs of
-//! devices to pull ([`FuseBox`]), and an orderly end ([`stopped`]); [`run()`] is all of it at once.
+//! devices to pull ([`FuseBox`]), a client that tells the page how things stand ([`desk()`]), one that begins again when the
+//! hub comes back ([`forever()`]), and an orderly end ([`stopped`]); [`run()`] is all of it at once.
 
+mod desk;
+mod forever;
 mod fuse_box;
 mod hub;
 mod page;
@@ -8,6 +11,8 @@ mod run;
 
 use std::io;
 
+pub use desk::desk;
+pub use forever::forever;
 pub use fuse_box::FuseBox;
 pub use hub::{Hub, HubArguments};
 pub use page::{File, Page};

@@ -4,31 +4,23 @@
 //! types there he sends.
 
 use std::convert::Infallible;
-use std::io::{self, Write};
-use std::time::Duration;
+use std::io;
 
-use example_shared::Hub;
+use example_shared::{Hub, forever};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::time::sleep;
 use trefoil_client::{Client, Message, Options, QoS};
 
 use crate::guests::Guests;
 
-const RETRY: Duration = Duration::from_secs(1);
 /// Of a line so much is shown.
 const SHOWN_CHARS_MAX: usize = 400;
 
 /// Stands at the door as long as the hub is there, and waits for it when it is not.
 pub(crate) async fn stand_forever(hub: &Hub) -> Infallible {
-    loop {
-        let Err(error) = stand(hub).await;
-        // Nobody reads this program's errors after it has lost its terminal, so a failure to write is none.
-        let _ = writeln!(io::stderr(), "the doorman: {error}; trying again");
-        sleep(RETRY).await;
-    }
+    forever("the doorman", async || stand(hub).await).await
 }
 
 async fn stand(hub: &Hub) -> io::Result<Infallible> {

@@ -98,6 +98,15 @@ static int is_ours(const char *path) {
     return folder && !strncmp(path, folder, strlen(folder));
 }
 
+/* Whether a descriptor that was opened without the C library leads to a file of ours. */
+static int leads_here(int fd) {
+    char name[32], path[4096];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(name, path, sizeof path - 1);
+    path[length < 0 ? 0 : length] = 0;
+    return is_ours(path);
+}
+
 static int is_tracked(int fd) { return fd >= 0 && fd < FILES_MAX && files[fd].opened > 0; }
 
 static long long size(int fd) {
@@ -163,7 +172,7 @@ int unlink(const char *path) {
 static int sync_of(int fd, int number) {
     struct stat stat;
     char fault[16];
-    if (!is_tracked(fd)) return (int)syscall(number, fd);
+    if (!is_tracked(fd) && !leads_here(fd)) return (int)syscall(number, fd);
     int is_folder = !fstat(fd, &stat) && S_ISDIR(stat.st_mode);
     int error = fails(is_folder ? "syncdir" : "sync", fault) ? errno : 0;
     for (long long at = files[fd].from; error && at < files[fd].to; at++) {

@@ -1,8 +1,7 @@
 //! What may be written behind `trefoil send` and `trefoil receive`.
 
-use super::{Connection, EXIT_CODES, seconds};
-use crate::files::send::Links;
-use crate::files::send::WAIT;
+use super::{EXIT_CODES, Hub, seconds};
+use crate::files::send::{Links, WAIT};
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,7 +57,7 @@ pub(crate) struct Send {
     #[arg(long)]
     pub(crate) quiet: bool,
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) hub: Hub,
 }
 
 /// Arguments of `trefoil receive`.
@@ -86,5 +85,5 @@ pub(crate) struct Receive {
     #[arg(long)]
     pub(crate) quiet: bool,
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) hub: Hub,
 }

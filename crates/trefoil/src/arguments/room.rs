@@ -1,8 +1,7 @@
 //! The arguments of `trefoil room`.
 
-use super::{EXIT_CODES, seconds};
+use super::{Access, EXIT_CODES, seconds};
 use clap::Args;
-use std::path::PathBuf;
 
 const ROOM_EXAMPLES: &str = "\
 Examples:
@@ -41,22 +40,13 @@ pub(crate) struct Room {
     /// End after SECONDS, with exit code 5
     #[arg(short = 'W', long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<std::time::Duration>,
-    /// The token that lets in. Others on this machine can read a command line, but not the environment
-    #[arg(long, env = "TREFOIL_ROOM_TOKEN", hide_env_values = true)]
+    /// The token that lets in, in place of a user for whom the hub is asked for one. Others on this machine can read a
+    /// command line, but not the environment
+    #[arg(long, env = "TREFOIL_ROOM_TOKEN", hide_env_values = true, conflicts_with = "user")]
     pub(crate) token: Option<String>,
-    /// Ask the hub for a token as this user, at --token-url
-    #[arg(long, env = "TREFOIL_USER", value_name = "NAME", conflicts_with = "token")]
-    pub(crate) user: Option<String>,
-    /// Password. Others on this machine can read a command line, but not the environment
-    #[arg(long, env = "TREFOIL_PASSWORD", hide_env_values = true)]
-    pub(crate) password: Option<String>,
-    /// Read the password from the first line of FILE
-    #[arg(long, value_name = "FILE", conflicts_with = "password")]
-    pub(crate) password_file: Option<PathBuf>,
-    /// Where to ask for the token: tcp://HOST:PORT or ws://HOST:PORT/ws [without it: tcp:// at the host and port of --url]
+    /// Where to ask for the token of --user: tcp://HOST:PORT or ws://HOST:PORT/ws; tcps:// and wss:// for TLS [without it: tcp:// at the host and port of --url]
     #[arg(long, value_name = "URL")]
     pub(crate) token_url: Option<String>,
-    /// How long to wait for the hub
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
-    pub(crate) patience: std::time::Duration,
+    #[command(flatten)]
+    pub(crate) access: Access,
 }

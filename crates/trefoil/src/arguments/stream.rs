@@ -1,8 +1,7 @@
 //! The arguments of `trefoil listen` and `trefoil connect`.
 
-use super::{EXIT_CODES, seconds};
+use super::{Access, EXIT_CODES, seconds};
 use clap::Args;
-use std::path::PathBuf;
 
 const LISTEN_EXAMPLES: &str = "\
 Examples:
@@ -64,29 +63,13 @@ pub(crate) struct Connect {
     pub(crate) hub: Hub,
 }
 
-/// How to reach the hub for a stream.
+/// How to reach the hub for streams, and for what is built on them.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Hub {
     /// Where the hub is: tcp://HOST:PORT (mqtt:// means the same here), tcps:// for TLS, or unix:///PATH
     #[arg(long, env = "TREFOIL_URL", default_value = "tcp://127.0.0.1:1883")]
     pub(crate) url: String,
-    /// User name
-    #[arg(long, env = "TREFOIL_USER", value_name = "NAME")]
-    pub(crate) user: Option<String>,
-    /// Password. Others on this machine can read a command line, but not the environment
-    #[arg(long, env = "TREFOIL_PASSWORD", hide_env_values = true)]
-    pub(crate) password: Option<String>,
-    /// Read the password from the first line of FILE
-    #[arg(long, value_name = "FILE", conflicts_with = "password")]
-    pub(crate) password_file: Option<PathBuf>,
-    /// With TLS, trust the hub for which the certificates in FILE vouch (PEM) [without it: those that the system trusts]
-    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
-    pub(crate) ca: Option<PathBuf>,
-    /// With TLS, trust whoever answers. Whoever stands between can read and change everything
-    #[arg(long)]
-    pub(crate) insecure: bool,
-    /// How long to wait for the hub to answer
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
-    pub(crate) patience: std::time::Duration,
+    #[command(flatten)]
+    pub(crate) access: Access,
 }

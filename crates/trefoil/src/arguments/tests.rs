@@ -111,3 +111,16 @@ fn example(line: &str) -> Option<Vec<String>> {
     let words = parts.find(|part| part.starts_with("trefoil"))?.replace('\'', "");
     (!words.contains("COMMAND")).then(|| words.split(' ').map(str::to_owned).collect())
 }
+
+#[test]
+fn a_stream_takes_no_options_that_mean_nothing_to_it() {
+    let lines = ["send a", "receive 7-amber-canoe", "listen a", "connect a", "room a"];
+    for line in lines.map(|line| format!("trefoil {line}")) {
+        parse(&format!("{line} --user ann --password-file f --ca f --patience 5")).unwrap();
+        // With it the password would have been sent all the same.
+        assert!(
+            refusal(&format!("{line} --auth scram-sha-256")).contains("unexpected argument '--auth'"),
+            "{line}"
+        );
+    }
+}

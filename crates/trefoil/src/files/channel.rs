@@ -34,7 +34,8 @@ const TAG_BYTES: usize = 16;
 /// The connection. When it is dropped it is cut.
 pub(crate) struct Channel {
     outbox: Option<SyncSender<Vec<u8>>>,
-    /// Buffers that have been sent, to be used again.
+    /// Buffers that have been sent, to be used again: a few, since those of a long offer would otherwise all be kept, and
+    /// one after the other grow to the size of a chunk.
     spare: Receiver<Vec<u8>>,
     inbox: Receiver<Result<Received, String>>,
     /// Buffers that have been read, to be used again.
@@ -85,7 +86,7 @@ impl Channel {
     /// Begins with a link over which the handshake has been made.
     pub(crate) fn start<L: Link>(link: L, keys: Keys) -> io::Result<Channel> {
         let (outbox, out) = mpsc::sync_channel(QUEUE_RECORDS);
-        let (used, spare) = mpsc::channel();
+        let (used, spare) = mpsc::sync_channel(QUEUE_RECORDS);
         let (deliver, inbox) = mpsc::sync_channel(QUEUE_RECORDS);
         let (read, free) = mpsc::channel();
         let (watch, unwatched) = mpsc::channel();
@@ -150,13 +151,12 @@ impl Channel {
         let until = Instant::now() + LAST_WORDS_MAX;
         let Some(outbox) = self.outbox.take() else { return };
         let mut record = last.record();
-        // The other end may have stopped reading.
+        // The other end may have stopped reading. A buffer comes back for each record that it has taken.
         while let Err(TrySendError::Full(back)) = outbox.try_send(record) {
-            if Instant::now() > until {
+            if self.spare.recv_timeout(until.saturating_duration_since(Instant::now())).is_err() {
                 return;
             }
             record = back;
-            std::thread::sleep(Duration::from_millis(10));
         }
         drop(outbox);
         // Unread bytes would make the system reset the connection, and the last words be lost.
@@ -168,7 +168,8 @@ impl Channel {
 
     /// The reading thread knows why a connection broke, or will.
     fn why_broken(&self) -> Stop {
-        while let Ok(received) = self.inbox.recv_timeout(LAST_WORDS_MAX) {
+        let until = Instant::now() + LAST_WORDS_MAX;
+        while let Ok(received) = self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
             match received.as_ref().map(Received::message) {
                 Ok(Ok(Message::Fail { fault, text })) => return super::given_up(fault, text),
                 Ok(_) => {}
@@ -194,13 +195,14 @@ impl Drop for Channel {
 }
 
 /// Seals and writes until nobody has anything more to say, then ends this direction.
-fn write_all<L: Link>(link: L, mut sealer: Sealer, out: &Receiver<Vec<u8>>, used: &Sender<Vec<u8>>) {
+fn write_all<L: Link>(link: L, mut sealer: Sealer, out: &Receiver<Vec<u8>>, used: &SyncSender<Vec<u8>>) {
     let Ok(ending) = link.another() else { return };
     let mut writer = BufWriter::with_capacity(BUFFER_BYTES, link);
     let mut pass = |mut record: Vec<u8>, writer: &mut BufWriter<L>| -> io::Result<()> {
         sealer.seal(&mut record).map_err(io::Error::other)?;
         writer.write_all(&record)?;
-        let _ = used.send(record);
+        // Where enough wait to be used again, it is not needed.
+        let _ = used.try_send(record);
         Ok(())
     };
     loop {

@@ -190,6 +190,8 @@ impl Shared {
             && let (Some(pulse), Some(cut)) = (pulse.upgrade(), cut.upgrade())
         {
             if pulse.silence() < SILENCE_MAX {
+                // Whoever comes next need not wait for this one's last words.
+                drop(inside);
                 let text = "the sender has another receiver already";
                 channel.close(&Message::Fail { fault: Fault::Busy, text });
                 return None;

@@ -29,11 +29,6 @@ impl Patience {
         self.allowed
     }
 
-    /// Whether nothing has been tried yet.
-    pub(crate) fn is_new(&self) -> bool {
-        self.pause == PAUSE
-    }
-
     /// How long is left.
     pub(crate) fn left(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())

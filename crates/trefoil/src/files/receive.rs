@@ -7,7 +7,7 @@ use super::progress::Progress;
 use super::target::{Conflicts, Target};
 use super::{Stop, count, given_up, human, question};
 use crate::arguments::Receive;
-use crate::connection;
+use crate::connection::access_options;
 use crate::failure::Failure;
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -34,8 +34,9 @@ pub(crate) fn run(arguments: &Receive) -> Result<(), Failure> {
     let mut progress = Progress::new(arguments.quiet);
     let mut receiver = Receiver::new(arguments);
     let mut caller = Caller::new(arguments)?;
+    progress.say("waiting for the sender");
     loop {
-        let stop = match caller.call(&progress)? {
+        let stop = match caller.call()? {
             Called::Connected(channel) => {
                 caller.was_connected();
                 match receiver.take(channel, &mut progress) {
@@ -83,7 +84,7 @@ enum Called {
 
 impl<'a> Caller<'a> {
     fn new(arguments: &'a Receive) -> Result<Caller<'a>, Failure> {
-        let options = connection::options(&arguments.connection)?;
+        let options = access_options(&arguments.hub.access)?;
         Ok(Caller { arguments, options, exposures: 0, wait: Patience::new(arguments.wait), reconnect: None })
     }
 
@@ -115,13 +116,10 @@ impl<'a> Caller<'a> {
         )))
     }
 
-    fn call(&mut self, progress: &Progress) -> Result<Called, Failure> {
+    fn call(&mut self) -> Result<Called, Failure> {
         let code = &self.arguments.code;
-        let url = &self.arguments.connection.url;
+        let url = &self.arguments.hub.url;
         let is_first = self.reconnect.is_none();
-        if is_first && self.wait.is_new() {
-            progress.say("waiting for the sender");
-        }
         // Not much longer at a time: a connection on which nothing is said for long is forgotten by what it passes.
         let wait = self.patience().left().min(WAIT_MAX);
         let mut stream = match streams::connect(url, &self.options, &code.stream(), Some(wait)) {
@@ -136,7 +134,8 @@ impl<'a> Caller<'a> {
                 if is_late && is_first && self.patience().left().is_zero() {
                     return Err(Failure::timed_out("no sender has come in time"));
                 }
-                if is_late && wait == WAIT_MAX {
+                // A sender that has enough callers refuses at once, so it is left alone for a moment.
+                if is_late && wait == WAIT_MAX && error.code() != Some(Refusal::Refused) {
                     return Ok(Called::Late);
                 }
                 if is_late || is_passing {

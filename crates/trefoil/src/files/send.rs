@@ -8,7 +8,7 @@ use super::progress::Progress;
 use super::source::Source;
 use super::{Stop, count, given_up, human};
 use crate::arguments::Send;
-use crate::connection;
+use crate::connection::access_options;
 use crate::failure::Failure;
 use std::io::Write;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -23,8 +23,8 @@ pub(crate) fn run(arguments: &Send) -> Result<(), Failure> {
         return Err(Failure::failed("there is nothing to send"));
     }
     let mut door = Door {
-        url: arguments.connection.url.clone(),
-        options: connection::options(&arguments.connection)?,
+        url: arguments.hub.url.clone(),
+        options: access_options(&arguments.hub.access)?,
         code: code(arguments)?,
         reconnect: arguments.reconnect,
     };

@@ -83,6 +83,19 @@ fn the_last_words_arrive_before_the_end() {
 }
 
 #[test]
+fn few_of_many_buffers_are_kept() {
+    let [one, other] = channels();
+    let listener =
+        std::thread::spawn(move || (0..100).map(|_| other.receive().map(drop).is_ok()).all(|came| came));
+    for _ in 0..100 {
+        one.send(Message::Entries(&[0; 1000]).record()).expect("it is open");
+    }
+    assert!(listener.join().expect("it does not panic"), "all arrive");
+    let kept = (0..100).filter(|_| one.buffer().capacity() > 0).count();
+    assert!((1..10).contains(&kept), "{kept} of 100");
+}
+
+#[test]
 fn a_sender_hears_why_the_receiver_gave_up_while_it_sends() {
     let [one, other] = channels();
     let listener =

@@ -1,12 +1,13 @@
 //! What is sent arrives as it was.
 
-use super::{CODE, Place, code_of, noise};
+use super::{CODE, Place, code_of, names, noise};
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
+use trefoil_tests::{Disk, Program, wait_until};
 
 #[test]
 fn a_sender_says_a_code_and_the_receiver_gets_the_file() {
@@ -31,7 +32,7 @@ fn the_receiver_may_come_first() {
     let place = Place::new();
     place.file("a", b"content");
     let receiver = place.receive(&format!("--yes {CODE}")).spawn();
-    trefoil_tests::wait_until("the receiver waits", || receiver.stderr().contains("waiting"));
+    wait_until("the receiver waits", || receiver.stderr().contains("waiting"));
     place.send(&format!("--code {CODE} a")).run().success();
     receiver.wait().success();
     assert_eq!(place.received(), ["a"]);
@@ -141,7 +142,7 @@ fn permissions_are_given_no_further_than_the_receiver_gives_them() {
     fs::set_permissions(place.from("run"), Permissions::from_mode(0o4777)).unwrap();
     let sender = place.send(&format!("--code {CODE} run")).spawn();
     let line = format!("umask 027; exec \"$0\" receive --url {} --yes {CODE}", place.url());
-    let run = trefoil_tests::Program::new("sh").args(["-c", &line]).args([trefoil_tests::binary()]);
+    let run = Program::new("sh").args(["-c", &line]).args([trefoil_tests::binary()]);
     run.folder(place.to("")).run().success();
     sender.wait().success();
     assert_eq!(fs::metadata(place.to("run")).unwrap().mode() & 0o7777, 0o750);
@@ -180,4 +181,41 @@ fn what_is_named_by_dots_or_a_link_has_a_name_of_its_own() {
     sender.wait().success();
     assert_eq!(place.received(), ["dir", "link"]);
     assert!(place.to("link").symlink_metadata().unwrap().is_file());
+}
+
+/// A receiver that writes to this disk.
+fn receiver_on(disk: &Disk, place: &Place) -> Program {
+    let program = Program::from(disk.command()).args(["receive", "--yes", "--overwrite", CODE]);
+    program.args(["--url", &place.url()]).args(["--output".as_ref(), disk.store().as_os_str()])
+}
+
+#[test]
+fn a_file_gets_its_name_when_it_is_on_disk() {
+    let (place, disk) = (Place::new(), Disk::new());
+    place.file("a", b"content");
+    let sender = place.send(&format!("--code {CODE} a")).spawn();
+    disk.fails("sync hold");
+    let receiver = receiver_on(&disk, &place).spawn();
+    wait_until("it is being synced", || disk.struck("sync hold") > 0);
+    assert_eq!(names(&disk.store()), ["a.trefoil.part"]);
+    disk.works();
+    receiver.wait().success();
+    sender.wait().success();
+    assert_eq!(names(&disk.store()), ["a"]);
+}
+
+#[test]
+fn what_is_not_on_disk_has_not_been_sent() {
+    let disk = Disk::new();
+    for (fault, what) in [("sync EIO", "a"), ("syncdir EIO", "a"), ("syncdir EIO", "tree")] {
+        let place = Place::new();
+        place.file("a", b"content");
+        place.file("tree/a", b"content");
+        disk.fails(fault);
+        let sender = place.send(&format!("--code {CODE} {what}")).spawn();
+        let failed = receiver_on(&disk, &place).run().failure(1);
+        assert!(failed.contains("Input/output error"), "{failed}");
+        let told = sender.wait().failure(1);
+        assert!(told.contains("the receiver cannot go on"), "{told}");
+    }
 }

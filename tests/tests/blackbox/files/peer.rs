@@ -76,7 +76,7 @@ impl Peer {
 }
 
 /// A line of the hub, read byte by byte, since the stream follows.
-fn line(stream: &mut TcpStream) -> String {
+pub(super) fn line(stream: &mut TcpStream) -> String {
     let mut line = Vec::new();
     while line.last() != Some(&b'\n') {
         let mut byte = [0];

@@ -1,8 +1,9 @@
 //! Wrong codes, and what the receiver does not want.
 
-use super::peer::Peer;
+use super::peer::{Peer, line};
 use super::{CODE, Place, names};
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use trefoil_tests::{trefoil, wait_until};
 use trefoil_transfer::HandshakeError;
@@ -160,6 +161,25 @@ fn who_waits_long_enough_is_told() {
     assert!(late.contains("no sender has come"), "{late}");
     let late = place.send("a --wait 1").run().failure(5);
     assert!(late.contains("no receiver has come"), "{late}");
+}
+
+#[test]
+fn areceiver_that_is_refused_says_so_and_calls_again() {
+    let place = Place::new();
+    let mut sender = trefoil_tests::connect(place.hub.tcp_port());
+    sender.write_all(b"{\"listen\":\"$file/7\",\"id\":1}\n").unwrap();
+    let receiver = place.receive(&format!("--yes {CODE}")).spawn();
+    for _ in 0..2 {
+        let token = loop {
+            let said: serde_json::Value = serde_json::from_str(&line(&mut sender)).unwrap();
+            if let Some(token) = said["token"].as_str() {
+                break token.to_owned();
+            }
+        };
+        writeln!(sender, "{}", serde_json::json!({"refuse": token, "reason": "too many"})).unwrap();
+    }
+    // It pauses after each, since it says this before it does.
+    wait_until("it is refused", || receiver.stderr().matches("too many); trying again").count() == 2);
 }
 
 #[test]

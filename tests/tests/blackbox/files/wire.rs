@@ -1,5 +1,6 @@
 //! A network between an end and the hub: it remembers all bytes, can hold them up after some, and cut every connection.
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
@@ -74,6 +75,14 @@ impl Wire {
     /// How many bytes have passed, in both directions.
     pub(super) fn passed(&self) -> usize {
         self.state.0.lock().unwrap().recorded.len()
+    }
+
+    /// Whether 32 bytes have passed twice, but for text, as the lines of the hub are: a quarter of them is no ASCII.
+    pub(super) fn repeats_itself(&self) -> bool {
+        let state = self.state.0.lock().unwrap();
+        let is_binary = |bytes: &&[u8]| bytes.iter().filter(|byte| !byte.is_ascii()).count() >= 8;
+        let mut seen = HashSet::new();
+        state.recorded.windows(32).filter(is_binary).any(|bytes| !seen.insert(bytes))
     }
 
     /// Whether these bytes have passed.

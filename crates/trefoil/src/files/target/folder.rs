@@ -164,6 +164,25 @@ impl Folder {
         Ok(names)
     }
 
+    /// Waits until the names in it are on disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        match File::from(self.0.try_clone()?).sync_all() {
+            // Not every file system can do that for a folder.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Waits until everything that was written to its file system is on disk. It is one wait for any number of files;
+    /// one for each would take longer than to receive them where they are small.
+    pub(super) fn sync_file_system(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        fs::syncfs(&self.0)?;
+        #[cfg(not(target_os = "linux"))]
+        fs::sync();
+        Ok(())
+    }
+
     /// How many bytes more can be written here.
     pub(super) fn free_bytes(&self) -> io::Result<u64> {
         let stat = fs::fstatvfs(&self.0)?;

@@ -9,6 +9,9 @@ use trefoil_transfer::{Entry, Kind, Manifest, name};
 impl Target {
     /// Makes links, gives permissions, and moves everything to where it belongs. Only if `overwrite` something that is
     /// there is replaced: a file by a file, and a folder gets what comes beside what it has.
+    ///
+    /// All of it is on disk before it gets its names, and these are when this returns: the sender, who is told then, may
+    /// delete what it has sent.
     pub(crate) fn publish(mut self, manifest: &Manifest, overwrite: bool) -> io::Result<()> {
         self.open = None;
         for number in std::mem::take(&mut self.bare) {
@@ -26,7 +29,11 @@ impl Target {
         }
         self.last = None;
         if let Some(entry) = lone_file(manifest) {
-            return self.root.move_to(&self.part, &self.root, &entry.path, overwrite);
+            if let Some(file) = self.root.existing(&self.part)? {
+                file.sync_all()?;
+            }
+            self.root.move_to(&self.part, &self.root, &entry.path, overwrite)?;
+            return self.root.sync();
         }
         let Some(staging) = self.staging.take() else { return Ok(()) };
         let mut merged: HashSet<&[u8]> = HashSet::new();
@@ -41,16 +48,18 @@ impl Target {
         for entry in manifest.entries().iter().filter(is_whole).rev() {
             staging.below(Some(&entry.path))?.dress(entry.mode & !self.mask, entry.modified)?;
         }
+        staging.sync_file_system()?;
         for top in manifest.tops().filter(|top| !merged.contains(&top.path[..])) {
             staging.move_to(&top.path, &self.root, &top.path, overwrite)?;
         }
         if !merged.is_empty() {
             self.merge(&staging, manifest, &merged)?;
+            self.root.sync_file_system()?;
         }
         if !self.root.remove_empty(&self.part) {
             self.root.remove(&self.part)?;
         }
-        Ok(())
+        self.root.sync()
     }
 
     /// Moves what is in some folders, one by one, into folders that are there.
