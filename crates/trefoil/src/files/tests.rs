@@ -85,8 +85,7 @@ fn the_last_words_arrive_before_the_end() {
 #[test]
 fn few_of_many_buffers_are_kept() {
     let [one, other] = channels();
-    let listener =
-        std::thread::spawn(move || (0..100).map(|_| other.receive().map(drop).is_ok()).all(|came| came));
+    let listener = std::thread::spawn(move || (0..100).all(|_| other.receive().map(drop).is_ok()));
     for _ in 0..100 {
         one.send(Message::Entries(&[0; 1000]).record()).expect("it is open");
     }
