@@ -383,6 +383,15 @@ def lines_in_datagrams(hub):
     until("a wrong secret is counted", lambda: faults(hub, "wrong_secret") == 1)
 
 
+def datagrams_of_nothing_but_marks(hub):
+    mqtt = watcher(hub, "up/udp_slip", "up/udp_marked")
+    slip, marked = Datagrams("udp_slip"), Datagrams("udp_marked")
+    slip.send(b"\xc0" * 65_507, b"\xc0still here\xc0")
+    equal(mqtt.message().payload, b"still here")
+    marked.send(b"\n" * 65_507, b"noise\n$still here")
+    equal(mqtt.message().payload, b"$still here")
+
+
 def presence(hub):
     device = Device("line")
     with socket.create_connection((HOST, hub.tcp), DEADLINE_S) as asker:

@@ -43,6 +43,8 @@ const LISTENERS: &[(&str, &str)] = &[
     ("rate", "framing = 'line'\nrate_max = 10"),
     ("rate_udp", "framing = 'datagram'\nrate_max = 10"),
     ("udp", "framing = 'datagram'\npublish = 'up/udp/{peer}'"),
+    ("udp_slip", "framing = 'slip'"),
+    ("udp_marked", "framing = 'line'\nstarts_with = '$'"),
     ("udp_idle", "framing = 'datagram'\nidle_s = 1"),
     (
         "udp_lines",
@@ -98,7 +100,8 @@ macro_rules! scenarios {
 scenarios! {
     every_framing_both_ways byte_by_byte what_a_framing_cannot_carry frames_that_are_too_long
     the_last_frame_of_a_stream registration one_client_id_one_connection telnet heartbeats_and_blanks status_topic
-    idle_connections_end what_is_published no_more_than_the_rate datagrams silent_peers lines_in_datagrams presence a_slow_device
+    idle_connections_end what_is_published no_more_than_the_rate datagrams silent_peers lines_in_datagrams datagrams_of_nothing_but_marks
+    presence a_slow_device
 }
 
 #[test]

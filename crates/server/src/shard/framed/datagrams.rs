@@ -192,28 +192,31 @@ impl<'a> Frames<'a> {
     }
 
     fn next(&mut self) -> Option<Piece<'a>> {
-        let rest = self.rest?;
-        let Some(decoder) = &mut self.decoder else {
-            self.rest = None;
-            return Some(whole(self.profile, rest));
-        };
-        let step = decoder.next(rest, clock(self.now));
-        self.rest = Some(&rest[step.consumed..]);
-        match step.found {
-            Some(Ok(frame)) => Some(Piece::Frame(frame)),
-            Some(Err(error)) => {
-                self.rest = self.rest.filter(|_| !error.is_final());
-                Some(Piece::Error(error))
-            }
-            None if step.skipped > 0 => Some(Piece::Skipped(step.skipped)),
-            None if step.consumed > 0 => self.next(),
-            None => {
+        loop {
+            let rest = self.rest?;
+            let Some(decoder) = &mut self.decoder else {
                 self.rest = None;
-                match decoder.finish(rest)? {
-                    Ok(frame) => Some(Piece::Frame(frame)),
-                    Err(error) => Some(Piece::Error(error)),
+                return Some(whole(self.profile, rest));
+            };
+            let step = decoder.next(rest, clock(self.now));
+            self.rest = Some(&rest[step.consumed..]);
+            return match step.found {
+                Some(Ok(frame)) => Some(Piece::Frame(frame)),
+                Some(Err(error)) => {
+                    self.rest = self.rest.filter(|_| !error.is_final());
+                    Some(Piece::Error(error))
                 }
-            }
+                None if step.skipped > 0 => Some(Piece::Skipped(step.skipped)),
+                // A whole datagram may be marks with nothing between them.
+                None if step.consumed > 0 => continue,
+                None => {
+                    self.rest = None;
+                    match decoder.finish(rest)? {
+                        Ok(frame) => Some(Piece::Frame(frame)),
+                        Err(error) => Some(Piece::Error(error)),
+                    }
+                }
+            };
         }
     }
 }
