@@ -1,6 +1,8 @@
 //! What all shards know of a framed listener, or of a device that the hub connects to.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use subtle::ConstantTimeEq;
 use trefoil_config::Framed;
 use trefoil_framing::{Decoder, EncodeError, Encoder, FrameError, Telnet};
 
@@ -15,6 +17,8 @@ pub(crate) struct Profile {
     pub(crate) decoder: Option<Decoder>,
     encoder: Option<Encoder>,
     pub(crate) is_udp: bool,
+    /// For registrations; seeded.
+    hasher: RandomState,
 }
 
 /// Why frames, or bytes, came to nothing.
@@ -79,7 +83,8 @@ impl Fault {
 
 impl Profile {
     pub(crate) fn new(settings: Arc<Framed>, is_udp: bool) -> Profile {
-        Profile { decoder: settings.decoder(), encoder: settings.encoder(), settings, is_udp }
+        let (decoder, encoder) = (settings.decoder(), settings.encoder());
+        Profile { decoder, encoder, settings, is_udp, hasher: RandomState::new() }
     }
 
     /// What a payload is on the wire, appended to `out`.
@@ -109,6 +114,19 @@ impl Profile {
             Telnet::escape(start, out);
         }
         Ok(())
+    }
+
+    /// What somebody says of itself, as a number by which it is known again, if a frame is a registration with the right
+    /// secret: one that comes again is no message, which everybody would read.
+    pub(crate) fn registration(&self, frame: &[u8]) -> Option<u64> {
+        let register = self.settings.register.as_ref()?;
+        let (group, secret) = register.secret.as_ref()?;
+        let secret = secret.0.as_bytes();
+        // Few frames have it in them, which is seen faster than what they are.
+        memchr::memmem::find(frame, secret)?;
+        let frame = self.strip(frame);
+        let found = register.pattern.0.captures(frame)?.get(*group)?;
+        bool::from(found.as_bytes().ct_eq(secret)).then(|| self.hasher.hash_one(frame))
     }
 
     /// A frame without what is taken off its ends; empty where that is all, or it is one of those that are passed over.

@@ -101,7 +101,7 @@ scenarios! {
     every_framing_both_ways byte_by_byte what_a_framing_cannot_carry frames_that_are_too_long
     the_last_frame_of_a_stream registration one_client_id_one_connection telnet heartbeats_and_blanks status_topic
     idle_connections_end what_is_published no_more_than_the_rate datagrams silent_peers lines_in_datagrams datagrams_of_nothing_but_marks
-    presence a_slow_device
+    a_peer_that_says_again_who_it_is presence a_slow_device
 }
 
 #[test]
