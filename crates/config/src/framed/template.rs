@@ -166,6 +166,13 @@ impl Template {
         }
         out
     }
+
+    /// The same as far as it can be told before anybody has said anything.
+    pub(crate) fn name_of(&self, peer: &str, listener: &str) -> Option<String> {
+        let is_told = |part: &Part| matches!(part, Part::Text(_) | Part::Peer | Part::Listener);
+        let known = Known { peer, listener, ..Known::default() };
+        self.0.iter().all(is_told).then(|| self.name(known, None))
+    }
 }
 
 impl Part {
