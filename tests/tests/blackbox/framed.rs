@@ -175,6 +175,28 @@ fn devices_on_a_unix_socket_are_told_apart() {
 }
 
 /// A port of this machine that nobody listens on; the next one to ask for one gets another.
+#[test]
+fn devices_behind_a_proxy_and_one_address_are_told_apart() {
+    let keys = "\n[[listener]]\nbind = '127.0.0.1:0'\nproxy_protocol = true\ntrusted_proxies = ['127.0.0.1']\n\
+                name = 'far'\nframing = 'line'\npublish = 'up/{client_id}/{peer_ip}'\n";
+    let hub = Hub::with_config(&format!("{CONFIG}{keys}"));
+    let mut client = trefoil_tests::lines::Connection::new(hub.tcp_port());
+    client.ask("{\"sub\":\"up/#\",\"id\":1}");
+    let port = hub.ports_of("framed")[0];
+    let mut devices = [4711, 4712].map(|from| {
+        let mut device = trefoil_tests::connect(port);
+        write!(device, "PROXY TCP4 192.0.2.9 10.0.0.1 {from} 4001\r\n").unwrap();
+        device
+    });
+    for round in 0..2 {
+        for (device, from) in devices.iter_mut().zip([4711, 4712]) {
+            writeln!(device, "{round}").unwrap();
+            let expected = format!("up/far-192.0.2.9:{from}/192.0.2.9");
+            assert_eq!(client.receive(), serde_json::json!({"topic": expected, "data": round}));
+        }
+    }
+}
+
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -175,8 +175,8 @@ impl ShardLoop {
             return dialled.address.to_string();
         }
         let Some(connection) = self.net.get(key) else { return String::new() };
-        if let Some(client) = connection.proxied().client() {
-            return client.to_string();
+        if let Some(client) = connection.proxied().peer() {
+            return client;
         }
         let addr = match &connection.link {
             Link::Stream(stream) => stream.peer(),
