@@ -117,6 +117,20 @@ fn help_over_udp_goes_to_nobody_else_in_more_bytes_than_it_cost() {
 }
 
 #[test]
+fn lines_of_help_may_be_pasted_over_udp_too() {
+    let hub = Hub::start();
+    let peer = Peer::new(hub.udp_port());
+    // As at netcat, where each line goes as a datagram.
+    let help = String::from_utf8(datagram(&hub, &format!("help sub{}", " ".repeat(4000)))).unwrap();
+    for line in help.lines() {
+        peer.send(format!("{line}\n"));
+    }
+    assert_eq!(peer.receive(), json!({"sub": "kitchen/#", "qos": 0}));
+    assert_eq!(peer.receive(), json!({"sub": ["hall/+/lamp", "kitchen/oven"], "qos": [1, 1], "ack": 1}));
+    assert_eq!(peer.ask(r#"{"ping":1}"#), json!({"pong": 1}), "what is no request is passed over");
+}
+
+#[test]
 fn a_heartbeat_comes_when_nothing_else_does_and_silence_ends_it() {
     let hub = Hub::with_config(&format!("{CONFIG}\n[limits]\nudp_idle_s = 3600\n"));
     let reply = validator("reply");

@@ -91,9 +91,15 @@ impl ShardLoop {
             );
         }
         let is_proven = known.is_some_and(|key| self.is_proven(key));
-        if let Some(Word::Help(name)) = Word::read(datagram) {
-            return send(socket, from, &datagram_of_text(name, datagram.len(), is_proven));
-        }
+        let datagram = match Word::read(datagram) {
+            Some(Word::Help(name)) => {
+                return send(socket, from, &datagram_of_text(name, datagram.len(), is_proven));
+            }
+            // A line of help, as it is pasted at netcat.
+            Some(Word::Pasted(request)) => request,
+            Some(Word::Remark) => return,
+            _ => datagram,
+        };
         let texts = match is_batch(datagram) {
             true => parse_batch(datagram, Limits::default()).map(|_| None),
             false => trefoil_json::parse(datagram, Limits::default()).map(Some),
