@@ -173,7 +173,8 @@ pub(crate) const BEFORE_LIMITS: &[Setting] = &[
         Count { min: 0, max: 1_000_000 },
         Number(30),
         "How often one address (of IPv6, one /64) may fail to prove who it is within `failures_window_s`. Beyond that \
-         it is refused for the rest of that time, whatever it sends. 0 is no limit.",
+         it is refused for the rest of that time, whatever it sends. What fails over UDP, where addresses can be forged, is \
+         counted by itself, and refused over UDP only. 0 is no limit.",
     ),
     setting(
         Auth,
@@ -211,7 +212,8 @@ pub(crate) const BEFORE_LIMITS: &[Setting] = &[
         Number(0),
         "For how long an address (of IPv6, one /64) is banned that has failed to prove who it is as often as \
          `auth.failures_max` allows. 0 bans nobody: it is only not listened to for the rest of \
-         `auth.failures_window_s`. Loopback addresses are never banned in this way.",
+         `auth.failures_window_s`. Loopback addresses are never banned in this way, and nobody \
+         for what failed over UDP.",
     ),
 ];
 

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use trefoil_tests::{CONFIG, DEADLINE, Hub, Program, python_program};
+use trefoil_tests::{CONFIG, DEADLINE, Hub, Program, python_program, wait_until};
 
 /// Beside [`CONFIG`]: the name of a listener, and its keys. Those whose name begins with `udp` are for datagrams.
 const LISTENERS: &[(&str, &str)] = &[
@@ -175,6 +175,25 @@ fn devices_on_a_unix_socket_are_told_apart() {
 }
 
 /// A port of this machine that nobody listens on; the next one to ask for one gets another.
+#[test]
+fn what_fails_over_udp_is_counted_by_itself() {
+    let keys = "failures_max = 2\n[[listener]]\nbind = 'udp://127.0.0.1:0'\nname = 'far'\nframing = 'line'\n\
+                register = '^ID (?<client_id>\\w+) (?<secret>\\w+)$'\nsecret = 's3cret'\npublish = 'up/{client_id}'\n";
+    let hub = Hub::with_users(&[("ann", "secret")], keys);
+    // Anybody may have written this address on them.
+    let stranger = trefoil_tests::datagrams::Peer::new(hub.ports_of("framed")[0]);
+    for _ in 0..2 {
+        stranger.send("ID meter wrong\nreading");
+    }
+    wait_until("both are counted", || hub.metric("trefoil_auth_failures_total") == 2);
+    let password = r#"{"auth":{"user":"ann","password":"secret"}}"#;
+    let peer = trefoil_tests::datagrams::Peer::new(hub.udp_port());
+    assert_eq!(peer.ask(password)["error"]["code"], "quota");
+    // Whoever has the address can still say who it is where an address is proved.
+    let mut client = trefoil_tests::lines::Connection::new(hub.tcp_port());
+    assert_eq!(client.ask(password)["auth"]["user"], "ann");
+}
+
 #[test]
 fn devices_behind_a_proxy_and_one_address_are_told_apart() {
     let keys = "\n[[listener]]\nbind = '127.0.0.1:0'\nproxy_protocol = true\ntrusted_proxies = ['127.0.0.1']\n\

@@ -5,6 +5,7 @@
 
 use super::begin::Opening;
 use super::{Fault, FramedInput, Stage, clock};
+use crate::access::Origin;
 use crate::framed::Profile;
 use crate::shard::ShardLoop;
 use crate::shard::connection::{Input, Link, Peer};
@@ -151,7 +152,8 @@ impl ShardLoop {
         }
         let Some(first) = first else { return Ok(None) };
         let first = profile.strip(&first);
-        let captures = self.framed_captures(register, Some(from.ip()), first)?;
+        let origin = Origin { address: Some(from.ip()), is_forgeable: true };
+        let captures = self.framed_captures(register, origin, first)?;
         Opening::new(settings, (&peer, &peer_ip), Some(&captures), levels_max).map(Some).map_err(bad_topic)
     }
 
