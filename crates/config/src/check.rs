@@ -16,7 +16,6 @@ use crate::value::Value;
 use crate::websocket::WebSocket;
 use std::collections::HashMap;
 use std::sync::Arc;
-use trefoil_hub::SlowReader;
 
 /// Puts the answers over the defaults. What does not go together goes to `problems`; the result then is worth nothing.
 pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<Problem>) -> Config {
@@ -177,7 +176,7 @@ fn dial(sheet: &Sheet, levels_max: usize, has_users: bool, problems: &mut Vec<Pr
             address,
             retry_s_max: answers.number_or_preset(SECTION, "retry_s_max") as u32,
             framed: Arc::new(framed),
-            slow_reader: SlowReader::default(),
+            slow_reader: slow_reader(answers, SECTION, "slow_reader").unwrap_or_default(),
         });
     }
     all

@@ -19,7 +19,8 @@ const HUNDRED_MILLION: u64 = 100_000_000;
 const MIB: u64 = 1 << 20;
 
 /// What may happen to messages for which a receiver is too slow.
-const SLOW_READER: Kind = Choice(&["drop_newest", "drop_oldest", "latest_per_topic", "disconnect"]);
+pub(crate) const SLOW_READER: Kind =
+    Choice(&["drop_newest", "drop_oldest", "latest_per_topic", "disconnect"]);
 
 /// No setting that counts bytes can be larger.
 const BYTES_MAX: u64 = 4095 * MIB;

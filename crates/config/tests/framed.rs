@@ -5,6 +5,7 @@ use std::path::Path;
 
 use trefoil_config::{Config, load};
 use trefoil_framing::{Framing, LengthForm, LengthPrefix};
+use trefoil_hub::SlowReader;
 
 fn try_load(text: &str) -> Result<Config, String> {
     let result = load(Some((Path::new("t.toml"), text)), &mut std::iter::empty());
@@ -232,6 +233,9 @@ fn devices_to_connect_to() {
         try_load("[[dial]]\naddress = 'plc.example:502'\nframing = 'line'\npublish = 'a'\nretry_s_max = 5")
             .unwrap();
     let dial = &config.dial[0];
+    assert_eq!(dial.slow_reader, SlowReader::DropNewest);
+    let of_other = "[[dial]]\naddress = 'a:1'\nframing = 'line'\npublish = 'a'\nslow_reader = 'disconnect'";
+    assert_eq!(try_load(of_other).unwrap().dial[0].slow_reader, SlowReader::Disconnect);
     assert_eq!(
         (dial.address.as_str(), dial.retry_s_max, dial.framed.name.as_str()),
         ("plc.example:502", 5, "plc.example:502")
