@@ -23,6 +23,7 @@ mod http;
 mod input;
 pub(crate) mod json;
 mod keep;
+mod last_words;
 mod mqtt;
 pub(crate) mod mqtt_sn;
 mod net;
@@ -61,6 +62,7 @@ use crate::sys::Tree;
 use crate::udp::Inbox;
 use accept::Listener;
 use encode::Encodings;
+use last_words::LastWords;
 use mio::{Events, Interest, Poll, Token};
 use net::Net;
 use run::Run;
@@ -126,6 +128,8 @@ pub(crate) struct ShardLoop {
     sweep_at: Option<Time>,
     /// Of the ways of datagrams that begin here.
     way_serial: u32,
+    /// What peers over UDP are still to be told who have left.
+    last_words: LastWords,
     /// What is of the MQTT-SN gateway only.
     sn: mqtt_sn::Own,
     /// Datagram channels.
@@ -236,6 +240,7 @@ impl ShardLoop {
             tree,
             sweep_at: (number == 0).then(Time::default),
             way_serial: 0,
+            last_words: LastWords::default(),
             sn,
             rooms,
             inbox: Inbox::default(),
