@@ -251,6 +251,11 @@ impl Outbox {
         }
     }
 
+    /// All that is to be written, if it is one piece: that of most ticks.
+    pub(crate) fn only(&self) -> Option<&[u8]> {
+        if self.pieces.len() == 1 { self.first() } else { None }
+    }
+
     /// The first piece: for a datagram, all of it.
     pub(crate) fn first(&self) -> Option<&[u8]> {
         Some(&self.pieces.front()?.bytes.as_slice()[self.written..])

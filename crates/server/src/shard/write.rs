@@ -134,12 +134,14 @@ impl Net {
                 return Ok(());
             }
             writes += 1;
-            let mut slices = [IoSlice::new(&[]); PIECES_PER_WRITE];
-            let count = connection.outbox.slices(&mut slices);
-            let wanted: usize = slices[..count].iter().map(|s| s.len()).sum();
-            let written = match &slices[..count] {
-                [one] => stream.write(one),
-                many => stream.write_vectored(many),
+            let (wanted, written) = match connection.outbox.only() {
+                Some(one) => (one.len(), stream.write(one)),
+                None => {
+                    let mut slices = [IoSlice::new(&[]); PIECES_PER_WRITE];
+                    let count = connection.outbox.slices(&mut slices);
+                    let wanted = slices[..count].iter().map(|s| s.len()).sum();
+                    (wanted, stream.write_vectored(&slices[..count]))
+                }
             };
             match written {
                 Ok(written) => {
