@@ -261,6 +261,12 @@ impl Outbox {
         Some(&self.pieces.front()?.bytes.as_slice()[self.written..])
     }
 
+    /// The datagrams that are to be sent, in their order.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
+        debug_assert_eq!(self.written, 0, "a datagram leaves whole");
+        self.pieces.iter().map(|piece| piece.bytes.as_slice())
+    }
+
     /// Takes `written` bytes off the front.
     pub(crate) fn advance(&mut self, written: usize, pool: &mut Pool) {
         self.bytes -= written;

@@ -11,6 +11,7 @@ mod arrival;
 mod channel;
 mod connection;
 mod datagrams;
+mod datagrams_out;
 mod deflate;
 mod encode;
 mod ending;
@@ -61,6 +62,7 @@ use crate::stats::Drop;
 use crate::sys::Tree;
 use crate::udp::Inbox;
 use accept::Listener;
+use datagrams_out::Listed;
 use encode::Encodings;
 use last_words::LastWords;
 use mio::{Events, Interest, Poll, Token};
@@ -128,6 +130,9 @@ pub(crate) struct ShardLoop {
     sweep_at: Option<Time>,
     /// Of the ways of datagrams that begin here.
     way_serial: u32,
+    /// Kept for their memory: the UDP peers that something waits for at the end of a tick, and what.
+    peers: Vec<ConnectionKey>,
+    listed: Listed,
     /// What peers over UDP are still to be told who have left.
     last_words: LastWords,
     /// What is of the MQTT-SN gateway only.
@@ -240,6 +245,8 @@ impl ShardLoop {
             tree,
             sweep_at: (number == 0).then(Time::default),
             way_serial: 0,
+            peers: Vec::new(),
+            listed: Listed::default(),
             last_words: LastWords::default(),
             sn,
             rooms,
