@@ -218,6 +218,9 @@ def users_and_passwords(hub):
     device.send(b"bob meter-1 hunter2\nreading\n")
     message = mqtt.message()
     equal((message.topic, message.payload), ("user/meter-1", b"reading"))
+    # Its password is nobody else's business, however often it says it.
+    device.send(b"bob meter-1 hunter2\nthree words long\n")
+    equal(mqtt.message().payload, b"three words long")
     stranger = Device("user")
     stranger.send(b"bob meter-2 wrong\nreading\n")
     equal(stranger.receive(1), b"")

@@ -116,17 +116,26 @@ impl Profile {
         Ok(())
     }
 
-    /// What somebody says of itself, as a number by which it is known again, if a frame is a registration with the right
-    /// secret: one that comes again is no message, which everybody would read.
+    /// What somebody says of itself, as a number by which it is known again, if a frame is a registration: with the right
+    /// secret, or with a name and a password. One that comes again is no message, which everybody would read.
     pub(crate) fn registration(&self, frame: &[u8]) -> Option<u64> {
         let register = self.settings.register.as_ref()?;
-        let (group, secret) = register.secret.as_ref()?;
-        let secret = secret.0.as_bytes();
-        // Few frames have it in them, which is seen faster than what they are.
-        memchr::memmem::find(frame, secret)?;
-        let frame = self.strip(frame);
-        let found = register.pattern.0.captures(frame)?.get(*group)?;
-        bool::from(found.as_bytes().ct_eq(secret)).then(|| self.hasher.hash_one(frame))
+        let pattern = &register.pattern.0;
+        let is_one = match &register.secret {
+            // Few frames have it in them, which is seen faster than what they are.
+            Some((_, secret)) if memchr::memmem::find(frame, secret.0.as_bytes()).is_none() => false,
+            Some((group, secret)) => {
+                let found = pattern.captures(self.strip(frame))?.get(*group)?;
+                found.as_bytes().ct_eq(secret.0.as_bytes()).into()
+            }
+            None => register.user.is_some() && pattern.is_match(self.strip(frame)),
+        };
+        is_one.then(|| self.hasher.hash_one(self.strip(frame)))
+    }
+
+    /// Whether registrations have a secret, by which they are told from all other frames.
+    pub(crate) fn has_secret(&self) -> bool {
+        self.settings.register.as_ref().is_some_and(|register| register.secret.is_some())
     }
 
     /// A frame without what is taken off its ends; empty where that is all, or it is one of those that are passed over.
