@@ -170,6 +170,35 @@ fn the_hub_does_not_answer_itself() {
 }
 
 #[test]
+fn two_hubs_do_not_answer_each_other_for_ever() {
+    let hub = Hub::with_config(CONFIG);
+    // The answer is such a request again, for a hub that is sent it. The one to an error is none.
+    let request = r#"{"sub":"a","qos":0}"#;
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(("127.0.0.1", hub.udp_port())).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket.send(request.as_bytes()).unwrap();
+    let mut room = [0; 1000];
+    let count = socket.recv(&mut room).unwrap();
+    assert_eq!(str::from_utf8(&room[..count]).unwrap().trim_end(), request);
+    let reader = socket.try_clone().unwrap();
+    let refused = std::thread::spawn(move || {
+        loop {
+            let count = reader.recv(&mut room).expect("an error comes once it is too much");
+            if str::from_utf8(&room[..count]).unwrap().contains(r#""code":"overloaded","reason":"more than"#)
+            {
+                return;
+            }
+        }
+    });
+    let many = format!("[{}]", [request; 1024].join(","));
+    while !refused.is_finished() {
+        socket.send(many.as_bytes()).unwrap();
+    }
+    refused.join().unwrap();
+}
+
+#[test]
 fn a_heartbeat_comes_when_nothing_else_does_and_silence_ends_it() {
     let hub = Hub::with_config(&format!("{CONFIG}\n[limits]\nudp_idle_s = 3600\n"));
     let reply = validator("reply");

@@ -6,6 +6,7 @@ use super::framed::FramedInput;
 use super::json::answered::Answered;
 use super::json::ask::Asks;
 use super::json::own::{Own, Shape};
+use super::json::pace::Turns;
 use super::mqtt_sn::Client;
 use super::overflow::Overflow;
 use super::stream::{Half, Waiting as StreamWaiting};
@@ -146,6 +147,8 @@ pub(super) struct Peer {
     pub(super) answered: Answered,
     /// It has said something that only who is sent what goes to this address can know.
     pub(super) is_proven: bool,
+    /// How often it has subscribed lately, as long as it has not.
+    pub(super) turns: Turns,
     /// The shard whose socket gets what it sends, if that is another one.
     pub(super) way: Option<Way>,
 }
@@ -153,7 +156,8 @@ pub(super) struct Peer {
 impl Peer {
     pub(super) fn new(addr: SocketAddr) -> Box<Peer> {
         let (unacknowledged, answered) = (VecDeque::new(), Answered::default());
-        Box::new(Peer { addr, unacknowledged, answered, is_proven: false, way: None })
+        let (is_proven, turns) = (false, Turns::default());
+        Box::new(Peer { addr, unacknowledged, answered, is_proven, turns, way: None })
     }
 }
 

@@ -9,6 +9,7 @@ mod hello;
 pub(super) mod help;
 pub(crate) mod led;
 pub(super) mod own;
+pub(super) mod pace;
 mod publish;
 mod room;
 mod stay;
@@ -257,10 +258,14 @@ impl ShardLoop {
             Request::Auth { .. } | Request::Hello(_) | Request::Help { .. } | Request::Pong(_) => Ok(()),
             Request::Publish(publish) => self.json_publish(key, session, publish),
             Request::Ask(ask) => self.json_ask(key, session, ask),
-            Request::Subscribe(subscribe) => self.json_subscribe(key, session, subscribe),
-            Request::Unsubscribe { filters, id, many } => self.json_unsubscribe(session, filters).map(|()| {
-                self.json_answer(key, |out| trefoil_json::encode_unsubscribed(filters, *id, *many, out));
-            }),
+            Request::Subscribe(subscribe) => {
+                self.json_take_turn(key).and_then(|()| self.json_subscribe(key, session, subscribe))
+            }
+            Request::Unsubscribe { filters, id, many } => {
+                self.json_take_turn(key).and_then(|()| self.json_unsubscribe(session, filters)).map(|()| {
+                    self.json_answer(key, |out| trefoil_json::encode_unsubscribed(filters, *id, *many, out));
+                })
+            }
             Request::Stream(stream) => self.json_stream(key, session, stream),
             Request::Presence { topic, id } => self.json_presence(session, topic, *id),
             Request::Room { room, id } => self.json_room(key, room, *id),
