@@ -96,6 +96,8 @@ pub(super) struct Connection {
     pub(super) is_too_slow: bool,
     /// It is not read from, since it does not read what it is sent.
     pub(super) is_held: bool,
+    /// It was an end of a stream, and what the other end has sent before it ended still has to go out.
+    pub(super) is_draining: bool,
     /// A WebSocket close frame has been sent; nothing may follow it.
     pub(super) has_said_close: bool,
     /// The peer has sent its WebSocket close frame, or what it sends cannot be told to be one.
@@ -358,6 +360,7 @@ impl Connection {
             counted_bytes: 0,
             is_too_slow: false,
             is_held: false,
+            is_draining: false,
             has_said_close: false,
             has_heard_close: false,
             is_half_closed: false,
