@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &Listen) -> Result<(), Failure> {
         return standard(stream);
     };
     eprintln!("listening as {:?} for {to}", arguments.name);
-    let workers = Workers::default();
+    let workers = Workers::new();
     loop {
         let call = listener.next()?;
         if arguments.once {
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &Listen) -> Result<(), Failure> {
             if let Err(failure) = serve(call, &to) {
                 tell(&failure);
             }
-        })?;
+        });
     }
 }
 

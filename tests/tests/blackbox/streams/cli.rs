@@ -90,6 +90,35 @@ fn ports_are_forwarded_for_many_at_once() {
 }
 
 #[test]
+fn who_has_no_descriptor_left_goes_on_with_what_there_is() {
+    let hub = Hub::start();
+    let narrow = |arguments: &str| {
+        let url = format!("tcp://127.0.0.1:{}", hub.tcp_port());
+        Program::new("prlimit")
+            .args(["--nofile=64"])
+            .args([trefoil_tests::binary().as_os_str()])
+            .args(arguments.split_whitespace())
+            .env("TREFOIL_URL", &url)
+            .spawn()
+    };
+    let _listens = narrow(&format!("listen echo --tcp {}", echo()));
+    has_listener(&hub);
+    let connects = narrow("connect echo --tcp 127.0.0.1:0");
+    let port = port_of(&connects);
+    // More than there are descriptors for, all of them open. Each that ends makes room for one that waits.
+    let mut clients: Vec<_> = (0..60_u8).map(|_| connect(port)).collect();
+    for (client, number) in clients.iter_mut().zip(0..) {
+        client.write_all(&[number]).unwrap();
+    }
+    for (mut client, number) in clients.into_iter().zip(0..) {
+        let mut got = [0];
+        client.read_exact(&mut got).unwrap();
+        assert_eq!(got, [number]);
+    }
+    assert_eq!(hub.metric("trefoil_streams_broken_total"), 0);
+}
+
+#[test]
 fn a_web_server_is_reached_through_the_hub() {
     let hub = Hub::start();
     let page = noise(2_000_000, 13);
