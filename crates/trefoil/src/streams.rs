@@ -4,13 +4,14 @@ use crate::descriptors;
 use crate::failure::Failure;
 use rustix::io::Errno;
 use socket2::SockRef;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 use trefoil_client::streams::Stream;
+use trefoil_client::{Code, ErrorKind};
 
 /// How often it is looked whether there is room for one more stream.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -84,6 +85,13 @@ pub(crate) fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     }
 }
 
+/// Whether what kept somebody from listening may be over in a moment: the hub is started anew, or it has yet to notice that
+/// a listener is gone.
+pub(crate) fn may_pass(error: &trefoil_client::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Connect | ErrorKind::Lost | ErrorKind::TimedOut)
+        || matches!(error.code(), Some(Code::Taken | Code::Overloaded | Code::Unavailable))
+}
+
 /// Carries bytes between a stream and a local connection until both directions have ended.
 pub(crate) fn join(stream: Stream, local: TcpStream) -> io::Result<()> {
     let _ = local.set_nodelay(true);
@@ -121,12 +129,12 @@ pub(crate) fn standard(stream: Stream) -> Result<(), Failure> {
     match copy(&mut &stream, &mut io::stdout().lock()) {
         Ok(()) => {}
         // Nobody reads standard output any more, which ends this well for whoever has cut it off.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
         Err(error) => return Err(broken(&error)),
     }
     // The other end has sent all, and may still be reading.
     match sender.join() {
-        Ok(Err(error)) if error.kind() != ErrorKind::BrokenPipe => Err(broken(&error)),
+        Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(broken(&error)),
         _ => Ok(()),
     }
 }
@@ -171,7 +179,7 @@ fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
                 to.write_all(&buffer[..count])?;
                 to.flush()?;
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
@@ -179,7 +187,7 @@ fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
 
 fn broken(error: &io::Error) -> Failure {
     match error.kind() {
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
             Failure::unreachable("the stream broke: the other end, or the hub, broke it off")
         }
         _ => Failure::failed(error),

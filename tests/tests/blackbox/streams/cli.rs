@@ -90,6 +90,39 @@ fn ports_are_forwarded_for_many_at_once() {
 }
 
 #[test]
+fn a_port_is_reached_again_when_the_hub_comes_back() {
+    let mut hub = Hub::start();
+    let tcp = format!("127.0.0.1:{}", hub.tcp_port());
+    let config = trefoil_tests::CONFIG.replacen("127.0.0.1:0", &tcp, 1);
+    let mut listens = end(&hub, &format!("listen echo --tcp {}", echo())).spawn();
+    has_listener(&hub);
+    let connects = end(&hub, "connect echo --tcp 127.0.0.1:0").spawn();
+    let port = port_of(&connects);
+    for signal in ["KILL", "TERM"] {
+        let mut before = connect(port);
+        before.write_all(b"before").unwrap();
+        before.read_exact(&mut [0; 6]).unwrap();
+        hub.signal(signal);
+        hub.wait();
+        // A hub that stops resets what goes through it; the system of one that is killed says that it has ended.
+        let is_over = before.read(&mut [0]);
+        assert_eq!(
+            is_over.map_err(|error| error.kind()),
+            match signal {
+                "KILL" => Ok(0),
+                _ => Err(std::io::ErrorKind::ConnectionReset),
+            }
+        );
+        hub = Hub::with_config(&config);
+        has_listener(&hub);
+        let mut after = connect(port);
+        after.write_all(b"after").unwrap();
+        after.read_exact(&mut [0; 5]).unwrap();
+    }
+    assert!(!listens.has_ended());
+}
+
+#[test]
 fn who_has_no_descriptor_left_goes_on_with_what_there_is() {
     let hub = Hub::start();
     let narrow = |arguments: &str| {
