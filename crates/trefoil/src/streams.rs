@@ -134,7 +134,7 @@ pub(crate) fn standard(stream: Stream) -> Result<(), Failure> {
     }
     // The other end has sent all, and may still be reading.
     match sender.join() {
-        Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(broken(&error)),
+        Ok(Err(error)) => Err(broken(&error)),
         _ => Ok(()),
     }
 }

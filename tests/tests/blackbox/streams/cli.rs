@@ -52,6 +52,25 @@ fn standard_input_and_output_are_joined() {
 }
 
 #[test]
+fn what_the_other_end_did_not_read_is_not_taken_for_sent() {
+    let hub = Hub::start();
+    let mut once = End::new(&hub);
+    once.ask(json!({"listen": "x", "once": true}));
+    let connects = end(&hub, "connect x").stdin(noise(32 << 20, 3)).spawn();
+    once.hear();
+    // It has nothing to say, and breaks off while there is more to be read than it has read.
+    once.end();
+    wait_until("the other one is held back", || {
+        let before = hub.metric("trefoil_stream_bytes_total");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        before > 0 && hub.metric("trefoil_stream_bytes_total") == before
+    });
+    once.reset();
+    let said = connects.wait().failure(3);
+    assert!(said.contains("the stream broke"), "{said}");
+}
+
+#[test]
 fn connect_waits_for_a_listener() {
     let hub = Hub::start();
     let connects = end(&hub, "connect late --wait 60").stdin("hello").spawn();
