@@ -81,6 +81,8 @@ fn what_is_found_and_cannot_be_gone_on_with_is_sent_again() {
         fs::set_permissions(part.join(name), fs::Permissions::from_mode(mode)).unwrap();
     }
     fs::hard_link(part.join("linked"), place.to("another")).unwrap();
+    fs::write(part.join("of another offer"), &bytes).unwrap();
+    fs::set_permissions(&part, fs::Permissions::from_mode(0o555)).unwrap();
     let sender = place.send(&format!("--code {CODE} dir")).spawn();
     place.receive(&format!("--yes {CODE}")).run().success();
     sender.wait().success();
@@ -88,6 +90,7 @@ fn what_is_found_and_cannot_be_gone_on_with_is_sent_again() {
         assert!(fs::read(place.to(name)).unwrap() == bytes, "{name}");
     }
     assert_eq!(place.received(), ["another", "dir"]);
+    assert_eq!(super::names(&place.to("dir")), ["closed", "linked", "unreadable"]);
 }
 
 #[test]

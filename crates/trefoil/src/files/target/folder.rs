@@ -127,6 +127,15 @@ impl Folder {
         Ok(())
     }
 
+    /// Lets things be put into a folder that a run before this one has given its permissions already. What cannot be done
+    /// then says so itself.
+    pub(super) fn open_up(&self) {
+        if let Ok(stat) = fs::fstat(&self.0) {
+            let mode = Mode::from_raw_mode(stat.st_mode);
+            let _ = if mode.contains(Mode::RWXU) { Ok(()) } else { fs::fchmod(&self.0, mode | Mode::RWXU) };
+        }
+    }
+
     /// Gives this folder its permissions and its time.
     pub(super) fn dress(&self, mode: u16, modified: (i64, u32)) -> io::Result<()> {
         fs::fchmod(&self.0, Mode::from_raw_mode(mode.into()))?;
@@ -157,6 +166,7 @@ impl Folder {
             Found::Folder => {}
         }
         let folder = self.child(name)?;
+        folder.open_up();
         for child in folder.names()? {
             folder.remove(&child)?;
         }

@@ -228,6 +228,7 @@ fn part_name(manifest: &Manifest) -> Vec<u8> {
 
 /// Removes what is not among the folders and files that are offered. Links are made anew at the end.
 fn clean(folder: &Folder, path: &[u8], kinds: &HashMap<&[u8], &Kind>) -> io::Result<()> {
+    folder.open_up();
     for name in folder.names()? {
         let below = if path.is_empty() { name.clone() } else { [path, b"/", &name].concat() };
         match (kinds.get(&below[..]), folder.find(&name)?) {
