@@ -32,7 +32,7 @@ pub(crate) struct Listen {
     /// The name at which callers find this, such as shed/ssh
     pub(crate) name: String,
     /// Connect each caller to this address
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
     pub(crate) tcp: Option<String>,
     /// End after the first caller; without --tcp there is no other in any case
     #[arg(long)]
@@ -51,7 +51,7 @@ pub(crate) struct Connect {
     /// The name under which somebody listens, such as shed/ssh
     pub(crate) name: String,
     /// Accept connections at this address; each becomes a stream. Port 0 is any that is free, which is printed
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
     pub(crate) tcp: Option<String>,
     /// End after the first connection; without --tcp there is no other in any case
     #[arg(long)]
@@ -72,4 +72,12 @@ pub(crate) struct Hub {
     pub(crate) url: String,
     #[command(flatten)]
     pub(crate) access: Access,
+}
+
+/// An address that looks like one; whether there is such a host is seen when it is needed.
+fn host_and_port(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(text.to_owned()),
+        _ => Err("it is no address such as 127.0.0.1:8000 or [::1]:8000".into()),
+    }
 }

@@ -223,6 +223,10 @@ fn what_goes_wrong_has_its_words_and_its_code() {
     let taken = hub.tcp_port();
     let said = end(&hub, &format!("connect a --tcp 127.0.0.1:{taken}")).run().failure(1);
     assert!(said.contains("cannot listen on 127.0.0.1"), "{said}");
+    for wrong in ["8000", ":8000", "host", "host:http"] {
+        let said = end(&hub, &format!("connect a --tcp {wrong}")).run().failure(2);
+        assert!(said.contains("no address such as 127.0.0.1:8000"), "{said}");
+    }
     // A stream that breaks is no stream that ends.
     let mut once = End::new(&hub);
     once.ask(json!({"listen": "broken", "once": true}));
