@@ -123,6 +123,15 @@ fn who_reads_nothing_is_reset_and_not_told_that_this_was_all() {
 }
 
 #[test]
+fn a_hub_that_stops_resets_who_has_not_read_all_that_a_browser_sent() {
+    let mut hub = limited("stream_buffer_bytes_max = \"64 MiB\"\ndrain_s = 1");
+    let (mut device, _) = gone_before_it_is_read(&hub);
+    hub.signal("TERM");
+    assert!(hub.wait().success());
+    device.is_reset();
+}
+
+#[test]
 fn each_direction_ends_by_itself() {
     let hub = Hub::start();
     let (mut device, mut browser) = mixed(&hub, true);

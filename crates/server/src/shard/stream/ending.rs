@@ -127,6 +127,12 @@ impl ShardLoop {
         self.set_deadline(key, (idle_s > 0).then(|| self.net.now.plus_s(idle_s)));
     }
 
+    /// The hub has stopped, and what is left for some connections does not go out any more.
+    pub(crate) fn reset_what_drains(&self) {
+        let draining = self.net.connections.iter().filter(|(_, connection)| connection.is_draining);
+        draining.for_each(|(_, connection)| reset_when_closed(&connection.link));
+    }
+
     /// Nothing of what is left for a connection has gone out for too long.
     pub(in crate::shard) fn stream_drains_too_slowly(&mut self, key: ConnectionKey) {
         self.net.context.streams.idle.shared_add(1);
