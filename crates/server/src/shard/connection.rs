@@ -445,7 +445,11 @@ impl Connection {
     /// Bytes that wait for it, wherever.
     pub(super) fn held_bytes(&self) -> usize {
         let overflow = self.overflow.as_ref().map_or(0, |overflow| overflow.bytes());
-        self.waiting().0 + overflow + self.channel().map_or(0, Channel::kept_bytes)
+        let early = match &self.input {
+            Input::StreamWait(waiting) => waiting.early_bytes(),
+            _ => 0,
+        };
+        self.waiting().0 + overflow + early + self.channel().map_or(0, Channel::kept_bytes)
     }
 
     /// Whether nothing waits in it.
