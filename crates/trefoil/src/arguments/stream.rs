@@ -57,7 +57,7 @@ pub(crate) struct Connect {
     #[arg(long)]
     pub(crate) once: bool,
     /// If nobody listens, wait for somebody, at most SECONDS
-    #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(short, long, value_name = "SECONDS", value_parser = waiting_seconds)]
     pub(crate) wait: Option<std::time::Duration>,
     #[command(flatten)]
     pub(crate) hub: Hub,
@@ -80,4 +80,13 @@ fn host_and_port(text: &str) -> Result<String, String> {
         Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(text.to_owned()),
         _ => Err("it is no address such as 127.0.0.1:8000 or [::1]:8000".into()),
     }
+}
+
+/// A time for which the hub lets somebody wait.
+fn waiting_seconds(text: &str) -> Result<std::time::Duration, String> {
+    let wait = seconds(text)?;
+    if wait.as_secs_f64() > f64::from(trefoil_json::WAIT_S_MAX) {
+        return Err(format!("nobody may wait for more than {} s", trefoil_json::WAIT_S_MAX));
+    }
+    Ok(wait)
 }

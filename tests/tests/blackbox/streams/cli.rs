@@ -227,6 +227,8 @@ fn what_goes_wrong_has_its_words_and_its_code() {
         let said = end(&hub, &format!("connect a --tcp {wrong}")).run().failure(2);
         assert!(said.contains("no address such as 127.0.0.1:8000"), "{said}");
     }
+    let said = end(&hub, "connect a --wait 3601").run().failure(2);
+    assert!(said.contains("nobody may wait for more than 3600 s"), "{said}");
     // A stream that breaks is no stream that ends.
     let mut once = End::new(&hub);
     once.ask(json!({"listen": "broken", "once": true}));
