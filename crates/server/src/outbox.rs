@@ -251,9 +251,20 @@ impl Outbox {
         }
     }
 
+    /// All that is to be written, if it is one piece: that of most ticks.
+    pub(crate) fn only(&self) -> Option<&[u8]> {
+        if self.pieces.len() == 1 { self.first() } else { None }
+    }
+
     /// The first piece: for a datagram, all of it.
     pub(crate) fn first(&self) -> Option<&[u8]> {
         Some(&self.pieces.front()?.bytes.as_slice()[self.written..])
+    }
+
+    /// The datagrams that are to be sent, in their order.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
+        debug_assert_eq!(self.written, 0, "a datagram leaves whole");
+        self.pieces.iter().map(|piece| piece.bytes.as_slice())
     }
 
     /// Takes `written` bytes off the front.

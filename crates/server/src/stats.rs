@@ -173,6 +173,8 @@ pub(crate) struct Stats {
     pub(crate) packets_in: Figure,
     /// Packets to clients that deliver nothing.
     pub(crate) answers: Figure,
+    /// Answers to UDP peers that have left, which were not sent.
+    pub(crate) answers_lost: Figure,
     /// Bytes of the payloads of messages that clients published.
     pub(crate) payload_in: Figure,
     /// Bytes of the payloads of deliveries.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use trefoil_tests::datagrams::Peer;
 use trefoil_tests::mqtt::{Connect, Connection, Message, Will};
-use trefoil_tests::mqtt_sn::{Device, kind};
+use trefoil_tests::mqtt_sn::{CLEAN, Device, connect_body, kind};
 use trefoil_tests::{Bystander, Disk, Exchange, Hub, Program, Running, connect, lines, wait_until};
 
 /// Everything that writes.
@@ -411,6 +411,30 @@ fn a_disk_that_hangs_lets_acknowledgements_wait_and_nothing_else() {
     assert!(more <= 6, "{more} syncs for 25 messages that waited for the disk together");
     let (_hub, payloads) = killed(&disk, hub);
     assert_eq!(payloads.len(), 2 + 5 + 20);
+}
+
+#[test]
+fn a_device_that_leaves_while_the_disk_hangs_is_answered_all_the_same() {
+    let disk = Disk::new();
+    // In one shard, since what one client waits for must not be waited for by another.
+    let hub =
+        disk.hub(&(disk.config().replace("shards = 2", "shards = 1") + "\n[limits]\nsessions_max = 2\n"));
+    let (mut kept, _) = lasting(&hub, "kept");
+    kept.subscribe("rr", 1);
+    kept.leave();
+    let device = Device::connected(hub.port_of("mqtt-sn"), "device");
+    disk.fails("sync hold");
+    device.send(kind::PUBLISH, &[0x22, b'r', b'r', 0, 1, b'x']);
+    let refused = Device::new(hub.port_of("mqtt-sn"));
+    refused.send(kind::CONNECT, &connect_body(CLEAN, 60, "one too many"));
+    refused.expect(kind::CONNACK, &[1]);
+    device.send(kind::DISCONNECT, &[]);
+    wait_until("the device's session has ended", || hub.stat("sessions") == 1);
+    assert_eq!(device.try_receive(), None, "an acknowledgement of what is not on disk");
+    disk.works();
+    device.expect(kind::PUBACK, &[b'r', b'r', 0, 1, 0]);
+    device.expect(kind::DISCONNECT, &[]);
+    assert_eq!(hub.metric("trefoil_answers_lost_total"), 0);
 }
 
 #[test]

@@ -119,6 +119,11 @@ pub(super) struct Connection {
 pub(super) struct Held(VecDeque<(u64, Outbox)>);
 
 impl Held {
+    /// What waits for each batch.
+    pub(super) fn into_ropes(self) -> impl Iterator<Item = (u64, Outbox)> {
+        self.0.into_iter()
+    }
+
     /// Bytes and messages of it.
     pub(super) fn size(&self) -> (usize, usize) {
         let sum = |of: fn(&Outbox) -> usize| self.0.iter().map(|(_, rope)| of(rope)).sum();

@@ -134,6 +134,7 @@ impl ShardLoop {
         self.net.stats().connections[connection.kind as usize].add(1u64.wrapping_neg());
         let listener = usize::from(connection.listener);
         self.dismiss(listener);
+        let held = connection.held.take();
         self.stream_gone(key, &mut connection);
         if let Input::ChannelReader(reader) = &connection.input {
             self.channel_forget(reader, key);
@@ -149,6 +150,9 @@ impl ShardLoop {
                     Form::MqttSn(client) => client.way,
                     _ => peer.way,
                 };
+                if let Some(held) = held {
+                    self.keep_last_words(listener, peer.addr, *held);
+                }
                 self.clear_place(listener, peer.addr, key);
                 self.end_way(listener, peer.addr, way);
             }

@@ -91,10 +91,13 @@ impl Net {
         {
             return self.deliver_one_by_one(to, run, subscription_ids, slow_reader);
         }
-        self.count_drop(Drop::Unframed, unframed);
-        self.count_drop(Drop::TooLarge, too_large);
-        if count == 0 {
-            return;
+        // Of frames only: everybody else gets all of it.
+        if count < size.count {
+            self.count_drop(Drop::Unframed, unframed);
+            self.count_drop(Drop::TooLarge, too_large);
+            if count == 0 {
+                return;
+            }
         }
         let connection = &mut self.connections[to.0 as usize];
         if connection.is_joined() {

@@ -99,6 +99,7 @@ impl ShardLoop {
         let is_still = std::mem::take(&mut self.handover.mail) == 0
             && self.net.mail.iter().all(Vec::is_empty)
             && self.net.holding.is_empty()
+            && self.last_words.is_empty()
             && self.net.dirty.is_empty()
             && self.held_replies.is_empty();
         let closing = self.net.connections.iter().filter(|(_, c)| c.phase != Phase::Open && !c.is_udp());

@@ -115,6 +115,7 @@ impl ShardLoop {
                 self.net.mark_dirty(key);
             }
         }
+        self.say_last_words(durable);
         while let Some(held) = self.held_replies.pop_front_if(|held| held.batch <= durable) {
             held.answer.send();
         }
@@ -137,6 +138,7 @@ impl ShardLoop {
         for held in std::mem::take(&mut self.held_replies) {
             held.answer.refuse();
         }
+        self.give_up_last_words();
         for (_, key, serial) in std::mem::take(&mut self.net.holding) {
             let Some(connection) = self.net.get_mut(key).filter(|c| c.serial == serial) else { continue };
             if connection.held.take().is_none() || connection.phase != Phase::Open {

@@ -11,6 +11,7 @@ mod arrival;
 mod channel;
 mod connection;
 mod datagrams;
+mod datagrams_out;
 mod deflate;
 mod encode;
 mod ending;
@@ -23,6 +24,7 @@ mod http;
 mod input;
 pub(crate) mod json;
 mod keep;
+mod last_words;
 mod mqtt;
 pub(crate) mod mqtt_sn;
 mod net;
@@ -60,7 +62,9 @@ use crate::stats::Drop;
 use crate::sys::Tree;
 use crate::udp::Inbox;
 use accept::Listener;
+use datagrams_out::Listed;
 use encode::Encodings;
+use last_words::LastWords;
 use mio::{Events, Interest, Poll, Token};
 use net::Net;
 use run::Run;
@@ -126,6 +130,11 @@ pub(crate) struct ShardLoop {
     sweep_at: Option<Time>,
     /// Of the ways of datagrams that begin here.
     way_serial: u32,
+    /// Kept for their memory: the UDP peers that something waits for at the end of a tick, and what.
+    peers: Vec<ConnectionKey>,
+    listed: Listed,
+    /// What peers over UDP are still to be told who have left.
+    last_words: LastWords,
     /// What is of the MQTT-SN gateway only.
     sn: mqtt_sn::Own,
     /// Datagram channels.
@@ -236,6 +245,9 @@ impl ShardLoop {
             tree,
             sweep_at: (number == 0).then(Time::default),
             way_serial: 0,
+            peers: Vec::new(),
+            listed: Listed::default(),
+            last_words: LastWords::default(),
             sn,
             rooms,
             inbox: Inbox::default(),

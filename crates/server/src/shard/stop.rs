@@ -65,7 +65,7 @@ impl ShardLoop {
     /// Whether the hub stops and all that could be sent has been.
     pub(crate) fn is_stopped(&self) -> bool {
         let Some(stop_at) = self.stop_at else { return false };
-        self.net.now >= stop_at || self.net.connections.is_empty()
+        self.net.now >= stop_at || self.net.connections.is_empty() && self.last_words.is_empty()
     }
 
     /// Sends an MQTT 5 client to another server, if there is one, and else only away.

@@ -1,10 +1,9 @@
 //! The end of a tick: what became dirty is written, each outbox with one call where the socket takes it all.
 
+use super::ShardLoop;
 use super::connection::{Input, Link, Phase};
 use super::net::Net;
-use super::{RETRY_MS, ShardLoop};
 use crate::outbox::PIECES_PER_WRITE;
-use crate::stats::Kind;
 use std::io::{self, IoSlice, Write};
 use trefoil_hub::ConnectionKey;
 
@@ -14,14 +13,25 @@ const WRITES_PER_TICK: usize = 8;
 impl ShardLoop {
     pub(super) fn flush_all(&mut self) {
         let mut dirty = std::mem::take(&mut self.net.dirty);
+        let mut peers = std::mem::take(&mut self.peers);
         for key in dirty.drain(..) {
             let Some(connection) = self.net.get_mut(key) else { continue };
             connection.is_dirty = false;
+            if connection.is_udp() && !connection.is_blocked {
+                peers.push(key);
+                continue;
+            }
             if !connection.is_blocked {
                 self.flush(key);
             }
             self.net.weigh_outbox(key);
         }
+        self.flush_datagrams(&peers);
+        for key in peers.drain(..) {
+            self.after_flush(key);
+            self.net.weigh_outbox(key);
+        }
+        self.peers = peers;
         // What became dirty while these were written goes out in the next tick, which comes at once.
         if self.net.dirty.is_empty() {
             self.net.dirty = dirty;
@@ -33,7 +43,10 @@ impl ShardLoop {
         let Some(connection) = self.net.get(key) else { return };
         let result = match connection.link {
             Link::Stream(_) => self.net.write_stream(key),
-            Link::Udp(_) => self.write_datagrams(key),
+            Link::Udp(_) => {
+                self.flush_datagrams(&[key]);
+                Ok(())
+            }
             Link::Channel(_) => {
                 self.channel_flush(key);
                 Ok(())
@@ -43,36 +56,6 @@ impl ShardLoop {
             Ok(()) => self.after_flush(key),
             Err(_) => self.lose(key),
         }
-    }
-
-    fn write_datagrams(&mut self, key: ConnectionKey) -> io::Result<()> {
-        let net = &mut self.net;
-        let Some(connection) = net.connections.get_mut(key.0 as usize) else { return Ok(()) };
-        if let Some(own) = &mut connection.json {
-            own.sent_at = net.now;
-        }
-        let Link::Udp(peer) = &connection.link else { return Ok(()) };
-        let Some(socket) = self.listeners[usize::from(connection.listener)].udp() else { return Ok(()) };
-        while let Some(datagram) = connection.outbox.first() {
-            match socket.send_to(datagram, peer.addr) {
-                Ok(sent) => net.context.stats[net.number].bytes_out.add(sent as u64),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    connection.is_blocked = true;
-                    self.unsent.push(key);
-                    self.retry_at = Some(net.now.plus_ms(RETRY_MS));
-                    return Ok(());
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // A datagram that cannot be sent is lost, as any may be; at QoS 1 it is sent again.
-                Err(error) => tracing::debug!(%error, peer = %peer.addr, "a datagram was not sent"),
-            }
-            connection.outbox.drop_first(&mut net.pool);
-        }
-        if connection.kind == Kind::MqttSn {
-            // There may be a million of them that sleep.
-            connection.outbox.slim();
-        }
-        Ok(())
     }
 
     fn after_flush(&mut self, key: ConnectionKey) {
@@ -137,12 +120,14 @@ impl Net {
                 return Ok(());
             }
             writes += 1;
-            let mut slices = [IoSlice::new(&[]); PIECES_PER_WRITE];
-            let count = connection.outbox.slices(&mut slices);
-            let wanted: usize = slices[..count].iter().map(|s| s.len()).sum();
-            let written = match &slices[..count] {
-                [one] => stream.write(one),
-                many => stream.write_vectored(many),
+            let (wanted, written) = match connection.outbox.only() {
+                Some(one) => (one.len(), stream.write(one)),
+                None => {
+                    let mut slices = [IoSlice::new(&[]); PIECES_PER_WRITE];
+                    let count = connection.outbox.slices(&mut slices);
+                    let wanted = slices[..count].iter().map(|s| s.len()).sum();
+                    (wanted, stream.write_vectored(&slices[..count]))
+                }
             };
             match written {
                 Ok(written) => {

@@ -7,7 +7,9 @@ use nix::sys::socket::{
     ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage, recvmmsg,
     sendmsg,
 };
-use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, addr::SocketAddrArg, sendmmsg};
+use rustix::net::{
+    MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, addr::SocketAddrArg, sendmmsg, sendto,
+};
 use std::cell::RefCell;
 use std::io::{IoSlice, IoSliceMut};
 use std::net::SocketAddr;
@@ -86,7 +88,7 @@ fn receive_with<S: SockaddrLike + Copy>(
     }
 }
 
-/// Sends all, as far as the system takes it.
+/// Sends all in their order, as far as the system takes it.
 pub(crate) fn send(socket: &UdpSocket, outgoing: &[Outgoing<'_>]) -> Tally {
     let mut tally = Tally::default();
     let mut rest = outgoing;
@@ -110,6 +112,9 @@ pub(crate) fn send(socket: &UdpSocket, outgoing: &[Outgoing<'_>]) -> Tally {
 
 /// Sends single datagrams. Returns whether there may be room for more.
 fn send_batch(socket: &UdpSocket, batch: &[Outgoing<'_>], tally: &mut Tally) -> bool {
+    if let [one] = batch {
+        return send_one(socket, one, tally);
+    }
     let slices: Vec<[IoSlice<'_>; 1]> = batch.iter().map(|one| [IoSlice::new(one.bytes)]).collect();
     let mut control: Vec<_> = batch.iter().map(|_| SendAncillaryBuffer::default()).collect();
     let messages = batch.iter().zip(&slices).zip(&mut control);
@@ -134,6 +139,22 @@ fn send_batch(socket: &UdpSocket, batch: &[Outgoing<'_>], tally: &mut Tally) -> 
         }
     }
     true
+}
+
+/// The same for one, without lists.
+fn send_one(socket: &UdpSocket, one: &Outgoing<'_>, tally: &mut Tally) -> bool {
+    loop {
+        match sendto(socket, one.bytes, SendFlags::DONTWAIT, &one.to.raw) {
+            Ok(_) => tally.note_sent(one),
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::NOBUFS) => return false,
+            Err(error) => {
+                tracing::debug!(%error, to = %one.to.address, "a datagram was not sent");
+                tally.failed += 1;
+            }
+        }
+        return true;
+    }
 }
 
 /// Sends several datagrams to one receiver. Returns whether there may be room for more.

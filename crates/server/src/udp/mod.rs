@@ -23,6 +23,13 @@ const DATAGRAM_BYTES_MAX: usize = 65_535;
 /// Datagrams that are taken at once.
 pub(crate) const BATCH: usize = 32;
 
+/// A datagram up to this size fits into a packet on any link (RFC 8200 §5). The kernel cuts none out that does not.
+pub(crate) const SEGMENT_BYTES_MAX: usize = 1_232;
+
+/// What the kernel cuts into datagrams at most, in datagrams and in bytes.
+pub(crate) const SEGMENTS_MAX: usize = 64;
+pub(crate) const SEGMENTS_BYTES_MAX: usize = 65_000;
+
 /// Where in the buffer each datagram begins. Most are small, and a distance that is a power of two would have all of them
 /// want the same few lines of the cache.
 const STRIDE_BYTES: usize = DATAGRAM_BYTES_MAX + 1 + 17 * 64;
@@ -77,7 +84,7 @@ impl Outgoing<'_> {
     }
 }
 
-/// What came of sending. Nothing is kept that could not be sent.
+/// What came of sending, which is done in order and ends where the socket has no room. Nothing is kept.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Tally {
     /// Datagrams that the system has taken.

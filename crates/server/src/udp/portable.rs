@@ -40,7 +40,7 @@ pub(super) fn receive(
     false
 }
 
-/// Sends all, as far as the system takes it.
+/// Sends all in their order, as far as the system takes it.
 pub(crate) fn send(socket: &UdpSocket, outgoing: &[Outgoing<'_>]) -> Tally {
     let mut tally = Tally::default();
     for several in outgoing {
@@ -50,7 +50,11 @@ pub(crate) fn send(socket: &UdpSocket, outgoing: &[Outgoing<'_>]) -> Tally {
             let bytes = chunks.next().unwrap_or_default();
             match socket.send_to(bytes, several.to.address) {
                 Ok(_) => tally.note_sent(&Outgoing { bytes, segment_bytes: usize::MAX, ..*several }),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => tally.full += 1,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    tally.full =
+                        outgoing.iter().map(Outgoing::count).sum::<usize>() - tally.sent - tally.failed;
+                    return tally;
+                }
                 Err(_) => tally.failed += 1,
             }
         }

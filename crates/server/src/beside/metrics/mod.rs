@@ -146,7 +146,7 @@ impl Figures {
                 &s.queued_bytes
             }),
         ];
-        const COUNTERS: [(&str, &str, Read); 21] = [
+        const COUNTERS: [(&str, &str, Read); 22] = [
             ("connections_accepted", "Connections accepted.", |s| &s.accepted),
             ("connections_refused", "Connections refused since a limit was reached.", |s| &s.refused),
             ("connections_handed_over", "Connections taken over from the process before.", |s| {
@@ -179,6 +179,9 @@ impl Figures {
             ("messages_out", "Deliveries to clients.", |s| &s.messages_out),
             ("bytes_in", "Bytes read from sockets.", |s| &s.bytes_in),
             ("bytes_out", "Bytes written to sockets.", |s| &s.bytes_out),
+            ("answers_lost", "Answers to UDP clients that had left, which were not sent.", |s| {
+                &s.answers_lost
+            }),
             ("mqtt_sn_resends", "Packets sent again to MQTT-SN clients that did not answer.", |s| {
                 &s.mqtt_sn_resends
             }),

@@ -16,6 +16,7 @@ impl ShardLoop {
         }
         let Some(packet) = self.sn_read(number, from, datagram) else { return };
         self.net.stats().packets_in.add(1);
+        self.begin_event();
         match (&packet, place) {
             (Packet::SearchGw(_), _) => self.sn_found(number, from),
             (Packet::Connect(Connect { client_id, .. }), _)
@@ -47,6 +48,7 @@ impl ShardLoop {
     pub(in crate::shard) fn sn_take(&mut self, led: &Led) {
         let &Led { listener, from, way, ref datagram, .. } = led;
         let Some(packet) = self.sn_read(listener, from, datagram) else { return };
+        self.begin_event();
         match (&packet, self.place(listener, from)) {
             (Packet::Connect(_) | Packet::PingReq(Some(_)), _) => {
                 self.sn_arrive(listener, from, way, &packet);

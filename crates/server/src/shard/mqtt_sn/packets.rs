@@ -19,7 +19,6 @@ use trefoil_mqtt_sn::{
 impl ShardLoop {
     /// Takes a packet from the address of a client.
     pub(super) fn sn_packet(&mut self, key: ConnectionKey, packet: &Packet<'_>) {
-        self.begin_event();
         let now = self.net.now;
         let Some(connection) = self.net.get_mut(key) else { return };
         let session = connection.session;

@@ -2,16 +2,12 @@
 
 use super::{OpenRoom, Pending};
 use crate::shard::ShardLoop;
-use crate::udp::{self, Outgoing, Tally};
+use crate::udp::{self, Outgoing, SEGMENT_BYTES_MAX, SEGMENTS_BYTES_MAX, SEGMENTS_MAX, Tally};
 use std::net::SocketAddr;
 use trefoil_room::Packet;
 
 /// How many datagrams are listed before they are sent.
 const LIST_MAX: usize = 4096;
-
-/// What the kernel cuts into datagrams at most, in datagrams and in bytes.
-const SEGMENTS_MAX: usize = 64;
-const SEGMENTS_BYTES_MAX: usize = 65_000;
 
 impl Pending {
     fn is_for(&self, number: u16) -> bool {
@@ -35,7 +31,7 @@ impl OpenRoom {
             let mut rest = self.pending.iter().filter(|pending| pending.is_for(peer.number)).peekable();
             while let Some(first) = rest.next() {
                 let (mut end, mut count) = (first.start + first.len, 1);
-                let mut is_open = first.len > 0;
+                let mut is_open = (1..=SEGMENT_BYTES_MAX).contains(&first.len);
                 // Those that stand behind each other in memory and are of one size are one piece for the kernel; the last
                 // may be shorter.
                 while let Some(next) = rest.next_if(|next| {

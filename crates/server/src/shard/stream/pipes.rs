@@ -80,6 +80,19 @@ mod linux {
             Ok(splice(from, None, &self.writer, None, self.bytes_max, flags)?)
         }
 
+        /// Moves what has come to the socket meanwhile into the pipe, in which there are `bytes`. Gives how much; whether there
+        /// is no more or no room for it, whether the peer has ended or the socket failed, says the next [`fill`](Self::fill).
+        pub(in crate::shard::stream) fn top_up(&self, from: impl AsFd, bytes: usize) -> usize {
+            let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+            let mut more = 0;
+            while let room @ 1.. = self.bytes_max.saturating_sub(bytes + more)
+                && let Ok(moved @ 1..) = splice(&from, None, &self.writer, None, room, flags)
+            {
+                more += moved;
+            }
+            more
+        }
+
         /// Moves so many bytes that are in the pipe into a socket, as far as that takes them.
         pub(in crate::shard::stream) fn drain(&self, to: impl AsFd, bytes: usize) -> io::Result<usize> {
             let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
@@ -110,7 +123,19 @@ mod linux {
             let mut room = [0; 5];
             bob.read_exact(&mut room).unwrap();
             assert_eq!(&room, b"hello");
+            ann.write_all(b"hel").unwrap();
+            assert_eq!(taken[0].fill(&from).unwrap(), 3);
+            assert_eq!(taken[0].top_up(&from, 3), 0, "nothing has come meanwhile");
+            ann.write_all(b"lo").unwrap();
+            assert_eq!(taken[0].top_up(&from, 3), 2);
+            ann.write_all(b"x").unwrap();
+            assert_eq!(taken[0].top_up(&from, taken[0].bytes_max), 0, "there is no room");
+            assert_eq!(taken[0].drain(&to, 5).unwrap(), 5);
+            bob.read_exact(&mut room).unwrap();
+            assert_eq!(&room, b"hello");
+            assert_eq!(taken[0].fill(&from).unwrap(), 1);
             drop(ann);
+            assert_eq!(taken[0].top_up(&from, 1), 0, "the end is found by who reads");
             assert_eq!(taken[0].fill(&from).unwrap(), 0);
             for (at, pipe) in taken.into_iter().enumerate() {
                 pipes.give_back(pipe, at % 2);

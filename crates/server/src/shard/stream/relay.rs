@@ -123,6 +123,12 @@ impl ShardLoop {
                     half.piped_bytes = bytes;
                     filled += bytes;
                     half.note_piece(bytes, sink);
+                    if half.is_bulk {
+                        // A call that may not wait gives what stood ready when it began, and more comes while it works.
+                        let more = pipe.top_up(source, bytes);
+                        half.piped_bytes += more;
+                        filled += more;
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => half.can_read = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
