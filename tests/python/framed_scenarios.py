@@ -182,6 +182,13 @@ def registration(hub):
     equal(faults(hub, "no_match"), 1)
     mqtt.publish("reg/press_7/down", b"go")
     equal(device.receive(3), b"go\n")
+    equal(mqtt.message().payload, b"go")
+    # What it says again of itself is no message, for everybody would read the secret; and nobody becomes another one.
+    device.send(b"HELLO press/7 hall+2 s3cret\ntemp 22\n", b"HELLO other hall s3cret\ntemp 99\n")
+    equal((message := mqtt.message()).payload, b"temp 22")
+    equal(message.topic, "reg/press_7/hall_2/temp")
+    equal(device.receive(1), b"")
+    equal(faults(hub, "refused"), 1)
     # Who says something else, or a wrong secret, is out.
     for first in (b"GET / HTTP/1.1\n", b"HELLO other hall wrong\n"):
         stranger = Device("register")
@@ -211,6 +218,9 @@ def users_and_passwords(hub):
     device.send(b"bob meter-1 hunter2\nreading\n")
     message = mqtt.message()
     equal((message.topic, message.payload), ("user/meter-1", b"reading"))
+    # Its password is nobody else's business, however often it says it.
+    device.send(b"bob meter-1 hunter2\nthree words long\n")
+    equal(mqtt.message().payload, b"three words long")
     stranger = Device("user")
     stranger.send(b"bob meter-2 wrong\nreading\n")
     equal(stranger.receive(1), b"")
@@ -381,6 +391,34 @@ def lines_in_datagrams(hub):
     stranger = Datagrams("udp_lines")
     stranger.send(b"ID meter1 wrong\none")
     until("a wrong secret is counted", lambda: faults(hub, "wrong_secret") == 1)
+
+
+def a_peer_that_says_again_who_it_is(hub):
+    mqtt = watcher(hub, "up/udp_lines/#")
+    peer = Datagrams("udp_lines")
+    peer.send(b"ID meter0 s3cret\none\nID meter0 s3cret\ntwo", b"ID meter0 s3cret", b"three")
+    equal([(m.topic, m.payload) for m in (mqtt.message(), mqtt.message(), mqtt.message())],
+          [("up/udp_lines/meter0", text) for text in (b"one", b"two", b"three")])
+    # Another one has the address now, whichever shard that belongs to: twice in a datagram as well.
+    for number in range(1, 9):
+        peer.send(b"ID meter%d s3cret\none\nID gauge%d s3cret\ntwo" % (number, number))
+        equal([(m.topic, m.payload) for m in (mqtt.message(), mqtt.message())],
+              [(f"up/udp_lines/meter{number}", b"one"), (f"up/udp_lines/gauge{number}", b"two")])
+        peer.send(b"three")
+        equal((message := mqtt.message()).payload, b"three")
+        equal(message.topic, f"up/udp_lines/gauge{number}")
+    equal(figure(hub, 'connections{kind="framed_udp"}'), 1)
+    mqtt.publish("down/udp_lines/gauge8", b"down")
+    equal(peer.receive(), b"down\n")
+
+
+def datagrams_of_nothing_but_marks(hub):
+    mqtt = watcher(hub, "up/udp_slip", "up/udp_marked")
+    slip, marked = Datagrams("udp_slip"), Datagrams("udp_marked")
+    slip.send(b"\xc0" * 65_507, b"\xc0still here\xc0")
+    equal(mqtt.message().payload, b"still here")
+    marked.send(b"\n" * 65_507, b"noise\n$still here")
+    equal(mqtt.message().payload, b"$still here")
 
 
 def presence(hub):

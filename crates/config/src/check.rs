@@ -14,8 +14,8 @@ use crate::table::{FRAMED, MQTT_SN};
 use crate::tls::{Tls, TlsFiles};
 use crate::value::Value;
 use crate::websocket::WebSocket;
+use std::collections::HashMap;
 use std::sync::Arc;
-use trefoil_hub::SlowReader;
 
 /// Puts the answers over the defaults. What does not go together goes to `problems`; the result then is worth nothing.
 pub(crate) fn assemble(sheet: &Sheet, warnings: Vec<String>, problems: &mut Vec<Problem>) -> Config {
@@ -139,7 +139,7 @@ fn log(sheet: &Sheet) -> Log {
 fn dial(sheet: &Sheet, levels_max: usize, has_users: bool, problems: &mut Vec<Problem>) -> Vec<Dial> {
     const SECTION: Section = Section::Dial;
     let mut fail = |at: &Place, reason: String| problems.push(Problem { place: at.clone(), reason });
-    let mut all = Vec::new();
+    let (mut all, mut names) = (Vec::new(), HashMap::<String, &Place>::new());
     for Entry { place: at, answers } in sheet.list(SECTION) {
         let Some((address, address_place)) = answers.text(SECTION, "address") else { continue };
         let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
@@ -163,11 +163,20 @@ fn dial(sheet: &Sheet, levels_max: usize, has_users: bool, problems: &mut Vec<Pr
             is_named: false,
         };
         let Some(framed) = framed::read(answers, &place, &mut fail) else { continue };
+        if let Some(name) = framed.client_id.name_of(&address, &framed.name)
+            && let Some(other) = names.insert(name.clone(), at)
+        {
+            let reason = format!(
+                "the device at {address} would have the client id {name:?}, as the one at {other}, and each would end the \
+                 other's connection; give each a `client_id` of its own"
+            );
+            fail(at, reason);
+        }
         all.push(Dial {
             address,
             retry_s_max: answers.number_or_preset(SECTION, "retry_s_max") as u32,
             framed: Arc::new(framed),
-            slow_reader: SlowReader::default(),
+            slow_reader: slow_reader(answers, SECTION, "slow_reader").unwrap_or_default(),
         });
     }
     all

@@ -19,7 +19,8 @@ const HUNDRED_MILLION: u64 = 100_000_000;
 const MIB: u64 = 1 << 20;
 
 /// What may happen to messages for which a receiver is too slow.
-const SLOW_READER: Kind = Choice(&["drop_newest", "drop_oldest", "latest_per_topic", "disconnect"]);
+pub(crate) const SLOW_READER: Kind =
+    Choice(&["drop_newest", "drop_oldest", "latest_per_topic", "disconnect"]);
 
 /// No setting that counts bytes can be larger.
 const BYTES_MAX: u64 = 4095 * MIB;
@@ -173,7 +174,8 @@ pub(crate) const BEFORE_LIMITS: &[Setting] = &[
         Count { min: 0, max: 1_000_000 },
         Number(30),
         "How often one address (of IPv6, one /64) may fail to prove who it is within `failures_window_s`. Beyond that \
-         it is refused for the rest of that time, whatever it sends. 0 is no limit.",
+         it is refused for the rest of that time, whatever it sends. What fails over UDP, where addresses can be forged, is \
+         counted by itself, and refused over UDP only. 0 is no limit.",
     ),
     setting(
         Auth,
@@ -211,7 +213,8 @@ pub(crate) const BEFORE_LIMITS: &[Setting] = &[
         Number(0),
         "For how long an address (of IPv6, one /64) is banned that has failed to prove who it is as often as \
          `auth.failures_max` allows. 0 bans nobody: it is only not listened to for the rest of \
-         `auth.failures_window_s`. Loopback addresses are never banned in this way.",
+         `auth.failures_window_s`. Loopback addresses are never banned in this way, and nobody \
+         for what failed over UDP.",
     ),
 ];
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use trefoil_config::{Config, load};
 use trefoil_framing::{Framing, LengthForm, LengthPrefix};
+use trefoil_hub::SlowReader;
 
 fn try_load(text: &str) -> Result<Config, String> {
     let result = load(Some((Path::new("t.toml"), text)), &mut std::iter::empty());
@@ -127,6 +128,9 @@ fn keys_that_need_others() {
         refused("framing = 'datagram'\npublish = 't'"),
         "t.toml:2:8: framing = \"datagram\" is for UDP; a stream has none, choose another framing"
     );
+    let found = refused("framing = 'idle_gap'\ngap_ms = 5\nrate_max = 1\npublish = 't'");
+    assert!(found.contains("what comes meanwhile would become one frame; leave one of them out"), "{found}");
+    accepted("framing = 'idle_gap'\ngap_ms = 5\nrate_max = 0");
     assert_eq!(
         refused("framing = 'fixed'\nframe_bytes = 9\nframe_bytes_max = 8\npublish = 't'"),
         "t.toml:4:15: `frame_bytes` is 9, more than `frame_bytes_max`, which is 8"
@@ -199,6 +203,28 @@ fn a_secret_opens_a_listener_to_other_machines() {
     let users = "[auth]\nusers = 'users.txt'\n";
     assert!(try_load(&format!("{open}{users}")).unwrap_err().contains("nobody could say who it is"));
     try_load(&format!("{open}{secret}{users}")).unwrap();
+    // Over UDP nobody looks at passwords.
+    let password = "register = '^(?<user>.) (?<password>.)$'\n";
+    try_load(&format!("{open}{password}{users}")).unwrap();
+    let open = open.replace("0.0.0.0", "udp://0.0.0.0");
+    let found = try_load(&format!("{open}{password}{users}")).unwrap_err();
+    assert!(found.contains("over UDP nobody looks at them; let peers say a `secret`"), "{found}");
+}
+
+#[test]
+fn devices_that_would_be_called_the_same() {
+    let dial = |address: &str, keys: &str| {
+        format!("[[dial]]\naddress = '{address}'\nframing = 'line'\npublish = 'a'\n{keys}\n")
+    };
+    let found = try_load(&(dial("a:1", "client_id = 'x-a:2'") + &dial("a:2", "name = 'x'"))).unwrap_err();
+    assert_eq!(
+        found,
+        "t.toml:6:1: the device at a:2 would have the client id \"x-a:2\", as the one at t.toml:1:1, and each would end the \
+         other's connection; give each a `client_id` of its own"
+    );
+    // What they say of themselves is known only then.
+    let register = "register = '^(?<client_id>.*)$'";
+    try_load(&(dial("a:1", register) + &dial("a:2", register) + &dial("a:3", ""))).unwrap();
 }
 
 #[test]
@@ -207,6 +233,9 @@ fn devices_to_connect_to() {
         try_load("[[dial]]\naddress = 'plc.example:502'\nframing = 'line'\npublish = 'a'\nretry_s_max = 5")
             .unwrap();
     let dial = &config.dial[0];
+    assert_eq!(dial.slow_reader, SlowReader::DropNewest);
+    let of_other = "[[dial]]\naddress = 'a:1'\nframing = 'line'\npublish = 'a'\nslow_reader = 'disconnect'";
+    assert_eq!(try_load(of_other).unwrap().dial[0].slow_reader, SlowReader::Disconnect);
     assert_eq!(
         (dial.address.as_str(), dial.retry_s_max, dial.framed.name.as_str()),
         ("plc.example:502", 5, "plc.example:502")

@@ -1,6 +1,8 @@
 //! What all shards know of a framed listener, or of a device that the hub connects to.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use subtle::ConstantTimeEq;
 use trefoil_config::Framed;
 use trefoil_framing::{Decoder, EncodeError, Encoder, FrameError, Telnet};
 
@@ -15,6 +17,8 @@ pub(crate) struct Profile {
     pub(crate) decoder: Option<Decoder>,
     encoder: Option<Encoder>,
     pub(crate) is_udp: bool,
+    /// For registrations; seeded.
+    hasher: RandomState,
 }
 
 /// Why frames, or bytes, came to nothing.
@@ -79,7 +83,8 @@ impl Fault {
 
 impl Profile {
     pub(crate) fn new(settings: Arc<Framed>, is_udp: bool) -> Profile {
-        Profile { decoder: settings.decoder(), encoder: settings.encoder(), settings, is_udp }
+        let (decoder, encoder) = (settings.decoder(), settings.encoder());
+        Profile { decoder, encoder, settings, is_udp, hasher: RandomState::new() }
     }
 
     /// What a payload is on the wire, appended to `out`.
@@ -109,6 +114,28 @@ impl Profile {
             Telnet::escape(start, out);
         }
         Ok(())
+    }
+
+    /// What somebody says of itself, as a number by which it is known again, if a frame is a registration: with the right
+    /// secret, or with a name and a password. One that comes again is no message, which everybody would read.
+    pub(crate) fn registration(&self, frame: &[u8]) -> Option<u64> {
+        let register = self.settings.register.as_ref()?;
+        let pattern = &register.pattern.0;
+        let is_one = match &register.secret {
+            // Few frames have it in them, which is seen faster than what they are.
+            Some((_, secret)) if memchr::memmem::find(frame, secret.0.as_bytes()).is_none() => false,
+            Some((group, secret)) => {
+                let found = pattern.captures(self.strip(frame))?.get(*group)?;
+                found.as_bytes().ct_eq(secret.0.as_bytes()).into()
+            }
+            None => register.user.is_some() && pattern.is_match(self.strip(frame)),
+        };
+        is_one.then(|| self.hasher.hash_one(self.strip(frame)))
+    }
+
+    /// Whether registrations have a secret, by which they are told from all other frames.
+    pub(crate) fn has_secret(&self) -> bool {
+        self.settings.register.as_ref().is_some_and(|register| register.secret.is_some())
     }
 
     /// A frame without what is taken off its ends; empty where that is all, or it is one of those that are passed over.

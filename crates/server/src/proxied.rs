@@ -20,14 +20,29 @@ const V2_LENGTH_AT: std::ops::Range<usize> = 14..16;
 pub(crate) struct Proxied {
     /// As the PROXY protocol has said at its beginning.
     pub(crate) connection: Option<IpAddr>,
+    /// And its port there; 0 if that is not known.
+    pub(crate) port: u16,
     /// As the headers of the last request have said; the next one may be somebody else's.
     pub(crate) request: Option<IpAddr>,
 }
 
 impl Proxied {
+    /// As the PROXY protocol says it.
+    pub(crate) fn of_connection(client: SocketAddr) -> Proxied {
+        Proxied { connection: Some(client.ip()), port: client.port(), request: None }
+    }
+
     /// Who it is, if that is not the peer itself.
     pub(crate) fn client(self) -> Option<IpAddr> {
         self.request.or(self.connection)
+    }
+
+    /// The same with the port, as far as it is known: two clients behind one address are told apart by it.
+    pub(crate) fn peer(self) -> Option<String> {
+        match (self.request, self.connection) {
+            (None, Some(client)) if self.port > 0 => Some(SocketAddr::new(client, self.port).to_string()),
+            (request, connection) => request.or(connection).map(|client| client.to_string()),
+        }
     }
 }
 
@@ -42,7 +57,7 @@ pub(crate) enum Header {
     /// More bytes are needed.
     Partial,
     /// It has `len` bytes. Without a client the proxy connects for itself, to see whether the hub is there.
-    Whole { len: usize, client: Option<IpAddr> },
+    Whole { len: usize, client: Option<SocketAddr> },
     /// It is none, or a wrong one.
     Wrong(&'static str),
 }
@@ -61,7 +76,8 @@ pub(crate) fn read_header(input: &[u8]) -> Header {
     }
     match ProxyHeader::parse(input, ParseConfig { include_tlvs: false, ..ParseConfig::default() }) {
         Ok((header, len)) => {
-            let client = header.proxied_address().map(|address| address.source.ip().to_canonical());
+            let source = header.proxied_address().map(|address| address.source);
+            let client = source.map(|source| SocketAddr::new(source.ip().to_canonical(), source.port()));
             Header::Whole { len, client }
         }
         // One of version 2 that is here as a whole has too little in it for its addresses.
@@ -164,13 +180,16 @@ mod tests {
         let v6: &[u8] = b"PROXY TCP6 2001:db8::7 ::1 4711 1883\r\n";
         let local: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
         for (header, client) in [
-            (v1, Some("192.0.2.7")),
-            (v6, Some("2001:db8::7")),
-            (V2, Some("192.0.2.7")),
+            (v1, Some("192.0.2.7:4711")),
+            (v6, Some("[2001:db8::7]:4711")),
+            (V2, Some("192.0.2.7:4660")),
             (b"PROXY UNKNOWN\r\n", None),
             (local, None),
         ] {
-            let whole = Header::Whole { len: header.len(), client: client.map(ip) };
+            let whole = Header::Whole {
+                len: header.len(),
+                client: client.map(|client| client.parse().expect("one with a port")),
+            };
             assert_eq!(read_header(&[header, b"\x10\x00"].concat()), whole);
             for len in 0..header.len() {
                 assert_eq!(read_header(&header[..len]), Header::Partial, "{}", header[..len].escape_ascii());
@@ -191,6 +210,18 @@ mod tests {
             assert!(matches!(read_header(wrong), Header::Wrong(_)), "{}", wrong.escape_ascii());
         }
         assert!(matches!(read_header(&[b"PROXY TCP4 ", &[b'1'; 200][..]].concat()), Header::Wrong(_)));
+    }
+
+    #[test]
+    fn clients_behind_one_address_are_told_apart() {
+        let connection = Some(ip("2001:db8::7"));
+        let proxied = Proxied { connection, port: 7, request: None };
+        assert_eq!(proxied.peer().as_deref(), Some("[2001:db8::7]:7"));
+        assert_eq!(Proxied { port: 0, ..proxied }.peer().as_deref(), Some("2001:db8::7"));
+        // The port is not that of whom a request is made for.
+        let request = Some(ip("192.0.2.7"));
+        assert_eq!(Proxied { request, ..proxied }.peer().as_deref(), Some("192.0.2.7"));
+        assert_eq!(Proxied::default().peer(), None);
     }
 
     proptest! {

@@ -47,6 +47,11 @@ impl fmt::Display for StartError {
                 io::ErrorKind::AddrNotAvailable => {
                     write!(f, "cannot listen on {bind}: this machine has no such address")
                 }
+                io::ErrorKind::NotFound => write!(
+                    f,
+                    "cannot listen on {bind}: the folder is not there; make it, or choose another path with bind in the \
+                     configuration"
+                ),
                 _ => write!(f, "cannot listen on {bind}: {error}"),
             },
             StartError::Unwanted(binds) => {

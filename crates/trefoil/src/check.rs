@@ -35,6 +35,14 @@ fn report(settings: &Settings, users: Option<usize>, out: &mut impl Write) -> io
         };
         writeln!(out, "  {}  {}{echo}{anonymous}{tls}", listener.bind, listener.protocols)?;
     }
+    if !settings.config.dial.is_empty() {
+        writeln!(out, "and connect to")?;
+    }
+    for dial in &settings.config.dial {
+        let name = if dial.framed.name == dial.address { "" } else { &dial.framed.name };
+        let space = if name.is_empty() { "" } else { "  " };
+        writeln!(out, "  {}{space}{name}", dial.address)?;
+    }
     if let Some(count) = users {
         writeln!(out, "and would know {count} users")?;
     }
@@ -44,6 +52,7 @@ fn report(settings: &Settings, users: Option<usize>, out: &mut impl Write) -> io
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
     use trefoil_config::Config;
 
     #[test]
@@ -51,6 +60,10 @@ mod tests {
         let mut config = Config::default();
         config.listeners.truncate(2);
         config.listeners[0].echo = true;
+        let text = "[[dial]]\naddress = 'plc:1'\nframing = 'line'\npublish = 'a'\n\
+                    [[dial]]\nname = 'gauge'\naddress = 'shore:2'\nframing = 'line'\npublish = 'b'\n";
+        let dialling = trefoil_config::load(Some((Path::new("t.toml"), text)), &mut std::iter::empty());
+        config.dial = dialling.expect("it is right").dial;
         let mut out = Vec::new();
         report(&Settings { config, file: Some("hub.toml".into()) }, Some(2), &mut out)
             .expect("a Vec takes everything");
@@ -58,7 +71,7 @@ mod tests {
             String::from_utf8_lossy(&out),
             "hub.toml is fine: the hub would listen on\n  \
              tcp://127.0.0.1:1883  mqtt, http, websocket, json, echo, anonymous\n  \
-             udp://127.0.0.1:1883  json, rooms, anonymous\nand would know 2 users\n"
+             udp://127.0.0.1:1883  json, rooms, anonymous\nand connect to\n  plc:1\n  shore:2  gauge\nand would know 2 users\n"
         );
     }
 }

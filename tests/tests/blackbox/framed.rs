@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use trefoil_tests::{CONFIG, DEADLINE, Hub, Program, python_program};
+use trefoil_tests::{CONFIG, DEADLINE, Hub, Program, python_program, wait_until};
 
 /// Beside [`CONFIG`]: the name of a listener, and its keys. Those whose name begins with `udp` are for datagrams.
 const LISTENERS: &[(&str, &str)] = &[
@@ -43,6 +43,8 @@ const LISTENERS: &[(&str, &str)] = &[
     ("rate", "framing = 'line'\nrate_max = 10"),
     ("rate_udp", "framing = 'datagram'\nrate_max = 10"),
     ("udp", "framing = 'datagram'\npublish = 'up/udp/{peer}'"),
+    ("udp_slip", "framing = 'slip'"),
+    ("udp_marked", "framing = 'line'\nstarts_with = '$'"),
     ("udp_idle", "framing = 'datagram'\nidle_s = 1"),
     (
         "udp_lines",
@@ -98,7 +100,8 @@ macro_rules! scenarios {
 scenarios! {
     every_framing_both_ways byte_by_byte what_a_framing_cannot_carry frames_that_are_too_long
     the_last_frame_of_a_stream registration one_client_id_one_connection telnet heartbeats_and_blanks status_topic
-    idle_connections_end what_is_published no_more_than_the_rate datagrams silent_peers lines_in_datagrams presence a_slow_device
+    idle_connections_end what_is_published no_more_than_the_rate datagrams silent_peers lines_in_datagrams datagrams_of_nothing_but_marks
+    a_peer_that_says_again_who_it_is presence a_slow_device
 }
 
 #[test]
@@ -172,6 +175,47 @@ fn devices_on_a_unix_socket_are_told_apart() {
 }
 
 /// A port of this machine that nobody listens on; the next one to ask for one gets another.
+#[test]
+fn what_fails_over_udp_is_counted_by_itself() {
+    let keys = "failures_max = 2\n[[listener]]\nbind = 'udp://127.0.0.1:0'\nname = 'far'\nframing = 'line'\n\
+                register = '^ID (?<client_id>\\w+) (?<secret>\\w+)$'\nsecret = 's3cret'\npublish = 'up/{client_id}'\n";
+    let hub = Hub::with_users(&[("ann", "secret")], keys);
+    // Anybody may have written this address on them.
+    let stranger = trefoil_tests::datagrams::Peer::new(hub.ports_of("framed")[0]);
+    for _ in 0..2 {
+        stranger.send("ID meter wrong\nreading");
+    }
+    wait_until("both are counted", || hub.metric("trefoil_auth_failures_total") == 2);
+    let password = r#"{"auth":{"user":"ann","password":"secret"}}"#;
+    let peer = trefoil_tests::datagrams::Peer::new(hub.udp_port());
+    assert_eq!(peer.ask(password)["error"]["code"], "quota");
+    // Whoever has the address can still say who it is where an address is proved.
+    let mut client = trefoil_tests::lines::Connection::new(hub.tcp_port());
+    assert_eq!(client.ask(password)["auth"]["user"], "ann");
+}
+
+#[test]
+fn devices_behind_a_proxy_and_one_address_are_told_apart() {
+    let keys = "\n[[listener]]\nbind = '127.0.0.1:0'\nproxy_protocol = true\ntrusted_proxies = ['127.0.0.1']\n\
+                name = 'far'\nframing = 'line'\npublish = 'up/{client_id}/{peer_ip}'\n";
+    let hub = Hub::with_config(&format!("{CONFIG}{keys}"));
+    let mut client = trefoil_tests::lines::Connection::new(hub.tcp_port());
+    client.ask("{\"sub\":\"up/#\",\"id\":1}");
+    let port = hub.ports_of("framed")[0];
+    let mut devices = [4711, 4712].map(|from| {
+        let mut device = trefoil_tests::connect(port);
+        write!(device, "PROXY TCP4 192.0.2.9 10.0.0.1 {from} 4001\r\n").unwrap();
+        device
+    });
+    for round in 0..2 {
+        for (device, from) in devices.iter_mut().zip([4711, 4712]) {
+            writeln!(device, "{round}").unwrap();
+            let expected = format!("up/far-192.0.2.9:{from}/192.0.2.9");
+            assert_eq!(client.receive(), serde_json::json!({"topic": expected, "data": round}));
+        }
+    }
+}
+
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -212,6 +212,28 @@ fn a_datagram_that_comes_twice_asks_once() {
 }
 
 #[test]
+fn another_request_under_the_same_id_is_not_the_same_again() {
+    let hub = Hub::start();
+    let mut service = lines::Connection::new(hub.tcp_port());
+    service.ask(r#"{"sub":"svc/#"}"#);
+    // A program that is started anew counts from the beginning, and may well have the port of before.
+    let peer = Peer::new(hub.udp_port());
+    for (topic, data, result) in [("svc/add", 1, "one"), ("svc/add", 2, "two"), ("svc/take", 2, "three")] {
+        let request = json!({"req": topic, "data": data, "id": 1}).to_string();
+        peer.send(&request);
+        let message = service.receive();
+        assert_eq!((&message["topic"], &message["data"]), (&json!(topic), &json!(data)));
+        // As long as it waits, no other one may have its id.
+        let other = peer.ask(r#"{"req":"svc/other","id":1}"#);
+        assert_eq!((&other["error"]["code"], &other["error"]["field"]), (&json!("bad_field"), &json!("id")));
+        service.send(answer(&message, &json!(result)));
+        assert_eq!(peer.receive()["data"], result);
+        assert_eq!(peer.ask(&request)["data"], result);
+    }
+    assert_eq!(service.ask(r#"{"ping":1}"#), json!({"pong": 1}));
+}
+
+#[test]
 fn who_sends_nothing_more_waits_for_its_answers_and_no_longer() {
     let hub = Hub::start();
     let mut service = lines::Connection::new(hub.tcp_port());

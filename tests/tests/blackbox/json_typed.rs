@@ -117,6 +117,59 @@ fn help_over_udp_goes_to_nobody_else_in_more_bytes_than_it_cost() {
 }
 
 #[test]
+fn lines_of_help_may_be_pasted_over_udp_too() {
+    let hub = Hub::start();
+    let peer = Peer::new(hub.udp_port());
+    // As at netcat, where each line goes as a datagram.
+    let help = String::from_utf8(datagram(&hub, &format!("help sub{}", " ".repeat(4000)))).unwrap();
+    for line in help.lines() {
+        peer.send(format!("{line}\n"));
+    }
+    assert_eq!(peer.receive(), json!({"sub": "kitchen/#", "qos": 0}));
+    assert_eq!(peer.receive(), json!({"sub": ["hall/+/lamp", "kitchen/oven"], "qos": [1, 1], "ack": 1}));
+    assert_eq!(peer.ask(r#"{"ping":1}"#), json!({"pong": 1}), "what is no request is passed over");
+}
+
+#[test]
+fn an_error_over_udp_is_not_answered() {
+    let hub = Hub::start();
+    let peer = Peer::new(hub.udp_port());
+    // As if another hub had got a datagram with this one's address on it, or this one its own.
+    for datagram in [
+        "nonsense",
+        r#"{"topic":"a","data":1}"#,
+        r#"{"sub":"a","qos":0,"ack":1}"#,
+        r#"{"hello":{"version":1}}"#,
+    ] {
+        let error = peer.ask(datagram);
+        assert!(error["error"]["code"].is_string(), "{datagram}: {error}");
+        peer.send(error.to_string());
+        peer.send(r##"# tcp: help is there over TCP"##);
+    }
+    assert_eq!(peer.ask(r#"{"ping":1}"#), json!({"pong": 1}));
+}
+
+#[test]
+fn the_hub_does_not_answer_itself() {
+    let hub = Hub::with_config(
+        "shards = 2\nallow_anonymous = true\n[[listener]]\nbind = 'udp://0.0.0.0:0'\nprotocols = ['json']\n\
+         [[listener]]\nbind = '127.0.0.1:0'\n",
+    );
+    // As whoever writes the hub's own address on a datagram; answers to these are requests in turn.
+    let own = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+    own.set_reuse_port(true).unwrap();
+    own.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], hub.udp_port())).into()).unwrap();
+    let to = std::net::SocketAddr::from(([127, 0, 0, 2], hub.udp_port())).into();
+    let request = br#"{"sub":"a"}"#;
+    let bytes_before = hub.metric("trefoil_bytes_in_total");
+    own.send_to(request, &to).unwrap();
+    wait_until("it has come", || hub.metric("trefoil_bytes_in_total") >= bytes_before + request.len() as u64);
+    assert_eq!(hub.metric(r#"trefoil_connections{kind="json_udp"}"#), 0);
+    own.set_nonblocking(true).unwrap();
+    assert!(own.recv_from(&mut [std::mem::MaybeUninit::uninit(); 100]).is_err(), "nothing is answered");
+}
+
+#[test]
 fn a_heartbeat_comes_when_nothing_else_does_and_silence_ends_it() {
     let hub = Hub::with_config(&format!("{CONFIG}\n[limits]\nudp_idle_s = 3600\n"));
     let reply = validator("reply");

@@ -126,6 +126,28 @@ fn the_program_speaks_tls_and_looks_at_the_certificate() {
 }
 
 #[test]
+fn a_certificate_that_vouches_for_itself_is_made_as_the_page_says() {
+    let page = fs::read_to_string("../docs/security.md").unwrap();
+    let command = page.split("```").find_map(|block| block.strip_prefix("sh\nopenssl req")).unwrap();
+    let of_authority = command.replace(" -addext basicConstraints=critical,CA:FALSE", "");
+    for (command, is_right) in [(command, true), (&of_authority, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let script = format!("cd '{}' && openssl req{command}", folder.path().display());
+        Program::new("sh").args(["-c", &script]).run().success();
+        let ca = folder.path().join("ca.pem");
+        let ca = ca.to_str().unwrap();
+        let hub =
+            Hub::resume(folder, &format!("{CONFIG}\n[tls]\ncertificate = 'cert.pem'\nkey = 'key.pem'\n"));
+        let url = format!("mqtts://localhost:{}", hub.tcp_port());
+        let told = trefoil(["pub", "--url", &url, "--ca", ca, "t", "x"]).run();
+        match is_right {
+            true => drop(told.success()),
+            false => assert!(told.failure(3).contains("make it one with CA:FALSE")),
+        }
+    }
+}
+
+#[test]
 fn a_megabyte_goes_through_the_program() {
     let (hub, ca, _) = hub("");
     let ca = ca.to_str().unwrap();

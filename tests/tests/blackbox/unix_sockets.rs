@@ -147,4 +147,11 @@ fn what_cannot_be_is_a_mistake_that_is_named() {
     fs::write(&file, format!("[[listener]]\nbind = \"unix://{path}\"\n")).unwrap();
     let said = trefoil(["check", file.to_str().unwrap()]).run().failure(2);
     assert!(said.contains("at most 103 bytes"), "{said}");
+    let path = folder.path().join("nowhere").join("hub.sock");
+    let url = format!("unix://{}", path.display());
+    fs::write(&file, format!("[[listener]]\nbind = \"{url}\"\n")).unwrap();
+    let said = trefoil(["serve", "--config", file.to_str().unwrap()]).run().failure(1);
+    assert!(said.contains("the folder is not there; make it"), "{said}");
+    let said = trefoil(["pub", "--url", &url, "t", "x"]).run().failure(3);
+    assert!(said.contains("there is no such file; is the hub running?"), "{said}");
 }

@@ -73,6 +73,10 @@ pub(crate) fn in_words(error: &io::Error) -> String {
         io::ErrorKind::ConnectionRefused => {
             "nothing listens there; is the hub running? `trefoil serve` starts one".into()
         }
+        // A Unix socket, for which nothing else than its path is looked for.
+        io::ErrorKind::NotFound if error.raw_os_error().is_some() => {
+            "there is no such file; is the hub running? `trefoil serve` starts one".into()
+        }
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "the other side closed it".into(),
         _ => error.to_string(),
     }

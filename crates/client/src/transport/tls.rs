@@ -196,7 +196,15 @@ fn in_words(error: io::Error) -> io::Error {
              (--ca FILE)"
                 .to_owned()
         }
-        rustls::Error::InvalidCertificate(why) => format!("the hub's certificate is not to be trusted: {why}"),
+        // What `openssl req -x509` makes, unless it is told otherwise.
+        rustls::Error::InvalidCertificate(why) if why.to_string().contains("CaUsedAsEndEntity") => {
+            "the hub's certificate is one of an authority, which vouches for others and not for a hub; make it one with \
+             CA:FALSE (openssl req -x509 -addext basicConstraints=critical,CA:FALSE …)"
+                .to_owned()
+        }
+        rustls::Error::InvalidCertificate(why) => {
+            format!("the hub's certificate is not to be trusted: {why}; if somebody else vouches for it, name who (--ca FILE)")
+        }
         rustls::Error::InvalidMessage(_) => "it does not speak TLS there; use mqtt://, ws:// or tcp://".to_owned(),
         error => format!("TLS: {error}"),
     };

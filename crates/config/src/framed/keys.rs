@@ -3,7 +3,7 @@
 use crate::settings::Kind::{Bool, Bytes, Choice, Count, Escaped, EscapedList, Seconds, Text, Texts};
 use crate::settings::Preset::{self, Number, Required, Said};
 use crate::settings::{Section, Setting};
-use crate::table::setting;
+use crate::table::{SLOW_READER, setting};
 
 /// The names of framings.
 pub(crate) const FRAMINGS: &[&str] =
@@ -30,6 +30,13 @@ pub(crate) static DIAL_ONLY: &[Setting] = &[
         Number(60),
         "The longest wait between two attempts. The first is one of a second, each further one is twice as long, and each \
          is shortened by chance by up to a half.",
+    ),
+    setting(
+        Section::Dial,
+        "slow_reader",
+        SLOW_READER,
+        Preset::Text("drop_newest"),
+        "What happens to messages for which the device is too slow, as for those that connect to a listener.",
     ),
 ];
 

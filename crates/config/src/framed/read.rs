@@ -230,6 +230,13 @@ impl<'a> Reader<'a, '_> {
                         "framing = \"idle_gap\" is for streams; over UDP each datagram is by itself".into(),
                     );
                 }
+                if let Some(at) = self.answers.place(self.place.section, "rate_max")
+                    && self.number("rate_max").is_some_and(|frames| frames > 0)
+                {
+                    let why = "`rate_max` has a connection wait unread, and with framing = \"idle_gap\" what comes meanwhile would \
+                               become one frame; leave one of them out";
+                    self.fail_at(at, why.into());
+                }
                 Framing::IdleGap { gap: Duration::from_millis(gap_ms) }
             }
             _ => {
@@ -309,6 +316,12 @@ impl<'a> Reader<'a, '_> {
             }
         };
         let user = match (group("user"), group("password")) {
+            (Some(_), Some(_)) if self.place.is_udp => {
+                let why = "`register` has the groups `user` and `password`, and over UDP nobody looks at them; let peers say a \
+                           `secret`";
+                self.fail_at(at, why.into());
+                None
+            }
             (Some(user), Some(password)) if self.place.has_users => Some((user, password)),
             (None, None) => None,
             (Some(_), Some(_)) => {

@@ -127,7 +127,18 @@ impl Template {
                 }
             }
         }
+        if let Some(Part::Text(text)) = fixed.first_mut()
+            && text.starts_with('$')
+            && !self.is_of_hub()
+        {
+            *text = text.replacen('$', "_", 1).into();
+        }
         Template(fixed)
+    }
+
+    /// Whether it is written so that it begins with what is the hub's own; no value is to reach that.
+    fn is_of_hub(&self) -> bool {
+        matches!(self.0.first(), Some(Part::Text(text)) if text.starts_with('$'))
     }
 
     /// The text, with each value made safe for one level of a topic.
@@ -142,9 +153,7 @@ impl Template {
         for part in &self.0 {
             part.write(known, registered, found, true, out);
         }
-        // No value is to reach what is the hub's own.
-        if out.starts_with('$') && !matches!(self.0.first(), Some(Part::Text(text)) if text.starts_with('$'))
-        {
+        if out.starts_with('$') && !self.is_of_hub() {
             out.replace_range(..1, "_");
         }
     }
@@ -156,6 +165,13 @@ impl Template {
             part.write(known, registered, None, false, &mut out);
         }
         out
+    }
+
+    /// The same as far as it can be told before anybody has said anything.
+    pub(crate) fn name_of(&self, peer: &str, listener: &str) -> Option<String> {
+        let is_told = |part: &Part| matches!(part, Part::Text(_) | Part::Peer | Part::Listener);
+        let known = Known { peer, listener, ..Known::default() };
+        self.0.iter().all(is_told).then(|| self.name(known, None))
     }
 }
 
@@ -282,6 +298,21 @@ mod tests {
         let mut out = String::new();
         template.topic(Known { client_id: "$SYS", ..known() }, None, None, &mut out);
         assert_eq!(out, "_SYS/x");
+        // Nor where what is known of a connection is put in once, and the rest for each frame.
+        let pattern = Regex::new("(.)").expect("valid");
+        let groups = Groups { found: Some(&pattern), ..Groups::default() };
+        for (text, topic) in [
+            ("{client_id}/{1}", "_SYS/x"),
+            ("{1}/{client_id}", "_/$SYS"),
+            ("$own/{client_id}/{1}", "$own/$SYS/x"),
+        ] {
+            let template = Template::read(text, groups).expect("valid");
+            let fixed = template.fix(Known { client_id: "$SYS", ..known() }, None);
+            let frame = if topic.starts_with("_/") { b"$" } else { b"x" };
+            let found = pattern.captures(frame).expect("it matches");
+            fixed.topic(Known::default(), None, Some(&found), &mut out);
+            assert_eq!(out, topic);
+        }
     }
 
     #[test]

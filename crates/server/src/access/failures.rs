@@ -10,12 +10,30 @@ use trefoil_hub::Time;
 /// costs.
 const ADDRESSES_MAX: usize = 1 << 16;
 
+/// Where an attempt comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Origin {
+    pub(crate) address: Option<IpAddr>,
+    /// Anybody may have written the address on it, as on a datagram that nobody has answered to yet. What fails so is counted
+    /// by itself, or whoever forges addresses could have anybody barred.
+    pub(crate) is_forgeable: bool,
+}
+
+impl From<Option<IpAddr>> for Origin {
+    fn from(address: Option<IpAddr>) -> Origin {
+        Origin { address, is_forgeable: false }
+    }
+}
+
+/// What one party has, and whether it may be another one's.
+type Party = (IpAddr, bool);
+
 /// Failures by address.
 #[derive(Debug)]
 pub(crate) struct Failures {
     max: u32,
     window_s: u64,
-    seen: Mutex<HashMap<IpAddr, Seen>>,
+    seen: Mutex<HashMap<Party, Seen>>,
 }
 
 #[derive(Debug)]
@@ -31,58 +49,63 @@ impl Failures {
     }
 
     /// Whether an address has failed so often that it is not listened to now.
-    pub(crate) fn is_barred(&self, address: Option<IpAddr>, now: Time) -> bool {
-        let Some(address) = address.filter(|_| self.max > 0) else { return false };
-        self.bars(&self.lock(), network(address), now)
+    pub(crate) fn is_barred(&self, from: impl Into<Origin>, now: Time) -> bool {
+        self.party(from.into()).is_some_and(|party| self.bars(&self.lock(), party, now))
     }
 
     /// For how many seconds an address is barred yet.
     pub(crate) fn barred_s(&self, address: Option<IpAddr>, now: Time) -> u64 {
         let Some(address) = address else { return 0 };
-        self.lock().get(&network(address)).map_or(0, |seen| seen.until.since(now).div_ceil(1000))
+        self.lock().get(&(network(address), false)).map_or(0, |seen| seen.until.since(now).div_ceil(1000))
     }
 
     /// What an attempt has come to whose `user` is known by now: nothing if its address was barred since it began,
     /// however many began at once. A failure is written down.
-    pub(crate) fn judge(&self, address: Option<IpAddr>, now: Time, user: Option<Arc<str>>) -> Verdict {
+    pub(crate) fn judge(&self, from: impl Into<Origin>, now: Time, user: Option<Arc<str>>) -> Verdict {
         let otherwise = user.map_or(Verdict::Wrong, Verdict::Right);
-        let Some(address) = address.filter(|_| self.max > 0) else { return otherwise };
-        let (mut seen, address) = (self.lock(), network(address));
-        if self.bars(&seen, address, now) {
+        let Some(party) = self.party(from.into()) else { return otherwise };
+        let mut seen = self.lock();
+        if self.bars(&seen, party, now) {
             return Verdict::Barred;
         }
         if otherwise == Verdict::Wrong {
-            self.note(&mut seen, address, now);
+            self.note(&mut seen, party, now);
         }
         otherwise
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Seen>> {
+    /// None if nothing is counted.
+    fn party(&self, from: Origin) -> Option<Party> {
+        from.address.filter(|_| self.max > 0).map(|address| (network(address), from.is_forgeable))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Party, Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn bars(&self, seen: &HashMap<IpAddr, Seen>, address: IpAddr, now: Time) -> bool {
-        seen.get(&address).is_some_and(|seen| seen.until > now && seen.count >= self.max)
+    fn bars(&self, seen: &HashMap<Party, Seen>, party: Party, now: Time) -> bool {
+        seen.get(&party).is_some_and(|seen| seen.until > now && seen.count >= self.max)
     }
 
-    fn note(&self, seen: &mut HashMap<IpAddr, Seen>, address: IpAddr, now: Time) {
-        if seen.len() >= ADDRESSES_MAX && !seen.contains_key(&address) {
+    fn note(&self, seen: &mut HashMap<Party, Seen>, party: Party, now: Time) {
+        if seen.len() >= ADDRESSES_MAX && !seen.contains_key(&party) {
             seen.retain(|_, seen| seen.until > now);
             if seen.len() >= ADDRESSES_MAX {
                 return;
             }
         }
         let fresh = || Seen { count: 0, until: now.plus_s(self.window_s) };
-        let entry = seen.entry(address).or_insert_with(fresh);
+        let entry = seen.entry(party).or_insert_with(fresh);
         if entry.until <= now {
             *entry = fresh();
         }
         entry.count = entry.count.saturating_add(1);
         if entry.count == self.max {
             let s = entry.until.since(now).div_ceil(1000);
+            let ((address, is_forgeable), max) = (party, self.max);
+            let over = if is_forgeable { " over UDP" } else { "" };
             tracing::warn!(
-                "{address}: {} attempts have failed to say who they are; no more is listened to for {s} s",
-                self.max
+                "{address}: {max} attempts{over} have failed to say who they are; no more is listened to{over} for {s} s"
             );
         }
     }
@@ -132,6 +155,16 @@ mod tests {
         assert_eq!(failures.judge(one, now, right()), Verdict::Barred, "a right guess is no better off");
         assert_eq!(failures.judge(ip("192.0.2.2"), now, right()), Verdict::Right(ann.clone()));
         assert_eq!(failures.judge(one, now.plus_s(60), right()), Verdict::Right(ann.clone()));
+    }
+
+    #[test]
+    fn nobody_is_barred_for_what_others_have_written_on_datagrams() {
+        let (failures, now, address) = (Failures::new(1, 60), Time::default(), ip("192.0.2.1"));
+        let forged = Origin { address, is_forgeable: true };
+        assert_eq!(failures.judge(forged, now, None), Verdict::Wrong);
+        assert!(failures.is_barred(forged, now) && !failures.is_barred(address, now));
+        assert_eq!(failures.judge(address, now, None), Verdict::Wrong);
+        assert!(failures.is_barred(address, now));
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod tests;
 
 pub(crate) use bans::{Bans, Network, Target};
 pub(crate) use basic::{CHALLENGE, Credentials};
-pub(crate) use failures::{Failures, network};
+pub(crate) use failures::{Failures, Origin, network};
 pub(crate) use kept::Purge;
 
 use crate::context::Context;
@@ -168,14 +168,16 @@ impl Access {
 /// reason for a ban.
 pub(crate) fn judge(
     context: &Context,
-    address: Option<IpAddr>,
+    from: impl Into<Origin>,
     now: Time,
     user: Option<Arc<str>>,
 ) -> Verdict {
-    let verdict = context.failures.judge(address, now, user);
+    let from = from.into();
+    let verdict = context.failures.judge(from, now, user);
+    let may_ban = context.bans.failures_ban_s() > 0 && !from.is_forgeable;
     if verdict == Verdict::Wrong
-        && let Some(address) = address.filter(|_| context.bans.failures_ban_s() > 0)
-        && context.failures.is_barred(Some(address), now)
+        && let Some(address) = from.address.filter(|_| may_ban)
+        && context.failures.is_barred(from, now)
     {
         ban_who_failed(context, address);
     }

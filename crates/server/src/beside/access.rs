@@ -130,7 +130,7 @@ async fn check(
         users: users.clone(),
         user_name,
         password,
-        address: caller.address,
+        from: caller.address.into(),
         asker: Arc::downgrade(&asker),
     };
     let Ok(verdict) = answer(&site.passwords, question).await else {

@@ -167,7 +167,7 @@ fn hand_back(
     let stream = stream.into_stream()?;
     let shard = NEXT.fetch_add(1, Ordering::Relaxed) % context.mailboxes.len();
     let (output, stage) = (Vec::new(), Stage::First);
-    let forwarded = Proxied { connection: forwarded, request: None };
+    let forwarded = Proxied { connection: forwarded, ..Proxied::default() };
     let arrival = Arrival { stream, listener, input, output, forwarded, user: None, stage };
     context.mailboxes[shard].post(Mail::Arrival(Box::new(arrival)));
     Ok(())

@@ -1,6 +1,6 @@
 //! Passwords are looked at here: each costs up to a tenth of a second, which no shard has to spare.
 
-use crate::access::{self, Verdict, network};
+use crate::access::{self, Origin, Verdict, network};
 use crate::context::Context;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -34,7 +34,7 @@ pub(crate) struct Question {
     pub(crate) user_name: String,
     pub(crate) password: Vec<u8>,
     /// Where it comes from.
-    pub(crate) address: Option<IpAddr>,
+    pub(crate) from: Origin,
     /// Gone when whoever asked is: then no time is spent on it.
     pub(crate) asker: Weak<()>,
 }
@@ -83,7 +83,7 @@ impl Passwords {
         then: impl FnOnce(Verdict) + Send + 'static,
     ) -> Result<(), Busy> {
         let Ok(permit) = self.room.clone().try_acquire_owned() else { return Err(Busy) };
-        let place = Place::take(&self.waiting, question.address)?;
+        let place = Place::take(&self.waiting, question.from.address)?;
         let context = self.context.clone();
         self.runtime.spawn_blocking(move || {
             if question.asker.strong_count() > 0 {
@@ -131,11 +131,11 @@ impl Drop for Place {
 fn judge(context: &Context, question: &Question) -> Verdict {
     let check = || question.users.check(&question.user_name, &question.password);
     // Who failed too often while this waited has no more time spent on it.
-    if context.failures.is_barred(question.address, context.now()) {
+    if context.failures.is_barred(question.from, context.now()) {
         return Verdict::Barred;
     }
     let user = check();
-    access::judge(context, question.address, context.now(), user)
+    access::judge(context, question.from, context.now(), user)
 }
 
 #[cfg(test)]
@@ -166,7 +166,7 @@ mod tests {
                 users: users.clone(),
                 user_name: "ann".into(),
                 password: password.into(),
-                address: None,
+                from: None.into(),
                 asker: Arc::downgrade(&asker),
             };
             passwords.ask(question, move |verdict| {
@@ -207,7 +207,7 @@ mod tests {
                 users: users.clone(),
                 user_name: name.into(),
                 password: Vec::new(),
-                address: Some(address.parse().expect("an address")),
+                from: Some(address.parse().expect("an address")).into(),
                 asker: Arc::downgrade(asker),
             };
             passwords.ask(question, move |_| {

@@ -4,7 +4,7 @@ use socket2::{Domain, SockAddr, Type};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 /// Opens a socket at a path, where the one of a process that has ended without removing it gives way. Nobody can connect
@@ -31,11 +31,14 @@ fn make_way(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     }
-    match UnixStream::connect(path) {
+    let caller = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Where the queue of who listens is full it would wait for its turn, and with it whoever starts the hub.
+    caller.set_nonblocking(true)?;
+    match caller.connect(&SockAddr::unix(path)?) {
         Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        // Whoever listens has a queue that is full.
+        // That is the queue of whoever listens, which is full.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::AddrInUse.into()),
         Err(error) => Err(error),
     }
@@ -75,6 +78,24 @@ fn identity(path: &Path) -> Option<Identity> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_socket_whose_owner_accepts_nobody_is_taken_as_any_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("hub.sock");
+        let socket = open(&path, 0o600).expect("nobody has it");
+        socket2::SockRef::from(&socket).listen(0).expect("it is bound");
+        let callers: Vec<_> = std::iter::repeat_with(|| {
+            let caller = socket2::Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+            caller.set_nonblocking(true).expect("it is one");
+            caller.connect(&SockAddr::unix(&path).expect("a path")).map(|()| caller)
+        })
+        .map_while(Result::ok)
+        .collect();
+        assert!(!callers.is_empty(), "at least one fits into the queue");
+        assert_eq!(open(&path, 0o600).expect_err("it is taken").kind(), io::ErrorKind::AddrInUse);
+        assert!(path.exists());
+    }
 
     #[test]
     fn a_socket_that_is_left_behind_gives_way_and_nothing_else_does() {

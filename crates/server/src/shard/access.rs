@@ -7,7 +7,7 @@ use super::ShardLoop;
 use super::connection::{Input, Link, Wait, Waiting};
 use super::json::unknown;
 use crate::access::kept::USER_IS_BANNED;
-use crate::access::{self, Access, CHALLENGE, Credentials, Verdict};
+use crate::access::{self, Access, CHALLENGE, Credentials, Origin, Verdict};
 use crate::beside::passwords::Question;
 use crate::mail::Mail;
 use std::net::IpAddr;
@@ -76,14 +76,20 @@ impl ShardLoop {
         }
     }
 
+    /// The same, and whether anybody may have written that on what came.
+    fn origin_of(&self, key: ConnectionKey) -> Origin {
+        let is_forgeable = self.net.get(key).is_some_and(|connection| connection.is_udp());
+        Origin { address: self.address_of(key), is_forgeable }
+    }
+
     /// Whether the client's address has failed too often.
     pub(super) fn check_barred(&self, key: ConnectionKey) -> Result<(), Unheard> {
-        self.check_barred_address(self.address_of(key))
+        self.check_barred_address(self.origin_of(key))
     }
 
     /// The same for who has no connection yet.
-    pub(super) fn check_barred_address(&self, address: Option<IpAddr>) -> Result<(), Unheard> {
-        if self.net.context.failures.is_barred(address, self.net.now) {
+    pub(super) fn check_barred_address(&self, from: impl Into<Origin>) -> Result<(), Unheard> {
+        if self.net.context.failures.is_barred(from, self.net.now) {
             self.net.stats().auth_throttled.add(1);
             return Err(Unheard::Barred);
         }
@@ -96,16 +102,16 @@ impl ShardLoop {
         key: ConnectionKey,
         user: Option<Arc<str>>,
     ) -> Result<Option<Arc<str>>, Unheard> {
-        self.judge_address(self.address_of(key), user)
+        self.judge_address(self.origin_of(key), user)
     }
 
     /// The same for who has no connection yet.
     pub(super) fn judge_address(
         &self,
-        address: Option<IpAddr>,
+        from: impl Into<Origin>,
         user: Option<Arc<str>>,
     ) -> Result<Option<Arc<str>>, Unheard> {
-        self.count_verdict(access::judge(&self.net.context, address, self.net.now, user))
+        self.count_verdict(access::judge(&self.net.context, from, self.net.now, user))
     }
 
     fn count_verdict(&self, verdict: Verdict) -> Result<Option<Arc<str>>, Unheard> {
@@ -139,7 +145,7 @@ impl ShardLoop {
             users: users.clone(),
             user_name: user_name.into(),
             password: password.into(),
-            address: self.address_of(key),
+            from: self.origin_of(key),
             asker: Arc::downgrade(&asker),
         };
         let (shard, posted) = (self.net.number, context.clone());

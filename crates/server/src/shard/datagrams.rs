@@ -8,7 +8,7 @@ use super::json::{id_of, unknown};
 use super::ways::{Led, Place, Way};
 use crate::stats::Kind;
 use crate::udp::Inbox;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use trefoil_hub::ConnectionKey;
 use trefoil_json::{Code, Limits, Request, RequestError, is_batch, parse_batch};
@@ -65,9 +65,18 @@ impl ShardLoop {
                 let way = Way { shard: self.net.number as u16, serial };
                 self.lead(shard, Led { listener: number, from, way, user: None, datagram: datagram.into() });
             }
-            None if self.net.context.bans.refuses_address(from.ip()) => {}
+            None if self.net.context.bans.refuses_address(from.ip()) || self.is_own(number, from) => {}
             _ => self.take_datagram(number, from, datagram, None),
         }
+    }
+
+    /// Whether an address is the listener's own, which somebody has written on a datagram: some answers are requests in turn, and
+    /// the hub would go on answering itself.
+    fn is_own(&self, number: usize, from: SocketAddr) -> bool {
+        let Some(own) = self.net.context.listeners[number].bind.addr() else { return false };
+        // At every address of this machine it is whatever can be bound here.
+        let is_here = || UdpSocket::bind((from.ip(), 0)).is_ok();
+        from.port() == own.port() && (from.ip() == own.ip() || own.ip().is_unspecified() && is_here())
     }
 
     /// Deals with a datagram here. `led`: how it has come here, and whose it is, if the client of its address has moved.
@@ -91,9 +100,15 @@ impl ShardLoop {
             );
         }
         let is_proven = known.is_some_and(|key| self.is_proven(key));
-        if let Some(Word::Help(name)) = Word::read(datagram) {
-            return send(socket, from, &datagram_of_text(name, datagram.len(), is_proven));
-        }
+        let datagram = match Word::read(datagram) {
+            Some(Word::Help(name)) => {
+                return send(socket, from, &datagram_of_text(name, datagram.len(), is_proven));
+            }
+            // A line of help, as it is pasted at netcat.
+            Some(Word::Pasted(request)) => request,
+            Some(Word::Remark) => return,
+            _ => datagram,
+        };
         let texts = match is_batch(datagram) {
             true => parse_batch(datagram, Limits::default()).map(|_| None),
             false => trefoil_json::parse(datagram, Limits::default()).map(Some),
@@ -103,7 +118,10 @@ impl ShardLoop {
             // Nobody gets a session for what cannot be read.
             Err(error) => {
                 self.net.stats().protocol_errors.add(1);
-                return answer(socket, from, &error);
+                if !is_error(datagram) {
+                    answer(socket, from, &error);
+                }
+                return;
             }
         };
         if let Some(Request::Help { operation, id }) = &request {
@@ -190,6 +208,12 @@ fn starts_with_auth(request: Option<&Request<'_>>, datagram: &[u8]) -> bool {
             first.is_some_and(|request| request.as_ref().is_ok_and(is_auth))
         }),
     }
+}
+
+/// Whether a datagram is the error of a hub: this one, if somebody has written its own address on a datagram, or another one. Two
+/// that answered each other's errors would never come to an end.
+fn is_error(datagram: &[u8]) -> bool {
+    datagram.trim_ascii_start().starts_with(b"{\"error\":")
 }
 
 /// Sends an error to a peer that has no connection. It is no longer than a few times what came, and carries nothing of

@@ -314,7 +314,7 @@ impl ShardLoop {
         connection.session = Some(session);
         connection.user = head.user.as_deref().map(Into::into);
         connection.forwarded =
-            head.forwarded.map(|_| Box::new(Proxied { connection: head.forwarded, request: None }));
+            head.forwarded.map(|_| Box::new(Proxied { connection: head.forwarded, ..Proxied::default() }));
         connection.form = Form::Mqtt(MqttForm { version, aliases });
         connection.packet_bytes_max = head.packet_bytes_max;
         connection.is_publisher = head.is_publisher;

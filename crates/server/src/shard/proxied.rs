@@ -39,10 +39,9 @@ impl ShardLoop {
             Header::Whole { len, client } => {
                 if let Some(connection) = self.net.get_mut(key) {
                     connection.input = Input::First;
-                    connection.forwarded =
-                        client.map(|_| Box::new(Proxied { connection: client, request: None }));
+                    connection.forwarded = client.map(|client| Box::new(Proxied::of_connection(client)));
                 }
-                if client.is_some_and(|client| self.net.context.bans.refuses_address(client)) {
+                if client.is_some_and(|client| self.net.context.bans.refuses_address(client.ip())) {
                     // As for those who connect without a proxy: without a word.
                     self.lose(key);
                 }

@@ -264,12 +264,14 @@ impl ShardLoop {
     /// something is read from then, or what waits for it could never go.
     pub(super) fn is_paused(&mut self, key: ConnectionKey) -> bool {
         let is_short = self.net.memory_stage >= NO_PUBLISH;
-        if !is_short && !self.scarce.is_behind {
-            return false;
-        }
         let Some(connection) = self.net.get(key) else { return false };
         if connection.is_paused {
+            // Also if what it waited for has just come about, as other shards may see to at any moment: what has been read of it
+            // comes before anything else, or its end would be taken for the end of that.
             return true;
+        }
+        if !is_short && !self.scarce.is_behind {
+            return false;
         }
         let owes = || connection.session.is_some_and(|session| self.hub.has_deliveries(session));
         match connection.is_publisher {

@@ -293,12 +293,12 @@ impl Session {
         if std::mem::replace(&mut self.has_closed, true) {
             return;
         }
-        let mut sealed = std::mem::take(&mut self.sealed_out.bytes);
+        let Waiting { bytes: mut sealed, taken } = std::mem::take(&mut self.sealed_out);
         // Before the handshake is over there is nothing to end.
         let said = self.write_traffic(&mut sealed, 64, |traffic, room| traffic.queue_close_notify(room));
         tracing::trace!(is_said = said.is_ok(), "the end of a TLS connection");
         sealed.append(&mut self.sealed_out.bytes);
-        self.sealed_out.bytes = sealed;
+        self.sealed_out = Waiting { bytes: sealed, taken };
     }
 }
 

@@ -158,6 +158,29 @@ fn an_end_is_heard_and_said() {
 }
 
 #[test]
+fn an_end_comes_behind_what_the_socket_has_taken_a_part_of() {
+    let (mut session, mut client, mut wire) = begin(usize::MAX);
+    for _ in 0..3 {
+        let waits = read(&mut session, &mut wire, 100).expect_err("nothing has been said");
+        assert_eq!(waits.kind(), io::ErrorKind::WouldBlock);
+        carry(&mut client, &mut wire);
+    }
+    let said = vec![7; 60_000];
+    wire.room = 10_000;
+    assert_eq!(session.write(&mut wire, &[IoSlice::new(&said)]).expect("it is open"), said.len());
+    let mut heard = carry(&mut client, &mut wire);
+    // The socket takes a little more, and so it stands when the end comes.
+    wire.room = 10_000;
+    session.flush(&mut wire).expect("it is not broken");
+    session.close();
+    wire.room = usize::MAX;
+    session.flush(&mut wire).expect("it is not broken");
+    heard.extend(carry(&mut client, &mut wire));
+    assert!(heard == said, "{} bytes", heard.len());
+    assert_eq!(client.reader().read(&mut [0; 1]).expect("the end, in order"), 0);
+}
+
+#[test]
 fn what_is_no_tls_is_told_so_once() {
     let (mut session, _, mut wire) = begin(usize::MAX);
     wire.incoming = b"\x03\x01\0\x10 and no handshake".iter().copied().collect();

@@ -67,7 +67,8 @@ fn open(path: &Path, stamp: Stamp) -> io::Result<File> {
     if Stamp::of(&file.metadata()?) != stamp {
         return Err(changed());
     }
-    // Only a hint, so it does not matter if the system cannot take it.
+    // Only a hint, so it does not matter if the system does not know it or cannot take it.
+    #[cfg(target_os = "linux")]
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
     Ok(file)
 }

@@ -1,6 +1,7 @@
 //! How a connection comes by its name, its topics and its session.
 
 use super::{Fault, FramedInput, Stage, Target};
+use crate::access::Origin;
 use crate::access::kept::{CLIENT_ID_IS_BANNED, USER_IS_BANNED};
 use crate::mail::{Arrival, Mail, Stage as ArrivalStage};
 use crate::shard::ShardLoop;
@@ -8,7 +9,6 @@ use crate::shard::access::Unheard;
 use crate::shard::connection::{Form, Input, Link, Waiting};
 use crate::stats::Kind;
 use regex::bytes::Captures;
-use std::net::IpAddr;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use trefoil_config::{Framed, Known, Register, Template};
@@ -175,8 +175,8 @@ impl ShardLoop {
             return dialled.address.to_string();
         }
         let Some(connection) = self.net.get(key) else { return String::new() };
-        if let Some(client) = connection.proxied().client() {
-            return client.to_string();
+        if let Some(client) = connection.proxied().peer() {
+            return client;
         }
         let addr = match &connection.link {
             Link::Stream(stream) => stream.peer(),
@@ -216,7 +216,7 @@ impl ShardLoop {
     ) -> Result<Registered, (Fault, String)> {
         let settings = &framed.profile.settings;
         let Some(register) = &settings.register else { return Err((Fault::Unregistered, String::new())) };
-        let captures = self.framed_captures(register, self.address_of(key), frame)?;
+        let captures = self.framed_captures(register, self.address_of(key).into(), frame)?;
         let group = |number: usize| group(&captures, number);
         let opening =
             self.framed_opening(key, framed, Some(&captures)).map_err(|why| (Fault::BadTopic, why))?;
@@ -229,11 +229,11 @@ impl ShardLoop {
         })
     }
 
-    /// What a registration frame says of who comes from `address`, if it is one. A wrong secret is written down.
+    /// What a registration frame says of whoever it comes from, if it is one. A wrong secret is written down.
     pub(super) fn framed_captures<'a>(
         &self,
         register: &Register,
-        address: Option<IpAddr>,
+        from: Origin,
         frame: &'a [u8],
     ) -> Result<Captures<'a>, (Fault, String)> {
         let Some(captures) = register.pattern.0.captures(frame) else {
@@ -242,10 +242,10 @@ impl ShardLoop {
         };
         if let Some((number, secret)) = &register.secret {
             let wrong = |why: &str| (Fault::WrongSecret, why.to_owned());
-            self.check_barred_address(address).map_err(|unheard| wrong(unheard.why()))?;
+            self.check_barred_address(from).map_err(|unheard| wrong(unheard.why()))?;
             let is_right = bool::from(group(&captures, *number).ct_eq(secret.0.as_bytes()));
             let user = is_right.then(|| Arc::from(""));
-            match self.judge_address(address, user) {
+            match self.judge_address(from, user) {
                 Ok(Some(_)) => {}
                 Ok(None) => return Err(wrong("its secret is wrong")),
                 Err(unheard) => return Err(wrong(unheard.why())),

@@ -5,6 +5,7 @@
 
 use super::begin::Opening;
 use super::{Fault, FramedInput, Stage, clock};
+use crate::access::Origin;
 use crate::framed::Profile;
 use crate::shard::ShardLoop;
 use crate::shard::connection::{Input, Link, Peer};
@@ -49,37 +50,66 @@ impl ShardLoop {
         self.lead(shard, Led { listener, from, way, user: None, datagram: datagram.into() });
     }
 
-    /// Somebody who is not known yet. Nobody gets a session for what may not come in. `way`: how it has come here, if it came
-    /// in at another shard.
+    /// Somebody who is not known yet. `way`: how it has come here, if it came in at another shard.
     fn framed_stranger(&mut self, listener: usize, from: SocketAddr, way: Option<Way>, datagram: &[u8]) {
-        let Some(profile) = self.profile(listener) else { return };
+        let mut rest = self.framed_let_in(listener, from, way, datagram);
+        while let Some(datagram) = rest.take() {
+            match way {
+                // The shard where it comes in, which has just been told that nobody is here any more, leads it where it
+                // belongs.
+                Some(way) => self.framed_lead(way.shard, listener, from, way, datagram),
+                None => rest = self.framed_let_in(listener, from, None, datagram),
+            }
+        }
+    }
+
+    /// Nobody gets a session for what may not come in. Returns what comes from a stranger again.
+    fn framed_let_in<'a>(
+        &mut self,
+        listener: usize,
+        from: SocketAddr,
+        way: Option<Way>,
+        datagram: &'a [u8],
+    ) -> Option<&'a [u8]> {
+        let profile = self.profile(listener)?;
         if self.net.context.bans.refuses_address(from.ip()) {
-            return self.end_way(listener, from, way);
+            self.end_way(listener, from, way);
+            return None;
         }
         let opening = match self.framed_opening_of(&profile, from, datagram) {
             Ok(Some(opening)) => opening,
-            Ok(None) => return self.end_way(listener, from, way),
+            Ok(None) => {
+                self.end_way(listener, from, way);
+                return None;
+            }
             Err((fault, why)) => {
                 self.net.stats().refused.add(1);
                 self.end_way(listener, from, way);
                 let why = format!("a peer is refused, {why}");
-                return self.framed_fault_of(listener, Some(from.ip()), fault, &why);
+                self.framed_fault_of(listener, Some(from.ip()), fault, &why);
+                return None;
             }
         };
         // There are no more than 64 of them.
         let shard = self.hub.shared().shard_of(opening.client_id()) as u16;
         if usize::from(shard) != self.net.number {
-            let Some(way) = way else {
-                let way = self.lay_way(listener, from, shard);
-                return self.framed_lead(shard, listener, from, way, datagram);
-            };
-            // Somebody else than who was here before. The shard where it comes in lays the way to where it belongs.
-            self.end_way(listener, from, Some(way));
-            return self.framed_lead(way.shard, listener, from, way, datagram);
+            match way {
+                None => {
+                    let way = self.lay_way(listener, from, shard);
+                    self.framed_lead(shard, listener, from, way, datagram);
+                }
+                // Somebody else than who was here before. The shard where it comes in lays the way to where it belongs.
+                Some(way) => {
+                    self.end_way(listener, from, Some(way));
+                    self.framed_lead(way.shard, listener, from, way, datagram);
+                }
+            }
+            return None;
         }
         if !self.admit(listener) {
             self.net.stats().refused.add(1);
-            return self.end_way(listener, from, way);
+            self.end_way(listener, from, way);
+            return None;
         }
         let mut peer = Peer::new(from);
         peer.way = way;
@@ -92,11 +122,8 @@ impl ShardLoop {
         let registers = profile.settings.register.is_some();
         self.framed_begin_peer(key, &mut framed);
         self.put_back(key, Input::Framed(Box::new(framed)));
-        match registers {
-            // The rest of a datagram that begins with who it is.
-            true => self.framed_datagram_from(key, datagram, 1),
-            false => self.framed_datagram(key, datagram),
-        }
+        // A datagram may begin with who it is.
+        self.framed_frames_of(key, datagram, registers)
     }
 
     /// What the templates come to for somebody, by what it says first where that counts.
@@ -125,33 +152,60 @@ impl ShardLoop {
         }
         let Some(first) = first else { return Ok(None) };
         let first = profile.strip(&first);
-        let captures = self.framed_captures(register, Some(from.ip()), first)?;
+        let origin = Origin { address: Some(from.ip()), is_forgeable: true };
+        let captures = self.framed_captures(register, origin, first)?;
         Opening::new(settings, (&peer, &peer_ip), Some(&captures), levels_max).map(Some).map_err(bad_topic)
     }
 
     /// A datagram of a peer that is known.
     fn framed_datagram(&mut self, key: ConnectionKey, datagram: &[u8]) {
-        self.framed_datagram_from(key, datagram, 0);
+        let Some(connection) = self.net.get(key) else { return };
+        let Link::Udp(peer) = &connection.link else { return };
+        let (listener, from, way) = (usize::from(connection.listener), peer.addr, peer.way);
+        let Some(rest) = self.framed_frames_of(key, datagram, false) else { return };
+        match way {
+            Some(way) => self.framed_lead(way.shard, listener, from, way, rest),
+            None => self.framed_stranger(listener, from, None, rest),
+        }
     }
 
-    /// The same without the first `passed` frames that mean something.
-    fn framed_datagram_from(&mut self, key: ConnectionKey, datagram: &[u8], mut passed: usize) {
+    /// Takes the frames of a datagram; the first that means something says who it is if it `registers`. Returns the rest from
+    /// where somebody else begins to speak: the peer is gone then.
+    fn framed_frames_of<'a>(
+        &mut self,
+        key: ConnectionKey,
+        datagram: &'a [u8],
+        mut registers: bool,
+    ) -> Option<&'a [u8]> {
         let now = self.net.now;
-        let Some(connection) = self.net.get_mut(key) else { return };
+        let connection = self.net.get_mut(key)?;
         let mut framed = match std::mem::replace(&mut connection.input, Input::Taken) {
             Input::Framed(framed) => framed,
             other => {
                 connection.input = other;
-                return;
+                return None;
             }
         };
         connection.heard_at = now;
         let profile = framed.profile.clone();
         let mut frames = Frames::of(&profile, datagram, now);
+        let mut left = datagram.len();
         while let Some(piece) = frames.next() {
+            let with_this = std::mem::replace(&mut left, frames.rest.map_or(0, <[u8]>::len));
+            let registration = match &piece {
+                Piece::Frame(frame) => profile.registration(frame),
+                _ => None,
+            };
             match piece {
-                Piece::Frame(frame) if passed > 0 => {
-                    passed -= usize::from(!profile.strip(&frame).is_empty());
+                Piece::Frame(frame) if registers => {
+                    registers = profile.strip(&frame).is_empty();
+                    framed.registration = registration.unwrap_or_default();
+                }
+                Piece::Frame(_) if registration == Some(framed.registration) => {}
+                Piece::Frame(_) if registration.is_some() => {
+                    self.put_back(key, Input::Framed(framed));
+                    self.framed_end(key, "closed");
+                    return datagram.get(datagram.len() - with_this..);
                 }
                 Piece::Frame(frame) if framed.may_send(now).is_ok() => {
                     framed.count_frame();
@@ -166,6 +220,7 @@ impl ShardLoop {
             }
         }
         self.put_back(key, Input::Framed(framed));
+        None
     }
 }
 
@@ -192,28 +247,31 @@ impl<'a> Frames<'a> {
     }
 
     fn next(&mut self) -> Option<Piece<'a>> {
-        let rest = self.rest?;
-        let Some(decoder) = &mut self.decoder else {
-            self.rest = None;
-            return Some(whole(self.profile, rest));
-        };
-        let step = decoder.next(rest, clock(self.now));
-        self.rest = Some(&rest[step.consumed..]);
-        match step.found {
-            Some(Ok(frame)) => Some(Piece::Frame(frame)),
-            Some(Err(error)) => {
-                self.rest = self.rest.filter(|_| !error.is_final());
-                Some(Piece::Error(error))
-            }
-            None if step.skipped > 0 => Some(Piece::Skipped(step.skipped)),
-            None if step.consumed > 0 => self.next(),
-            None => {
+        loop {
+            let rest = self.rest?;
+            let Some(decoder) = &mut self.decoder else {
                 self.rest = None;
-                match decoder.finish(rest)? {
-                    Ok(frame) => Some(Piece::Frame(frame)),
-                    Err(error) => Some(Piece::Error(error)),
+                return Some(whole(self.profile, rest));
+            };
+            let step = decoder.next(rest, clock(self.now));
+            self.rest = Some(&rest[step.consumed..]);
+            return match step.found {
+                Some(Ok(frame)) => Some(Piece::Frame(frame)),
+                Some(Err(error)) => {
+                    self.rest = self.rest.filter(|_| !error.is_final());
+                    Some(Piece::Error(error))
                 }
-            }
+                None if step.skipped > 0 => Some(Piece::Skipped(step.skipped)),
+                // A whole datagram may be marks with nothing between them.
+                None if step.consumed > 0 => continue,
+                None => {
+                    self.rest = None;
+                    match decoder.finish(rest)? {
+                        Ok(frame) => Some(Piece::Frame(frame)),
+                        Err(error) => Some(Piece::Error(error)),
+                    }
+                }
+            };
         }
     }
 }

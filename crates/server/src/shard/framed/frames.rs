@@ -107,6 +107,9 @@ impl ShardLoop {
         if settings.qos > QoS::AtMostOnce || settings.retain || settings.pattern.is_some() {
             return false;
         }
+        if framed.profile.registration(frame).is_some() {
+            return false;
+        }
         let frame = framed.profile.strip(frame);
         if frame.is_empty() || !self.run.continues(topic, Some(*session)) {
             return false;
@@ -133,6 +136,7 @@ impl ShardLoop {
         let session = match framed.stage {
             Stage::Open(session) => session,
             Stage::Registering => {
+                framed.registration = framed.profile.registration(frame).unwrap_or_default();
                 self.framed_register(key, framed, frame);
                 return After::Look;
             }
@@ -140,6 +144,18 @@ impl ShardLoop {
         };
         let stats = self.net.stats();
         stats.packets_in.add(1);
+        match framed.profile.registration(frame) {
+            None => {}
+            Some(again) if again == framed.registration => return After::Same,
+            // Who says another password may be a user who sends what looks like one.
+            Some(_) if !framed.profile.has_secret() => {}
+            Some(_) => {
+                let why = "a device says that it is another one than before, and the connection is closed";
+                self.framed_fault(key, Fault::Refused, &why);
+                self.framed_end(key, "protocol");
+                return After::Look;
+            }
+        }
         let settings = &*framed.profile.settings;
         match &mut framed.target {
             Target::Nowhere => After::Same,

@@ -42,6 +42,8 @@ pub(crate) struct FramedInput {
     clean_bytes: usize,
     stage: Stage,
     target: Target,
+    /// What it has said of itself, [hashed](Profile::registration): so that it is known when it says something else.
+    registration: u64,
     /// How many frames it has sent, where there is a limit to that.
     throttle: Option<Box<Throttle>>,
     /// The hub has made the connection.
@@ -105,6 +107,7 @@ impl FramedInput {
             clean_bytes: 0,
             stage: Stage::Registering,
             target: Target::Nowhere,
+            registration: 0,
             dialled: dialled.map(Box::new),
         }
     }

@@ -13,6 +13,7 @@ use crate::shard::connection::{Connection, Form, Input, Link};
 use crate::shard::net::{DATAGRAM_BYTES_MAX, Net};
 use crate::stats::{Drop, Kind};
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use trefoil_hub::topic::{REPLY_TOPICS, is_reply};
 use trefoil_hub::{ConnectionKey, Delivered, Ending, Message, SessionKey, Time, Topic};
@@ -33,6 +34,8 @@ pub(in crate::shard) struct Asks {
 struct Ask {
     /// What stands in the correlation beside the id.
     nonce: u64,
+    /// Its topic and payload, hashed: over UDP the same request may come again, and another one under its id.
+    content: u64,
     ends_at: Time,
 }
 
@@ -53,12 +56,11 @@ impl Asks {
         self.waiting.insert(id, ask);
     }
 
-    /// Takes the request that a correlation belongs to.
-    fn take(&mut self, correlation: &[u8]) -> Option<u64> {
+    /// Takes the request that a correlation belongs to, with its id.
+    fn take(&mut self, correlation: &[u8]) -> Option<(u64, Ask)> {
         let (id, nonce) = read_correlation(correlation)?;
         self.waiting.get(&id).filter(|ask| ask.nonce == nonce)?;
-        self.waiting.remove(&id);
-        Some(id)
+        self.waiting.remove(&id).map(|ask| (id, ask))
     }
 
     /// Takes the requests that are over, in the order of their ids.
@@ -99,13 +101,6 @@ impl ShardLoop {
         let nonce = u64::from_ne_bytes(random()?);
         let Some(connection) = self.net.get_mut(key) else { return Ok(()) };
         let is_udp = connection.is_udp();
-        if let Link::Udp(peer) = &connection.link
-            && let Some(text) = peer.answered.get(ask.id).map(Box::<[u8]>::from)
-        {
-            // It comes again since the answer has got lost.
-            self.json_answer(key, |out| out.extend_from_slice(&text));
-            return Ok(());
-        }
         let own = connection.json_own();
         let is_new = own.asks.is_none();
         let asks = match &mut own.asks {
@@ -117,18 +112,28 @@ impl ShardLoop {
             self.finish_run();
             self.hub.take_replies(session, &topic);
         }
-        let Some(asks) = self.net.get_mut(key).and_then(Connection::asks) else { return Ok(()) };
-        if asks.waiting.contains_key(&ask.id) {
+        let Some(connection) = self.net.get_mut(key) else { return Ok(()) };
+        let Some(asks) = connection.json.as_mut().and_then(|own| own.asks.as_mut()) else { return Ok(()) };
+        let content = asks.waiting.hasher().hash_one((&*message.topic, &*message.payload));
+        if let Some(waiting) = asks.waiting.get(&ask.id) {
             // A datagram may come twice, and its answer comes to the first.
+            let is_same = is_udp && waiting.content == content;
             let why = format!("the request {} waits for its answer; give this one another id", ask.id);
-            return if is_udp { Ok(()) } else { Err(RequestError::new(Code::BadField, why).field("id")) };
+            return if is_same { Ok(()) } else { Err(RequestError::new(Code::BadField, why).field("id")) };
+        }
+        if let Link::Udp(peer) = &connection.link
+            && let Some(text) = peer.answered.get(ask.id, content).map(Box::<[u8]>::from)
+        {
+            // It comes again since the answer has got lost.
+            self.json_answer(key, |out| out.extend_from_slice(&text));
+            return Ok(());
         }
         if asks.waiting.len() >= ASKS_MAX {
             let why = format!("{ASKS_MAX} requests of this connection wait for an answer");
             return Err(RequestError::new(Code::Quota, why).field("req"));
         }
         // It waits before it is sent, since who answers may be this connection itself and do so at once.
-        asks.put(ask.id, Ask { nonce, ends_at: now.plus_s(ask.timeout_s.into()) });
+        asks.put(ask.id, Ask { nonce, content, ends_at: now.plus_s(ask.timeout_s.into()) });
         let properties = message.properties.get_or_insert_default();
         properties.response_topic = Some((&*topic).into());
         properties.correlation_data = Some(correlation(ask.id, nonce).as_slice().into());
@@ -214,7 +219,7 @@ impl Net {
         let properties = message.properties.as_deref();
         let correlation = properties.and_then(|properties| properties.correlation_data.as_deref());
         // Another has answered before, or the time was over: whoever answers too late speaks to nobody.
-        let Some(id) = correlation.and_then(|correlation| asks.take(correlation)) else {
+        let Some((id, ask)) = correlation.and_then(|correlation| asks.take(correlation)) else {
             self.count_drop(Drop::NoRequest, 1);
             return Some(Delivered::Dropped);
         };
@@ -248,7 +253,7 @@ impl Net {
                 RequestError::new(Code::TooLarge, why).id(Some(id)).encode(&mut text);
             }
             if let Some(Link::Udp(peer)) = self.get_mut(to).map(|connection| &mut connection.link) {
-                peer.answered.note(id, &text);
+                peer.answered.note((id, ask.content), &text);
             }
             self.put_json(to, |out| out.extend_from_slice(&text));
         }
@@ -305,19 +310,19 @@ mod tests {
     #[test]
     fn an_answer_is_for_the_request_whose_correlation_it_has() {
         let mut asks = asks();
-        asks.put(7, Ask { nonce: 1, ends_at: Time::from_ms(5) });
+        asks.put(7, Ask { nonce: 1, content: 0, ends_at: Time::from_ms(5) });
         for wrong in [&correlation(7, 2)[..], &correlation(8, 1), &correlation(7, 1)[..15], b""] {
-            assert_eq!(asks.take(wrong), None);
+            assert!(asks.take(wrong).is_none());
         }
-        assert_eq!(asks.take(&correlation(7, 1)), Some(7));
-        assert_eq!(asks.take(&correlation(7, 1)), None);
+        assert_eq!(asks.take(&correlation(7, 1)).map(|(id, _)| id), Some(7));
+        assert!(asks.take(&correlation(7, 1)).is_none());
     }
 
     #[test]
     fn each_request_has_a_time_of_its_own() {
         let mut asks = asks();
         for (id, ms) in [(3, 10), (1, 10), (2, 20)] {
-            asks.put(id, Ask { nonce: 0, ends_at: Time::from_ms(ms) });
+            asks.put(id, Ask { nonce: 0, content: 0, ends_at: Time::from_ms(ms) });
         }
         assert_eq!(asks.next_at(), Some(Time::from_ms(10)));
         assert_eq!(asks.take_over(Time::from_ms(10)), [1, 3]);

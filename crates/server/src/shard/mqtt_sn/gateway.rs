@@ -2,7 +2,6 @@
 
 use crate::shard::ShardLoop;
 use crate::shard::accept::Listener;
-use socket2::SockRef;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use trefoil_config::{Bind, Config, MqttSn};
@@ -44,10 +43,10 @@ pub(crate) fn join(sockets: &[&std::net::UdpSocket], bind: &Bind, settings: &Mqt
     if settings.advertise_to.is_none() {
         return;
     }
+    // By default a socket of Linux hears all groups that any socket of the machine has joined.
+    #[cfg(target_os = "linux")]
     for socket in sockets {
-        // By default a socket hears all groups that any socket of the machine has joined.
-        #[cfg(target_os = "linux")]
-        let _ = SockRef::from(*socket).set_multicast_all_v4(false);
+        let _ = socket2::SockRef::from(*socket).set_multicast_all_v4(false);
     }
     let Some(socket) = sockets.first() else { return };
     let joined = socket.set_broadcast(true).and_then(|()| {

@@ -260,8 +260,8 @@ impl ShardLoop {
     fn stream_who(&self, key: ConnectionKey, session: Option<SessionKey>) -> Who {
         let Some(connection) = self.net.get(key) else { return Who::default() };
         let client = session.and_then(|session| self.hub.client_id(session)).map(|id| id.to_string().into());
-        let peer = match (connection.proxied().client(), &connection.link) {
-            (Some(client), _) => Some(client.to_string().into()),
+        let peer = match (connection.proxied().peer(), &connection.link) {
+            (Some(client), _) => Some(client.into()),
             (None, Link::Stream(stream)) => stream.peer().map(|peer| peer.to_string().into()),
             _ => None,
         };

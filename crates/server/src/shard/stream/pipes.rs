@@ -172,6 +172,10 @@ mod none {
             match *self {}
         }
 
+        pub(in crate::shard::stream) fn top_up<F>(&self, _: F, _: usize) -> usize {
+            match *self {}
+        }
+
         pub(in crate::shard::stream) fn drain<F>(&self, _: F, _: usize) -> io::Result<usize> {
             match *self {}
         }
