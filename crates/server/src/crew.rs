@@ -147,6 +147,7 @@ impl Worker {
         let shard_number = self.number;
         while self.goes_on(working) {
             if shard.is_stopped() {
+                shard.reset_what_drains();
                 self.stop(shard_number);
                 std::thread::park();
                 continue;
@@ -179,6 +180,7 @@ impl Worker {
             for (i, shard) in shards.iter_mut().enumerate() {
                 shard.set_time(now);
                 if shard.is_stopped() {
+                    shard.reset_what_drains();
                     self.stop(self.number + i * working);
                 } else if std::mem::take(&mut ready[i]) {
                     shard.wait_ready(&mut self.events, Some(Duration::ZERO))?;

@@ -3,7 +3,7 @@
 use crate::arguments::Connect;
 use crate::connection::access_options;
 use crate::failure::Failure;
-use crate::streams::{Workers, join, reset, standard, tell};
+use crate::streams::{Workers, accept, join, reset, standard, tell};
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -27,10 +27,9 @@ pub(crate) fn run(arguments: &Connect) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(bind)?;
     // Who started this on port 0 waits for the line.
     println(&format!("listening on tcp://{address}"))?;
-    let workers = Workers::default();
+    let workers = Workers::new();
     loop {
-        let (local, _) = listener
-            .accept()
+        let local = accept(&listener)
             .map_err(|error| Failure::failed(format!("cannot accept on {address}: {error}")))?;
         if arguments.once {
             drop(listener);
@@ -41,7 +40,7 @@ pub(crate) fn run(arguments: &Connect) -> Result<(), Failure> {
             if let Err(failure) = call.carry(local) {
                 tell(&failure);
             }
-        })?;
+        });
     }
 }
 

@@ -3,13 +3,17 @@
 use crate::arguments::Listen;
 use crate::connection::access_options;
 use crate::failure::Failure;
-use crate::streams::{Workers, join, standard, tell};
+use crate::streams::{Workers, join, may_pass, standard, tell};
 use std::net::TcpStream;
+use std::time::Duration;
 use trefoil_client::streams::{Call, Listener};
 
+/// How long it waits before it tries to come back once more: twice as long each time.
+const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
 pub(crate) fn run(arguments: &Listen) -> Result<(), Failure> {
-    let options = access_options(&arguments.hub.access)?;
-    let mut listener = Listener::bind(&arguments.hub.url, options, &arguments.name, arguments.exclusive)?;
+    let mut listener = bind(arguments)?;
     let Some(to) = &arguments.tcp else {
         let stream = loop {
             // One who has gone meanwhile is none.
@@ -23,9 +27,18 @@ pub(crate) fn run(arguments: &Listen) -> Result<(), Failure> {
         return standard(stream);
     };
     eprintln!("listening as {:?} for {to}", arguments.name);
-    let workers = Workers::default();
+    let workers = Workers::new();
     loop {
-        let call = listener.next()?;
+        let call = match listener.next() {
+            Ok(call) => call,
+            Err(error) if arguments.once => return Err(error.into()),
+            Err(error) => {
+                eprintln!("{error}; trying to come back");
+                listener = come_back(arguments)?;
+                eprintln!("listening as {:?} again", arguments.name);
+                continue;
+            }
+        };
         if arguments.once {
             drop(listener);
             return serve(call, to);
@@ -35,7 +48,27 @@ pub(crate) fn run(arguments: &Listen) -> Result<(), Failure> {
             if let Err(failure) = serve(call, &to) {
                 tell(&failure);
             }
-        })?;
+        });
+    }
+}
+
+fn bind(arguments: &Listen) -> Result<Listener, Failure> {
+    let options = access_options(&arguments.hub.access)?;
+    Ok(Listener::bind(&arguments.hub.url, options, &arguments.name, arguments.exclusive)?)
+}
+
+/// Listens again once the hub is back, however long that takes: nobody may be at this machine who could start it again.
+fn come_back(arguments: &Listen) -> Result<Listener, Failure> {
+    let options = access_options(&arguments.hub.access)?;
+    let mut pause = PAUSE;
+    loop {
+        match Listener::bind(&arguments.hub.url, options.clone(), &arguments.name, arguments.exclusive) {
+            Ok(listener) => return Ok(listener),
+            Err(error) if may_pass(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 

@@ -18,6 +18,7 @@ mod banner;
 mod check;
 mod connect;
 mod connection;
+mod descriptors;
 mod failure;
 mod files;
 mod input;

@@ -36,13 +36,13 @@ async fn take_part(arguments: &Arguments) -> Result<(), Failure> {
     };
     let end = tokio::select! {
         biased;
-        end = converse(&mut room, lines, arguments, &mut printed) => end?,
-        () = stop => End::Done,
-        () = time_is_up => End::Time,
+        end = converse(&mut room, lines, arguments, &mut printed) => end,
+        () = stop => Ok(End::Done),
+        () = time_is_up => Ok(End::Time),
     };
     // The hub notices after a while, too.
     let _ = room.leave().await;
-    match end {
+    match end? {
         End::Time => Err(Failure::timed_out(format!("time was up after {printed} datagrams"))),
         End::Done => Ok(()),
     }

@@ -15,7 +15,6 @@
 //! ends                             yours  ----> says so
 //! ```
 
-mod descriptors;
 #[cfg_attr(not(target_os = "linux"), path = "serve/door_elsewhere.rs")]
 pub(crate) mod door;
 mod inherit;
@@ -99,7 +98,7 @@ fn start<'a>(
         tracing::warn!("{warning}");
     }
     let (events, inbox) = channel();
-    descriptors::raise();
+    crate::descriptors::raise();
     // Before anything is open: a signal that comes during the start stops the hub as cleanly as a later one.
     watch_signals(events.clone()).map_err(system_failure)?;
     let program = successor::own_path();

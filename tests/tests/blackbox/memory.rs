@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::thread;
 use trefoil_tests::mqtt::{self, Connect, Message};
 use trefoil_tests::mqtt_sn::{Device, kind, publish_body};
-use trefoil_tests::{CONFIG, Hub, connect, lines, wait_until};
+use trefoil_tests::{CONFIG, Hub, connect, lines, wait_until, websocket};
 
 const MEMORY_MAX: u64 = 96 << 20;
 
@@ -248,4 +248,36 @@ fn what_was_read_from_the_store_counts_no_longer_once_it_has_gone() {
     client.ping();
     wait_until("memory is there again", || stage(&hub) == 0);
     mqtt::Connection::new(hub.tcp_port(), 5, "new").ping();
+}
+
+#[test]
+fn what_is_sent_before_a_stream_stands_does_not_take_all_the_memory() {
+    const COUNT: usize = 600;
+    let hub = hub("");
+    let frames = websocket::frame(0x82, &[7; 4 << 10]).repeat(64);
+    let path = |number| format!("/stream/nobody/{number}?wait_s=3600");
+    let mut callers: Vec<_> =
+        (0..COUNT).map(|number| websocket::Connection::new(hub.http_port(), &path(number))).collect();
+    for caller in &mut callers {
+        // Who has been sent away may not take all of it.
+        let _ = caller.stream.write_all(&frames);
+    }
+    // Those that wait for somebody to listen are sent nothing.
+    let has_answer = |caller: &websocket::Connection| {
+        caller.stream.set_nonblocking(true).unwrap();
+        let has_answer = caller.stream.peek(&mut [0]).is_ok_and(|bytes| bytes > 0);
+        caller.stream.set_nonblocking(false).unwrap();
+        has_answer
+    };
+    let mut sent_away = None;
+    wait_until("some are sent away", || {
+        sent_away = callers.iter().position(has_answer);
+        sent_away.is_some()
+    });
+    assert_eq!(callers[sent_away.unwrap()].close_code(), Some(4429));
+    // What has been freed is still the process's. All of it would be twice the limit.
+    let bytes = hub.resident_bytes();
+    assert!(bytes < MEMORY_MAX * 3 / 2, "the hub holds {bytes} bytes:\n{}", hub.log());
+    drop(callers);
+    wait_until("there is room again", || stage(&hub) == 0);
 }

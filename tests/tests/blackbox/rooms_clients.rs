@@ -98,6 +98,16 @@ fn users_get_a_token_and_others_are_told_why_not() {
 }
 
 #[test]
+fn who_cannot_go_on_leaves_the_room() {
+    let (hub, port) = start("");
+    let url = format!("udp://127.0.0.1:{port}");
+    let said = trefoil(["room", "--url", &url, "r"]).stdin("x".repeat(3000)).run().failure(2);
+    assert!(said.contains("3000 bytes do not fit into a datagram"), "{said}");
+    wait_until("it has left", || peers(&hub) == 0);
+    assert_eq!(hub.metric("trefoil_room_idle_total"), 0);
+}
+
+#[test]
 fn a_bad_network_costs_what_it_loses_and_nothing_comes_out_of_order_that_must_not() {
     let (hub, port) = start("");
     let network = Lossy::start(port, 200, 7);

@@ -31,7 +31,7 @@ pub(super) struct Dial {
 /// may follow them.
 #[derive(Debug)]
 pub(super) struct Line {
-    pub(super) socket: Socket,
+    pub(super) socket: Arc<Socket>,
     pub(super) peer: Peer,
 }
 
@@ -64,7 +64,7 @@ impl Dial {
 
     /// Connects, and says who the client is.
     pub(super) fn open(&self) -> Result<Line, Error> {
-        let mut line = Line { socket: self.connect()?, peer: self.peer.clone() };
+        let mut line = Line { socket: Arc::new(self.connect()?), peer: self.peer.clone() };
         line.be_patient(self.options.timeout)?;
         if let Some((user, password)) = self.options.text_credentials(&self.address)? {
             let mut text = Vec::new();
@@ -180,14 +180,6 @@ pub(super) fn is_timeout(error: &io::Error) -> bool {
 }
 
 impl Socket {
-    pub(super) fn try_clone(&self) -> io::Result<Socket> {
-        match self {
-            Socket::Tcp(socket) => Ok(Socket::Tcp(socket.try_clone()?)),
-            Socket::Unix(socket) => Ok(Socket::Unix(socket.try_clone()?)),
-            Socket::Tls(socket, bridge) => Ok(Socket::Tls(socket.try_clone()?, bridge.clone())),
-        }
-    }
-
     pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match self {
             Socket::Tcp(socket) => socket.shutdown(how),

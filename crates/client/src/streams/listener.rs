@@ -37,7 +37,7 @@ pub struct Listener {
 pub struct Call {
     dial: Arc<Dial>,
     /// The connection that was told of the call.
-    control: Socket,
+    control: Arc<Socket>,
     name: String,
     token: String,
     from: Caller,
@@ -97,8 +97,7 @@ impl Listener {
         let until = Instant::now() + patience;
         loop {
             if let Some((token, from)) = self.calls.pop_front() {
-                let control = self.line.socket.try_clone().map_err(|e| self.line.peer.lost(in_words(&e)))?;
-                let (dial, name) = (self.dial.clone(), self.name.clone());
+                let (dial, control, name) = (self.dial.clone(), self.line.socket.clone(), self.name.clone());
                 return Ok(Some(Call { dial, control, name, token, from }));
             }
             let now = Instant::now();
@@ -177,7 +176,14 @@ impl Call {
     /// # Errors
     /// As [`connect`](super::connect); with the [code](Error::code) `no_caller` when the caller has gone meanwhile.
     pub fn accept(self) -> Result<Stream, Error> {
-        let mut line = self.dial.open()?;
+        let mut line = match self.dial.open() {
+            Ok(line) => line,
+            Err(error) => {
+                // The caller need not wait until its time is over. If that cannot be said either, the hub tells it.
+                let _ = self.refuse("who listens cannot connect to the hub once more for this call");
+                return Err(error);
+            }
+        };
         line.say(&StreamRequest::Accept { token: self.token.as_str().into(), id: Some(1) })?;
         line.expect("the caller", |reply| matches!(reply, StreamReply::Joined { .. }).then_some(()))?;
         line.into_stream(&self.name)

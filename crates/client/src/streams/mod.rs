@@ -56,7 +56,7 @@ pub struct Caller {
 /// `ConnectionReset` when that went away without having said so.
 #[derive(Debug)]
 pub struct Stream {
-    socket: Socket,
+    socket: Arc<Socket>,
     name: Arc<str>,
 }
 
@@ -97,7 +97,7 @@ impl Stream {
     /// # Errors
     /// When the process may open no more files.
     pub fn try_clone(&self) -> io::Result<Stream> {
-        Ok(Stream { socket: self.socket.try_clone()?, name: self.name.clone() })
+        Ok(Stream { socket: self.socket.clone(), name: self.name.clone() })
     }
 
     /// Ends one or both directions. After [`Shutdown::Write`] the other end reads 0 once it has read all that was written,

@@ -97,6 +97,8 @@ pub(super) struct Connection {
     pub(super) is_too_slow: bool,
     /// It is not read from, since it does not read what it is sent.
     pub(super) is_held: bool,
+    /// It was an end of a stream, and what the other end has sent before it ended still has to go out.
+    pub(super) is_draining: bool,
     /// A WebSocket close frame has been sent; nothing may follow it.
     pub(super) has_said_close: bool,
     /// The peer has sent its WebSocket close frame, or what it sends cannot be told to be one.
@@ -367,6 +369,7 @@ impl Connection {
             counted_bytes: 0,
             is_too_slow: false,
             is_held: false,
+            is_draining: false,
             has_said_close: false,
             has_heard_close: false,
             is_half_closed: false,
@@ -451,7 +454,11 @@ impl Connection {
     /// Bytes that wait for it, wherever.
     pub(super) fn held_bytes(&self) -> usize {
         let overflow = self.overflow.as_ref().map_or(0, |overflow| overflow.bytes());
-        self.waiting().0 + overflow + self.channel().map_or(0, Channel::kept_bytes)
+        let early = match &self.input {
+            Input::StreamWait(waiting) => waiting.early_bytes(),
+            _ => 0,
+        };
+        self.waiting().0 + overflow + early + self.channel().map_or(0, Channel::kept_bytes)
     }
 
     /// Whether nothing waits in it.

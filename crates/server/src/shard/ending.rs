@@ -92,12 +92,15 @@ impl ShardLoop {
     /// All is sent. A WebSocket waits for the peer's close frame before anything is closed below it, as long as it waits for
     /// anybody.
     pub(super) fn all_is_sent(&mut self, key: ConnectionKey) {
-        let deadline = self.net.now.plus_s(STOP_LINGER_S);
+        let is_stopping = self.stop_at.is_some();
+        let linger_s = if is_stopping { STOP_LINGER_S } else { LINGER_S };
+        let deadline = self.net.now.plus_s(linger_s);
         let Some(connection) = self.net.get_mut(key) else { return };
+        let has_drained = std::mem::take(&mut connection.is_draining);
         if !matches!(connection.input, Input::Goodbye(_)) || connection.is_half_closed {
             return self.linger(key);
         }
-        if self.stop_at.is_some() {
+        if is_stopping || has_drained {
             self.set_deadline(key, Some(deadline));
         }
     }

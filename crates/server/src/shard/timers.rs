@@ -103,6 +103,9 @@ impl ShardLoop {
                 // What it is owed waits for the disk, and not for the peer.
                 return self.set_deadline(key, Some(now.plus_s(LINGER_S)));
             }
+            if connection.is_draining {
+                return self.stream_drains_too_slowly(key);
+            }
             return match (connection.phase, &connection.input) {
                 (Phase::Open, _) if connection.waiting.is_some() => self.give_up_waiting(key),
                 (Phase::Open, _) if matches!(connection.form, Form::Sse(_)) => self.sse_beat(key),

@@ -65,6 +65,9 @@ impl ShardLoop {
         if connection.phase == Phase::Closing && connection.has_sent_all() {
             return self.all_is_sent(key);
         }
+        if connection.is_draining {
+            return self.stream_drained(key);
+        }
         if let Input::Stream(_) = connection.input {
             return self.stream_flushed(key);
         }

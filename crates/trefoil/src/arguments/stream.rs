@@ -32,7 +32,7 @@ pub(crate) struct Listen {
     /// The name at which callers find this, such as shed/ssh
     pub(crate) name: String,
     /// Connect each caller to this address
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
     pub(crate) tcp: Option<String>,
     /// End after the first caller; without --tcp there is no other in any case
     #[arg(long)]
@@ -51,13 +51,13 @@ pub(crate) struct Connect {
     /// The name under which somebody listens, such as shed/ssh
     pub(crate) name: String,
     /// Accept connections at this address; each becomes a stream. Port 0 is any that is free, which is printed
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
     pub(crate) tcp: Option<String>,
     /// End after the first connection; without --tcp there is no other in any case
     #[arg(long)]
     pub(crate) once: bool,
     /// If nobody listens, wait for somebody, at most SECONDS
-    #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(short, long, value_name = "SECONDS", value_parser = waiting_seconds)]
     pub(crate) wait: Option<std::time::Duration>,
     #[command(flatten)]
     pub(crate) hub: Hub,
@@ -72,4 +72,21 @@ pub(crate) struct Hub {
     pub(crate) url: String,
     #[command(flatten)]
     pub(crate) access: Access,
+}
+
+/// An address that looks like one; whether there is such a host is seen when it is needed.
+fn host_and_port(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(text.to_owned()),
+        _ => Err("it is no address such as 127.0.0.1:8000 or [::1]:8000".into()),
+    }
+}
+
+/// A time for which the hub lets somebody wait.
+fn waiting_seconds(text: &str) -> Result<std::time::Duration, String> {
+    let wait = seconds(text)?;
+    if wait.as_secs_f64() > f64::from(trefoil_json::WAIT_S_MAX) {
+        return Err(format!("nobody may wait for more than {} s", trefoil_json::WAIT_S_MAX));
+    }
+    Ok(wait)
 }

@@ -4,13 +4,14 @@ use super::channel::{Channel, Cut, PING_EVERY, Pulse};
 use super::greet::{Unknown, greet};
 use super::patience::Patience;
 use crate::failure::Failure;
+use crate::streams::may_pass;
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use trefoil_client::streams::{Call, Listener};
-use trefoil_client::{Code as Refusal, ErrorKind, Options};
+use trefoil_client::{Code as Refusal, Options};
 use trefoil_transfer::{Code, Fault, HandshakeError, Message, Role};
 
 /// After so many wrong codes nobody is let in any more.
@@ -121,13 +122,7 @@ impl Door {
                 Ok(listener) => return Ok(listener),
                 Err(error) => error,
             };
-            let is_worth_it =
-                matches!(error.kind(), ErrorKind::Connect | ErrorKind::Lost | ErrorKind::TimedOut)
-                    || matches!(
-                        error.code(),
-                        Some(Refusal::Taken | Refusal::Overloaded | Refusal::Unavailable)
-                    );
-            if !is_worth_it || !patience.pause() {
+            if !may_pass(&error) || !patience.pause() {
                 return Err(error.into());
             }
         }

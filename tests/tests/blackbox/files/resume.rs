@@ -3,7 +3,7 @@
 use super::wire::Wire;
 use super::{CODE, LONG, Place, noise};
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use trefoil_tests::{Program, binary, wait_until};
 
 /// Large enough that sockets and queues hold only a part of it.
@@ -63,6 +63,34 @@ fn a_receiver_that_was_killed_goes_on() {
     assert_eq!(fs::read(place.to("dir/small")).unwrap(), b"content");
     assert!(wire.passed() - before < SENT_AGAIN_MAX, "{} bytes after {before}", wire.passed() - before);
     assert_eq!(place.received(), ["dir"]);
+}
+
+#[test]
+fn what_is_found_and_cannot_be_gone_on_with_is_sent_again() {
+    let place = Place::new();
+    let bytes = noise(1 << 20);
+    for name in ["closed", "linked", "unreadable"] {
+        place.file(&format!("dir/{name}"), &bytes);
+    }
+    // As a run leaves it that has given out permissions and then failed; and with a second name, by which somebody else could
+    // change it.
+    let part = place.to("dir.trefoil.part/dir");
+    fs::create_dir_all(&part).unwrap();
+    for (name, mode) in [("closed", 0o444), ("linked", 0o444), ("unreadable", 0o000)] {
+        fs::write(part.join(name), &bytes).unwrap();
+        fs::set_permissions(part.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fs::hard_link(part.join("linked"), place.to("another")).unwrap();
+    fs::write(part.join("of another offer"), &bytes).unwrap();
+    fs::set_permissions(&part, fs::Permissions::from_mode(0o555)).unwrap();
+    let sender = place.send(&format!("--code {CODE} dir")).spawn();
+    place.receive(&format!("--yes {CODE}")).run().success();
+    sender.wait().success();
+    for name in ["dir/closed", "dir/linked", "dir/unreadable", "another"] {
+        assert!(fs::read(place.to(name)).unwrap() == bytes, "{name}");
+    }
+    assert_eq!(place.received(), ["another", "dir"]);
+    assert_eq!(super::names(&place.to("dir")), ["closed", "linked", "unreadable"]);
 }
 
 #[test]

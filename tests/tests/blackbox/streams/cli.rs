@@ -52,6 +52,25 @@ fn standard_input_and_output_are_joined() {
 }
 
 #[test]
+fn what_the_other_end_did_not_read_is_not_taken_for_sent() {
+    let hub = Hub::start();
+    let mut once = End::new(&hub);
+    once.ask(json!({"listen": "x", "once": true}));
+    let connects = end(&hub, "connect x").stdin(noise(32 << 20, 3)).spawn();
+    once.hear();
+    // It has nothing to say, and breaks off while there is more to be read than it has read.
+    once.end();
+    wait_until("the other one is held back", || {
+        let before = hub.metric("trefoil_stream_bytes_total");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        before > 0 && hub.metric("trefoil_stream_bytes_total") == before
+    });
+    once.reset();
+    let said = connects.wait().failure(3);
+    assert!(said.contains("the stream broke"), "{said}");
+}
+
+#[test]
 fn connect_waits_for_a_listener() {
     let hub = Hub::start();
     let connects = end(&hub, "connect late --wait 60").stdin("hello").spawn();
@@ -86,6 +105,68 @@ fn ports_are_forwarded_for_many_at_once() {
         .collect();
     clients.into_iter().for_each(|client| client.join().unwrap());
     assert_eq!(hub.metric("trefoil_streams_opened_total"), 40);
+    assert_eq!(hub.metric("trefoil_streams_broken_total"), 0);
+}
+
+#[test]
+fn a_port_is_reached_again_when_the_hub_comes_back() {
+    let mut hub = Hub::start();
+    let tcp = format!("127.0.0.1:{}", hub.tcp_port());
+    let config = trefoil_tests::CONFIG.replacen("127.0.0.1:0", &tcp, 1);
+    let mut listens = end(&hub, &format!("listen echo --tcp {}", echo())).spawn();
+    has_listener(&hub);
+    let connects = end(&hub, "connect echo --tcp 127.0.0.1:0").spawn();
+    let port = port_of(&connects);
+    for signal in ["KILL", "TERM"] {
+        let mut before = connect(port);
+        before.write_all(b"before").unwrap();
+        before.read_exact(&mut [0; 6]).unwrap();
+        hub.signal(signal);
+        hub.wait();
+        // A hub that stops resets what goes through it; the system of one that is killed says that it has ended.
+        let is_over = before.read(&mut [0]);
+        assert_eq!(
+            is_over.map_err(|error| error.kind()),
+            match signal {
+                "KILL" => Ok(0),
+                _ => Err(std::io::ErrorKind::ConnectionReset),
+            }
+        );
+        hub = Hub::with_config(&config);
+        has_listener(&hub);
+        let mut after = connect(port);
+        after.write_all(b"after").unwrap();
+        after.read_exact(&mut [0; 5]).unwrap();
+    }
+    assert!(!listens.has_ended());
+}
+
+#[test]
+fn who_has_no_descriptor_left_goes_on_with_what_there_is() {
+    let hub = Hub::start();
+    let narrow = |arguments: &str| {
+        let url = format!("tcp://127.0.0.1:{}", hub.tcp_port());
+        Program::new("prlimit")
+            .args(["--nofile=64"])
+            .args([trefoil_tests::binary().as_os_str()])
+            .args(arguments.split_whitespace())
+            .env("TREFOIL_URL", &url)
+            .spawn()
+    };
+    let _listens = narrow(&format!("listen echo --tcp {}", echo()));
+    has_listener(&hub);
+    let connects = narrow("connect echo --tcp 127.0.0.1:0");
+    let port = port_of(&connects);
+    // More than there are descriptors for, all of them open. Each that ends makes room for one that waits.
+    let mut clients: Vec<_> = (0..60_u8).map(|_| connect(port)).collect();
+    for (client, number) in clients.iter_mut().zip(0..) {
+        client.write_all(&[number]).unwrap();
+    }
+    for (mut client, number) in clients.into_iter().zip(0..) {
+        let mut got = [0];
+        client.read_exact(&mut got).unwrap();
+        assert_eq!(got, [number]);
+    }
     assert_eq!(hub.metric("trefoil_streams_broken_total"), 0);
 }
 
@@ -142,6 +223,12 @@ fn what_goes_wrong_has_its_words_and_its_code() {
     let taken = hub.tcp_port();
     let said = end(&hub, &format!("connect a --tcp 127.0.0.1:{taken}")).run().failure(1);
     assert!(said.contains("cannot listen on 127.0.0.1"), "{said}");
+    for wrong in ["8000", ":8000", "host", "host:http"] {
+        let said = end(&hub, &format!("connect a --tcp {wrong}")).run().failure(2);
+        assert!(said.contains("no address such as 127.0.0.1:8000"), "{said}");
+    }
+    let said = end(&hub, "connect a --wait 3601").run().failure(2);
+    assert!(said.contains("nobody may wait for more than 3600 s"), "{said}");
     // A stream that breaks is no stream that ends.
     let mut once = End::new(&hub);
     once.ask(json!({"listen": "broken", "once": true}));

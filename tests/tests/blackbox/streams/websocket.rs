@@ -91,6 +91,46 @@ fn much_goes_through_and_a_browser_that_does_not_read_stops_the_device() {
     sender.join().unwrap();
 }
 
+/// A browser that has sent all that it wanted and has said goodbye, and how much that was. The device has read nothing, and
+/// most of it is still in the hub.
+fn gone_before_it_is_read(hub: &Hub) -> (End, usize) {
+    const BYTES: usize = 32 << 20;
+    let (device, mut browser) = mixed(hub, true);
+    (0..BYTES >> 20).for_each(|_| browser.send(&frame(0x82, &[7; 1 << 20])));
+    browser.send(&frame(0x88, &1000u16.to_be_bytes()));
+    assert_eq!(browser.close_code(), Some(1000));
+    (device, BYTES)
+}
+
+#[test]
+fn who_pauses_still_gets_all_that_a_browser_sent_before_its_goodbye() {
+    // Longer than anybody is waited for who has nothing but a goodbye to read.
+    const PAUSE: std::time::Duration = std::time::Duration::from_secs(3);
+    let hub = limited("stream_buffer_bytes_max = \"64 MiB\"");
+    let (mut device, bytes) = gone_before_it_is_read(&hub);
+    std::thread::sleep(PAUSE);
+    assert_eq!(device.rest().len(), bytes);
+    assert_eq!(hub.metric("trefoil_streams_broken_total"), 0);
+}
+
+#[test]
+fn who_reads_nothing_is_reset_and_not_told_that_this_was_all() {
+    let hub = limited("stream_buffer_bytes_max = \"64 MiB\"\nstream_idle_s = 1");
+    let (mut device, _) = gone_before_it_is_read(&hub);
+    wait_until("it is given up", || hub.metric("trefoil_streams_idle_total") == 1);
+    assert_eq!(hub.metric("trefoil_streams_broken_total"), 1);
+    device.is_reset();
+}
+
+#[test]
+fn a_hub_that_stops_resets_who_has_not_read_all_that_a_browser_sent() {
+    let mut hub = limited("stream_buffer_bytes_max = \"64 MiB\"\ndrain_s = 1");
+    let (mut device, _) = gone_before_it_is_read(&hub);
+    hub.signal("TERM");
+    assert!(hub.wait().success());
+    device.is_reset();
+}
+
 #[test]
 fn each_direction_ends_by_itself() {
     let hub = Hub::start();

@@ -33,7 +33,7 @@ impl ShardLoop {
             // What TLS says at the end may have to wait for its socket.
             match is_out && !half.is_websocket {
                 true => self.remove(end),
-                false => self.finish(end),
+                false => self.stream_finish(end),
             }
         }
     }
@@ -60,7 +60,7 @@ impl ShardLoop {
         if code.is_none_or(|code| code == CloseCode::NORMAL) {
             self.net.context.streams.part(&half.joined);
             if self.stream_take_half(half.partner).is_some() {
-                self.finish(half.partner);
+                self.stream_finish(half.partner);
             }
         } else {
             self.stream_bereave(&half, GONE);
@@ -85,6 +85,10 @@ impl ShardLoop {
 
     /// A connection is not there any more.
     pub(in crate::shard) fn stream_gone(&mut self, key: ConnectionKey, connection: &mut Connection) {
+        if connection.is_draining {
+            self.net.context.streams.broken.shared_add(1);
+            reset_when_closed(&connection.link);
+        }
         let listens = connection.json.as_ref().is_some_and(|own| own.is_listening);
         match std::mem::replace(&mut connection.input, Input::Ignored) {
             Input::Stream(mut half) => {
@@ -101,6 +105,38 @@ impl ShardLoop {
                 }
             }
         }
+    }
+
+    /// Closes a connection whose partner has ended well. What that has sent goes out first, however slowly it is read, as
+    /// it would if the partner were still there.
+    fn stream_finish(&mut self, key: ConnectionKey) {
+        self.finish(key);
+        let Some(connection) = self.net.get_mut(key).filter(|connection| !connection.has_sent_all()) else {
+            return;
+        };
+        connection.is_draining = true;
+        self.stream_drained(key);
+    }
+
+    /// Some of what is left for a connection has gone out.
+    pub(in crate::shard) fn stream_drained(&mut self, key: ConnectionKey) {
+        if self.stop_at.is_some() {
+            return;
+        }
+        let idle_s = u64::from(self.net.context.limits.stream_idle_s);
+        self.set_deadline(key, (idle_s > 0).then(|| self.net.now.plus_s(idle_s)));
+    }
+
+    /// The hub has stopped, and what is left for some connections does not go out any more.
+    pub(crate) fn reset_what_drains(&self) {
+        let draining = self.net.connections.iter().filter(|(_, connection)| connection.is_draining);
+        draining.for_each(|(_, connection)| reset_when_closed(&connection.link));
+    }
+
+    /// Nothing of what is left for a connection has gone out for too long.
+    pub(in crate::shard) fn stream_drains_too_slowly(&mut self, key: ConnectionKey) {
+        self.net.context.streams.idle.shared_add(1);
+        self.lose(key);
     }
 
     /// Takes a connection out of the book.
@@ -131,11 +167,8 @@ impl ShardLoop {
             self.say_close(key, code, why);
             return self.finish(key);
         }
-        if let Some(Link::Stream(stream)) = self.net.get(key).map(|connection| &connection.link)
-            && let Some(socket) = stream.tcp_options()
-        {
-            // A socket that lingers for no time is reset when it is closed.
-            let _ = socket.set_linger(Some(Duration::ZERO));
+        if let Some(connection) = self.net.get(key) {
+            reset_when_closed(&connection.link);
         }
         self.remove(key);
     }
@@ -159,6 +192,16 @@ impl ShardLoop {
             self.streams.pipes.give_back(pipe, half.piped_bytes);
         }
         Some(half)
+    }
+}
+
+/// Has the peer see that something is missing when the socket is closed.
+fn reset_when_closed(link: &Link) {
+    if let Link::Stream(stream) = link
+        && let Some(socket) = stream.tcp_options()
+    {
+        // A socket that lingers for no time is reset when it is closed.
+        let _ = socket.set_linger(Some(Duration::ZERO));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Half, Role, Waiting, told};
 use crate::mail::{Arrival, Mail, Stage};
 use crate::shard::ShardLoop;
-use crate::shard::connection::{Form, Input, Phase};
+use crate::shard::connection::{Connection, Form, Input, Phase};
 use crate::stats::Kind;
 use crate::streams::{End, Joined, Letter, Note};
 use std::sync::Arc;
@@ -54,6 +54,12 @@ impl ShardLoop {
         let key = to.key;
         match note {
             Note::Call { name, token, from } => {
+                let listens = |c: &Connection| c.json.as_ref().is_some_and(|own| own.is_listening);
+                if !self.net.get(key).is_some_and(listens) {
+                    // It has become a stream meanwhile, and what it is sent is that. The caller has been given to others when
+                    // it went out of the book.
+                    return;
+                }
                 let (name, token) = ((*name).into(), token.to_string().into());
                 let call = StreamReply::Call { name, token, from: told(&from) };
                 self.begin_event();

@@ -313,6 +313,13 @@ impl Waiting {
     }
 }
 
+impl Waiting {
+    /// What of it waits in the hub.
+    pub(super) fn early_bytes(&self) -> usize {
+        self.early.capacity()
+    }
+}
+
 impl Connection {
     /// Whether it waits to be joined with another, and is not read from meanwhile.
     pub(super) fn waits_unread(&self) -> bool {

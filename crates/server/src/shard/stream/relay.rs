@@ -4,8 +4,10 @@
 //! put into the partner's outbox, and nothing more is read while that holds `limits.stream_buffer_bytes_max`. So a peer that
 //! does not read stops its partner, and nobody else.
 
+use super::websocket::OVERLOADED;
 use super::{Half, ShardLoop};
 use crate::shard::connection::{Input, Link};
+use crate::shard::scarce;
 use crate::stream::Stream;
 use std::io;
 use trefoil_hub::ConnectionKey;
@@ -209,6 +211,11 @@ impl ShardLoop {
             }
             Some(Input::StreamWait(waiting)) if waiting.early.len() + bytes.len() <= bytes_max => {
                 waiting.early.extend_from_slice(bytes);
+                self.net.relieve(key);
+                if self.net.takes_no_new() {
+                    // It has not even begun, so it is the first that has to go.
+                    self.websocket_fail(key, OVERLOADED, scarce::WHY);
+                }
             }
             Some(Input::StreamWait(_)) => {
                 let why = "more came before the stream stood than limits.stream_buffer_bytes_max";

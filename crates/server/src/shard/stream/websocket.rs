@@ -117,6 +117,10 @@ impl ShardLoop {
     }
 }
 
+/// Closes a WebSocket for which the hub has no room.
+pub(super) const OVERLOADED: CloseCode =
+    CloseCode::from_u16(4429).expect("codes from 4000 on are free to use");
+
 /// The code with which a WebSocket is closed.
 fn close_code(code: Code) -> u16 {
     match code {
@@ -124,7 +128,7 @@ fn close_code(code: Code) -> u16 {
         Code::Refused | Code::NotAuthorized => 4403,
         Code::Taken => 4409,
         Code::Timeout => 4408,
-        Code::Quota | Code::Overloaded => 4429,
+        Code::Quota | Code::Overloaded => OVERLOADED.get(),
         _ => 4400,
     }
 }

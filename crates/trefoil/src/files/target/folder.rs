@@ -27,6 +27,9 @@ pub(super) struct Folder(OwnedFd);
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// How a file is opened: itself and not what a link says, and without waiting for anybody should it be a pipe.
+const OPEN: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+
 impl Folder {
     /// The folder at a path that the person at this machine chose, which may well lead through links.
     pub(super) fn at(path: &Path) -> io::Result<Folder> {
@@ -73,7 +76,7 @@ impl Folder {
     /// A file to write into, made if it is not there. What is there must be a file with this one name only: another name
     /// of it could be anywhere.
     pub(super) fn file(&self, name: &[u8], mode: u16) -> io::Result<File> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let flags = OPEN.union(OFlags::RDWR).union(OFlags::CREATE);
         let mode = Mode::from_raw_mode((mode | 0o600).into());
         let open = || -> io::Result<(File, bool)> {
             let file = File::from(fs::openat(&self.0, os(name), flags, mode)?);
@@ -92,12 +95,26 @@ impl Folder {
         }
     }
 
+    /// A file to go on with: one that [`file`](Self::file) would open, and not replace. `None` if there is none.
+    pub(super) fn own(&self, name: &[u8]) -> io::Result<Option<File>> {
+        let Some(file) = self.existing(name).ok().flatten() else { return Ok(None) };
+        let stat = fs::fstat(&file)?;
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        // A run before this one may have come as far as to give it the permissions of its own.
+        let is_closed = !mode.contains(Mode::RUSR | Mode::WUSR);
+        if stat.st_nlink != 1 || is_closed && fs::fchmod(&file, mode | Mode::RUSR | Mode::WUSR).is_err() {
+            return Ok(None);
+        }
+        let can_write = fs::openat(&self.0, os(name), OPEN.union(OFlags::RDWR), Mode::empty()).is_ok();
+        Ok(can_write.then_some(file))
+    }
+
     /// A file to read; `None` if there is none.
     pub(super) fn existing(&self, name: &[u8]) -> io::Result<Option<File>> {
         if self.find(name)? != Found::File {
             return Ok(None);
         }
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let flags = OPEN.union(OFlags::RDONLY);
         Ok(Some(File::from(fs::openat(&self.0, os(name), flags, Mode::empty())?)))
     }
 
@@ -108,6 +125,15 @@ impl Folder {
         // There are file systems on which links have no time of their own.
         let _ = fs::utimensat(&self.0, os(name), &times(modified), AtFlags::SYMLINK_NOFOLLOW);
         Ok(())
+    }
+
+    /// Lets things be put into a folder that a run before this one has given its permissions already. What cannot be done
+    /// then says so itself.
+    pub(super) fn open_up(&self) {
+        if let Ok(stat) = fs::fstat(&self.0) {
+            let mode = Mode::from_raw_mode(stat.st_mode);
+            let _ = if mode.contains(Mode::RWXU) { Ok(()) } else { fs::fchmod(&self.0, mode | Mode::RWXU) };
+        }
     }
 
     /// Gives this folder its permissions and its time.
@@ -140,6 +166,7 @@ impl Folder {
             Found::Folder => {}
         }
         let folder = self.child(name)?;
+        folder.open_up();
         for child in folder.names()? {
             folder.remove(&child)?;
         }

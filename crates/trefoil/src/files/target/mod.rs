@@ -116,7 +116,7 @@ impl Target {
         for (number, entry) in manifest.entries().iter().enumerate() {
             let Kind::File(size) = entry.kind else { continue };
             let (parent, name) = self.place(entry)?;
-            let Some(mut file) = parent.existing(&name)? else { continue };
+            let Some(mut file) = parent.own(&name)? else { continue };
             let length = file.metadata()?.len();
             let mut sums = Sums::default();
             let mut left = size.unwrap_or(u64::MAX).min(length);
@@ -159,7 +159,11 @@ impl Target {
     pub(crate) fn finish(&mut self, file: u32, entry: &Entry, bytes: u64) -> io::Result<()> {
         let mask = self.mask;
         let open = self.file(file, entry)?;
-        if open.metadata()?.len() != bytes {
+        let length = open.metadata()?.len();
+        if length < bytes {
+            return Err(io::Error::other("somebody else has changed what was received of it"));
+        }
+        if length > bytes {
             open.set_len(bytes)?;
         }
         // What this person could not open again must stay open to him until the end, in case it comes to another run.
@@ -224,6 +228,7 @@ fn part_name(manifest: &Manifest) -> Vec<u8> {
 
 /// Removes what is not among the folders and files that are offered. Links are made anew at the end.
 fn clean(folder: &Folder, path: &[u8], kinds: &HashMap<&[u8], &Kind>) -> io::Result<()> {
+    folder.open_up();
     for name in folder.names()? {
         let below = if path.is_empty() { name.clone() } else { [path, b"/", &name].concat() };
         match (kinds.get(&below[..]), folder.find(&name)?) {

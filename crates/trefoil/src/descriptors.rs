@@ -3,7 +3,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the limit of open descriptors to what the system allows this process, and says how many that is.
+/// Raises the limit of open descriptors to what the system allows this process.
 pub(crate) fn raise() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
@@ -15,4 +15,11 @@ pub(crate) fn raise() {
             tracing::warn!("{current:?} descriptors have to be enough: the limit cannot be raised: {error}")
         }
     }
+}
+
+/// How many descriptors this process may open.
+pub(crate) fn limit() -> usize {
+    getrlimit(Resource::Nofile)
+        .current
+        .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
