@@ -49,6 +49,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// take a paddle.
 #[derive(Parser)]
 #[command(version)]
+#[command(mut_arg("mqtt", |mqtt| mqtt.help(
+    "The MQTT listener of a hub to play on, which has rooms. Without it one is started for as long as this program runs"
+)))]
 struct Arguments {
     #[command(flatten)]
     hub: HubArguments,
