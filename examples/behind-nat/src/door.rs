@@ -13,6 +13,9 @@ use crate::tunnel::{STREAMS_MAX, Traffic, join};
 /// How long whoever opens the door waits for the workshop to be there.
 const WAIT: Duration = Duration::from_secs(10);
 
+/// How long it waits when nobody can be let in.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Opens it, and gives the address.
 ///
 /// # Errors
@@ -23,7 +26,12 @@ pub(crate) fn open(at: SocketAddr, hub: String, name: &'static str) -> io::Resul
     let address = listener.local_addr()?;
     let traffic = Arc::new(Traffic::default());
     thread::spawn(move || {
-        for local in listener.incoming().flatten() {
+        for local in listener.incoming() {
+            let Ok(local) = local else {
+                // Descriptors are short, for example: it is there still when one is free.
+                thread::sleep(PAUSE);
+                continue;
+            };
             if traffic.open() >= STREAMS_MAX {
                 // It is closed at once: a browser tries again.
                 continue;
