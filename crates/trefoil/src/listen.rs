@@ -6,7 +6,8 @@ use crate::failure::Failure;
 use crate::streams::{Workers, join, may_pass, standard, tell};
 use std::net::TcpStream;
 use std::time::Duration;
-use trefoil_client::streams::{Call, Listener};
+use trefoil_client::Code;
+use trefoil_client::streams::{Call, Listener, Stream};
 
 /// How long it waits before it tries to come back once more: twice as long each time.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -18,7 +19,7 @@ pub(crate) fn run(arguments: &Listen) -> Result<(), Failure> {
         let stream = loop {
             // One who has gone meanwhile is none.
             match listener.next()?.accept() {
-                Err(error) if error.code() == Some(trefoil_client::Code::NoCaller) => {}
+                Err(error) if error.code() == Some(Code::NoCaller) => {}
                 accepted => break accepted?,
             }
         };
@@ -40,8 +41,11 @@ pub(crate) fn run(arguments: &Listen) -> Result<(), Failure> {
             }
         };
         if arguments.once {
+            let from = call.from().to_string();
+            // One who has gone meanwhile is none.
+            let Some((stream, local)) = meet(call, to)? else { continue };
             drop(listener);
-            return serve(call, to);
+            return join(stream, local).map_err(|error| Failure::failed(format!("{from}: {error}")));
         }
         let to = to.clone();
         workers.start(move || {
@@ -72,15 +76,31 @@ fn come_back(arguments: &Listen) -> Result<Listener, Failure> {
     }
 }
 
-/// Joins a caller with a connection to an address. Who cannot be connected is told so.
+/// Joins a caller with a connection to an address.
 fn serve(call: Call, to: &str) -> Result<(), Failure> {
     let from = call.from().to_string();
-    match TcpStream::connect(to) {
-        Ok(local) => join(call.accept()?, local).map_err(|error| Failure::failed(format!("{from}: {error}"))),
+    match meet(call, to)? {
+        Some((stream, local)) => {
+            join(stream, local).map_err(|error| Failure::failed(format!("{from}: {error}")))
+        }
+        None => Err(Failure::failed(format!("{from}: it has gone before it was connected to {to}"))),
+    }
+}
+
+/// Connects to an address for a caller, who is told if that cannot be. `None`: the caller has gone.
+fn meet(call: Call, to: &str) -> Result<Option<(Stream, TcpStream)>, Failure> {
+    let from = call.from().to_string();
+    let local = match TcpStream::connect(to) {
+        Ok(local) => local,
         Err(error) => {
             let failure = Failure::failed(format!("{from}: cannot connect to {to}: {error}"));
             call.refuse(&format!("cannot connect to {to}: {error}"))?;
-            Err(failure)
+            return Err(failure);
         }
+    };
+    match call.accept() {
+        Ok(stream) => Ok(Some((stream, local))),
+        Err(error) if error.code() == Some(Code::NoCaller) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
