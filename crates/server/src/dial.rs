@@ -117,17 +117,24 @@ impl Dialler {
 
     async fn run(&self) {
         let dial = self.dial();
-        let (mut wait, mut said_at) = (RETRY_MIN, None::<Instant>);
+        let (mut wait, mut said_at, mut met_at) = (RETRY_MIN, None::<Instant>, None::<Instant>);
         loop {
             let began = match self.connect().await {
                 Ok(ended) => {
-                    tracing::info!("connected to {}", dial.address);
                     let began = Instant::now();
+                    // One that hangs up again and again fills no log.
+                    let is_told = met_at.is_none_or(|at| began.duration_since(at) >= QUIET);
+                    if is_told {
+                        met_at = Some(began);
+                        tracing::info!("connected to {}", dial.address);
+                    }
                     dial.is_connected.store(true, Ordering::Relaxed);
                     // It is only ever dropped.
                     let _ = ended.await;
                     dial.is_connected.store(false, Ordering::Relaxed);
-                    tracing::info!("the connection to {} has ended", dial.address);
+                    if is_told {
+                        tracing::info!("the connection to {} has ended; it is tried again", dial.address);
+                    }
                     Some(began)
                 }
                 Err(error) => {
