@@ -250,9 +250,11 @@ impl ShardLoop {
     /// Who was to be joined with a connection is not there.
     fn stream_alone(&mut self, key: ConnectionKey) {
         let Some(connection) = self.net.get_mut(key) else { return };
-        let Input::StreamWait(waiting) = std::mem::replace(&mut connection.input, Input::Taken) else {
+        let Input::StreamWait(mut waiting) = std::mem::replace(&mut connection.input, Input::Taken) else {
             return;
         };
+        // Who comes next has all the time that the one before had.
+        waiting.is_awaited = false;
         let asked = self.stream_ask(key, &waiting);
         if let Some(connection) = self.net.get_mut(key) {
             connection.input = Input::StreamWait(waiting);
