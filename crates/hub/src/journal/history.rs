@@ -10,7 +10,7 @@
 //! nothing was written down begins anew with another epoch.
 
 use super::entry::Entry;
-use super::image::Known;
+use super::known::Messages;
 use super::wire::{Reader, Unreadable, put_bytes, put_number, put_optional};
 use crate::history::{Epoch, JUMP, Kept, Restored};
 use crate::message::Message;
@@ -181,23 +181,19 @@ impl HistoryImage {
     }
 
     /// Takes the next entry.
-    pub(super) fn take(
-        &mut self,
-        entry: &HistoryEntry<'_>,
-        messages: &HashMap<u64, Known, RandomState>,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn take(&mut self, entry: &HistoryEntry<'_>, messages: &Messages) -> Result<(), Unreadable> {
         match *entry {
             HistoryEntry::Append { message: number, birth, epoch, offset, stamp, publisher, is_synced } => {
                 self.is_closed = false;
-                let Some(known) = messages.get(&number) else { return Ok(()) };
+                let Some(message) = messages.get(number) else { return Ok(()) };
                 if offset >= u64::MAX / 2 {
                     return Err(Unreadable("an offset is too large"));
                 }
-                let Some(history) = self.life(&known.message.topic, birth, epoch) else { return Ok(()) };
+                let Some(history) = self.life(&message.topic, birth, epoch) else { return Ok(()) };
                 history.next = history.next.max(offset + 1);
                 history.is_synced = is_synced;
                 if offset >= history.floor {
-                    let message = known.message.clone();
+                    let message = message.clone();
                     history.entries.insert(offset, Placed { message, number, stamp, publisher });
                 }
             }

@@ -7,6 +7,7 @@
 use super::entry::{Client, Entry, Stored};
 use super::facts::Facts;
 use super::history::HistoryImage;
+use super::known::Messages;
 use super::made::{RetainOne as _, countable, message, moment, will_of};
 use super::places::{Mark, Noted};
 use super::wire::{Reader, Unreadable};
@@ -21,9 +22,6 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use trefoil_mqtt::QoS;
 
-/// So many messages are known before those that nobody speaks of any more are looked for.
-const MESSAGES_MIN: usize = 1 << 16;
-
 type Map<K, V> = HashMap<K, V, RandomState>;
 
 /// What a journal comes to.
@@ -32,10 +30,7 @@ pub struct Image {
     start_ms: u64,
     pub(crate) seed: Option<u64>,
     pub(crate) next_number: u64,
-    messages: Map<u64, Known>,
-    /// From so many on it is looked for those that are not needed.
-    messages_max: usize,
-    messages_min: usize,
+    messages: Messages,
     pub(crate) noted: Noted,
     pub(crate) sessions: Map<u64, KeptSession>,
     pub(crate) retained: Map<Box<str>, KeptRetained>,
@@ -58,15 +53,6 @@ pub(crate) enum Owed {
     Shard { shard: u64, of: u64 },
     /// A member of a shared subscription.
     Share { name: Box<str>, filter: Box<str> },
-}
-
-#[derive(Debug)]
-pub(super) struct Known {
-    pub(super) message: Arc<Message>,
-    /// Somebody may come to speak of it who has not done so yet.
-    is_held: bool,
-    /// Nobody did when it was last looked for those that are not needed.
-    is_idle: bool,
 }
 
 #[derive(Debug)]
@@ -178,9 +164,7 @@ impl Image {
             start_ms,
             seed: None,
             next_number: 1,
-            messages: Map::default(),
-            messages_max: MESSAGES_MIN,
-            messages_min: MESSAGES_MIN,
+            messages: Messages::default(),
             noted: Noted::default(),
             sessions: Map::default(),
             retained: Map::default(),
@@ -220,7 +204,7 @@ impl Image {
 
     /// Makes a message known, as if the journal had spoken of it.
     pub(crate) fn know(&mut self, number: u64, message: Arc<Message>) {
-        self.messages.insert(number, Known { message, is_held: true, is_idle: false });
+        self.messages.know(number, message);
     }
 
     /// Takes the next record.
@@ -261,9 +245,7 @@ impl Image {
                 entry => self.take(entry, &mut restated)?,
             }
         }
-        if self.messages.len() > self.messages_max {
-            self.forget_messages();
-        }
+        self.messages.forget_some();
         Ok(())
     }
 
@@ -276,18 +258,8 @@ impl Image {
     /// tests can show that nothing comes to be missing by that.
     #[doc(hidden)]
     pub fn exacting(mut self) -> Image {
-        (self.messages_max, self.messages_min, self.noted.step_bytes) = (0, 0, 0);
+        (self.messages, self.noted.step_bytes) = (Messages::exacting(), 0);
         self
-    }
-
-    /// Forgets messages that nobody has spoken of since this was last done: what shards hand over of a message may stand
-    /// in another order than that in which they came to it.
-    fn forget_messages(&mut self) {
-        self.messages.retain(|_, known| {
-            let was_idle = std::mem::replace(&mut known.is_idle, Arc::strong_count(&known.message) == 1);
-            known.is_held || !was_idle || !known.is_idle
-        });
-        self.messages_max = self.messages_min.max(self.messages.len() * 2);
     }
 
     fn take(
@@ -299,11 +271,9 @@ impl Image {
             Entry::Meta { seed } => self.seed = Some(seed),
             Entry::Message { number, is_restated, body } => {
                 self.note_number(number)?;
-                let message = Arc::new(message(&body, self.start_ms)?);
                 self.noted.message(number);
-                let was_held = self.messages.get(&number).is_some_and(|known| known.is_held);
-                let known = Known { message, is_held: is_restated || was_held, is_idle: false };
-                self.messages.insert(number, known);
+                let start_ms = self.start_ms;
+                self.messages.add(number, is_restated, || message(&body, start_ms))?;
             }
             Entry::Owed { message, shard, shards } => {
                 self.owe(message, Owed::Shard { shard, of: shards.max(1) });
@@ -342,10 +312,9 @@ impl Image {
                 }
             }
             Entry::Delay { message, at, publisher } => {
-                if let Some(known) = self.messages.get(&message) {
+                if let Some(known) = self.messages.get(message).cloned() {
                     let at = moment(at, self.start_ms);
-                    self.delayed
-                        .insert(message, KeptDelayed { message: known.message.clone(), at, publisher });
+                    self.delayed.insert(message, KeptDelayed { message: known, at, publisher });
                 }
             }
             Entry::Published { message } => drop(self.delayed.remove(&message)),
@@ -400,10 +369,8 @@ impl Image {
         let shadow = restated.as_mut().and_then(|(_, shadow)| shadow.as_mut());
         let Some(session) = shadow.or_else(|| self.sessions.get_mut(&number)) else {
             // It is to be said again with all it has, and a message that stands here need not be written again for that.
-            if let Entry::Push { delivery, .. } | Entry::Fly { delivery, .. } = entry
-                && let Some(known) = self.messages.get_mut(&delivery.message)
-            {
-                known.is_held = true;
+            if let Entry::Push { delivery, .. } | Entry::Fly { delivery, .. } = entry {
+                self.messages.hold(delivery.message);
             }
             return Ok(());
         };
@@ -416,13 +383,13 @@ impl Image {
     }
 
     fn owe(&mut self, message: u64, owed: Owed) {
-        if let Some(known) = self.messages.get(&message) {
-            self.owed.insert((message, owed), known.message.clone());
+        if let Some(known) = self.messages.get(message) {
+            self.owed.insert((message, owed), known.clone());
         }
     }
 
     fn retain(&mut self, version: u64, publisher: Option<u64>, number: u64) {
-        let Some(message) = self.messages.get(&number).map(|known| known.message.clone()) else { return };
+        let Some(message) = self.messages.get(number).cloned() else { return };
         let topic = message.topic.clone();
         let publisher = publisher.and_then(NonZeroU64::new);
         let sweep = self.sweeps;
@@ -479,12 +446,7 @@ impl KeptSession {
         (self.is_connected, self.ends_at, self.will_at, self.left_ms) = (true, None, None, None);
     }
 
-    fn take(
-        &mut self,
-        entry: &Entry<'_>,
-        messages: &Map<u64, Known>,
-        start_ms: u64,
-    ) -> Result<(), Unreadable> {
+    fn take(&mut self, entry: &Entry<'_>, messages: &Messages, start_ms: u64) -> Result<(), Unreadable> {
         match entry {
             Entry::Away { ends_at, will_at, .. } => {
                 self.is_connected = false;
@@ -585,8 +547,8 @@ impl KeptSession {
     }
 }
 
-fn kept(delivery: &Stored<'_>, messages: &Map<u64, Known>) -> Option<KeptDelivery> {
-    let message = messages.get(&delivery.message)?.message.clone();
+fn kept(delivery: &Stored<'_>, messages: &Messages) -> Option<KeptDelivery> {
+    let message = messages.get(delivery.message)?.clone();
     Some(KeptDelivery {
         message,
         number: delivery.message,

@@ -13,6 +13,7 @@ mod entry;
 mod facts;
 mod history;
 mod image;
+mod known;
 mod made;
 mod places;
 #[cfg(test)]

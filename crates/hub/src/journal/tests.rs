@@ -191,6 +191,25 @@ fn numbers_leave_room_for_those_that_follow() {
     }
 }
 
+#[test]
+fn a_message_that_is_written_again_is_the_one_that_others_speak_of() {
+    let mut image = Image::new(1000).exacting();
+    let mut read = |entries: &[Entry<'_>]| {
+        let mut record = Vec::new();
+        entries.iter().for_each(|entry| entry.encode(&mut record));
+        image.read(&record).expect("it was written a moment ago");
+    };
+    // It is retained all the while, so that somebody may come to speak of it who subscribes.
+    read(&[connect(2, "a"), message(1, "t"), retain(1, 1)]);
+    read(&[message(1, "t"), push(2, 1, None), Entry::Drop { session: 2, message: 1, group: None }]);
+    for first in [10, 20, 40, 80] {
+        // So many that it is looked for what is not needed.
+        read(&(first..2 * first).map(|number| message(number, "other")).collect::<Vec<_>>());
+    }
+    read(&[push(2, 1, None)]);
+    assert_eq!(image.sessions[&2].queue.len(), 1);
+}
+
 fn text() -> impl Strategy<Value = String> {
     "[a-z/+#é]{0,6}"
 }
