@@ -153,9 +153,7 @@ impl HubEnd {
             let shard = self.under_way[at];
             self.shards[shard].set_place(place);
             let is_said = self.shards[shard].go_on_with_checkpoint(bytes);
-            // A message that is not owed may be under way with its number, and then be given to a session that is kept since.
-            let has_mail = self.has_fences && self.net.mail[shard].iter().any(|mail| !mail.is_empty());
-            if is_said && !has_mail {
+            if is_said {
                 self.under_way.swap_remove(at);
                 disk.through(shard, self.shards[shard].last_batch());
             }

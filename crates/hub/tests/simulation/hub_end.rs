@@ -68,8 +68,6 @@ pub struct HubEnd {
     /// Shards that have yet to begin with the checkpoint, and those that are at it.
     pub waiting: Vec<usize>,
     pub under_way: Vec<usize>,
-    /// No shard is through with a checkpoint before what others had sent it has arrived, as in the server.
-    pub has_fences: bool,
 }
 
 impl HubEnd {
@@ -108,7 +106,6 @@ impl HubEnd {
             has_dropped_shared: false,
             waiting: Vec::new(),
             under_way: Vec::new(),
-            has_fences: false,
         }
     }
 

@@ -101,7 +101,6 @@ impl World {
         };
         let taps = devices.iter().map(tap).collect();
         let mut hub = HubEnd::new(profile.shards, profile.limits.clone(), profile.receive_max, taps, fault);
-        hub.has_fences = kind == Kind::Upgraded;
         hub.slow_readers = vec![profile.slow_reader; profile.clients];
         if profile.crashing.is_some() {
             hub.keep(&profile.promise(), &mut random);
