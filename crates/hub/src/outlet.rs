@@ -100,7 +100,7 @@ pub enum Parcel {
     Message {
         /// The message.
         message: Arc<Message>,
-        /// The number by which it is kept; 0 if it is not.
+        /// The number by which it is kept; 0 if it is not, or not owed.
         number: u64,
         /// It is written down that the shard is still to deal with it.
         debt: Option<Debt>,

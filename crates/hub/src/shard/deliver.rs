@@ -118,8 +118,10 @@ impl Shard {
                 self.journal.note(&Entry::Owed { message: number, shard, shards });
                 self.journal.debt()
             });
-            let placed = placed.clone();
-            out.forward(shard, Parcel::Message { message: message.clone(), number, debt, placed });
+            let (message, placed) = (message.clone(), placed.clone());
+            // What is not owed may be forgotten by the journal while it is under way: who keeps it after all writes it anew.
+            let number = if is_owed { number } else { 0 };
+            out.forward(shard, Parcel::Message { message, number, debt, placed });
         }
         let matched = local || !others.is_empty() || !groups.is_empty();
         for group in groups.drain(..) {

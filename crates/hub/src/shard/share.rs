@@ -34,7 +34,7 @@ const TOLD_MAX: usize = 64;
 pub struct Turn {
     /// The message.
     pub message: Arc<Message>,
-    /// The number by which it is kept; 0 if it is not.
+    /// The number by which it is kept; 0 if it is not, or if on its way to another shard nothing is owed of it.
     pub number: u64,
     /// It is written down that a member is still to be found for it.
     pub debt: Option<Debt>,
@@ -66,6 +66,10 @@ impl Shard {
             }
             let (message, name, filter) = (turn.number, turn.group.name(), turn.group.filter());
             self.journal.note(&Entry::OwedShare { message, name, filter });
+        }
+        if turn.debt.is_none() {
+            // The journal may forget it while it is under way: who keeps it after all writes it anew.
+            turn.number = 0;
         }
         out.forward(shard, Parcel::Turn(turn, member));
     }

@@ -277,3 +277,38 @@ fn what_takes_the_place_of_retained_messages_that_are_owed_does_so_across_a_cras
     kept.world.subscribe(client, "kept", QoS::AtMostOnce);
     assert_eq!(after_a_crash(kept), 0);
 }
+
+#[test]
+fn what_is_under_way_and_owed_to_nobody_is_kept_for_who_has_come_meanwhile() {
+    for filter in ["t", "$share/g/t"] {
+        let mut kept = Kept::new(2);
+        let other = kept.world.lasting(0, "other");
+        kept.world.subscribe(other, "other", QoS::AtLeastOnce);
+        let first = kept.world.connect(1, "first");
+        kept.world.subscribe(first, filter, QoS::ExactlyOnce);
+        // It is written down for as long as it is retained, and owed to nobody.
+        let mut under_way = Recorder::default();
+        for (payload, qos) in [("1", QoS::ExactlyOnce), ("", QoS::AtMostOnce)] {
+            let message = Arc::new(retained("t", payload, qos));
+            kept.world.shards[0].publish(Time::default(), None, &message, &mut under_way);
+        }
+        kept.hand_over();
+        for _ in 0..3 {
+            // What nobody speaks of any more is forgotten when the log is read.
+            kept.world.publish(0, "other", "x", QoS::AtLeastOnce);
+            kept.hand_over();
+        }
+        let client = kept.world.lasting(1, "a");
+        kept.world.subscribe(client, filter, QoS::ExactlyOnce);
+        kept.world.leave(first, Ending::Lost);
+        let (to, parcel) = under_way.parcels.pop_front().expect("the other shard has somebody who wants it");
+        kept.world.shards[to].handle(Time::default(), parcel, &mut kept.world.out);
+        assert_eq!(kept.world.got(client), ["t=1 q2"]);
+        kept.hand_over();
+        kept.crash(2);
+        let client = kept.world.lasting(1, "a");
+        assert_eq!(kept.world.got(client), ["t=1 q2 dup"], "{filter}");
+        kept.world.publish(0, "t", "2", QoS::ExactlyOnce);
+        assert_eq!(kept.world.out.ids[&client.connection], [1, 2], "{filter}");
+    }
+}
