@@ -6,7 +6,7 @@
 //! here by its number. All others are written down as a whole, in the form that they would have in a journal.
 
 use super::keep::stored;
-use super::restore::pending;
+use super::restore::{forgotten, pending};
 use super::{Ending, Shard};
 use crate::journal::{Body, Client, Entry, FilterRef, Image, KeptDelivery, KeptSession, Stored, WillBody};
 use crate::journal::{Reader, put_number};
@@ -35,7 +35,7 @@ const SESSION: u64 = 1;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum HandoverError {
-    /// It should have come by the journal, and has not, or not with all that was in flight.
+    /// It should have come by the journal, and has not, or not with all that is in flight.
     NotKept,
     /// There is another session with its client id.
     Taken,
@@ -219,10 +219,21 @@ impl Shard {
             }
         }
         outgoing.go_on_as_sent(next_packet_id, &unsent);
+        let mut waiting = HashMap::<u64, usize>::new();
+        for pending in restored.iter().flat_map(|restored| restored.in_the_queue()) {
+            *waiting.entry(pending.number).or_default() += 1;
+        }
         let mut came_along = HashMap::<u64, usize>::new();
         for delivery in deliveries.1 {
             let pending = numbered.pending(delivery, &shared);
-            *came_along.entry(pending.number).or_default() += 1;
+            if pending.number > 0 {
+                match waiting.get_mut(&pending.number) {
+                    Some(count) if *count > 0 => *count -= 1,
+                    // It has given way since to what came then, or to limits that are lower here.
+                    _ => continue,
+                }
+                *came_along.entry(pending.number).or_default() += 1;
+            }
             outgoing.push(pending);
         }
         // What has come since the other process wrote it down.
@@ -248,11 +259,18 @@ impl Shard {
         let outgoing = restored.and_then(|key| self.session(key).outgoing.as_deref());
         let by_number = outgoing.map(messages).unwrap_or_default();
         for (place, number) in numbers.iter().enumerate().filter(|(_, number)| **number > 0) {
-            let message = by_number.get(number).ok_or(HandoverError::NotKept)?;
-            image.know(place as u64 + 1, message.clone());
+            let message = by_number.get(number).cloned().unwrap_or_else(|| forgotten().message);
+            image.know(place as u64 + 1, message);
         }
         image.read(entries).map_err(|_| HandoverError::Unreadable)?;
-        image.sessions.remove(&SESSION).ok_or(HandoverError::Unreadable)
+        let session = image.sessions.remove(&SESSION).ok_or(HandoverError::Unreadable)?;
+        // What waited may have been dropped since, but what is in flight stays until it is acknowledged.
+        let mut in_flight = session.flights.values().filter_map(|flight| flight.delivery.as_ref());
+        let is_there = |number| number == 0 || by_number.contains_key(&number);
+        match in_flight.all(|delivery| is_there(Numbered(numbers).number(delivery))) {
+            true => Ok(session),
+            false => Err(HandoverError::NotKept),
+        }
     }
 }
 
@@ -299,9 +317,13 @@ fn moment(at: Time, start_ms: u64) -> u64 {
 struct Numbered<'a>(&'a [u64]);
 
 impl Numbered<'_> {
-    fn pending(&self, delivery: KeptDelivery, shared: &Shared) -> Pending {
+    fn number(&self, delivery: &KeptDelivery) -> u64 {
         let place = usize::try_from(delivery.number).unwrap_or(0).wrapping_sub(1);
-        Pending { number: self.0.get(place).copied().unwrap_or(0), ..pending(delivery, shared) }
+        self.0.get(place).copied().unwrap_or(0)
+    }
+
+    fn pending(&self, delivery: KeptDelivery, shared: &Shared) -> Pending {
+        Pending { number: self.number(&delivery), ..pending(delivery, shared) }
     }
 }
 

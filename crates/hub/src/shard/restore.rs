@@ -309,7 +309,7 @@ pub(super) fn pending(delivery: KeptDelivery, shared: &Shared) -> Pending {
 }
 
 /// Stands for a delivery at QoS 2 whose message was not kept. The client is only asked to end the exchange.
-fn forgotten() -> Pending {
+pub(super) fn forgotten() -> Pending {
     let message = Message {
         topic: Topic::new("forgotten", usize::MAX).expect("it is one level without wildcards"),
         payload: Payload::copy_from_slice(&[]),

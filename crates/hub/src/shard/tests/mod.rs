@@ -1,6 +1,7 @@
 //! Sessions as short stories, with an outlet that writes down what it is given and a clock that the test turns.
 
 mod extended;
+mod handover;
 mod history;
 mod history_kept;
 mod inspect;
