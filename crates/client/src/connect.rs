@@ -31,9 +31,8 @@ impl Client {
     /// Must be called within a tokio runtime, which then runs the task behind the client.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] for a URL or options that cannot be, [`ErrorKind::Connect`] or [`ErrorKind::TimedOut`] when
-    /// nobody answers, [`ErrorKind::Refused`] when the hub does not want this client, [`ErrorKind::Protocol`] when it
-    /// is no hub.
+    /// Of the [kinds](crate::ErrorKind) `Usage` for a URL or options that cannot be, `Connect` or `TimedOut` when nobody
+    /// answers, `Refused` when the hub does not want this client, `Protocol` when it is no hub.
     pub async fn connect(url: &str, options: Options) -> Result<Client, Error> {
         let address = Address::parse(url)?;
         options.check(&address)?;
@@ -50,8 +49,8 @@ impl Client {
 /// The topic is one of two octets, or one that the gateway knows by a number, which `options` then names.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] when the URL is not of MQTT-SN or the topic has no number; [`ErrorKind::Connect`] when the
-/// datagram cannot be sent.
+/// Of the [kinds](crate::ErrorKind) `Usage` when the URL is not of MQTT-SN or the topic has no number, and `Connect` when
+/// the datagram cannot be sent.
 pub async fn publish_unconnected(url: &str, options: &Options, message: &Message) -> Result<(), Error> {
     let address = Address::parse(url)?;
     if address.protocol != address::Protocol::MqttSn {
