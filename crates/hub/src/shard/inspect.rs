@@ -25,6 +25,8 @@ pub struct SessionReport {
     pub expiry_s: u32,
     /// For how many milliseconds the client has been away; none while it is here.
     pub away_ms: Option<u64>,
+    /// When that was, in milliseconds on the clock of [`Time`]; it may be before the hub's start.
+    pub left_ms: Option<i64>,
     /// In how many milliseconds it ends, while the client is away and if it ever does.
     pub ends_in_ms: Option<u64>,
     /// Subscriptions, shared ones counted.
@@ -61,7 +63,8 @@ impl SessionOrder {
             SessionOrder::Messages => session.queued as u64,
             SessionOrder::InFlight => session.in_flight as u64,
             SessionOrder::Subscriptions => session.subscriptions as u64,
-            SessionOrder::Away => session.away_ms.unwrap_or_default(),
+            // How long that is ago each shard would say for another moment.
+            SessionOrder::Away => session.left_ms.map_or(0, |left_ms| left_ms.abs_diff(i64::MAX)),
         }
     }
 }
@@ -134,14 +137,16 @@ fn report(now: Time, session: &Session) -> SessionReport {
     let ends_at = ends_at.filter(|_| session.connection().is_none());
     let outgoing = session.outgoing.as_deref();
     let (queued, queued_bytes) = outgoing.map_or((0, 0), |outgoing| outgoing.queued());
-    let away_ms = (now.as_ms() as i64).saturating_sub(session.left_ms);
+    let left_ms = session.connection().is_none().then_some(session.left_ms);
+    let away_ms = |left_ms| u64::try_from((now.as_ms() as i64).saturating_sub(left_ms)).unwrap_or_default();
     SessionReport {
         client_id: session.client_id.clone(),
         identity: session.identity().cloned(),
         is_connected: session.connection().is_some(),
         is_kept: session.is_kept,
         expiry_s: session.expiry_s,
-        away_ms: session.connection().is_none().then(|| u64::try_from(away_ms).unwrap_or_default()),
+        away_ms: left_ms.map(away_ms),
+        left_ms,
         ends_in_ms: ends_at.map(|at| at.since(now)),
         subscriptions: session.subscription_count(),
         queued,

@@ -55,6 +55,13 @@ fn how_long_a_client_is_away_counts_from_its_goodbye() {
     world.pass(2);
     let found = survey(&world, SessionOrder::Away, 9, 9);
     assert_eq!(names(&found), ["early", "late", "endless", "here"]);
+    // Lists of several shards are joined, each of which looks at a moment of its own.
+    let ranks = |found: &[SessionReport]| -> Vec<u64> {
+        found.iter().map(|session| SessionOrder::Away.rank(session)).collect()
+    };
+    let before = ranks(&found);
+    world.pass(3);
+    assert_eq!(ranks(&survey(&world, SessionOrder::Away, 9, 9)), before);
     let last = &found[2];
     assert_eq!((last.away_ms, last.ends_in_ms, last.expiry_s), (Some(2_000), None, u32::MAX));
     let found: Vec<_> = found.into_iter().filter(|s| &*s.client_id != "endless").collect();

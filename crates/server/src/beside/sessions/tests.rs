@@ -28,6 +28,7 @@ fn session(client_id: &str, queued_bytes: usize) -> SessionReport {
         is_kept: true,
         expiry_s: u32::MAX,
         away_ms: None,
+        left_ms: None,
         ends_in_ms: Some(1500),
         subscriptions: 2,
         queued: 3,
