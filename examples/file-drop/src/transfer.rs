@@ -149,7 +149,11 @@ async fn try_run(
             }
         }
     };
-    transfer.known().names = folder::names(bob.folder.path());
+    {
+        let mut known = transfer.known();
+        known.carried = bob.relay.seen.bytes.load(Ordering::Relaxed) - before;
+        known.names = folder::names(bob.folder.path());
+    }
     for (command, status) in [("send", ended.0), ("receive", ended.1)] {
         if !status.success() {
             return Err(io::Error::other(format!("`trefoil {command}` ended with {status}")));
