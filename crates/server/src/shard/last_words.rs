@@ -6,6 +6,7 @@
 use super::ShardLoop;
 use super::connection::Held;
 use crate::outbox::Outbox;
+use crate::udp::{self, Outgoing, Target};
 use std::net::SocketAddr;
 
 /// Answers are kept for so many peers; beyond that they are lost and counted, as any datagram may be.
@@ -19,6 +20,13 @@ struct Words {
     datagrams: Outbox,
 }
 
+impl Words {
+    /// How many answers they are.
+    fn count(&self) -> u64 {
+        self.datagrams.datagrams().count() as u64
+    }
+}
+
 /// Those of a shard.
 #[derive(Default)]
 pub(super) struct LastWords(Vec<Words>);
@@ -30,37 +38,38 @@ impl LastWords {
 }
 
 impl ShardLoop {
-    /// The disk has failed: what they would have said is not true.
-    pub(super) fn give_up_last_words(&mut self) {
-        let unsaid = std::mem::take(&mut self.last_words.0).len();
-        self.net.stats().answers_lost.add(unsaid as u64);
-    }
-
     /// Keeps what a connection that is being removed has yet to be sent once it is on disk.
     pub(super) fn keep_last_words(&mut self, listener: usize, to: SocketAddr, held: Held) {
         for (batch, datagrams) in held.into_ropes() {
+            let words = Words { batch, listener, to, datagrams };
             if self.last_words.0.len() < LAST_WORDS_MAX {
-                self.last_words.0.push(Words { batch, listener, to, datagrams });
+                self.last_words.0.push(words);
             } else {
-                self.net.stats().answers_lost.add(1);
+                self.net.stats().answers_lost.add(words.count());
             }
         }
     }
 
     /// Sends what has waited for batches up to `durable`.
     pub(super) fn say_last_words(&mut self, durable: u64) {
-        for mut words in self.last_words.0.extract_if(.., |words| words.batch <= durable) {
-            let Some(socket) = self.listeners[words.listener].udp() else { continue };
-            while let Some(datagram) = words.datagrams.first() {
-                match socket.send_to(datagram, words.to) {
-                    Ok(sent) => self.net.stats().bytes_out.add(sent as u64),
-                    Err(error) => {
-                        self.net.stats().answers_lost.add(1);
-                        tracing::debug!(%error, to = %words.to, "a datagram was not sent");
-                    }
-                }
-                words.datagrams.drop_first(&mut self.net.pool);
-            }
+        for words in self.last_words.0.extract_if(.., |words| words.batch <= durable) {
+            let stats = self.net.stats();
+            let Some(socket) = self.listeners[words.listener].udp() else {
+                stats.answers_lost.add(words.count());
+                continue;
+            };
+            let to = Target::new(words.to);
+            let outgoing = |bytes| Outgoing { to: &to, bytes, segment_bytes: usize::MAX };
+            let all: Vec<Outgoing<'_>> = words.datagrams.datagrams().map(outgoing).collect();
+            let tally = udp::send(socket, &all);
+            stats.bytes_out.add(tally.sent_bytes as u64);
+            stats.answers_lost.add((tally.full + tally.failed) as u64);
         }
+    }
+
+    /// The disk has failed: what they would have said is not true.
+    pub(super) fn give_up_last_words(&mut self) {
+        let unsaid: u64 = std::mem::take(&mut self.last_words.0).iter().map(Words::count).sum();
+        self.net.stats().answers_lost.add(unsaid);
     }
 }
