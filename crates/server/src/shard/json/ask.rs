@@ -34,7 +34,7 @@ pub(in crate::shard) struct Asks {
 struct Ask {
     /// What stands in the correlation beside the id.
     nonce: u64,
-    /// Its topic and payload, hashed: over UDP the same request may come again, and another one under its id.
+    /// Over UDP its topic and payload, hashed: there the same request may come again, and another one under its id.
     content: u64,
     ends_at: Time,
 }
@@ -114,7 +114,8 @@ impl ShardLoop {
         }
         let Some(connection) = self.net.get_mut(key) else { return Ok(()) };
         let Some(asks) = connection.json.as_mut().and_then(|own| own.asks.as_mut()) else { return Ok(()) };
-        let content = asks.waiting.hasher().hash_one((&*message.topic, &*message.payload));
+        let hash = || asks.waiting.hasher().hash_one((&*message.topic, &*message.payload));
+        let content = if is_udp { hash() } else { 0 };
         if let Some(waiting) = asks.waiting.get(&ask.id) {
             // A datagram may come twice, and its answer comes to the first.
             let is_same = is_udp && waiting.content == content;
