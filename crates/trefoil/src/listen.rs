@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &Listen) -> Result<(), Failure> {
             // One who has gone meanwhile is none.
             let Some((stream, local)) = meet(call, to)? else { continue };
             drop(listener);
-            return join(stream, local).map_err(|error| Failure::failed(format!("{from}: {error}")));
+            return carry(&from, stream, local);
         }
         let to = to.clone();
         workers.start(move || {
@@ -80,11 +80,14 @@ fn come_back(arguments: &Listen) -> Result<Listener, Failure> {
 fn serve(call: Call, to: &str) -> Result<(), Failure> {
     let from = call.from().to_string();
     match meet(call, to)? {
-        Some((stream, local)) => {
-            join(stream, local).map_err(|error| Failure::failed(format!("{from}: {error}")))
-        }
+        Some((stream, local)) => carry(&from, stream, local),
         None => Err(Failure::failed(format!("{from}: it has gone before it was connected to {to}"))),
     }
+}
+
+/// Carries bytes between the two until both have ended.
+fn carry(from: &str, stream: Stream, local: TcpStream) -> Result<(), Failure> {
+    join(stream, local).map_err(|error| Failure::failed(format!("{from}: {error}")))
 }
 
 /// Connects to an address for a caller, who is told if that cannot be. `None`: the caller has gone.

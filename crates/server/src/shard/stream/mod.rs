@@ -311,9 +311,7 @@ impl Waiting {
             is_awaited: false,
         }
     }
-}
 
-impl Waiting {
     /// What of it waits in the hub.
     pub(super) fn early_bytes(&self) -> usize {
         self.early.capacity()
