@@ -60,11 +60,8 @@ fn what_the_other_end_did_not_read_is_not_taken_for_sent() {
     once.hear();
     // It has nothing to say, and breaks off while there is more to be read than it has read.
     once.end();
-    wait_until("the other one is held back", || {
-        let before = hub.metric("trefoil_stream_bytes_total");
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        before > 0 && hub.metric("trefoil_stream_bytes_total") == before
-    });
+    // No system has room for all of it.
+    wait_until("the other one sends", || hub.metric("trefoil_stream_bytes_total") > 0);
     once.reset();
     let said = connects.wait().failure(3);
     assert!(said.contains("the stream broke"), "{said}");
